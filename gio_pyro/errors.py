@@ -1,0 +1,29 @@
+"""What can go wrong, by name.
+
+Every error of this library derives from `GioError`, and its text is one sentence: what was expected, what was
+got, what to do next. The command line prints that sentence and nothing else.
+"""
+
+
+class GioError(Exception):
+    """Base of every error raised on purpose by gio_pyro."""
+
+
+class InputError(GioError, ValueError):
+    """An argument, an environment or a table that cannot be used as it is."""
+
+
+class ProgramError(GioError):
+    """A model or guide that breaks the contract of `gio_pyro.programs`."""
+
+
+class CheckpointError(GioError):
+    """A file that is not a whole checkpoint of this library."""
+
+
+class GioWarning(UserWarning):
+    """Base of every warning issued by gio_pyro."""
+
+
+class ConvergenceWarning(GioWarning):
+    """An iteration stopped at its limit before it reached its tolerance."""

@@ -1,0 +1,41 @@
+"""The exact tier: finite worlds in float64, no sampling, no learning, no Pyro.
+
+Everything that is learned elsewhere in this library is judged against these functions.
+"""
+
+from gio_pyro.tabular.capacity import Capacity, blahut_arimoto
+from gio_pyro.tabular.empowerment import empowerment
+from gio_pyro.tabular.episodes import discounted_visits, episode_visits, expected_return, optimal_return
+from gio_pyro.tabular.futures import next_state, next_state_and_reward, state_after
+from gio_pyro.tabular.grids import grid_world, klyubin_maze
+from gio_pyro.tabular.guides import bayes, fixed_posterior, fixed_prior, marginal, uniform
+from gio_pyro.tabular.information import mutual_information
+from gio_pyro.tabular.iteration import Solution, intrinsic_bellman, policy_iteration, posterior
+from gio_pyro.tabular.mdp import Outcomes, TabularMDP
+
+__all__ = [
+    "Capacity",
+    "Outcomes",
+    "Solution",
+    "TabularMDP",
+    "bayes",
+    "blahut_arimoto",
+    "discounted_visits",
+    "empowerment",
+    "episode_visits",
+    "expected_return",
+    "fixed_posterior",
+    "fixed_prior",
+    "grid_world",
+    "intrinsic_bellman",
+    "klyubin_maze",
+    "marginal",
+    "mutual_information",
+    "next_state",
+    "next_state_and_reward",
+    "optimal_return",
+    "policy_iteration",
+    "posterior",
+    "state_after",
+    "uniform",
+]

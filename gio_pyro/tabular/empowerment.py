@@ -1,0 +1,115 @@
+"""n-step empowerment, exactly: E_n(s) = max_ω I(A_1..A_n; S_{t+n} | s) over open-loop actions (theory, section 5).
+
+A deterministic world needs no channel: the capacity is the log of the number of states that can be reached in
+*exactly* n actions. A stochastic one is a Blahut-Arimoto problem whose inputs are action sequences. Sequences
+that lead to the same distribution of final states are one input, whatever follows them, so they are merged
+after every action and A^n is hardly ever reached: moves that commute merge.
+"""
+
+import torch
+from torch import Tensor
+
+from gio_pyro.errors import InputError
+from gio_pyro.tabular.capacity import Capacity, blahut_arimoto
+from gio_pyro.tabular.mdp import TabularMDP
+
+MERGE_DECIMALS = 12
+
+
+def empowerment(
+    mdp: TabularMDP,
+    horizon: int,
+    *,
+    tolerance: float = 1e-7,
+    max_sequences: int = 20_000,
+    max_elements: int = 25_000_000,
+) -> Tensor:
+    """Return the n-step empowerment of every state, `[S]` nats.
+
+    Deterministic worlds take O(n A S²) time and S² bytes. Stochastic worlds hold, for one chunk of states at a
+    time, U · S numbers for each state, U the number of distinct sequences (at most A^n, usually far fewer:
+    merging makes it polynomial in n where actions commute), and chunks are made small enough for
+    `max_elements` numbers. One Newton step of the capacity costs min(U, S)³ a state.
+
+    Args:
+        mdp: one MDP; rewards and discount play no part, terminal states have empowerment 0.
+        horizon: n ≥ 1 actions.
+        tolerance: certified gap of each state's capacity, nats (stochastic worlds).
+        max_sequences: distinct sequences a state may have before it gives up.
+        max_elements: numbers held at once, 8 bytes each; about ten copies live at the peak.
+
+    Raises:
+        InputError: a horizon below 1, a batch of MDPs, or more distinct sequences than allowed.
+    """
+    if horizon < 1:
+        raise InputError(f"Expected a horizon of at least 1 action, but got {horizon}.")
+    if mdp.transition.ndim != 3:
+        raise InputError(f"Expected one MDP, but got a batch {tuple(mdp.transition.shape[:-3])}; take them one by one.")
+    if mdp.is_deterministic:
+        return _reachable(mdp, horizon).sum(-1).double().log()
+    capacities = [
+        _capacity_of(mdp, states, horizon, tolerance, max_sequences).capacity
+        for states in _chunks(mdp, horizon, max_elements)
+    ]
+    return torch.cat(capacities)
+
+
+def _reachable(mdp: TabularMDP, horizon: int) -> Tensor:
+    """Return which states can be reached in exactly n actions, `[S, S]` booleans."""
+    successor = mdp.transition.argmax(-1)
+    reach = torch.eye(mdp.states, dtype=torch.bool, device=mdp.transition.device)
+    for _ in range(horizon):
+        grown = reach[successor[:, 0]]
+        for action in range(1, mdp.actions):
+            grown |= reach[successor[:, action]]
+        reach = grown
+    return reach
+
+
+def _chunks(mdp: TabularMDP, horizon: int, max_elements: int) -> list[Tensor]:
+    """Split the states so that a chunk's channel, were no sequence merged, stays within `max_elements`."""
+    worst = min(mdp.actions**horizon, max_elements) * mdp.states
+    size = max(1, max_elements // worst)
+    return list(torch.arange(mdp.states, device=mdp.transition.device).split(size))
+
+
+def _capacity_of(mdp: TabularMDP, states: Tensor, horizon: int, tolerance: float, limit: int) -> Capacity:
+    owner, final = _distinct_sequences(mdp, states, horizon, limit)
+    counts = torch.bincount(owner, minlength=len(states))
+    first = counts.cumsum(0) - counts
+    offset = torch.arange(int(counts.max()), device=owner.device)
+    row = first[:, None] + torch.where(offset < counts[:, None], offset, 0)
+    reached = (final > 0).any(0)
+    return blahut_arimoto(_drop_unused(final[:, reached][row]), tolerance=tolerance)
+
+
+def _drop_unused(channel: Tensor) -> Tensor:
+    """Renumber each channel's outputs so that those it can produce come first, and cut the rest off."""
+    used = (channel > 0).any(-2)
+    order = used.to(torch.int8).argsort(stable=True, dim=-1, descending=True)[:, : int(used.sum(-1).max())]
+    return channel.gather(-1, order[:, None, :].expand(-1, channel.shape[-2], -1))
+
+
+def _distinct_sequences(mdp: TabularMDP, states: Tensor, horizon: int, limit: int) -> tuple[Tensor, Tensor]:
+    """Return (owner `[U]`, final-state distribution `[U, S]`) of the distinct sequences of each state, sorted."""
+    owner = torch.arange(len(states), device=states.device)
+    final = torch.eye(mdp.states, dtype=torch.float64, device=states.device)[states]
+    for _ in range(horizon):
+        final = torch.einsum("us,san->uan", final, mdp.transition).reshape(-1, mdp.states)
+        owner, final = _merge(owner.repeat_interleave(mdp.actions), final)
+        most = int(torch.bincount(owner).max())
+        if most > limit:
+            raise InputError(
+                f"Expected at most {limit} distinct action sequences from a state, but got {most}; shorten the "
+                "horizon or raise max_sequences."
+            )
+    return owner, final
+
+
+def _merge(owner: Tensor, final: Tensor) -> tuple[Tensor, Tensor]:
+    """Keep one of each group of rows of one owner that agree to 12 decimals."""
+    key = torch.cat([owner[:, None].to(final), final.round(decimals=MERGE_DECIMALS)], -1)
+    _, group = torch.unique(key, dim=0, return_inverse=True)
+    first = torch.full((int(group.max()) + 1,), len(group), device=group.device)
+    first = first.scatter_reduce(0, group, torch.arange(len(group), device=group.device), "amin")
+    return owner[first], final[first]

@@ -1,0 +1,72 @@
+"""What a policy earns and where it goes, exactly, counted in episodes as an environment would count them."""
+
+import torch
+from torch import Tensor
+
+from gio_pyro.errors import InputError
+from gio_pyro.tabular.futures import state_chain
+from gio_pyro.tabular.mdp import TabularMDP
+
+
+def discounted_visits(mdp: TabularMDP, policy: Tensor) -> Tensor:
+    """Return d_π(s) ∝ Σ_t γ^t P(s_t = s) over non-terminal states, `[..., S]`, sums to 1."""
+    live = (~mdp.terminal).to(policy)
+    chain = state_chain(mdp, policy) * live[..., None, :]
+    visits = solve_chain(mdp.discount * chain.mT, mdp.start * live, "the state visits")
+    return visits / visits.sum(-1, keepdim=True)
+
+
+def episode_visits(mdp: TabularMDP, policy: Tensor, steps: int) -> Tensor:
+    """Return the expected share of an episode's decisions made in each state, `[..., S]`, sums to 1.
+
+    The episode starts from `mdp.start` and ends in a terminal state or after `steps` steps.
+    """
+    live = (~mdp.terminal).to(policy)
+    chain = state_chain(mdp, policy)
+    state = mdp.start * live
+    visits = torch.zeros_like(state)
+    for _ in range(steps):
+        visits = visits + state
+        state = torch.einsum("...s,...sn->...n", state, chain) * live
+    return visits / visits.sum(-1, keepdim=True)
+
+
+def expected_return(mdp: TabularMDP, policy: Tensor, steps: int | None) -> Tensor:
+    """Return the expected undiscounted return of an episode, `[...]` reward units.
+
+    Args:
+        mdp: its discount is not used.
+        policy: π(a|s), `[..., S, A]`.
+        steps: the environment's step limit, or None for episodes that end by termination alone.
+
+    Raises:
+        InputError: `steps` is None and the policy may never reach a terminal state.
+    """
+    live = (~mdp.terminal).to(policy)
+    reward = (policy * mdp.reward).sum(-1) * live
+    chain = state_chain(mdp, policy) * live[..., None, :]
+    if steps is None:
+        return (mdp.start * solve_chain(chain, reward, "the return without a step limit")).sum(-1)
+    value = torch.zeros_like(reward)
+    for _ in range(steps):
+        value = reward + torch.einsum("...sn,...n->...s", chain, value)
+    return (mdp.start * value).sum(-1)
+
+
+def optimal_return(mdp: TabularMDP, steps: int) -> Tensor:
+    """Return the most that any policy can earn in `steps` steps, even one that watches the clock, `[...]`."""
+    value = torch.zeros_like(mdp.start)
+    for _ in range(steps):
+        value = (mdp.reward + torch.einsum("...san,...n->...sa", mdp.continuation, value)).amax(-1)
+    return (mdp.start * value).sum(-1)
+
+
+def solve_chain(chain: Tensor, reward: Tensor, what: str) -> Tensor:
+    """Solve x = reward + chain x, `[..., S]`; raises `InputError`, naming `what`, where x is not finite."""
+    eye = torch.eye(chain.shape[-1], dtype=chain.dtype, device=chain.device)
+    x, info = torch.linalg.solve_ex(eye - chain, reward[..., None])
+    if bool((info != 0).any()) or not bool(torch.isfinite(x).all()):
+        raise InputError(
+            f"Expected {what} to be finite, but this policy may never terminate; use a discount below 1 or a limit."
+        )
+    return x[..., 0]

@@ -1,0 +1,54 @@
+"""Grid worlds as tables: an open grid and the maze of the first empowerment paper."""
+
+import torch
+
+from gio_pyro.errors import InputError
+from gio_pyro.tabular.mdp import TabularMDP
+
+MOVES = ((0, 0), (1, 0), (-1, 0), (0, 1), (0, -1))
+"""(rows, columns) moved by: stay, north, south, east, west; row 0 is the southern edge."""
+
+Wall = tuple[tuple[int, int], tuple[int, int]]
+
+KLYUBIN_WALLS: tuple[Wall, ...] = (
+    ((1, 0), (2, 0)), ((1, 1), (2, 1)), ((1, 2), (2, 2)), ((1, 3), (2, 3)), ((1, 4), (2, 4)), ((1, 5), (2, 5)),
+    ((1, 7), (2, 7)), ((1, 8), (2, 8)), ((2, 5), (2, 6)), ((2, 6), (2, 7)), ((3, 5), (3, 6)), ((3, 6), (3, 7)),
+    ((3, 6), (4, 6)), ((5, 2), (6, 2)), ((5, 3), (6, 3)), ((5, 4), (6, 4)), ((6, 4), (6, 5)), ((6, 4), (7, 4)),
+    ((7, 4), (7, 5)), ((7, 4), (8, 4)), ((8, 3), (8, 4)), ((8, 3), (9, 3)),
+)  # fmt: skip
+"""Pairs of cells (row, column) with a wall between them: Klyubin, Polani and Nehaniv (2005)."""
+
+
+def grid_world(
+    rows: int, columns: int, walls: tuple[Wall, ...] = (), *, noise: float = 0.0, discount: float = 0.95
+) -> TabularMDP:
+    """Return a grid with the actions stay, north, south, east, west and reward 0; state = row · columns + column.
+
+    A move into a wall or off the grid leaves the agent where it is. With probability `noise` one of the other
+    four actions, equally likely, is carried out instead.
+
+    Raises:
+        InputError: an empty grid, or noise outside [0, 1].
+    """
+    if rows < 1 or columns < 1 or not 0 <= noise <= 1:
+        raise InputError(f"Expected a grid of at least 1 x 1 and noise in [0, 1], but got {rows} x {columns}, {noise}.")
+    closed = {frozenset(wall) for wall in walls}
+    intended = torch.zeros(rows * columns, len(MOVES), rows * columns, dtype=torch.float64)
+    for row in range(rows):
+        for column in range(columns):
+            for action, (up, right) in enumerate(MOVES):
+                to = (row + up, column + right)
+                inside = 0 <= to[0] < rows and 0 <= to[1] < columns
+                free = inside and frozenset(((row, column), to)) not in closed
+                end = to if free else (row, column)
+                intended[row * columns + column, action, end[0] * columns + end[1]] = 1.0
+    others = intended.sum(1, keepdim=True) - intended
+    transition = (1 - noise) * intended + noise / (len(MOVES) - 1) * others
+    return TabularMDP(transition, torch.zeros(rows * columns, len(MOVES)), discount=discount)
+
+
+def klyubin_maze(*, noise: float = 0.0, discount: float = 0.95) -> TabularMDP:
+    """Return the 10 x 10 maze of Klyubin, Polani and Nehaniv (2005), "Empowerment: a universal agent-centric
+    measure of control"; wall positions as transcribed in public reimplementations. See `grid_world`.
+    """  # noqa: D205
+    return grid_world(10, 10, KLYUBIN_WALLS, noise=noise, discount=discount)

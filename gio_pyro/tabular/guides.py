@@ -1,0 +1,60 @@
+"""The family of methods, exactly: what stands in for the guide's log ρ (theory, section 4).
+
+Each is a function `(mdp, policy, channel) -> E_{F|s,a} log ρ(a|s, F)`, `[..., S, A]` nats. The one loop of
+`policy_iteration` reads nothing else, so swapping the function swaps the method.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from gio_pyro.errors import InputError
+from gio_pyro.tabular.episodes import discounted_visits
+from gio_pyro.tabular.information import as_distribution, divergence_from_mean, safe_log
+from gio_pyro.tabular.mdp import TabularMDP
+
+Guide = Callable[[TabularMDP, Tensor, Tensor], Tensor]
+
+
+def bayes(mdp: TabularMDP, policy: Tensor, channel: Tensor) -> Tensor:
+    """The exact posterior p_π(a|s, F) (theory, equation 2): the intrinsic reward is mutual information."""
+    return policy.log() + divergence_from_mean(channel, policy)
+
+
+def uniform(mdp: TabularMDP, policy: Tensor, channel: Tensor) -> Tensor:
+    """A uniform distribution over actions: maximum-entropy control, less the constant log A at every step."""
+    return torch.full_like(policy, -torch.tensor(float(mdp.actions)).log().item())
+
+
+def marginal(mdp: TabularMDP, policy: Tensor, channel: Tensor) -> Tensor:
+    """MIRL's prior π_0(a) = E_{s~d_π} π(a|s), d_π the discounted state visits: penalises I(S; A)."""
+    visits = discounted_visits(mdp, policy)
+    prior = torch.einsum("...s,...sa->...a", visits, policy)
+    return prior.log()[..., None, :].expand_as(policy)
+
+
+def fixed_prior(prior: object) -> Guide:
+    """A given prior π_0(a|s), `[S, A]` or `[A]`: KL-regularised control.
+
+    Raises:
+        InputError: `prior` is no distribution, or has another number of actions than the MDP.
+    """
+    table = as_distribution("the prior", prior)
+
+    def guide(mdp: TabularMDP, policy: Tensor, channel: Tensor) -> Tensor:
+        if table.shape[-1] != mdp.actions:
+            raise InputError(f"Expected a prior over {mdp.actions} actions, but got {table.shape[-1]}.")
+        return table.to(policy).log().expand_as(policy)
+
+    return guide
+
+
+def fixed_posterior(q: object) -> Guide:
+    """A given guide q(a|s, F), `[S, F, A]`, that does not follow the policy: the slack of theory, equation 3."""
+    table = as_distribution("the guide", q)
+
+    def guide(mdp: TabularMDP, policy: Tensor, channel: Tensor) -> Tensor:
+        return torch.einsum("...saf,...sfa->...sa", channel, safe_log(table.to(policy)))
+
+    return guide

@@ -1,0 +1,90 @@
+"""Information of finite channels, in nats, and the checks that every table of probabilities goes through.
+
+A channel W(f|a) is a table `[..., A, F]` whose rows are distributions, a source π(a) a table `[..., A]`:
+
+    I(F; A) = Σ_a π(a) D(W(·|a) ‖ p),    p(f) = Σ_a π(a) W(f|a)            (theory, equation 1)
+
+Zero probabilities are ordinary values here: 0 log 0 = 0, and nothing is ever divided by a probability.
+"""
+
+import torch
+from torch import Tensor
+
+from gio_pyro.errors import InputError
+
+SUM_TOLERANCE = 1e-6
+
+
+def as_float64(table: object) -> Tensor:
+    """Return `table` (a tensor, an array or nested lists) as a float64 tensor on its own device."""
+    return torch.as_tensor(table, dtype=torch.float64)
+
+
+def as_distribution(name: str, table: object) -> Tensor:
+    """Return `table` as float64 after checking that its last axis holds distributions.
+
+    Raises:
+        InputError: an entry is NaN, infinite or negative, or a row does not sum to 1 within 1e-6.
+    """
+    p = as_float64(table)
+    if p.ndim == 0 or p.numel() == 0:
+        raise InputError(
+            f"Expected {name} to hold at least one probability, but got shape {tuple(p.shape)}; give it rows."
+        )
+    if not bool(torch.isfinite(p).all()):
+        raise InputError(f"Expected {name} to be finite, but got NaN or infinity; look for an empty row.")
+    if bool((p < 0).any()):
+        raise InputError(
+            f"Expected {name} to be non-negative, but its smallest entry is {p.min():.3g}; correct the table."
+        )
+    error = (p.sum(-1) - 1).abs()
+    if bool((error > SUM_TOLERANCE).any()):
+        worst = tuple(int(i) for i in torch.unravel_index(error.argmax(), error.shape))
+        raise InputError(
+            f"Expected the rows of {name} to sum to 1, but row {worst} sums to {p.sum(-1)[worst]:.6g}; "
+            "normalise it or add the missing outcome."
+        )
+    return p
+
+
+def safe_log(p: Tensor) -> Tensor:
+    """Return log p with log 0 replaced by the log of the smallest normal float64, about −708 nats."""
+    return p.clamp_min(torch.finfo(p.dtype).tiny).log()
+
+
+def divergence_from_mean(channel: Tensor, source: Tensor) -> Tensor:
+    """Return D(W(·|a) ‖ Σ_b π(b) W(·|b)) for every input, `[..., A]` nats, of shapes `[..., A, F]`, `[..., A]`.
+
+    An input that leads where the source never goes has an infinite divergence; it is reported as a number
+    above 600 nats, so that it can still be added and multiplied by 0.
+    """
+    mean = torch.einsum("...a,...af->...f", source, channel)
+    own = torch.special.xlogy(channel, channel).sum(-1)
+    return own - torch.einsum("...af,...f->...a", channel, safe_log(mean))
+
+
+def mutual_information(channel: object, source: object) -> Tensor:
+    """Return I(F; A) of a source through a channel (theory, equation 1).
+
+    Args:
+        channel: W(f|a), `[..., A, F]`; rows sum to 1.
+        source: π(a), `[..., A]`; sums to 1. Leading shapes broadcast.
+
+    Returns:
+        `[...]` nats, float64, between 0 and min(log A, log F).
+
+    Raises:
+        InputError: a table is not made of distributions, or the two disagree about the number of inputs.
+    """
+    w, pi = as_distribution("the channel", channel), as_distribution("the source", source)
+    check_inputs(w, pi, "the source")
+    return (pi * divergence_from_mean(w, pi)).sum(-1).clamp_min(0.0)
+
+
+def check_inputs(channel: Tensor, per_input: Tensor, name: str) -> None:
+    """Raise `InputError` unless `per_input` `[..., A]` has one entry for each input of `channel` `[..., A, F]`."""
+    if channel.ndim < 2 or channel.shape[-2] != per_input.shape[-1]:
+        raise InputError(
+            f"Expected {name} to have one entry for each input of a channel [..., A, F], but got shapes "
+            f"{tuple(per_input.shape)} and {tuple(channel.shape)}; the input axis is the last but one."
+        )

@@ -1,0 +1,181 @@
+"""Policy iteration for the whole family, exactly (theory, equations 4 to 6).
+
+One round evaluates the policy without error, by a linear solve, and projects it:
+
+    Q(s,a) = r + γ E_{s'} V(s'),    V(s) = Σ_a π(a|s) [ Q(s,a) + α ( log ρ̄(s,a) − log π(a|s) ) ]
+    π_new(·|s) ∝ exp( Q(s,·)/α + log ρ̄(s,·) ),    log ρ̄(s,a) = E_{F|s,a} log ρ(a|s,F)
+
+With `guide=bayes` the bracket averages to α I_π(F; A|s), and each round improves every state. The bracket of
+one action, less V(s), is its advantage: where no action has a positive one, nothing is left to gain.
+"""
+
+import warnings
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from gio_pyro.errors import ConvergenceWarning, InputError
+from gio_pyro.tabular.episodes import solve_chain
+from gio_pyro.tabular.futures import Future, next_state, state_chain
+from gio_pyro.tabular.guides import Guide, bayes
+from gio_pyro.tabular.information import as_distribution, as_float64, divergence_from_mean
+from gio_pyro.tabular.mdp import TabularMDP
+
+SMALLEST = 1e-300
+"""Probability kept by every action that the first policy can take, so that none is lost to underflow."""
+
+
+@dataclass(frozen=True)
+class Solution:
+    """The outcome of `policy_iteration`; S states, A actions, n rounds."""
+
+    policy: Tensor
+    """`[..., S, A]`."""
+    q: Tensor
+    """`[..., S, A]`, reward units: equation 5's fixed point for `policy`."""
+    value: Tensor
+    """`[..., S]`, reward units: equation 4 from each state; 0 where terminal."""
+    intrinsic: Tensor
+    """`[..., S]` nats: what the guide pays, Σ_a π (log ρ̄ − log π); the mutual information for `bayes`."""
+    mutual_information: Tensor
+    """`[..., S]` nats: I_π(F; A|s) of `policy`, whatever the guide."""
+    gap: Tensor
+    """`[...]`, reward units: largest advantage of any action that π_0 can take, divided by 1 − γ. For `bayes` and
+    a future that does not depend on the policy, no policy's value exceeds `value` by more; infinite at γ = 1."""
+    history: Tensor
+    """`[n + 1, ..., S]`: the value of the first policy and of the policy after each round."""
+
+
+def posterior(mdp: TabularMDP, policy: object, future: Future = next_state) -> Tensor:
+    """Return p_π(a|s, F) of theory, equation 2, `[..., S, F, A]`.
+
+    A future that the policy never produces has no posterior; its row is the policy itself.
+    """
+    pi = as_policy(mdp, policy)
+    joint = (pi[..., None] * future(mdp, pi)).mT
+    total = joint.sum(-1, keepdim=True)
+    return torch.where(total > 0, joint / total.clamp_min(torch.finfo(total.dtype).tiny), pi[..., None, :])
+
+
+def intrinsic_bellman(
+    mdp: TabularMDP,
+    policy: object,
+    q: object,
+    *,
+    temperature: float,
+    guide: Guide = bayes,
+    future: Future = next_state,
+) -> Tensor:
+    """Return T^π Q of theory, equation 5: one backup, `[..., S, A]` reward units.
+
+    Args:
+        mdp: the world.
+        policy: π(a|s), `[..., S, A]`.
+        q: Q(s, a), `[..., S, A]`, reward units.
+        temperature: α > 0, reward units per nat.
+        guide: what log ρ is; `bayes` gives mutual information.
+        future: what F is.
+
+    Raises:
+        InputError: a policy that is no distribution, temperature ≤ 0, shapes that disagree.
+    """
+    pi, alpha = as_policy(mdp, policy), as_temperature(temperature)
+    value = (pi * as_float64(q)).sum(-1) + alpha * intrinsic_reward(pi, guide(mdp, pi, future(mdp, pi)))
+    return _backup(mdp, value)
+
+
+def policy_iteration(
+    mdp: TabularMDP,
+    temperature: float,
+    policy: object = None,
+    *,
+    guide: Guide = bayes,
+    future: Future = next_state,
+    tolerance: float = 1e-9,
+    max_iterations: int = 10_000,
+) -> Solution:
+    """Alternate (5), solved exactly, and (6) until no action's advantage exceeds `tolerance`.
+
+    Args:
+        mdp: the world; a batch of worlds is solved together.
+        temperature: α > 0, reward units per nat.
+        policy: π_0, `[..., S, A]`; uniform by default. An action of probability 0 never comes back.
+        guide: `bayes`, `uniform`, `marginal`, `fixed_prior(p)`, `fixed_posterior(q)`, or a function like them.
+        future: `next_state`, `next_state_and_reward`, `state_after(k)`, or a function like them.
+        tolerance: the largest advantage, reward units, that counts as none.
+        max_iterations: rounds after which it stops with a `ConvergenceWarning`.
+
+    Returns:
+        A `Solution`. Its improvement is monotone where theory promises it; `history` shows what happened.
+
+    Raises:
+        InputError: a policy that is no distribution, temperature ≤ 0, shapes that disagree.
+    """
+    alpha = as_temperature(temperature)
+    pi = torch.full_like(mdp.reward, 1.0 / mdp.actions) if policy is None else as_policy(mdp, policy)
+    support = pi > 0
+    log_rho, q, value = _evaluate(mdp, pi, alpha, guide, future)
+    history = [value]
+    advantage = _advantage(mdp, pi, alpha, log_rho, q, value, support)
+    while bool((advantage > tolerance).any()) and len(history) <= max_iterations:
+        pi = torch.softmax(q / alpha + log_rho, -1).clamp_min(SMALLEST) * support
+        log_rho, q, value = _evaluate(mdp, pi, alpha, guide, future)
+        history.append(value)
+        advantage = _advantage(mdp, pi, alpha, log_rho, q, value, support)
+    if bool((advantage > tolerance).any()):
+        warnings.warn(
+            f"Stopped after {max_iterations} rounds with an advantage of {advantage.max():.1e} left, above the "
+            f"tolerance of {tolerance:.0e}; raise max_iterations, or read the gap.",
+            ConvergenceWarning,
+            stacklevel=2,
+        )
+    information = (pi * divergence_from_mean(future(mdp, pi), pi)).sum(-1).clamp_min(0.0)
+    gap = advantage / (1 - mdp.discount) if mdp.discount < 1 else torch.full_like(advantage, torch.inf)
+    return Solution(pi, q, value, intrinsic_reward(pi, log_rho), information, gap, torch.stack(history))
+
+
+def intrinsic_reward(policy: Tensor, log_rho: Tensor) -> Tensor:
+    """Return Σ_a π(a|s) (log ρ̄(s,a) − log π(a|s)), `[..., S]` nats; actions of probability 0 count 0."""
+    taken = policy > 0
+    ratio = torch.where(taken, log_rho, 0.0) - torch.where(taken, policy, 1.0).log()
+    return (policy * ratio).sum(-1)
+
+
+def as_policy(mdp: TabularMDP, policy: object) -> Tensor:
+    """Return `policy` as float64 on the MDP's device, `[..., S, A]`; raises `InputError` if it is none."""
+    pi = as_distribution("the policy", policy).to(mdp.transition.device)
+    if pi.shape[-2:] != mdp.reward.shape[-2:]:
+        raise InputError(f"Expected a policy of shape {tuple(mdp.reward.shape)}, but got {tuple(pi.shape)}.")
+    return pi.expand(torch.broadcast_shapes(pi.shape, mdp.reward.shape))
+
+
+def as_temperature(temperature: float) -> float:
+    """Return α; raises `InputError` unless it is a positive number."""
+    if not 0 < temperature < float("inf"):
+        raise InputError(f"Expected a temperature > 0 (reward units per nat), but got {temperature}.")
+    return float(temperature)
+
+
+def _evaluate(
+    mdp: TabularMDP, pi: Tensor, alpha: float, guide: Guide, future: Future
+) -> tuple[Tensor, Tensor, Tensor]:
+    log_rho = guide(mdp, pi, future(mdp, pi))
+    live = (~mdp.terminal).to(pi)
+    gain = ((pi * mdp.reward).sum(-1) + alpha * intrinsic_reward(pi, log_rho)) * live
+    chain = state_chain(mdp, pi) * (live[..., None, :] * live[..., :, None])
+    value = solve_chain(mdp.discount * chain, gain, "the value of the policy")
+    return log_rho, _backup(mdp, value), value
+
+
+def _advantage(
+    mdp: TabularMDP, pi: Tensor, alpha: float, log_rho: Tensor, q: Tensor, value: Tensor, support: Tensor
+) -> Tensor:
+    """Return the largest max_a Q + α (log ρ̄ − log π) − V of any non-terminal state, `[...]`, at least 0."""
+    ratio = torch.where(support, log_rho - pi.log(), -torch.inf)
+    advantage = (q + alpha * ratio - value[..., None]).amax(-1)
+    return torch.where(mdp.terminal, 0.0, advantage).amax(-1).clamp_min(0.0)
+
+
+def _backup(mdp: TabularMDP, value: Tensor) -> Tensor:
+    return mdp.reward + mdp.discount * torch.einsum("...san,...n->...sa", mdp.continuation, value)

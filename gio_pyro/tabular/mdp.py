@@ -1,0 +1,227 @@
+"""A finite Markov decision process as tables, and how to read one from a Gymnasium environment."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gio_pyro.errors import InputError
+from gio_pyro.tabular.information import as_distribution, as_float64
+
+
+@dataclass(frozen=True)
+class Outcomes:
+    """The joint future (s', r) of every state and action, over the F distinct pairs that occur."""
+
+    probability: Tensor
+    """`[..., S, A, F]`: p(s', r | s, a)."""
+    next_state: Tensor
+    """`[F]`: s' of each pair."""
+    reward: Tensor
+    """`[F]`: r of each pair, reward units."""
+
+
+class TabularMDP:
+    """A finite MDP in float64; terminal states absorb with value 0.
+
+    Args:
+        transition: p(s'|s, a), `[..., S, A, S]`; any leading batch shape, one device.
+        reward: `[..., S, A]`, or `[..., S, A, S]` where it depends on s'; reward units.
+        discount: γ in [0, 1]; 1 needs a terminal state that can be reached from everywhere.
+        terminal: `[..., S]` booleans, none by default. Their rows become self-loops of reward 0.
+        start: the distribution of the first state, `[..., S]`; uniform over non-terminal states by default.
+        outcomes: the joint (s', r) channel where rewards are random given (s, a, s').
+
+    Attributes:
+        transition, reward (`[..., S, A]`, expected), discount, terminal, start, outcomes.
+
+    Raises:
+        InputError: rows that do not sum to 1, negative or NaN entries, shapes that disagree, a discount
+            outside [0, 1], or discount 1 where some state can never reach a terminal one.
+    """
+
+    def __init__(
+        self,
+        transition: object,
+        reward: object,
+        *,
+        discount: float,
+        terminal: object = None,
+        start: object = None,
+        outcomes: Outcomes | None = None,
+    ) -> None:
+        p = as_distribution("the transition table", transition)
+        if p.ndim < 3 or p.shape[-1] != p.shape[-3]:
+            raise InputError(f"Expected transitions of shape [..., S, A, S], but got {tuple(p.shape)}.")
+        states = p.shape[-1]
+        self.terminal = _as_terminal(terminal, p)
+        self.transition = torch.where(self.terminal[..., None, None], torch.eye(states).to(p)[:, None, :], p)
+        self.discount = _as_discount(discount, self)
+        self.start = _as_start(start, self.terminal, p)
+        r = as_float64(reward).to(p.device)
+        if not bool(torch.isfinite(r).all()):
+            raise InputError("Expected finite rewards, but got NaN or infinity; correct the reward table.")
+        self.reward = _expected_reward(r, self)
+        self._outcomes = outcomes
+        self._reward_on_arrival = r if r.shape[-3:] == p.shape[-3:] and r.ndim >= p.ndim else None
+
+    @property
+    def states(self) -> int:
+        """S, the number of states."""
+        return self.transition.shape[-1]
+
+    @property
+    def actions(self) -> int:
+        """A, the number of actions."""
+        return self.transition.shape[-2]
+
+    @property
+    def continuation(self) -> Tensor:
+        """p(s'|s, a) with the columns of terminal states set to 0, `[..., S, A, S]`: where value comes from."""
+        return self.transition * ~self.terminal[..., None, None, :]
+
+    @property
+    def is_deterministic(self) -> bool:
+        """Whether every transition probability is 0 or 1."""
+        return bool(((self.transition == 0) | (self.transition == 1)).all())
+
+    @property
+    def outcomes(self) -> Outcomes:
+        """The joint future (s', r), grouped by distinct pairs; batched MDPs are refused (InputError)."""
+        if self._outcomes is not None:
+            return self._outcomes
+        if self.transition.ndim != 3:
+            raise InputError("Expected one MDP, but got a batch: its (s', r) pairs differ; take them one by one.")
+        r = self.reward[..., None] if self._reward_on_arrival is None else self._reward_on_arrival
+        s, a, s_next = self.transition.nonzero(as_tuple=True)
+        return _group(self, s, a, s_next, r.expand_as(self.transition)[s, a, s_next], self.transition[s, a, s_next])
+
+    @classmethod
+    def from_env(cls, env: Any, *, discount: float = 0.99) -> "TabularMDP":
+        """Read `env.unwrapped.P`, the toy-text convention `P[s][a] = [(probability, s', reward, terminated), ...]`.
+
+        The start is `env.unwrapped.initial_state_distrib` where there is one, uniform otherwise. A state counts as
+        terminal when it can be reached from the start and is entered with `terminated`.
+
+        Raises:
+            InputError: no `P`, a row that is no distribution, or a reachable state entered both ways.
+        """
+        table = getattr(env.unwrapped, "P", None)
+        if table is None:
+            raise InputError(
+                f"Expected an environment with a transition table `P`, but {env} has none; build TabularMDP from "
+                "arrays, or use an environment of toy-text."
+            )
+        rows = torch.tensor(
+            [
+                (s, a, p, s_next, r, done)
+                for s, row in _items(table)
+                for a, cell in _items(row)
+                for p, s_next, r, done in cell
+            ],
+            dtype=torch.float64,
+        )
+        states, actions = len(table), len(table[0])
+        return _from_rows(rows, states, actions, discount, getattr(env.unwrapped, "initial_state_distrib", None))
+
+
+def _items(table: Any) -> Any:
+    return table.items() if hasattr(table, "items") else enumerate(table)
+
+
+def _from_rows(rows: Tensor, states: int, actions: int, discount: float, start: Any) -> TabularMDP:
+    s, a, s_next, done = (rows[:, i].long() for i in (0, 1, 3, 5))
+    p, r = rows[:, 2], rows[:, 4]
+    if bool((p < 0).any()) or bool(torch.isnan(p).any()):
+        raise InputError("Expected non-negative probabilities in env.P, but got a negative one or NaN; correct it.")
+    transition = torch.zeros(states, actions, states, dtype=torch.float64).index_put_((s, a, s_next), p, True)
+    start = torch.ones(states) if start is None else torch.as_tensor(start)
+    start = start.double() / start.sum()
+    terminal = _terminal_states(s, s_next, p, done.bool(), start)
+    mdp = TabularMDP(transition, torch.zeros(states, actions), discount=discount, terminal=terminal, start=start)
+    keep = ~terminal[s]
+    loop = terminal.nonzero().squeeze(-1).repeat_interleave(actions)
+    s, s_next = torch.cat([s[keep], loop]), torch.cat([s_next[keep], loop])
+    a = torch.cat([a[keep], torch.arange(actions).repeat(int(terminal.sum()))])
+    r = torch.cat([r[keep], torch.zeros(len(loop), dtype=r.dtype)])
+    p = torch.cat([p[keep], torch.ones(len(loop), dtype=p.dtype)])
+    reward = torch.zeros(states, actions, dtype=torch.float64).index_put_((s, a), p * r, True)
+    outcomes = _group(mdp, s, a, s_next, r, p)
+    return TabularMDP(
+        transition, reward, discount=discount, terminal=terminal, start=start, outcomes=outcomes
+    )
+
+
+def _terminal_states(s: Tensor, s_next: Tensor, p: Tensor, done: Tensor, start: Tensor) -> Tensor:
+    """Follow the start through `P`, stopping where it says terminated, and see how each state is entered."""
+    reached = start > 0
+    while True:
+        live = reached[s] & (p > 0) & ~done
+        grown = reached.clone()
+        grown[s_next[live]] = True
+        if bool((grown == reached).all()):
+            break
+        reached = grown
+    terminal = torch.zeros_like(reached)
+    terminal[s_next[reached[s] & (p > 0) & done]] = True
+    both = (terminal & reached).nonzero().squeeze(-1)
+    if len(both):
+        raise InputError(
+            f"Expected each state to be terminal or not, but state {int(both[0])} is entered both with and without "
+            "termination; give the environment a separate state for the end."
+        )
+    return terminal
+
+
+def _group(mdp: TabularMDP, s: Tensor, a: Tensor, s_next: Tensor, r: Tensor, p: Tensor) -> Outcomes:
+    pairs, future = torch.unique(torch.stack([s_next.to(r), r], -1), dim=0, return_inverse=True)
+    table = torch.zeros(mdp.states, mdp.actions, len(pairs), dtype=torch.float64, device=mdp.transition.device)
+    return Outcomes(table.index_put_((s, a, future), p, True), pairs[:, 0].long(), pairs[:, 1])
+
+
+def _as_terminal(terminal: object, p: Tensor) -> Tensor:
+    shape = p.shape[:-2]
+    if terminal is None:
+        return torch.zeros(shape, dtype=torch.bool, device=p.device)
+    t = torch.as_tensor(terminal, dtype=torch.bool, device=p.device)
+    if t.shape[-1:] != shape[-1:]:
+        raise InputError(f"Expected one terminal flag for each of {shape[-1]} states, but got shape {tuple(t.shape)}.")
+    return t.expand(shape)
+
+
+def _as_discount(discount: float, mdp: TabularMDP) -> float:
+    if not 0 <= discount <= 1:
+        raise InputError(f"Expected a discount in [0, 1], but got {discount}; 0.99 is a usual choice.")
+    if discount == 1:
+        step = mdp.transition.amax(-2) > 0
+        ends = mdp.terminal.clone()
+        for _ in range(mdp.states):
+            ends = ends | (step & ends[..., None, :]).any(-1)
+        if not bool(ends.all()):
+            raise InputError(
+                "Expected a discount below 1 where some state never terminates, but got 1; values would be infinite."
+            )
+    return float(discount)
+
+
+def _as_start(start: object, terminal: Tensor, p: Tensor) -> Tensor:
+    if start is None:
+        live = (~terminal).to(p)
+        live = torch.where(terminal.all(-1, keepdim=True), torch.ones_like(live), live)
+        return live / live.sum(-1, keepdim=True)
+    first = as_distribution("the start distribution", start).to(p.device)
+    if first.shape[-1] != p.shape[-1]:
+        raise InputError(f"Expected {p.shape[-1]} start probabilities, but got {first.shape[-1]}.")
+    return first.expand(p.shape[:-2])
+
+
+def _expected_reward(r: Tensor, mdp: TabularMDP) -> Tensor:
+    p = mdp.transition
+    if r.shape[-3:] == p.shape[-3:] and r.ndim >= p.ndim:
+        r = (p * r).sum(-1)
+    if r.shape[-2:] != p.shape[-3:-1]:
+        raise InputError(
+            f"Expected rewards of shape {tuple(p.shape[-3:-1])} or {tuple(p.shape[-3:])}, but got {tuple(r.shape)}."
+        )
+    return torch.where(mdp.terminal[..., None], 0.0, r.expand(p.shape[:-1]))
