@@ -17,6 +17,10 @@ class ProgramError(GioError):
     """A model or guide that breaks the contract of `gio_pyro.programs`."""
 
 
+class TrainingError(GioError):
+    """Learning cannot go on: a loss, a reward or an observation is NaN or infinite."""
+
+
 class CheckpointError(GioError):
     """A file that is not a whole checkpoint of this library."""
 

@@ -1,0 +1,64 @@
+"""One file, `checkpoint.pt`, of tensors and plain types: written atomically, read without running code."""
+
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from gio_pyro.errors import CheckpointError, InputError
+
+NAME = "checkpoint.pt"
+FORMAT, VERSION = "gio_pyro checkpoint", 1
+
+
+def write(folder: Path, state: dict[str, Any]) -> Path:
+    """Write `state` into `folder`, creating it; a reader sees the old file or the new one, never a part.
+
+    Raises:
+        InputError: the folder cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=folder, prefix=NAME, suffix=".part")
+    except OSError as error:
+        raise InputError(f"Expected a folder that can be written at {folder}, but: {error}.") from error
+    try:
+        with os.fdopen(handle, "wb") as file:
+            torch.save({"format": FORMAT, "version": VERSION, **state}, file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, folder / NAME)
+    except BaseException as error:
+        Path(temporary).unlink(missing_ok=True)
+        if isinstance(error, OSError | RuntimeError):
+            raise InputError(f"Expected to write {folder / NAME}, but: {error}; the last checkpoint is kept.") from error
+        raise
+    return folder / NAME
+
+
+def read(folder: Path) -> dict[str, Any]:
+    """Return what `write` stored in `folder`, on the CPU.
+
+    Raises:
+        CheckpointError: no file, or one that is truncated, foreign, from another version, or asks for code to run.
+    """
+    path = folder / NAME if folder.is_dir() or folder.suffix != ".pt" else folder
+    if not path.is_file():
+        raise CheckpointError(f"Expected a checkpoint at {path}, but there is none; give the folder of a run.")
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise CheckpointError(
+            f"Expected a whole checkpoint of tensors and plain types at {path}, but it does not load; "
+            "it is cut off, foreign or damaged."
+        ) from error
+    if not isinstance(state, dict) or state.get("format") != FORMAT:
+        raise CheckpointError(f"Expected a checkpoint of gio_pyro at {path}, but the file is of another kind.")
+    if state.get("version") != VERSION:
+        raise CheckpointError(
+            f"Expected checkpoint version {VERSION} at {path}, but got {state.get('version')}; use the gio_pyro it "
+            "was written with."
+        )
+    return state

@@ -1,0 +1,35 @@
+"""Policy improvement: the KL projection of theory, equation 6."""
+
+import pyro.distributions as dist
+import torch
+from torch import Tensor, nn
+
+LOG_FLOOR = -14.0
+"""Nats: no action's log-probability falls lower (about one in a million), so that none is lost for good."""
+
+
+class TablePolicy(nn.Module):
+    """π(a|s) as a table of log-probabilities, uniform at first. For discrete actions the projection is exact."""
+
+    log_pi: Tensor
+
+    def __init__(self, states: int, actions: int) -> None:
+        super().__init__()
+        self.register_buffer("log_pi", torch.full((states, actions), -float(torch.tensor(float(actions)).log())))
+
+    def forward(self, state: Tensor) -> dist.Categorical:
+        """Return π(·|s), a batch of B categorical distributions."""
+        return dist.Categorical(logits=self.log_pi[state])
+
+    @torch.no_grad()
+    def improve(self, state: Tensor, q: Tensor, log_rho: Tensor, *, temperature: float) -> None:
+        """Set π(·|s) ∝ exp(Q(s, ·)/α + log ρ̄(s, ·)), floored, in each of the given distinct states.
+
+        Args:
+            state: `[B]`.
+            q: `[B, A]` reward units.
+            log_rho: `[B, A]` nats.
+            temperature: α, reward units per nat.
+        """
+        log_pi = torch.log_softmax(q / temperature + log_rho, -1).clamp_min(LOG_FLOOR)
+        self.log_pi[state] = torch.log_softmax(log_pi, -1)

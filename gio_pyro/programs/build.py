@@ -1,0 +1,102 @@
+"""From what a user names or passes to a program that runs: names, import paths, files, classes and callables."""
+
+import importlib
+import importlib.util
+import sys
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pyro
+import torch
+from torch import Tensor
+
+from gio_pyro.errors import ProgramError
+from gio_pyro.programs.program import Guide, Model
+from gio_pyro.types import Policy, Program, Spec
+
+HOMES = {"model": "gio_pyro.models", "guide": "gio_pyro.guides"}
+
+
+def resolve(name: str, kind: str) -> Program:
+    """Return the program that a name stands for.
+
+    Args:
+        name: `Name` (one of `gio_pyro.models` or `gio_pyro.guides`), `package.module:Name` or `path/file.py:Name`.
+        kind: `"model"` or `"guide"`: where bare names are looked up.
+
+    Raises:
+        ProgramError: no such file, module or name; or the file fails when it is imported.
+    """
+    place, _, attribute = name.rpartition(":")
+    module = _import(place or HOMES[kind], name)
+    if not hasattr(module, attribute):
+        known = ", ".join(sorted(getattr(module, "__all__", [n for n in vars(module) if n[0].isupper()])))
+        raise ProgramError(f"Expected a {kind} named {attribute!r} in {place or HOMES[kind]}, which has: {known}.")
+    program: Program = getattr(module, attribute)
+    if not callable(program):
+        raise ProgramError(f"Expected {name} to be a class or callable, but got a {type(program).__name__}.")
+    return program
+
+
+def _import(place: str, name: str) -> ModuleType:
+    try:
+        return _import_file(Path(place)) if place.endswith(".py") else importlib.import_module(place)
+    except ModuleNotFoundError as error:
+        raise ProgramError(f"Expected {name} to name a program, but {error}; check the spelling.") from error
+    except FileNotFoundError as error:
+        raise ProgramError(f"Expected a Python file at {place}, but there is none; check the path.") from error
+    except Exception as error:
+        raise ProgramError(
+            f"Expected {place} to import, but it raised {type(error).__name__}: {error}; run it on its own to see where."
+        ) from error
+
+
+def _import_file(path: Path) -> ModuleType:
+    if not path.is_file():
+        raise FileNotFoundError(path)
+    title = f"gio_pyro_user_{path.stem}"
+    spec = importlib.util.spec_from_file_location(title, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[title] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def reference(program: Any) -> str:
+    """Return `package.module:Name` of a program's class or function, for records."""
+    owner = program if hasattr(program, "__qualname__") else type(program)
+    return f"{owner.__module__}:{owner.__qualname__}"
+
+
+def build_model(program: Program, spec: Spec, policy: Policy, state: Tensor) -> Model:
+    """Return a ready `Model`: a class is built from `spec`, anything else is taken as it is, and run once."""
+    model = Model(_construct(program, spec))
+    with torch.no_grad():
+        model.materialise(policy, state)
+    return model
+
+
+def build_guide(program: Program, spec: Spec, model: Model, policy: Policy, state: Tensor) -> Guide:
+    """Return a ready `Guide` fitted beside `model`; run once on a future of that model."""
+    guide = Guide(_construct(program, replace(spec, model=model)))
+    with torch.no_grad():
+        future = model.future(policy, state, policy(state).sample()).sample()
+        guide.materialise(policy, state, future)
+    return guide
+
+
+def _construct(program: Program, spec: Spec) -> Program:
+    if not isinstance(program, type):
+        return program
+    try:
+        with pyro.settings.context(module_local_params=True):
+            built: Program = program(spec)
+    except TypeError as error:
+        raise ProgramError(f"Expected {program.__name__}(spec) to build a program, but it raised: {error}.") from error
+    if not callable(built):
+        raise ProgramError(f"Expected {program.__name__}(spec) to be callable, but it has no forward method.")
+    return built

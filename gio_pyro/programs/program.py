@@ -1,0 +1,159 @@
+"""The contract: what a model and a guide are, and how the engine runs one without touching anybody else.
+
+A program is any callable, `nn.Module` or `PyroModule` with one of two signatures and two site names:
+
+    model(policy, state, future=None)   samples "action" from policy(state), then "future" given state and action
+    guide(policy, state, future)        samples "action" given state and future
+
+The engine only ever *conditions* ("action" held at data), *replays* (runs forward) and *scores* (reads the
+log-probability of a site, one number per example). `Program` does these three. Each `Program` keeps the parameters
+of its callable to itself: Pyro's process-wide parameter store and settings are swapped while it runs and put back
+after, so two agents in one process never meet and the user's own Pyro code never notices.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pyro
+import torch
+from pyro import poutine
+from torch import Tensor, nn
+from torch.distributions import Distribution
+
+from gio_pyro.errors import ProgramError
+from gio_pyro.types import Policy
+from gio_pyro.types import Program as Callable_
+
+ACTION, FUTURE = "action", "future"
+
+
+class Program(nn.Module):
+    """A user's program, isolated: its parameters are this module's, whichever way they were declared.
+
+    Args:
+        program: a callable, `nn.Module` or `PyroModule`; `pyro.param` statements of a plain callable are found on
+            the first run (`materialise`) and become parameters of this module.
+    """
+
+    def __init__(self, program: Callable_) -> None:
+        super().__init__()
+        self.program = program
+        self.stored = nn.ParameterDict()
+        self._store: dict[str, dict[str, Any]] = {"params": {}, "constraints": {}}
+
+    @property
+    def name(self) -> str:
+        """The program's own name, for messages."""
+        return getattr(self.program, "__name__", type(self.program).__name__)
+
+    @property
+    def learning_rate(self) -> float | None:
+        """The step size that the program asks for, or None."""
+        return getattr(self.program, "learning_rate", None)
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the program with its own parameters."""
+        with self._isolated():
+            return self.program(*args, **kwargs)
+
+    @contextmanager
+    def _isolated(self) -> Iterator[None]:
+        known = set(self._store["params"])
+        with (
+            pyro.settings.context(module_local_params=True),
+            pyro.get_param_store().scope(self._store),  # type: ignore[arg-type]
+        ):
+            yield
+        for name in set(self._store["params"]) - known:
+            self._adopt(name)
+
+    def _adopt(self, name: str) -> None:
+        """Make a `pyro.param` created by the run a parameter of this module, unless it is one already."""
+        tensor = self._store["params"][name]
+        if any(tensor is own for own in self.parameters()):
+            return
+        parameter = nn.Parameter(tensor.detach())
+        self._store["params"][name] = parameter
+        self.stored[name.replace(".", "__")] = parameter
+
+    def trace(self, *args: Any, data: dict[str, Tensor] | None = None) -> poutine.Trace:
+        """Run the program with the sites in `data` held fixed and return its trace, hidden from outer handlers."""
+        with poutine.block():
+            return poutine.trace(poutine.condition(self, data or {})).get_trace(*args)
+
+    def _site(self, trace: poutine.Trace, site: str) -> Any:
+        if site not in trace.nodes:
+            found = ", ".join(sorted(trace.stochastic_nodes + trace.observation_nodes)) or "no sites"
+            raise ProgramError(f'Expected {self.name} to sample the site "{site}", but it has {found}; add pyro.sample.')
+        return trace.nodes[site]
+
+
+class Model(Program):
+    """A model p_ψ, read as a conditional distribution of futures."""
+
+    def future(self, policy: Policy, state: Tensor, action: Tensor) -> Distribution:
+        """Return p_ψ(·|s, a), a batch of B distributions; `state` and `action` are `[B, ...]`."""
+        trace = self.trace(policy, state, data={ACTION: action})
+        fn: Distribution = self._site(trace, FUTURE)["fn"]
+        return fn
+
+    def log_prob(self, policy: Policy, state: Tensor, action: Tensor, future: Tensor) -> Tensor:
+        """Return log p_ψ(F|s, a) of each example, `[B]` nats."""
+        trace = self.trace(policy, state, future, data={ACTION: action})
+        return per_example(self._site(trace, FUTURE)["fn"], future, len(state), self.name)
+
+    def materialise(self, policy: Policy, state: Tensor) -> None:
+        """Run once so that every parameter exists."""
+        self.trace(policy, state)
+
+
+class Guide(Program):
+    """A guide q_φ, read as a conditional distribution of actions."""
+
+    def posterior(self, policy: Policy, state: Tensor, future: Tensor) -> Distribution:
+        """Return q_φ(·|s, F), a batch of B distributions; `state` and `future` are `[B, ...]`."""
+        fn: Distribution = self._site(self.trace(policy, state, future), ACTION)["fn"]
+        return fn
+
+    def log_prob(self, policy: Policy, state: Tensor, future: Tensor, action: Tensor) -> Tensor:
+        """Return log q_φ(a|s, F) of each example, `[B]` nats."""
+        return per_example(self.posterior(policy, state, future), action, len(state), self.name)
+
+    def materialise(self, policy: Policy, state: Tensor, future: Tensor) -> None:
+        """Run once so that every parameter exists."""
+        self.trace(policy, state, future)
+
+
+def per_example(distribution: Distribution, value: Tensor, batch: int, name: str) -> Tensor:
+    """Return log-probabilities `[B]`; raises `ProgramError` where a shape would broadcast silently."""
+    log_prob = distribution.log_prob(value)
+    if log_prob.shape != (batch,):
+        raise ProgramError(
+            f"Expected one log-probability for each of {batch} examples from {name}, but got shape "
+            f"{tuple(log_prob.shape)}; give the site batch shape [B] (see pyro's to_event)."
+        )
+    return log_prob
+
+
+def all_actions(distribution: Distribution, name: str) -> Tensor:
+    """Return the values that a distribution over finitely many actions can take, `[A]`."""
+    if not distribution.has_enumerate_support:
+        raise ProgramError(f"Expected {name} to give actions that can be enumerated, but got {distribution}.")
+    return distribution.enumerate_support(expand=False).flatten()
+
+
+def log_probs(distribution: Distribution, name: str = "the policy") -> Tensor:
+    """Return the log-probabilities of all actions, `[B, A]` nats."""
+    values = all_actions(distribution, name)
+    return distribution.log_prob(values.unsqueeze(-1)).T
+
+
+def detached(policy: Policy) -> Policy:
+    """Return the same policy without gradients to its parameters."""
+
+    def frozen(state: Tensor) -> Distribution:
+        with torch.no_grad():
+            return policy(state)
+
+    return frozen

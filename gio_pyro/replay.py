@@ -1,0 +1,112 @@
+"""Replay: every transition that was collected, in order, and the same transitions with equal ones merged."""
+
+from dataclasses import fields, replace
+
+import torch
+from torch import Tensor
+
+from gio_pyro.errors import InputError
+from gio_pyro.types import Transitions
+
+
+class Replay:
+    """A ring of transitions on one device.
+
+    Args:
+        capacity: the most transitions kept; the oldest go first.
+    """
+
+    def __init__(self, capacity: int) -> None:
+        if capacity < 1:
+            raise InputError(f"Expected room for at least 1 transition, but got {capacity}; raise buffer_size.")
+        self.capacity = capacity
+        self._rows: Transitions | None = None
+        self._size = self._next = 0
+        self._merged: Transitions | None = None
+        self._unmerged = 0
+
+    def __len__(self) -> int:
+        return self._size
+
+    def add(self, new: Transitions) -> None:
+        """Append transitions `[B, ...]`."""
+        new = new[-self.capacity :]
+        self._reserve(new)
+        assert self._rows is not None
+        where = (self._next + torch.arange(len(new), device=new.weight.device)) % self.capacity
+        for field in fields(new):
+            getattr(self._rows, field.name)[where] = getattr(new, field.name)
+        if self._size + len(new) > self.capacity:
+            self._merged = None
+        self._next = int((self._next + len(new)) % self.capacity)
+        self._size = min(self._size + len(new), self.capacity)
+        self._unmerged += len(new)
+
+    def _reserve(self, new: Transitions) -> None:
+        """Grow the storage by doubling, up to the capacity."""
+        have = 0 if self._rows is None else len(self._rows)
+        need = min(self._size + len(new), self.capacity)
+        if need <= have:
+            return
+        size = min(max(need, 2 * have, 1024), self.capacity)
+        grown = {}
+        for field in fields(new):
+            like: Tensor = getattr(new, field.name)
+            grown[field.name] = like.new_zeros(size, *like.shape[1:])
+            if self._rows is not None:
+                grown[field.name][: self._size] = getattr(self._rows, field.name)[: self._size]
+        self._rows = Transitions(**grown)
+
+    def all(self) -> Transitions:
+        """Return all transitions, oldest first; raises `InputError` while there are none."""
+        if self._rows is None or self._size == 0:
+            raise InputError("Expected a replay with transitions, but it is empty; call learn first.")
+        start = self._next if self._size == self.capacity else 0
+        order = (start + torch.arange(self._size, device=self._rows.weight.device)) % self.capacity
+        return self._rows[order]
+
+    def sample(self, size: int) -> Transitions:
+        """Return `size` transitions drawn uniformly with replacement, `[size, ...]`."""
+        if self._rows is None or self._size == 0:
+            raise InputError("Expected a replay with transitions, but it is empty; call learn first.")
+        return self._rows[torch.randint(self._size, (size,), device=self._rows.weight.device)]
+
+    def batch(self, size: int | None) -> Transitions:
+        """Return a sample of `size`, or, for None, the whole replay with equal transitions merged."""
+        return self.merged() if size is None else self.sample(size)
+
+    def merged(self) -> Transitions:
+        """Return the distinct (state, action, reward, next state, terminated), with the number of each as weight.
+
+        `behaviour` is the harmonic mean of the merged rows', so that importance weights sum to the same;
+        `truncated` is False. Transitions of continuous spaces are returned as they are.
+        """
+        everything = self.all()
+        if everything.state.is_floating_point():
+            return everything
+        if self._merged is None:
+            self._merged = merge(everything)
+        elif self._unmerged:
+            self._merged = merge(concatenate(self._merged, everything[-self._unmerged :]))
+        self._unmerged = 0
+        return self._merged
+
+
+def concatenate(first: Transitions, second: Transitions) -> Transitions:
+    """Return the transitions of both, in order."""
+    pairs = {f.name: (getattr(first, f.name), getattr(second, f.name)) for f in fields(first)}
+    return Transitions(**{name: torch.cat(pair) for name, pair in pairs.items()})
+
+
+def merge(rows: Transitions) -> Transitions:
+    """Return the distinct transitions of `rows` `[B]` with their summed weights."""
+    columns = (rows.state, rows.action, rows.reward, rows.next_state, rows.terminated)
+    key = torch.stack([column.double() for column in columns], -1)
+    distinct, group = torch.unique(key, dim=0, return_inverse=True)
+    first = torch.full((len(distinct),), len(rows), device=group.device)
+    first = first.scatter_reduce(0, group, torch.arange(len(rows), device=group.device), "amin")
+    zero = torch.zeros(len(distinct), dtype=rows.weight.dtype, device=group.device)
+    weight = zero.index_add(0, group, rows.weight)
+    inverse = zero.index_add(0, group, rows.weight / rows.behaviour)
+    kept = rows[first]
+    return replace(kept, weight=weight, behaviour=weight / inverse, truncated=torch.zeros_like(kept.truncated))

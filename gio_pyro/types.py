@@ -1,0 +1,82 @@
+"""The nouns that every room shares: what a program is told, what it is called with, what replay holds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+from typing import Any, Protocol
+
+import torch
+from gymnasium import Space
+from torch import Tensor
+from torch.distributions import Distribution
+
+Policy = Callable[[Tensor], Distribution]
+"""`policy(state [B, ...])` is a batch of B distributions over actions."""
+
+Program = Callable[..., Any]
+"""A Pyro program: a model `(policy, state, future=None)` or a guide `(policy, state, future)`."""
+
+
+class FittedModel(Protocol):
+    """A model as guides see it: something that scores futures, whatever the program behind it."""
+
+    def log_prob(self, policy: Policy, state: Tensor, action: Tensor, future: Tensor) -> Tensor:
+        """Return log p_ψ(F|s, a) of each example, `[B]` nats."""
+        ...
+
+
+@dataclass(frozen=True)
+class Spec:
+    """What a program is built from: the spaces of its sites.
+
+    `model` is the model that a guide is fitted beside (None while models are built): a guide that enumerates,
+    as `BayesGuide` does, scores futures with `spec.model.log_prob`.
+    """
+
+    state_space: Space[Any]
+    action_space: Space[Any]
+    future_space: Space[Any]
+    model: FittedModel | None = None
+
+
+@dataclass(frozen=True)
+class Transitions:
+    """A batch of transitions, each field `[B, ...]` on one device."""
+
+    state: Tensor
+    action: Tensor
+    reward: Tensor
+    """Reward units."""
+    next_state: Tensor
+    """The state after the action, also where the episode ended: never the next episode's first."""
+    terminated: Tensor
+    """Booleans: nothing follows, the value is 0."""
+    truncated: Tensor
+    """Booleans: the episode was cut, the value goes on."""
+    behaviour: Tensor
+    """μ(a|s): the probability that the collecting policy gave to this action."""
+    weight: Tensor
+    """How many equal transitions this row stands for; 1 where none were merged."""
+
+    def __len__(self) -> int:
+        return len(self.weight)
+
+    def __getitem__(self, index: Any) -> Transitions:
+        return Transitions(**{f.name: getattr(self, f.name)[index] for f in fields(self)})
+
+    def to(self, device: torch.device | str) -> Transitions:
+        """Return the same transitions on another device."""
+        return replace(self, **{f.name: getattr(self, f.name).to(device) for f in fields(self)})
+
+    def distinct_states(self) -> tuple[Tensor, Tensor]:
+        """Return the states and their weights, `[M, ...]` and `[M]`; equal states of finite spaces are merged."""
+        if self.state.is_floating_point():
+            return self.state, self.weight
+        state, where = torch.unique(self.state, dim=0, return_inverse=True)
+        weight = torch.zeros(len(state), dtype=self.weight.dtype, device=self.weight.device)
+        return state, weight.index_add(0, where, self.weight)
+
+    def mean(self, values: Tensor) -> Tensor:
+        """Return the weighted mean over the batch of `values` `[B]`."""
+        return (self.weight * values).sum() / self.weight.sum()

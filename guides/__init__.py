@@ -1,0 +1,14 @@
+"""Guides q_φ(a|s, F): Pyro programs that sample "action" given state and future. The guide is the method."""
+
+from gio_pyro.guides.bayes import BayesGuide
+from gio_pyro.guides.categorical import CategoricalGuide, CategoricalNetworkGuide
+from gio_pyro.guides.priors import HabitGuide, MarginalGuide, UniformGuide
+
+__all__ = [
+    "BayesGuide",
+    "CategoricalGuide",
+    "CategoricalNetworkGuide",
+    "HabitGuide",
+    "MarginalGuide",
+    "UniformGuide",
+]

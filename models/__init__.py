@@ -1,0 +1,5 @@
+"""Models p_ψ(F|s, a): Pyro programs that sample "action" from the policy and "future" given state and action."""
+
+from gio_pyro.models.categorical import CategoricalModel, CategoricalNetworkModel
+
+__all__ = ["CategoricalModel", "CategoricalNetworkModel"]
