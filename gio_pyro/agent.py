@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyro
 import torch
 from torch import Tensor
 from tqdm import tqdm
@@ -106,7 +108,7 @@ class GIO:
         if steps < 0:
             raise InputError(f"Expected a number of steps of at least 0, but got {steps}.")
         end = self.steps + steps
-        with self.random.use(), tqdm(total=steps, unit="step", disable=not progress_bar) as bar:
+        with self._private(), tqdm(total=steps, unit="step", disable=not progress_bar) as bar:
             while self.steps < end:
                 before = self.steps
                 metrics = self._round(min(self.settings.train_freq, end - before))
@@ -115,6 +117,12 @@ class GIO:
                 if callback is not None and callback(self, metrics) is False:
                     break
         return self
+
+    @contextmanager
+    def _private(self) -> Iterator[None]:
+        """Draw from this agent's own random numbers, and without Pyro's validation: finiteness is checked here."""
+        with self.random.use(), pyro.validation_enabled(False):
+            yield
 
     def _round(self, steps: int) -> Metrics:
         s = self.settings

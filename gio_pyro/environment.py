@@ -11,7 +11,7 @@ from gymnasium.spaces import Discrete
 from torch import Tensor
 
 from gio_pyro.errors import InputError, TrainingError
-from gio_pyro.programs import log_probs
+from gio_pyro.programs import all_actions
 from gio_pyro.types import Policy, Transitions
 
 Env = gym.Env[Any, Any]
@@ -86,10 +86,12 @@ class Behaviour:
 
     def act(self, state: Tensor) -> tuple[Tensor, Tensor]:
         """Return (action `[B]`, μ(a|s) `[B]`)."""
-        pi = log_probs(self.policy(state)).exp()
-        mu = (1 - self.uniform_share) * pi + self.uniform_share / pi.shape[-1]
-        action = torch.multinomial(mu, 1)
-        return action.squeeze(-1), mu.gather(-1, action).squeeze(-1)
+        pi = self.policy(state)
+        actions = all_actions(pi, "the policy")
+        explored = torch.rand(len(state)) < self.uniform_share
+        action = torch.where(explored, actions[torch.randint(len(actions), (len(state),))], pi.sample())
+        mu = (1 - self.uniform_share) * pi.log_prob(action).exp() + self.uniform_share / len(actions)
+        return action, mu
 
 
 class Collector:

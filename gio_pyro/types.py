@@ -73,7 +73,7 @@ class Transitions:
         """Return the states and their weights, `[M, ...]` and `[M]`; equal states of finite spaces are merged."""
         if self.state.is_floating_point():
             return self.state, self.weight
-        state, where = torch.unique(self.state, dim=0, return_inverse=True)
+        state, where = torch.unique(self.state, return_inverse=True)
         weight = torch.zeros(len(state), dtype=self.weight.dtype, device=self.weight.device)
         return state, weight.index_add(0, where, self.weight)
 

@@ -47,21 +47,32 @@ def every_action(policy: Policy, state: Tensor) -> tuple[Tensor, Tensor]:
 def imagine(model: Model, policy: Policy, state: Tensor, *, samples: int) -> Imagined:
     """Return the futures that the model gives to every action in each state `[B, ...]`, without gradients.
 
-    Finite futures of at most `MAX_ENUMERATED_FUTURES` values are enumerated with their probabilities; all others
-    are `samples` independent draws each. Rows of probability 0 are left out, equal draws are not merged.
+    Finite futures of at most `MAX_ENUMERATED_FUTURES` values are enumerated with their probabilities. Others are
+    `samples` draws each: systematic ones where the futures are finite (one uniform number spaces the draws evenly
+    over the distribution function: unbiased, and exact for a sure outcome), independent ones where not.
     """
     row, action = every_action(policy, state)
     distribution = model.future(policy, state[row], action)
-    if distribution.has_enumerate_support:
-        values = distribution.enumerate_support(expand=False)
+    if not distribution.has_enumerate_support:
+        draws = distribution.sample(torch.Size([samples])).transpose(0, 1)
+    else:
+        values = distribution.enumerate_support(expand=False).flatten()
+        weight = distribution.log_prob(values[:, None]).exp().T
         if len(values) <= MAX_ENUMERATED_FUTURES:
-            weight = distribution.log_prob(values).exp().T
             pair, which = (weight > 0).nonzero(as_tuple=True)
-            return Imagined(pair, row[pair], action[pair], values[which].flatten(), weight[pair, which], len(state))
-    draws = distribution.sample(torch.Size([samples])).transpose(0, 1)
+            return Imagined(pair, row[pair], action[pair], values[which], weight[pair, which], len(state))
+        draws = values[systematic(weight, samples)]
     pair = torch.arange(len(row), device=row.device).repeat_interleave(samples)
-    weight = torch.full((len(pair),), 1.0 / samples, device=row.device)
-    return Imagined(pair, row[pair], action[pair], draws.flatten(0, 1), weight, len(state))
+    share = torch.full((len(pair),), 1.0 / samples, device=row.device)
+    return Imagined(pair, row[pair], action[pair], draws.flatten(0, 1), share, len(state))
+
+
+def systematic(probability: Tensor, samples: int) -> Tensor:
+    """Return `[N, samples]` indices drawn from `probability` `[N, F]` by systematic sampling."""
+    cumulative = probability.cumsum(-1)
+    offset = torch.rand(len(probability), 1, device=probability.device)
+    position = (torch.arange(samples, device=probability.device) + offset) / samples * cumulative[:, -1:]
+    return torch.searchsorted(cumulative, position).clamp_max(probability.shape[-1] - 1)
 
 
 def score_every_action(model: Model, policy: Policy, state: Tensor, future: Tensor) -> Tensor:

@@ -18,6 +18,7 @@ from typing import Any
 import pyro
 import torch
 from pyro import poutine
+from pyro.poutine.messenger import Messenger
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
@@ -65,7 +66,7 @@ class Program(nn.Module):
             pyro.get_param_store().scope(self._store),  # type: ignore[arg-type]
         ):
             yield
-        for name in set(self._store["params"]) - known:
+        for name in self._store["params"].keys() - known:
             self._adopt(name)
 
     def _adopt(self, name: str) -> None:
@@ -77,16 +78,50 @@ class Program(nn.Module):
         self._store["params"][name] = parameter
         self.stored[name.replace(".", "__")] = parameter
 
-    def trace(self, *args: Any, data: dict[str, Tensor] | None = None) -> poutine.Trace:
-        """Run the program with the sites in `data` held fixed and return its trace, hidden from outer handlers."""
+    def materialise(self, *args: Any) -> None:
+        """Run the whole program once, so that every parameter exists."""
         with poutine.block():
-            return poutine.trace(poutine.condition(self, data or {})).get_trace(*args)
+            self(*args)
 
-    def _site(self, trace: poutine.Trace, site: str) -> Any:
-        if site not in trace.nodes:
-            found = ", ".join(sorted(trace.stochastic_nodes + trace.observation_nodes)) or "no sites"
-            raise ProgramError(f'Expected {self.name} to sample the site "{site}", but it has {found}; add pyro.sample.')
-        return trace.nodes[site]
+    def site(self, name: str, *args: Any, data: dict[str, Tensor] | None = None) -> Distribution:
+        """Run the program up to one site, with those in `data` held fixed, and return that site's distribution.
+
+        Nothing is drawn at the site itself and outer handlers see nothing of the run.
+
+        Raises:
+            ProgramError: the program ended without sampling the site.
+        """
+        seen: list[str] = []
+        with poutine.block():
+            try:
+                with _Until(name, seen):
+                    poutine.condition(self, data or {})(*args)
+            except _Reached as reached:
+                return reached.distribution
+        found = ", ".join(seen) or "no sites"
+        raise ProgramError(f'Expected {self.name} to sample the site "{name}", but it has {found}; add pyro.sample.')
+
+
+class _Reached(Exception):  # noqa: N818 (not an error: how a run ends early)
+    """Carries the distribution of the site that a run was meant to reach."""
+
+    def __init__(self, distribution: Distribution) -> None:
+        super().__init__()
+        self.distribution = distribution
+
+
+class _Until(Messenger):
+    """Ends a run at the first sample statement of a given name."""
+
+    def __init__(self, name: str, seen: list[str]) -> None:
+        super().__init__()
+        self.name, self.seen = name, seen
+
+    def _pyro_sample(self, msg: Any) -> None:
+        if msg["name"] == self.name:
+            raise _Reached(msg["fn"])
+        if type(msg["fn"]).__name__ != "_Subsample":
+            self.seen.append(f'"{msg["name"]}"')
 
 
 class Model(Program):
@@ -94,18 +129,12 @@ class Model(Program):
 
     def future(self, policy: Policy, state: Tensor, action: Tensor) -> Distribution:
         """Return p_ψ(·|s, a), a batch of B distributions; `state` and `action` are `[B, ...]`."""
-        trace = self.trace(policy, state, data={ACTION: action})
-        fn: Distribution = self._site(trace, FUTURE)["fn"]
-        return fn
+        return self.site(FUTURE, policy, state, data={ACTION: action})
 
     def log_prob(self, policy: Policy, state: Tensor, action: Tensor, future: Tensor) -> Tensor:
         """Return log p_ψ(F|s, a) of each example, `[B]` nats."""
-        trace = self.trace(policy, state, future, data={ACTION: action})
-        return per_example(self._site(trace, FUTURE)["fn"], future, len(state), self.name)
-
-    def materialise(self, policy: Policy, state: Tensor) -> None:
-        """Run once so that every parameter exists."""
-        self.trace(policy, state)
+        distribution = self.site(FUTURE, policy, state, future, data={ACTION: action})
+        return per_example(distribution, future, len(state), self.name)
 
 
 class Guide(Program):
@@ -113,16 +142,11 @@ class Guide(Program):
 
     def posterior(self, policy: Policy, state: Tensor, future: Tensor) -> Distribution:
         """Return q_φ(·|s, F), a batch of B distributions; `state` and `future` are `[B, ...]`."""
-        fn: Distribution = self._site(self.trace(policy, state, future), ACTION)["fn"]
-        return fn
+        return self.site(ACTION, policy, state, future)
 
     def log_prob(self, policy: Policy, state: Tensor, future: Tensor, action: Tensor) -> Tensor:
         """Return log q_φ(a|s, F) of each example, `[B]` nats."""
         return per_example(self.posterior(policy, state, future), action, len(state), self.name)
-
-    def materialise(self, policy: Policy, state: Tensor, future: Tensor) -> None:
-        """Run once so that every parameter exists."""
-        self.trace(policy, state, future)
 
 
 def per_example(distribution: Distribution, value: Tensor, batch: int, name: str) -> Tensor:

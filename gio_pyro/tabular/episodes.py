@@ -16,14 +16,20 @@ def discounted_visits(mdp: TabularMDP, policy: Tensor) -> Tensor:
     return visits / visits.sum(-1, keepdim=True)
 
 
-def episode_visits(mdp: TabularMDP, policy: Tensor, steps: int) -> Tensor:
+def episode_visits(mdp: TabularMDP, policy: Tensor, steps: int | None) -> Tensor:
     """Return the expected share of an episode's decisions made in each state, `[..., S]`, sums to 1.
 
-    The episode starts from `mdp.start` and ends in a terminal state or after `steps` steps.
+    The episode starts from `mdp.start` and ends in a terminal state or, unless it is None, after `steps` steps.
+
+    Raises:
+        InputError: `steps` is None and the policy may never reach a terminal state.
     """
     live = (~mdp.terminal).to(policy)
     chain = state_chain(mdp, policy)
     state = mdp.start * live
+    if steps is None:
+        visits = solve_chain((chain * live[..., None, :]).mT, state, "the visits without a step limit")
+        return visits / visits.sum(-1, keepdim=True)
     visits = torch.zeros_like(state)
     for _ in range(steps):
         visits = visits + state
@@ -53,11 +59,25 @@ def expected_return(mdp: TabularMDP, policy: Tensor, steps: int | None) -> Tenso
     return (mdp.start * value).sum(-1)
 
 
-def optimal_return(mdp: TabularMDP, steps: int) -> Tensor:
-    """Return the most that any policy can earn in `steps` steps, even one that watches the clock, `[...]`."""
+def optimal_return(mdp: TabularMDP, steps: int | None) -> Tensor:
+    """Return the most that any policy can earn in an episode, even one that watches the clock, `[...]`.
+
+    Args:
+        mdp: its discount is not used.
+        steps: the environment's step limit, or None for episodes that end by termination alone; then values are
+            iterated until none changes.
+
+    Raises:
+        InputError: `steps` is None and values still change after 100,000 iterations.
+    """
     value = torch.zeros_like(mdp.start)
-    for _ in range(steps):
-        value = (mdp.reward + torch.einsum("...san,...n->...sa", mdp.continuation, value)).amax(-1)
+    for _ in range(100_000 if steps is None else steps):
+        last, value = value, (mdp.reward + torch.einsum("...san,...n->...sa", mdp.continuation, value)).amax(-1)
+        if steps is None and bool(((value - last).abs() <= 1e-12 * value.abs().clamp_min(1.0)).all()):
+            break
+    else:
+        if steps is None:
+            raise InputError("Expected returns that settle without a step limit, but they keep growing; give steps.")
     return (mdp.start * value).sum(-1)
 
 

@@ -1,0 +1,99 @@
+"""The learned agent beside the exact tier: what it earns, what it is paid, and how far both are from the truth.
+
+Three numbers of mutual information, each averaged over the states that the learned policy visits in an episode:
+
+    learned      L_q, read from the guide under the fitted model p_ψ: what the agent was paid
+    under p_ψ    I_π with the fitted model's channel; the amortisation gap is this less `learned`, E KL(p_π ‖ q) ≥ 0
+    exact        I_π with the environment's own transition table
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from gio_pyro import tabular
+from gio_pyro.errors import InputError
+from gio_pyro.programs import every_action
+from gio_pyro.tabular.information import safe_log
+
+if TYPE_CHECKING:
+    from gio_pyro.agent import GIO
+
+
+@dataclass(frozen=True)
+class ExactReport:
+    """Returns are undiscounted, per episode, under the environment's step limit; information is in nats."""
+
+    return_uniform: float
+    """Of the uniform policy, which is where learning starts."""
+    return_learned: float
+    """Of the learned policy, drawn from, not maximised."""
+    return_optimal: float
+    """The most that any policy can earn, even one that watches the clock."""
+    return_regularised: float
+    """Of the exact optimum of return plus α times mutual information: what the agent is after."""
+    information_learned: float
+    information_model: float
+    information_exact: float
+    model_error: float
+    """Mean KL(p(·|s,a) ‖ p_ψ(·|s,a)) over visited states and the policy's actions."""
+
+    @property
+    def share_of_gap(self) -> float:
+        """How much of the way from the uniform to the optimal return was made; 1 is all."""
+        return (self.return_learned - self.return_uniform) / (self.return_optimal - self.return_uniform)
+
+    @property
+    def amortisation_gap(self) -> float:
+        """What the guide loses against the exact posterior under the fitted model, nats."""
+        return self.information_model - self.information_learned
+
+
+def exact_world(agent: GIO) -> tabular.TabularMDP | None:
+    """Return the agent's environment as tables, or None where it has none."""
+    if getattr(agent.env.unwrapped, "P", None) is None:
+        return None
+    return tabular.TabularMDP.from_env(agent.env, discount=agent.settings.discount)
+
+
+def compare_with_exact(agent: GIO) -> ExactReport:
+    """Judge an agent on its environment's transition table.
+
+    Raises:
+        InputError: the environment has no table `P`.
+    """
+    mdp = exact_world(agent)
+    if mdp is None:
+        raise InputError("Expected an environment with a transition table `P`, but it has none; use evaluate.")
+    limit = agent.env.spec.max_episode_steps if agent.env.spec else None
+    states = torch.arange(mdp.states, device=agent.device)
+    with torch.no_grad():
+        pi = torch.softmax(agent.policy(states).logits.double().cpu(), -1)
+        channel = fitted_channel(agent, states)
+    visits = tabular.episode_visits(mdp, pi, limit)
+    divergence = torch.special.xlogy(mdp.transition, mdp.transition) - mdp.transition * safe_log(channel)
+    uniform = torch.full_like(pi, 1.0 / mdp.actions)
+    best = tabular.policy_iteration(mdp, agent.settings.temperature, tolerance=1e-6)
+    return ExactReport(
+        return_uniform=float(tabular.expected_return(mdp, uniform, limit)),
+        return_learned=float(tabular.expected_return(mdp, pi, limit)),
+        return_optimal=float(tabular.optimal_return(mdp, limit)),
+        return_regularised=float(tabular.expected_return(mdp, best.policy, limit)),
+        information_learned=float((visits * agent.intrinsic_reward(states).double().cpu()).sum()),
+        information_model=float((visits * tabular.mutual_information(channel, pi)).sum()),
+        information_exact=float((visits * tabular.mutual_information(mdp.transition, pi)).sum()),
+        model_error=float((visits[:, None] * pi * divergence.sum(-1)).sum()),
+    )
+
+
+def fitted_channel(agent: GIO, states: Tensor) -> Tensor:
+    """Return p_ψ(F|s, a) for finitely many futures, `[S, A, F]` float64, on the CPU."""
+    row, action = every_action(agent.policy, states)
+    distribution = agent.model.future(agent.policy, states[row], action)
+    values = distribution.enumerate_support(expand=False)
+    p = distribution.log_prob(values).T.double().cpu().exp()
+    return (p / p.sum(-1, keepdim=True)).reshape(len(states), -1, p.shape[-1])
