@@ -1,0 +1,45 @@
+"""`gio`: the command line. A user's mistake is answered with one sentence on standard error and exit status 2."""
+
+import sys
+import warnings
+from collections.abc import Sequence
+
+
+def entry_point(arguments: Sequence[str] | None = None) -> int:
+    """Run `gio` with the given arguments (those of the process by default) and return its exit status."""
+    try:
+        return _run(arguments)
+    except KeyboardInterrupt:
+        print("Interrupted before anything was learned; nothing was written.", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        return 141
+
+
+def _run(arguments: Sequence[str] | None) -> int:
+    import torch
+    import tyro
+
+    from gio_pyro.cli.commands import diagnose, empowerment, evaluate, train
+    from gio_pyro.errors import GioError, GioWarning
+
+    torch.set_num_threads(1)  # small tables and networks run faster and steadier on one
+    warnings.simplefilter("ignore")
+    warnings.simplefilter("always", GioWarning)
+    commands = {"train": train, "evaluate": evaluate, "diagnose": diagnose, "empowerment": empowerment}
+    try:
+        return int(
+            tyro.extras.subcommand_cli_from_dict(
+                commands,
+                prog="gio",
+                description="Intrinsic control as probabilistic programs.",
+                args=list(sys.argv[1:] if arguments is None else arguments),
+            )
+        )
+    except GioError as error:
+        print(f"gio: {error}", file=sys.stderr)
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(entry_point())

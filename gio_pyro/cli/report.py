@@ -1,0 +1,42 @@
+"""What the commands print, and how they open what a run left."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from gio_pyro.agent import GIO
+from gio_pyro.diagnostics import ExactReport
+from gio_pyro.errors import InputError
+from gio_pyro.run_folder import RunFolder
+
+
+def table(rows: Sequence[tuple[str, str]]) -> str:
+    """Return two aligned columns as text."""
+    width = max(len(name) for name, _ in rows)
+    return "\n".join(f"{name:<{width}}  {value}" for name, value in rows)
+
+
+def training_rows(report: ExactReport) -> list[tuple[str, str]]:
+    """Return the table printed after training in a world that is known exactly."""
+    return [
+        ("return before (uniform policy)", f"{report.return_uniform:.4f}"),
+        ("return after", f"{report.return_learned:.4f}   ({report.share_of_gap:.1%} of the way to the optimum)"),
+        ("return of the optimal policy", f"{report.return_optimal:.4f}"),
+        ("mean MI, learned", f"{report.information_learned:.4f} nats"),
+        ("mean MI, exact", f"{report.information_exact:.4f} nats"),
+        ("amortisation gap", f"{report.amortisation_gap:.4f} nats"),
+    ]
+
+
+def load_run(
+    run: Path, *, model: str | None = None, guide: str | None = None, device: str = "auto"
+) -> tuple[GIO, RunFolder]:
+    """Return the agent and the folder of a finished or interrupted run."""
+    return GIO.load(run, model=model, guide=guide, device=device), RunFolder(run)
+
+
+def require_new(path: Path) -> None:
+    """Raise `InputError` if a file to be written is there already, or its folder is not."""
+    if path.exists():
+        raise InputError(f"Expected a new file, but {path} exists; name another with --out.")
+    if not path.parent.is_dir():
+        raise InputError(f"Expected a folder at {path.parent}, but there is none; make it or name another file.")

@@ -1,0 +1,113 @@
+"""`gio train`, step by step: open, learn with checkpoints, judge, leave everything in the run folder."""
+
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from gio_pyro import diagnostics, futures
+from gio_pyro.agent import GIO, Metrics
+from gio_pyro.cli import report
+from gio_pyro.errors import InputError, TrainingError
+from gio_pyro.grid import grid_of
+from gio_pyro.plots import ARROWS, learning_curve, policy_map
+from gio_pyro.run_folder import RunFolder
+
+CHECKPOINT_EVERY = 5_000
+"""Environment steps between checkpoints."""
+INTERRUPTED = 130
+
+
+def open_run(
+    env: str, out: Path | None, *, model: str, guide: str, future: str, device: str, settings: dict[str, Any]
+) -> tuple[GIO, RunFolder]:
+    """Build the agent first, so that a mistake leaves no folder behind."""
+    kinds = {name: kind for name, kind in vars(futures).items() if name == "NextState"}
+    if future not in kinds:
+        raise InputError(f"Expected a future among {', '.join(kinds)}, but got {future!r}.")
+    if out is not None and out.exists():
+        raise InputError(f"Expected a new folder, but {out} exists; name another, or continue it with --resume.")
+    agent = GIO(env, model=model, guide=guide, future=kinds[future](), device=device, **settings)
+    folder = RunFolder.create(out, env)
+    folder.write_config(agent)
+    return agent, folder
+
+
+def run_training(agent: GIO, folder: RunFolder, steps: int, *, progress_bar: bool) -> int:
+    """Learn, save, report; returns the exit status."""
+    if steps < 0:
+        raise InputError(f"Expected a number of steps of at least 0, but got {steps}.")
+    saved = agent.steps
+
+    with _stop_on_interrupt() as interrupted:
+
+        def after_round(agent: GIO, metrics: Metrics) -> bool:
+            nonlocal saved
+            folder.log(metrics)
+            if agent.steps - saved >= CHECKPOINT_EVERY:
+                agent.save(folder.path)
+                saved = agent.steps
+            return not interrupted
+
+        try:
+            agent.learn(steps, callback=after_round, progress_bar=progress_bar)
+        except TrainingError as error:
+            kept = f"the checkpoint in {folder.path} is the last good one" if saved else "no checkpoint was written"
+            raise TrainingError(f"{error} Stopped at step {agent.steps}; {kept}.") from error
+        finally:
+            folder.close()
+        agent.save(folder.path)
+    if interrupted:
+        print(f"\nInterrupted: {agent.steps} steps are saved; go on with: gio train --resume {folder.path}", file=sys.stderr)
+        return INTERRUPTED
+    _finish(agent, folder)
+    print(f"\nrun folder: {folder.path}")
+    return 0
+
+
+@contextmanager
+def _stop_on_interrupt() -> Iterator[list[int]]:
+    """Turn the first Ctrl-C into a request to stop after the round, so that what is saved is whole."""
+    asked: list[int] = []
+
+    def ask(number: int, frame: Any) -> None:
+        if asked:
+            raise KeyboardInterrupt
+        asked.append(number)
+
+    before = signal.signal(signal.SIGINT, ask)
+    try:
+        yield asked
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _finish(agent: GIO, folder: RunFolder) -> None:
+    references: dict[str, float] = {}
+    if diagnostics.exact_world(agent) is not None:
+        exact = diagnostics.compare_with_exact(agent)
+        folder.write_json("summary.json", {**asdict(exact), "share_of_gap": exact.share_of_gap, "steps": agent.steps})
+        references = {"optimal": exact.return_optimal, "learned, exact": exact.return_learned, "uniform": exact.return_uniform}
+        print("\n" + report.table(report.training_rows(exact)))
+    if len(agent.replay):
+        data = diagnostics.to_arviz(agent)
+        data.to_netcdf(str(folder.path / "posterior.nc"))
+        learning_curve(folder.path / "learning_curve.png", folder.metrics(), references)
+    _draw_policy(agent, folder.path / "policy.png")
+
+
+def _draw_policy(agent: GIO, path: Path) -> None:
+    grid = grid_of(agent.env)
+    if grid is None or agent.env.spec is None:
+        return
+    states = torch.arange(agent.collector.states.count, device=agent.device)
+    with torch.no_grad():
+        policy = agent.policy(states).probs
+        value = (policy * agent.critic(states)).sum(-1)
+    arrows = next((a for name, a in ARROWS.items() if agent.env.spec.id.startswith(name)), None)
+    policy_map(path, grid, value.cpu().numpy(), policy.cpu().numpy(), arrows)

@@ -1,0 +1,86 @@
+"""Pictures as PNG files. Figures are made without pyplot, so the user's own plotting state is not touched."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from gio_pyro.grid import Grid
+
+ARROWS = {"FrozenLake": "←↓→↑", "CliffWalking": "↑→↓←"}
+"""How the actions of known grid worlds point, in their order."""
+
+
+def learning_curve(path: Path, metrics: dict[str, list[float]], references: dict[str, float]) -> None:
+    """Draw return and mutual information against environment steps.
+
+    Args:
+        path: the PNG file.
+        metrics: columns as `RunFolder.metrics` returns them.
+        references: named returns drawn as horizontal lines, reward units.
+    """
+    figure = Figure(figsize=(9, 3.4), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    steps = metrics["time/total_timesteps"]
+    left.plot(steps, metrics["rollout/ep_rew_mean"], color="C0", label="while exploring")
+    for (name, value), style in zip(references.items(), ("-", "--", ":"), strict=False):
+        left.axhline(value, color="0.4", linestyle=style, linewidth=1, label=name)
+    left.set(xlabel="environment steps", ylabel="return (last 100 episodes)")
+    left.legend(frameon=False, fontsize=8)
+    right.plot(steps, metrics["intrinsic/nats"], color="C1")
+    right.set(xlabel="environment steps", ylabel="learned MI (nats)", ylim=(0, None))
+    _save(figure, path)
+
+
+def policy_map(path: Path, grid: Grid, value: np.ndarray, policy: np.ndarray, arrows: str | None) -> None:
+    """Draw the value of each cell, and the policy as arrows where it is known how the actions point.
+
+    Args:
+        path: the PNG file.
+        grid: the layout.
+        value: `[S]` reward units.
+        policy: `[S, A]`.
+        arrows: one character for each action, or None.
+    """
+
+    def mark(state: int) -> str:
+        label = grid.labels[state]
+        if label in ("H", "G") or arrows is None:
+            return label
+        best = policy[state].max()
+        return "".join(arrows[a] for a in np.flatnonzero(policy[state] > max(0.5 * best, 0.2)))
+
+    _map(path, grid, value, "value of the learned policy (reward units)", mark)
+
+
+def empowerment_map(path: Path, grid: Grid, nats: np.ndarray, horizon: int) -> None:
+    """Draw n-step empowerment `[S]` in nats."""
+    _map(path, grid, nats, f"{horizon}-step empowerment (nats)", lambda state: f"{nats[state]:.2f}")
+
+
+def _map(path: Path, grid: Grid, numbers: np.ndarray, title: str, mark: Callable[[int], str]) -> None:
+    figure = Figure(figsize=(1.5 + 0.7 * grid.columns, 0.8 + 0.7 * grid.rows), layout="constrained")
+    axes: Axes = figure.subplots()
+    table = np.reshape(numbers, (grid.rows, grid.columns))
+    image = axes.imshow(table, cmap="viridis")
+    middle = (np.nanmin(table) + np.nanmax(table)) / 2
+    for state, number in enumerate(np.ravel(table)):
+        color = "black" if number > middle else "white"
+        axes.text(state % grid.columns, state // grid.columns, mark(state), ha="center", va="center", color=color)
+    axes.set(xticks=[], yticks=[])
+    axes.set_title(title, fontsize=9)
+    figure.colorbar(image, shrink=0.8)
+    _save(figure, path)
+
+
+def text_map(grid: Grid, numbers: Sequence[float]) -> str:
+    """Return the numbers of a grid world as lines of text, one line a row."""
+    rows = [numbers[row * grid.columns : (row + 1) * grid.columns] for row in range(grid.rows)]
+    return "\n".join(" ".join(f"{number:6.3f}" for number in row) for row in rows)
+
+
+def _save(figure: Figure, path: Path) -> None:
+    FigureCanvasAgg(figure).print_figure(str(path), dpi=120)

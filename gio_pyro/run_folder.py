@@ -1,0 +1,122 @@
+"""The folder that a run leaves behind: readable config, metrics, checkpoint, posterior, pictures.
+
+    config.json      every setting and program, as text
+    metrics.csv      one row a round; the same figures as TensorBoard scalars in tensorboard/
+    checkpoint.pt    tensors and plain types (see gio_pyro.checkpoint)
+    summary.json     the table printed at the end
+    posterior.nc     an arviz InferenceData
+    *.png            learning curve; maps where the world is a grid
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gio_pyro import persistence
+from gio_pyro.errors import InputError
+
+if TYPE_CHECKING:
+    from gio_pyro.agent import GIO
+
+
+class RunFolder:
+    """A run's folder, open for writing.
+
+    Args:
+        path: the folder.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._writer: Any = None
+
+    @classmethod
+    def create(cls, path: Path | None, environment: str) -> RunFolder:
+        """Make a new folder: `path`, or the first free `runs/<environment>-<n>`.
+
+        Raises:
+            InputError: the folder exists already (it is never overwritten) or cannot be made.
+        """
+        try:
+            if path is not None:
+                path.mkdir(parents=True)
+                return cls(path)
+            return cls(_first_free(Path("runs"), environment.replace("/", "-").replace(":", "-")))
+        except FileExistsError as error:
+            raise InputError(
+                f"Expected a new folder, but {path} exists; name another with --out, or continue it with --resume."
+            ) from error
+        except OSError as error:
+            raise InputError(f"Expected to make the folder {path}, but: {error}.") from error
+
+    def write_config(self, agent: GIO) -> None:
+        """Write `config.json`."""
+        config = {
+            "environment": persistence.environment_record(agent.env),
+            "programs": {k: persistence.program_record(p, k) for k, p in agent.programs.items()},
+            "future": type(agent.future).__name__,
+            "settings": asdict(agent.settings),
+        }
+        self.write_json("config.json", config)
+
+    def write_json(self, name: str, content: dict[str, Any]) -> None:
+        """Write plain values as readable text, atomically; NaN is written as null."""
+        temporary = self.path / f"{name}.part"
+        temporary.write_text(json.dumps(_without_nan(content), indent=2, allow_nan=False) + "\n")
+        os.replace(temporary, self.path / name)
+
+    def log(self, metrics: dict[str, float]) -> None:
+        """Append one round's figures to `metrics.csv` and TensorBoard."""
+        path = self.path / "metrics.csv"
+        first = not path.exists()
+        with path.open("a", newline="") as file:
+            writer = csv.DictWriter(file, fieldnames=list(metrics))
+            if first:
+                writer.writeheader()
+            writer.writerow(metrics)
+        if self._writer is None:
+            from torch.utils.tensorboard import SummaryWriter
+
+            self._writer = SummaryWriter(str(self.path / "tensorboard"))
+        for name, value in metrics.items():
+            self._writer.add_scalar(name, value, int(metrics["time/total_timesteps"]))
+
+    def metrics(self) -> dict[str, list[float]]:
+        """Return the columns of `metrics.csv`; an empty dictionary before the first round."""
+        path = self.path / "metrics.csv"
+        if not path.exists():
+            return {}
+        with path.open(newline="") as file:
+            rows = list(csv.DictReader(file))
+        return {name: [float(row[name]) for row in rows] for name in rows[0]} if rows else {}
+
+    def close(self) -> None:
+        """Close TensorBoard's file."""
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
+
+
+def _first_free(parent: Path, name: str) -> Path:
+    parent.mkdir(parents=True, exist_ok=True)
+    for number in range(1, 100_000):
+        path = parent / f"{name}-{number:03d}"
+        try:
+            path.mkdir()
+        except FileExistsError:
+            continue
+        return path
+    raise InputError(f"Expected a free run number below 100,000 in {parent}, but all are taken; clear it.")
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_nan(item) for key, item in value.items()}
+    if isinstance(value, float) and not abs(value) < float("inf"):
+        return None
+    return value
