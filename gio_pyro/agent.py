@@ -92,9 +92,7 @@ class GIO:
             self.model = build_model(program["model"], self.spec, self.policy, first).to(self.device)
             self.guide = build_guide(program["guide"], self.spec, self.model, self.policy, first).to(self.device)
         objective = s.objective or getattr(program["guide"], "objective", None) or "sleep"
-        self.inference = Inference(
-            self.model, self.guide, objective_named(objective), learning_rate=s.learning_rate
-        )
+        self.inference = Inference(self.model, self.guide, objective_named(objective), learning_rate=s.learning_rate)
 
     def learn(self, steps: int, *, callback: Callback | None = None, progress_bar: bool = False) -> GIO:
         """Take `steps` environment steps, learning after every `train_freq` of them; returns the agent.
@@ -180,7 +178,8 @@ class GIO:
 
         Args:
             observation: one value of the observation space, or an array `[N]` of them.
-            state, episode_start: accepted and not used: the policy has no memory.
+            state: accepted and not used: the policy has no memory.
+            episode_start: likewise.
             deterministic: take the likeliest action instead of drawing one.
 
         Raises:
@@ -257,7 +256,9 @@ def device_named(name: str) -> torch.device:
     try:
         return torch.empty(0, device=name).device
     except (RuntimeError, AssertionError) as error:
-        raise InputError(f"Expected a device such as cpu, cuda or auto, but got {name!r}, not available here.") from error
+        raise InputError(
+            f"Expected a device such as cpu, cuda or auto, but got {name!r}, not available here."
+        ) from error
 
 
 def _headline(metrics: Metrics) -> str:

@@ -33,7 +33,9 @@ def write(folder: Path, state: dict[str, Any]) -> Path:
     except BaseException as error:
         Path(temporary).unlink(missing_ok=True)
         if isinstance(error, OSError | RuntimeError):
-            raise InputError(f"Expected to write {folder / NAME}, but: {error}; the last checkpoint is kept.") from error
+            raise InputError(
+                f"Expected to write {folder / NAME}, but: {error}; the last checkpoint is kept."
+            ) from error
         raise
     return folder / NAME
 

@@ -7,6 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from gio_pyro.grid import Grid
 
@@ -25,13 +26,18 @@ def learning_curve(path: Path, metrics: dict[str, list[float]], references: dict
     figure = Figure(figsize=(9, 3.4), layout="constrained")
     left, right = figure.subplots(1, 2)
     steps = metrics["time/total_timesteps"]
-    left.plot(steps, metrics["rollout/ep_rew_mean"], color="C0", label="while exploring")
-    for (name, value), style in zip(references.items(), ("-", "--", ":"), strict=False):
+    left.plot(steps, metrics["rollout/ep_rew_mean"], color="C0", alpha=0.5, label="while exploring, last 100 episodes")
+    if "exact/return" in metrics:
+        left.plot(steps, metrics["exact/return"], color="C0", label="of the policy, exact")
+    for (name, value), style in zip(references.items(), ("--", ":"), strict=False):
         left.axhline(value, color="0.4", linestyle=style, linewidth=1, label=name)
-    left.set(xlabel="environment steps", ylabel="return (last 100 episodes)")
-    left.legend(frameon=False, fontsize=8)
+    left.set(ylabel="return")
+    left.legend(frameon=False, fontsize=7)
     right.plot(steps, metrics["intrinsic/nats"], color="C1")
-    right.set(xlabel="environment steps", ylabel="learned MI (nats)", ylim=(0, None))
+    right.set(ylabel="learned MI (nats)", ylim=(0, None))
+    for axes in (left, right):
+        axes.set(xlabel="environment steps")
+        axes.xaxis.set_major_locator(MaxNLocator(5))
     _save(figure, path)
 
 
@@ -41,7 +47,7 @@ def policy_map(path: Path, grid: Grid, value: np.ndarray, policy: np.ndarray, ar
     Args:
         path: the PNG file.
         grid: the layout.
-        value: `[S]` reward units.
+        value: `[S]` reward units; NaN is left blank.
         policy: `[S, A]`.
         arrows: one character for each action, or None.
     """
@@ -66,9 +72,10 @@ def _map(path: Path, grid: Grid, numbers: np.ndarray, title: str, mark: Callable
     axes: Axes = figure.subplots()
     table = np.reshape(numbers, (grid.rows, grid.columns))
     image = axes.imshow(table, cmap="viridis")
+    axes.set_facecolor("0.85")
     middle = (np.nanmin(table) + np.nanmax(table)) / 2
     for state, number in enumerate(np.ravel(table)):
-        color = "black" if number > middle else "white"
+        color = "white" if number <= middle else "black"
         axes.text(state % grid.columns, state // grid.columns, mark(state), ha="center", va="center", color=color)
     axes.set(xticks=[], yticks=[])
     axes.set_title(title, fontsize=9)

@@ -1,11 +1,11 @@
 """The folder that a run leaves behind: readable config, metrics, checkpoint, posterior, pictures.
 
-    config.json      every setting and program, as text
-    metrics.csv      one row a round; the same figures as TensorBoard scalars in tensorboard/
-    checkpoint.pt    tensors and plain types (see gio_pyro.checkpoint)
-    summary.json     the table printed at the end
-    posterior.nc     an arviz InferenceData
-    *.png            learning curve; maps where the world is a grid
+config.json      every setting and program, as text
+metrics.csv      one row a round; the same figures as TensorBoard scalars in tensorboard/
+checkpoint.pt    tensors and plain types (see gio_pyro.checkpoint)
+summary.json     the table printed at the end
+posterior.nc     an arviz InferenceData
+*.png            learning curve; maps where the world is a grid
 """
 
 from __future__ import annotations

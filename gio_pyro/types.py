@@ -8,11 +8,11 @@ from typing import Any, Protocol
 
 import torch
 from gymnasium import Space
+from pyro.distributions.torch_distribution import TorchDistributionMixin
 from torch import Tensor
-from torch.distributions import Distribution
 
-Policy = Callable[[Tensor], Distribution]
-"""`policy(state [B, ...])` is a batch of B distributions over actions."""
+Policy = Callable[[Tensor], TorchDistributionMixin]
+"""`policy(state [B, ...])` is a batch of B Pyro distributions over actions."""
 
 Program = Callable[..., Any]
 """A Pyro program: a model `(policy, state, future=None)` or a guide `(policy, state, future)`."""

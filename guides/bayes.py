@@ -33,7 +33,9 @@ class BayesGuide(PyroModule):
             values = pi.enumerate_support(expand=False)
             batch, actions = len(state), len(values)
             row = torch.arange(batch, device=state.device).repeat(actions)
-            likelihood = self._model[0].log_prob(policy, state[row], values.flatten().repeat_interleave(batch), future[row])
+            likelihood = self._model[0].log_prob(
+                policy, state[row], values.flatten().repeat_interleave(batch), future[row]
+            )
             logits = pi.log_prob(values) + likelihood.reshape(actions, batch)
         with pyro.plate("batch", batch):
             return pyro.sample("action", dist.Categorical(logits=logits.T))

@@ -58,7 +58,7 @@ class CategoricalNetworkGuide(PyroModule):
         """Sample "action", `[B]` integers."""
         with pyro.plate("batch", state.shape[0]):
             x = torch.cat([one_hot(state, self.states), one_hot(future, self.futures)], -1)
-            return pyro.sample("action", tilted(policy, state, self.net(x.to(self.net[0].weight.dtype))))
+            return pyro.sample("action", tilted(policy, state, self.net(x.to(torch.get_default_dtype()))))
 
 
 def tilted(policy: Policy, state: Tensor, h: Tensor) -> dist.Categorical:
@@ -69,7 +69,8 @@ def tilted(policy: Policy, state: Tensor, h: Tensor) -> dist.Categorical:
 def log_policy(policy: Policy, state: Tensor) -> Tensor:
     """Return log π(a|s) of all actions, `[B, A]` nats."""
     pi = policy(state)
-    return pi.log_prob(pi.enumerate_support(expand=False)).T
+    log_pi: Tensor = pi.log_prob(pi.enumerate_support(expand=False))
+    return log_pi.T
 
 
 def sizes(spec: Spec) -> tuple[int, int, int]:

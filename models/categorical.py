@@ -57,7 +57,7 @@ class CategoricalNetworkModel(PyroModule):
         with pyro.plate("batch", state.shape[0]):
             action = pyro.sample("action", policy(state))
             x = torch.cat([one_hot(state, self.states), one_hot(action, self.actions)], -1)
-            logits = self.net(x.to(self.net[0].weight.dtype))
+            logits = self.net(x.to(torch.get_default_dtype()))
             return pyro.sample("future", dist.Categorical(logits=logits), obs=future)
 
 

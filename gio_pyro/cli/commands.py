@@ -5,17 +5,15 @@ from pathlib import Path
 from typing import Annotated
 
 import tyro
+from tyro.conf import Positional
 
 from gio_pyro import tabular
-from gio_pyro.agent import GIO
 from gio_pyro.cli import report
 from gio_pyro.cli.training import open_run, run_training
 from gio_pyro.diagnostics import compare_with_exact, exact_world, judge
 from gio_pyro.environment import make_env
 from gio_pyro.grid import grid_of
 from gio_pyro.plots import empowerment_map, text_map
-
-Positional = tyro.conf.Positional
 
 
 def train(

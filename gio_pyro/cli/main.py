@@ -3,6 +3,7 @@
 import sys
 import warnings
 from collections.abc import Sequence
+from typing import Any
 
 
 def entry_point(arguments: Sequence[str] | None = None) -> int:
@@ -26,7 +27,7 @@ def _run(arguments: Sequence[str] | None) -> int:
     torch.set_num_threads(1)  # small tables and networks run faster and steadier on one
     warnings.simplefilter("ignore")
     warnings.simplefilter("always", GioWarning)
-    commands = {"train": train, "evaluate": evaluate, "diagnose": diagnose, "empowerment": empowerment}
+    commands: dict[str, Any] = {"train": train, "evaluate": evaluate, "diagnose": diagnose, "empowerment": empowerment}
     try:
         return int(
             tyro.extras.subcommand_cli_from_dict(

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from gio_pyro import diagnostics, futures
+from gio_pyro import diagnostics, futures, tabular
 from gio_pyro.agent import GIO, Metrics
 from gio_pyro.cli import report
 from gio_pyro.errors import InputError, TrainingError
@@ -43,12 +43,13 @@ def run_training(agent: GIO, folder: RunFolder, steps: int, *, progress_bar: boo
     if steps < 0:
         raise InputError(f"Expected a number of steps of at least 0, but got {steps}.")
     saved = agent.steps
+    world = diagnostics.exact_world(agent)
 
     with _stop_on_interrupt() as interrupted:
 
         def after_round(agent: GIO, metrics: Metrics) -> bool:
             nonlocal saved
-            folder.log(metrics)
+            folder.log(metrics | _exact_return(agent, world))
             if agent.steps - saved >= CHECKPOINT_EVERY:
                 agent.save(folder.path)
                 saved = agent.steps
@@ -63,11 +64,22 @@ def run_training(agent: GIO, folder: RunFolder, steps: int, *, progress_bar: boo
             folder.close()
         agent.save(folder.path)
     if interrupted:
-        print(f"\nInterrupted: {agent.steps} steps are saved; go on with: gio train --resume {folder.path}", file=sys.stderr)
+        print(
+            f"\nInterrupted: {agent.steps} steps are saved; go on with: gio train --resume {folder.path}",
+            file=sys.stderr,
+        )
         return INTERRUPTED
     _finish(agent, folder)
     print(f"\nrun folder: {folder.path}")
     return 0
+
+
+def _exact_return(agent: GIO, world: tabular.TabularMDP | None) -> dict[str, float]:
+    """Return what the policy of this moment earns without exploration, where that can be computed."""
+    if world is None or agent.env.spec is None or agent.env.spec.max_episode_steps is None:
+        return {}
+    policy = diagnostics.policy_table(agent)
+    return {"exact/return": float(tabular.expected_return(world, policy, agent.env.spec.max_episode_steps))}
 
 
 @contextmanager
@@ -92,7 +104,7 @@ def _finish(agent: GIO, folder: RunFolder) -> None:
     if diagnostics.exact_world(agent) is not None:
         exact = diagnostics.compare_with_exact(agent)
         folder.write_json("summary.json", {**asdict(exact), "share_of_gap": exact.share_of_gap, "steps": agent.steps})
-        references = {"optimal": exact.return_optimal, "learned, exact": exact.return_learned, "uniform": exact.return_uniform}
+        references = {"optimal": exact.return_optimal, "uniform": exact.return_uniform}
         print("\n" + report.table(report.training_rows(exact)))
     if len(agent.replay):
         data = diagnostics.to_arviz(agent)
@@ -109,5 +121,6 @@ def _draw_policy(agent: GIO, path: Path) -> None:
     with torch.no_grad():
         policy = agent.policy(states).probs
         value = (policy * agent.critic(states)).sum(-1)
+        value[~agent.critic.tried.any(-1)] = torch.nan
     arrows = next((a for name, a in ARROWS.items() if agent.env.spec.id.startswith(name)), None)
     policy_map(path, grid, value.cpu().numpy(), policy.cpu().numpy(), arrows)

@@ -1,7 +1,16 @@
 """Know whether to believe a number: the agent beside the exact tier, and its programs in arviz."""
 
-from gio_pyro.diagnostics.exact import ExactReport, compare_with_exact, exact_world, fitted_channel
+from gio_pyro.diagnostics.exact import ExactReport, compare_with_exact, exact_world, fitted_channel, policy_table
 from gio_pyro.diagnostics.inference_data import to_arviz
 from gio_pyro.diagnostics.verdict import Verdict, judge
 
-__all__ = ["ExactReport", "Verdict", "compare_with_exact", "exact_world", "fitted_channel", "judge", "to_arviz"]
+__all__ = [
+    "ExactReport",
+    "Verdict",
+    "compare_with_exact",
+    "exact_world",
+    "fitted_channel",
+    "judge",
+    "policy_table",
+    "to_arviz",
+]

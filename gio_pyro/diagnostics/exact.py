@@ -17,7 +17,7 @@ from torch import Tensor
 
 from gio_pyro import tabular
 from gio_pyro.errors import InputError
-from gio_pyro.programs import every_action
+from gio_pyro.programs import every_action, log_probs
 from gio_pyro.tabular.information import safe_log
 
 if TYPE_CHECKING:
@@ -71,9 +71,8 @@ def compare_with_exact(agent: GIO) -> ExactReport:
         raise InputError("Expected an environment with a transition table `P`, but it has none; use evaluate.")
     limit = agent.env.spec.max_episode_steps if agent.env.spec else None
     states = torch.arange(mdp.states, device=agent.device)
-    with torch.no_grad():
-        pi = torch.softmax(agent.policy(states).logits.double().cpu(), -1)
-        channel = fitted_channel(agent, states)
+    pi = policy_table(agent)
+    channel = fitted_channel(agent, states)
     visits = tabular.episode_visits(mdp, pi, limit)
     divergence = torch.special.xlogy(mdp.transition, mdp.transition) - mdp.transition * safe_log(channel)
     uniform = torch.full_like(pi, 1.0 / mdp.actions)
@@ -90,6 +89,13 @@ def compare_with_exact(agent: GIO) -> ExactReport:
     )
 
 
+def policy_table(agent: GIO) -> Tensor:
+    """Return π(a|s) of every state, `[S, A]` float64, on the CPU."""
+    states = torch.arange(agent.collector.states.count, device=agent.device)
+    return torch.softmax(log_probs(agent.policy(states)).double().cpu(), -1)
+
+
+@torch.no_grad()
 def fitted_channel(agent: GIO, states: Tensor) -> Tensor:
     """Return p_ψ(F|s, a) for finitely many futures, `[S, A, F]` float64, on the CPU."""
     row, action = every_action(agent.policy, states)

@@ -49,7 +49,7 @@ def _import(place: str, name: str) -> ModuleType:
         raise ProgramError(f"Expected a Python file at {place}, but there is none; check the path.") from error
     except Exception as error:
         raise ProgramError(
-            f"Expected {place} to import, but it raised {type(error).__name__}: {error}; run it on its own to see where."
+            f"Expected {place} to import, but it raised {type(error).__name__}: {error}; run it on its own."
         ) from error
 
 

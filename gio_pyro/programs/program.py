@@ -18,6 +18,7 @@ from typing import Any
 import pyro
 import torch
 from pyro import poutine
+from pyro.distributions.torch_distribution import TorchDistributionMixin
 from pyro.poutine.messenger import Messenger
 from torch import Tensor, nn
 from torch.distributions import Distribution
@@ -176,7 +177,7 @@ def log_probs(distribution: Distribution, name: str = "the policy") -> Tensor:
 def detached(policy: Policy) -> Policy:
     """Return the same policy without gradients to its parameters."""
 
-    def frozen(state: Tensor) -> Distribution:
+    def frozen(state: Tensor) -> TorchDistributionMixin:
         with torch.no_grad():
             return policy(state)
 

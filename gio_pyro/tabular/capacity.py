@@ -85,9 +85,7 @@ def blahut_arimoto(
             ConvergenceWarning,
             stacklevel=2,
         )
-    return Capacity(
-        best.value.reshape(batch), best.source.reshape(*batch, -1), best.gap.reshape(batch), iterations
-    )
+    return Capacity(best.value.reshape(batch), best.source.reshape(*batch, -1), best.gap.reshape(batch), iterations)
 
 
 class _Best:
@@ -100,6 +98,7 @@ class _Best:
         self.gap = torch.full((n,), torch.inf, dtype=w.dtype, device=w.device)
 
     def offer(self, index: Tensor, source: Tensor, d: Tensor) -> None:
+        """Keep `source` `[N, A]`, whose inputs are worth `d` `[N, A]`, for the channels where it is the best yet."""
         value = (source * d).sum(-1)
         gap = (d.max(-1).values - value).clamp_min(0.0)
         better = gap < self.gap[index]
@@ -161,10 +160,16 @@ def _solve_hessian(w: Tensor, p: Tensor, z: Tensor, right: Tensor) -> Tensor:
     mean = torch.einsum("na,naf->nf", p, w).clamp_min(1e-300)
     if w.shape[-2] <= w.shape[-1]:
         m = torch.einsum("naf,nf,nbf->nab", w, 1.0 / mean, w) + torch.diag_embed(z / p)
-        return torch.linalg.solve_ex(m, right).result
+        return _solve(m, right)
     e = (p / z).unsqueeze(-1)
     inner = torch.diag_embed(mean) + w.mT @ (e * w)
-    return e * right - e * (w @ torch.linalg.solve_ex(inner, w.mT @ (e * right)).result)
+    return e * right - e * (w @ _solve(inner, w.mT @ (e * right)))
+
+
+def _solve(matrix: Tensor, right: Tensor) -> Tensor:
+    """Solve a batch of systems; a singular one gives numbers that are no better than any and never kept."""
+    solution: Tensor = torch.linalg.solve_ex(matrix, right).result
+    return solution
 
 
 def _boundary(x: Tensor, dx: Tensor) -> Tensor:

@@ -89,4 +89,5 @@ def solve_chain(chain: Tensor, reward: Tensor, what: str) -> Tensor:
         raise InputError(
             f"Expected {what} to be finite, but this policy may never terminate; use a discount below 1 or a limit."
         )
-    return x[..., 0]
+    solution: Tensor = x[..., 0]
+    return solution

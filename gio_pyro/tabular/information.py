@@ -59,8 +59,8 @@ def divergence_from_mean(channel: Tensor, source: Tensor) -> Tensor:
     above 600 nats, so that it can still be added and multiplied by 0.
     """
     mean = torch.einsum("...a,...af->...f", source, channel)
-    own = torch.special.xlogy(channel, channel).sum(-1)
-    return own - torch.einsum("...af,...f->...a", channel, safe_log(mean))
+    own: Tensor = torch.special.xlogy(channel, channel).sum(-1)
+    return (own - torch.einsum("...af,...f->...a", channel, safe_log(mean))).clamp_min(0.0)
 
 
 def mutual_information(channel: object, source: object) -> Tensor:
@@ -78,7 +78,7 @@ def mutual_information(channel: object, source: object) -> Tensor:
     """
     w, pi = as_distribution("the channel", channel), as_distribution("the source", source)
     check_inputs(w, pi, "the source")
-    return (pi * divergence_from_mean(w, pi)).sum(-1).clamp_min(0.0)
+    return (pi * divergence_from_mean(w, pi)).sum(-1)
 
 
 def check_inputs(channel: Tensor, per_input: Tensor, name: str) -> None:

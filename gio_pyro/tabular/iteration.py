@@ -130,7 +130,7 @@ def policy_iteration(
             ConvergenceWarning,
             stacklevel=2,
         )
-    information = (pi * divergence_from_mean(future(mdp, pi), pi)).sum(-1).clamp_min(0.0)
+    information = (pi * divergence_from_mean(future(mdp, pi), pi)).sum(-1)
     gap = advantage / (1 - mdp.discount) if mdp.discount < 1 else torch.full_like(advantage, torch.inf)
     return Solution(pi, q, value, intrinsic_reward(pi, log_rho), information, gap, torch.stack(history))
 
@@ -157,9 +157,7 @@ def as_temperature(temperature: float) -> float:
     return float(temperature)
 
 
-def _evaluate(
-    mdp: TabularMDP, pi: Tensor, alpha: float, guide: Guide, future: Future
-) -> tuple[Tensor, Tensor, Tensor]:
+def _evaluate(mdp: TabularMDP, pi: Tensor, alpha: float, guide: Guide, future: Future) -> tuple[Tensor, Tensor, Tensor]:
     log_rho = guide(mdp, pi, future(mdp, pi))
     live = (~mdp.terminal).to(pi)
     gain = ((pi * mdp.reward).sum(-1) + alpha * intrinsic_reward(pi, log_rho)) * live

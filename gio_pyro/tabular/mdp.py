@@ -148,9 +148,7 @@ def _from_rows(rows: Tensor, states: int, actions: int, discount: float, start: 
     p = torch.cat([p[keep], torch.ones(len(loop), dtype=p.dtype)])
     reward = torch.zeros(states, actions, dtype=torch.float64).index_put_((s, a), p * r, True)
     outcomes = _group(mdp, s, a, s_next, r, p)
-    return TabularMDP(
-        transition, reward, discount=discount, terminal=terminal, start=start, outcomes=outcomes
-    )
+    return TabularMDP(transition, reward, discount=discount, terminal=terminal, start=start, outcomes=outcomes)
 
 
 def _terminal_states(s: Tensor, s_next: Tensor, p: Tensor, done: Tensor, start: Tensor) -> Tensor:

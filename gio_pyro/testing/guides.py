@@ -44,11 +44,11 @@ def _check_site(guide: Guide, s: Setting) -> None:
     require_sites(guide, trace, {"action"})
     require_batch(guide, trace, "action")
     support = s.policy(s.state).enumerate_support(expand=False)
-    own = trace.nodes["action"]["fn"]
+    own: Any = trace.nodes["action"]["fn"]
     if not own.has_enumerate_support or len(own.enumerate_support(expand=False)) != len(support):
         raise ProgramError(
-            f'Expected the site "action" of {guide.name} to range over the {len(support)} actions of the policy, but got '
-            f"{type(own).__name__} of another support."
+            f'Expected the site "action" of {guide.name} to range over the {len(support)} actions of the policy, but '
+            f"got a {type(own).__name__} of another support; give it one probability for each action."
         )
 
 
@@ -69,8 +69,8 @@ def _check_future_matters(guide: Guide, s: Setting, spec: Spec) -> None:
     ]
     if all(torch.allclose(scores[0], other) for other in scores[1:]):
         raise ProgramError(
-            f"Expected {guide.name} to depend on the future, but it gives every future the same actions; use `future`, or "
-            "set ignores_future = True if that is the method."
+            f"Expected {guide.name} to depend on the future, but it gives every future the same actions; use `future`, "
+            "or set ignores_future = True if that is the method."
         )
 
 

@@ -39,25 +39,29 @@ def check_model(model: Any, spec: Spec) -> None:
 def _check_sites(model: Model, s: Setting) -> None:
     free = trace_of(model, s.policy, s.state)
     require_sites(model, free, {"action", "future"})
-    for site in ("action", "future"):
-        require_batch(model, free, site)
+    for name in ("action", "future"):
+        require_batch(model, free, name)
     prior = s.policy(s.state).log_prob(s.action)
-    own = free.nodes["action"]["fn"].log_prob(s.action)
+    fn: Any = free.nodes["action"]["fn"]
+    own = fn.log_prob(s.action)
     if not torch.allclose(prior, own, atol=1e-5):
         raise ProgramError(
             f'Expected {model.name} to sample "action" from policy(state), but it has another distribution there.'
         )
     given = trace_of(model, s.policy, s.state, s.future, data={"action": s.action})
-    if not given.nodes["future"]["is_observed"] or not torch.equal(given.nodes["future"]["value"], s.future):
+    site: dict[str, Any] = dict(given.nodes["future"])
+    if not site["is_observed"] or not torch.equal(site["value"], s.future):
         raise ProgramError(
-            f'Expected {model.name} to observe a future that it is given, but it drew another; pass obs=future to "future".'
+            f"Expected {model.name} to observe a future that it is given, but it drew another; pass obs=future."
         )
 
 
 def _check_scores(model: Model, s: Setting) -> None:
     score = model.log_prob(s.policy, s.state, s.action, s.future)
     if bool(torch.isnan(score).any()):
-        raise ProgramError(f"Expected log-probabilities of futures from {model.name}, but got NaN; look for log 0 or 0/0.")
+        raise ProgramError(
+            f"Expected log-probabilities of futures from {model.name}, but got NaN; look for log 0 or 0/0."
+        )
     alone = model.log_prob(s.policy, s.state[:1], s.action[:1], s.future[:1])
     require_vectorised(model, score, alone, "future")
     require_gradient(model, score, "future")
@@ -72,10 +76,8 @@ def _check_action_matters(model: Model, s: Setting, spec: Spec) -> None:
         for p in parameters:
             p.add_(torch.randn_like(p))
     actions = int(spec.action_space.n)  # type: ignore[attr-defined]
-    scores = [
-        model.log_prob(s.policy, s.state, torch.full_like(s.action, a), s.future) for a in range(actions)
-    ]
+    scores = [model.log_prob(s.policy, s.state, torch.full_like(s.action, a), s.future) for a in range(actions)]
     if actions > 1 and all(torch.allclose(scores[0], other) for other in scores[1:]):
         raise ProgramError(
-            f"Expected the futures of {model.name} to depend on the action, but they do not; no action can be controlled."
+            f"Expected the futures of {model.name} to depend on the action, but they do not; use the sampled action."
         )

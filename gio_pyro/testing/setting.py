@@ -95,7 +95,7 @@ def require_sites(program: Program, trace: poutine.Trace, expected: set[str]) ->
 
 def require_batch(program: Program, trace: poutine.Trace, site: str) -> None:
     """Raise `ProgramError` unless a site has one value and one log-probability for each example."""
-    node = trace.nodes[site]
+    node: dict[str, Any] = dict(trace.nodes[site])
     shape = tuple(node["fn"].batch_shape)
     if shape != (BATCH,):
         hint = (
@@ -104,8 +104,8 @@ def require_batch(program: Program, trace: poutine.Trace, site: str) -> None:
             else "declare event dimensions with to_event"
         )
         raise ProgramError(
-            f'Expected the site "{site}" of {program.name} to have batch shape ({BATCH},) for {BATCH} examples, but got '
-            f"{shape}; {hint}."
+            f'Expected the site "{site}" of {program.name} to have batch shape ({BATCH},) for {BATCH} examples, but '
+            f"got {shape}; {hint}."
         )
     log_prob = node["fn"].log_prob(node["value"])
     if log_prob.shape != (BATCH,):
@@ -123,8 +123,8 @@ def require_vectorised(program: Program, whole: Tensor, alone: Tensor, site: str
     """Raise `ProgramError` unless an example's log-probability is the same in a batch and on its own."""
     if not torch.allclose(whole[:1], alone, atol=1e-5):
         raise ProgramError(
-            f'Expected an example to score the same alone and in a batch at the site "{site}" of {program.name}, but got '
-            f"{float(alone):.4g} and {float(whole[0]):.4g}; examples must not mix."
+            f'Expected an example to score the same alone and in a batch at the site "{site}" of {program.name}, but '
+            f"got {float(alone):.4g} and {float(whole[0]):.4g}; examples must not mix."
         )
 
 
@@ -134,7 +134,9 @@ def require_gradient(program: Program, score: Tensor, site: str) -> None:
     if not parameters:
         return
     gradients = (
-        torch.autograd.grad(score.sum(), parameters, allow_unused=True) if score.requires_grad else [None] * len(parameters)
+        torch.autograd.grad(score.sum(), parameters, allow_unused=True)
+        if score.requires_grad
+        else [None] * len(parameters)
     )
     if all(g is None or not bool((g != 0).any()) for g in gradients):
         raise ProgramError(
@@ -142,7 +144,9 @@ def require_gradient(program: Program, score: Tensor, site: str) -> None:
             "for detach, no_grad, or a parameter that is not used."
         )
     if any(g is not None and not bool(torch.isfinite(g).all()) for g in gradients):
-        raise ProgramError(f'Expected finite gradients from the site "{site}" of {program.name}, but got NaN or infinity.')
+        raise ProgramError(
+            f'Expected finite gradients from the site "{site}" of {program.name}, but got NaN or infinity.'
+        )
 
 
 def _list(sites: set[str]) -> str:

@@ -1,0 +1,329 @@
+import contextlib
+import csv
+import io
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+import gio_pyro as gio_library
+from gio_pyro import guides
+from gio_pyro.cli import training
+from tests.cli.shell import gio, train
+from tests.environments import corridor_table, register
+
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
+OWN_PROGRAM = """
+import pyro, torch
+import pyro.distributions as dist
+from torch import nn
+
+class Own(nn.Module):
+    def __init__(self, spec):
+        super().__init__()
+        sizes = (int(s.n) for s in (spec.state_space, spec.action_space, spec.future_space))
+        self.table = nn.Parameter(torch.zeros(*sizes))
+
+    def forward(self, policy, state, future=None):
+        with pyro.plate("batch", state.shape[0]):
+            action = pyro.sample("action", policy(state))
+            return pyro.sample("future", dist.Categorical(logits=self.table[state, action]), obs=future)
+"""
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
+    path = tmp_path_factory.mktemp("trained") / "run"
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        status = train("FrozenLake-v1", "--out", path, "--seed", 3, steps=1000)
+    return SimpleNamespace(path=path, status=status, printed=printed.getvalue())
+
+
+def rows(folder: Path) -> list[dict[str, str]]:
+    with (folder / "metrics.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def steps_of(folder: Path) -> list[float]:
+    return [float(row["time/total_timesteps"]) for row in rows(folder)]
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+class TestRunFolder:
+    def test_ends_with_status_zero(self, run: Any):
+        assert run.status == 0
+
+    def test_holds_what_is_documented_and_nothing_left_over(self, run: Any):
+        names = {path.name for path in run.path.iterdir()}
+        maps = {"learning_curve.png", "policy.png"}
+        files = {"config.json", "metrics.csv", "checkpoint.pt", "summary.json", "posterior.nc", "tensorboard"}
+        assert names == files | maps
+
+    def test_config_holds_every_setting_environment_and_program(self, run: Any):
+        config = json.loads((run.path / "config.json").read_text())
+        assert config["environment"]["id"] == "FrozenLake-v1"
+        assert config["programs"] == {"model": "CategoricalModel", "guide": "CategoricalGuide"}
+        assert config["settings"]["seed"] == 3
+        assert gio_library.Settings(**config["settings"]).seed == 3
+
+    def test_metrics_have_one_row_a_round(self, run: Any):
+        assert steps_of(run.path) == [500.0, 1000.0]
+        assert all(float(row["intrinsic/nats"]) >= -1e-5 for row in rows(run.path))
+
+    def test_checkpoint_is_at_the_last_step(self, run: Any):
+        assert gio_library.GIO.load(run.path).steps == 1000
+
+    def test_summary_repeats_the_printed_table(self, run: Any):
+        summary = json.loads((run.path / "summary.json").read_text())
+        assert summary["steps"] == 1000
+        assert f"{summary['return_learned']:.4f}" in run.printed
+        assert f"{summary['information_exact']:.4f} nats" in run.printed
+
+    def test_tensorboard_has_an_event_file(self, run: Any):
+        assert [path for path in (run.path / "tensorboard").iterdir() if path.stat().st_size > 100]
+
+    @pytest.mark.parametrize("name", ["learning_curve.png", "policy.png"])
+    def test_pictures_are_whole_and_of_sane_size(self, run: Any, name: str):
+        from PIL import Image
+
+        with Image.open(run.path / name) as image:
+            image.load()
+            assert image.format == "PNG"
+            assert all(200 <= side <= 4000 for side in image.size)
+            assert len(image.convert("RGB").getcolors(1 << 24)) > 10
+
+    def test_posterior_opens_in_arviz_with_its_groups_and_dims(self, run: Any):
+        from gio_pyro.diagnostics.inference_data import _arviz
+
+        data = _arviz().from_netcdf(str(run.path / "posterior.nc"))
+        groups = {"posterior", "prior", "posterior_predictive", "log_likelihood", "sample_stats"}
+        assert set(data.groups()) == groups | {"observed_data", "constant_data"}
+        assert data.posterior["action"].dims == ("chain", "draw", "transition")
+        assert data.observed_data["future"].dims == ("transition",)
+
+    def test_the_table_is_printed_with_its_rows(self, run: Any):
+        for row in ("return before", "return after", "return of the optimal", "MI, learned", "MI, exact", "gap"):
+            assert row in run.printed
+        assert f"run folder: {run.path}" in run.printed
+
+
+class TestOut:
+    def test_an_existing_folder_is_refused_and_left_untouched(self, run: Any, capsys: Any):
+        before = contents(run.path)
+        assert train("--out", run.path) == 2
+        assert capsys.readouterr().err.startswith("gio: ")
+        assert contents(run.path) == before
+
+    def test_an_existing_empty_folder_and_a_file_are_refused(self, tmp_path: Path):
+        (tmp_path / "file").write_text("mine")
+        (tmp_path / "empty").mkdir()
+        assert train("--out", tmp_path / "file") == train("--out", tmp_path / "empty") == 2
+        assert (tmp_path / "file").read_text() == "mine"
+        assert not list((tmp_path / "empty").iterdir())
+
+    def test_default_folders_are_numbered_and_never_reused(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+        monkeypatch.chdir(tmp_path)
+        (tmp_path / "runs" / "FrozenLake-v1-002").mkdir(parents=True)
+        assert train(steps=0) == train(steps=0) == 0
+        assert not list((tmp_path / "runs" / "FrozenLake-v1-002").iterdir())
+        names = sorted(path.name for path in (tmp_path / "runs").iterdir())
+        assert names == ["FrozenLake-v1-001", "FrozenLake-v1-002", "FrozenLake-v1-003"]
+
+    def test_missing_parents_are_made(self, tmp_path: Path):
+        assert train("--out", tmp_path / "a" / "b", steps=0) == 0
+        assert (tmp_path / "a" / "b" / "checkpoint.pt").is_file()
+
+    @pytest.mark.parametrize("mistake", [("--steps", "-1"), ("--guide", "own.py:Siteless"), ("--seed", str(2**70))])
+    def test_a_mistake_leaves_no_folder_behind(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mistake: tuple[str, str]
+    ):
+        monkeypatch.chdir(tmp_path)
+        (tmp_path / "own.py").write_text("def Siteless(policy, state, future):\n    return state\n")
+        with contextlib.suppress(Exception):  # whether it is one sentence is asked elsewhere
+            assert gio("train", "--out", "run", *mistake, "--quiet") == 2
+        assert not (tmp_path / "run").exists()
+
+
+class TestArguments:
+    def test_no_steps_leave_a_run_that_goes_on(self, tmp_path: Path):
+        run = tmp_path / "run"
+        assert train("--out", run, steps=0) == 0
+        assert gio_library.GIO.load(run).steps == 0
+        assert train("--resume", run, steps=500) == 0
+        assert gio_library.GIO.load(run).steps == 500
+
+    @pytest.mark.parametrize("guide", guides.__all__)
+    def test_every_guide_trains_and_resumes_without_being_named_again(self, tmp_path: Path, guide: str):
+        run = tmp_path / "run"
+        assert train("--out", run, "--guide", guide, steps=100) == 0
+        assert json.loads((run / "config.json").read_text())["programs"]["guide"] == guide
+        assert train("--resume", run, steps=100) == 0
+        assert gio_library.GIO.load(run).steps == 200
+
+    def test_a_program_of_ones_own_comes_from_a_file(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+        monkeypatch.chdir(tmp_path)
+        (tmp_path / "own.py").write_text(OWN_PROGRAM)
+        assert train("--out", "run", "--model", "own.py:Own", steps=100) == 0
+        assert train("--resume", "run", steps=100) == 2
+        assert train("--resume", "run", "--model", "own.py:Own", steps=100) == 0
+        assert gio("evaluate", "run", "--model", "own.py:Own", "--episodes", 1) == 0
+
+    @pytest.mark.parametrize("env", ["CliffWalking-v1", "Taxi-v4"])
+    def test_other_worlds_of_toy_text_train(self, tmp_path: Path, env: str):
+        assert train(env, "--out", tmp_path / "run", steps=500) == 0
+        assert (tmp_path / "run" / "policy.png").exists() == (env == "CliffWalking-v1")
+
+    def test_a_world_without_a_table_trains(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+        env = register(monkeypatch)
+        assert train(env, "--out", tmp_path / "run", steps=100) == 0
+        assert (tmp_path / "run" / "posterior.nc").exists()
+        assert not (tmp_path / "run" / "summary.json").exists()
+
+    def test_a_world_whose_policies_all_earn_the_same_trains(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+        env = register(monkeypatch, reward=lambda step: 0.0, table=corridor_table(reward=0.0))
+        assert train(env, "--out", tmp_path / "run", steps=100) == 0
+
+    def test_a_world_without_end_or_limit_trains(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+        env = register(monkeypatch, limit=None, endless=True, table=corridor_table(endless=True))
+        assert train(env, "--out", tmp_path / "run", steps=100) == 0
+        assert (tmp_path / "run" / "posterior.nc").exists()
+
+    def test_one_seed_gives_one_run(self, tmp_path: Path):
+        for name in ("a", "b"):
+            assert train("--out", tmp_path / name, "--seed", 5, steps=500) == 0
+        for name in ("metrics.csv", "summary.json", "config.json"):
+            assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+
+
+class TestResume:
+    def test_step_counts_go_on_and_metrics_are_appended(self, tmp_path: Path):
+        run = tmp_path / "run"
+        assert train("--out", run, steps=700) == 0
+        first = (run / "metrics.csv").read_bytes()
+        assert train("--resume", run, steps=600) == 0
+        assert steps_of(run) == [500.0, 700.0, 1200.0, 1300.0]
+        assert (run / "metrics.csv").read_bytes().startswith(first)
+        assert json.loads((run / "summary.json").read_text())["steps"] == 1300
+
+    def test_rows_past_the_checkpoint_do_not_stay_beside_those_that_replace_them(self, tmp_path: Path):
+        run = tmp_path / "run"
+        assert train("--out", run, steps=500) == 0
+        kept = (run / "checkpoint.pt").read_bytes()
+        assert train("--resume", run, steps=500) == 0
+        (run / "checkpoint.pt").write_bytes(kept)  # as after a kill before the second checkpoint
+        assert train("--resume", run, steps=1000) == 0
+        assert steps_of(run) == [500.0, 1000.0, 1500.0]
+
+    @pytest.mark.parametrize("cut", [0, 1, 60, -1, -7, -30])
+    def test_a_row_that_was_cut_off_does_not_stop_it(self, tmp_path: Path, cut: int):
+        run = tmp_path / "run"
+        assert train("--out", run, steps=100) == 0
+        whole = (run / "metrics.csv").read_bytes()
+        (run / "metrics.csv").write_bytes(whole[:cut])
+        assert train("--resume", run, steps=100) == 0
+        assert steps_of(run)[-1] == 200.0
+
+    def test_the_checkpoint_file_may_be_named_instead_of_the_folder(self, tmp_path: Path):
+        assert train("--out", tmp_path / "run", steps=100) == 0
+        assert train("--resume", tmp_path / "run" / "checkpoint.pt", steps=100) == 0
+        assert steps_of(tmp_path / "run") == [100.0, 200.0]
+
+    def test_left_over_parts_do_not_stop_it(self, tmp_path: Path):
+        run = tmp_path / "run"
+        assert train("--out", run, steps=100) == 0
+        for name in ("checkpoint.ptabc.part", "summary.json.part", "config.json.part"):
+            (run / name).write_bytes(b"half")
+        assert train("--resume", run, steps=100) == 0
+
+
+class TestInterruptInProcess:
+    def test_what_is_said_after_learning_is_true(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any):
+        def interrupted(*_: object) -> None:
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(training, "_finish", interrupted)
+        assert train("--out", tmp_path / "run", steps=100) == 130
+        assert gio_library.GIO.load(tmp_path / "run").steps == 100
+        said = capsys.readouterr().err
+        assert "nothing was written" not in said
+        assert "before anything was learned" not in said
+
+    def test_the_callers_handler_is_put_back(self, tmp_path: Path):
+        before = signal.getsignal(signal.SIGINT)
+        assert train("--out", tmp_path / "run", steps=0) == 0
+        assert signal.getsignal(signal.SIGINT) is before
+
+
+def start(cwd: Path, *arguments: object, checkpoint_every: int | None = None) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "gio_pyro.cli.main"]
+    if checkpoint_every is not None:
+        often = f"from gio_pyro.cli import main, training; training.CHECKPOINT_EVERY = {checkpoint_every}"
+        command = [sys.executable, "-c", f"import sys; {often}; sys.exit(main.entry_point())"]
+    command += ["train", *map(str, arguments), "--quiet"]
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, cwd=cwd, env=ENVIRONMENT, stdout=pipe, stderr=pipe, text=True)
+
+
+def wait_for(process: subprocess.Popen[str], path: Path, size: int = 1) -> None:
+    deadline = time.monotonic() + 60
+    while not (path.exists() and path.stat().st_size >= size):
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+class TestSignals:
+    def test_an_interrupt_saves_says_where_and_can_be_resumed(self, tmp_path: Path):
+        process = start(tmp_path, "--steps", 10_000_000, "--out", "run")
+        wait_for(process, tmp_path / "run" / "metrics.csv")
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=60)
+        assert process.returncode == 130
+        assert "gio train --resume run" in said
+        assert "Traceback" not in said
+        done = gio_library.GIO.load(tmp_path / "run").steps
+        assert f"{done} steps" in said
+        assert steps_of(tmp_path / "run")[-1] == done
+        assert train("--resume", tmp_path / "run", steps=100) == 0
+        assert steps_of(tmp_path / "run")[-1] == done + 100
+
+    @pytest.mark.parametrize("seconds", [0.15, 0.6, 1.5, 2.5])
+    def test_an_interrupt_while_starting_gives_no_traceback(self, tmp_path: Path, seconds: float):
+        process = start(tmp_path, "--steps", 10_000_000, "--out", "run")
+        time.sleep(seconds)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=60)
+        assert "Traceback" not in said
+        assert process.returncode == 130
+
+    @pytest.mark.parametrize("milliseconds", [0, 37, 90])
+    def test_a_kill_leaves_no_checkpoint_or_a_whole_one(self, tmp_path: Path, milliseconds: int):
+        run = tmp_path / "run"
+        process = start(tmp_path, "--steps", 10_000_000, "--out", "run", checkpoint_every=500)
+        wait_for(process, run / "metrics.csv", size=600 if milliseconds else 1)
+        time.sleep(milliseconds / 1000)
+        process.kill()
+        process.communicate(timeout=60)
+        if not (run / "checkpoint.pt").exists():
+            return
+        done = gio_library.GIO.load(run).steps
+        assert done > 0
+        assert train("--resume", run, steps=100) == 0
+        assert steps_of(run)[-1] == done + 100
+
+    def test_a_reader_that_leaves_gives_no_traceback(self, tmp_path: Path):
+        command = f"{sys.executable} -m gio_pyro.cli.main empowerment FrozenLake-v1 -n 1 | true"
+        done = subprocess.run(command, shell=True, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True)
+        assert not re.search("Traceback|Exception ignored", done.stderr), done.stderr
