@@ -29,8 +29,8 @@ from gio_pyro.rollout import Evaluation, play
 from gio_pyro.settings import Settings
 from gio_pyro.types import Program, Spec
 
-EVALUATION_SEED = 1_000_003
-"""Added to the training seed where no seed is given, so that evaluation replays no training episode."""
+OTHER_SEED = 1_000_003
+"""Added to the training seed for whatever must not repeat or disturb training: played episodes, drawn predictions."""
 
 Metrics = dict[str, float]
 Callback = Callable[["GIO", Metrics], bool | None]
@@ -72,9 +72,10 @@ class GIO:
         self.env = make_env(environment)
         self.future: Future = NextState() if future is None else future
         self.device = device_named(device)
-        self.random = PrivateRandom(self.settings.seed)
+        self.random = PrivateRandom(self.settings.seed, self.device)
+        self.playing = PrivateRandom(self.settings.seed + OTHER_SEED, self.device)
         self.steps = 0
-        self.collector = Collector(self.env, seed=self.settings.seed)
+        self.collector = Collector(self.env, seed=self.settings.seed, device=self.device)
         self.replay = Replay(self.settings.buffer_size)
         states, actions = self.collector.states, self.collector.actions
         self.spec = Spec(states.space, actions.space, self.future.space(states.space))
@@ -135,19 +136,19 @@ class GIO:
         change = self.critic.evaluate(
             batch,
             self.policy,
-            self.intrinsic_reward(batch.next_state),
+            self._intrinsic(batch.next_state),
             discount=s.discount,
             temperature=s.temperature,
             sweeps=s.sweeps,
         )
         state, _ = batch.distinct_states()
-        self.policy.improve(state, self.critic(state), self.log_rho(state), temperature=s.temperature)
+        self.policy.improve(state, self.critic(state), self._log_rho(state), temperature=s.temperature)
         return self._metrics(collected.state, fitted, change)
 
     def _metrics(self, visited: Tensor, fitted: dict[str, Tensor], change: float) -> Metrics:
         """Return the round's figures; the mutual information is averaged over the states just visited."""
         returns, lengths = self.collector.returns, self.collector.lengths
-        information = float(self.intrinsic_reward(visited).mean())
+        information = float(self._intrinsic(visited).mean())
         metrics = {
             "time/total_timesteps": float(self.steps),
             "rollout/ep_rew_mean": float(np.mean(returns)) if returns else float("nan"),
@@ -159,17 +160,21 @@ class GIO:
         }
         return metrics | {f"train/{name}_nats": float(value) for name, value in fitted.items()}
 
-    def log_rho(self, state: Tensor) -> Tensor:
-        """Return the guide's expected log-probability of every action, `[B, A]` nats, for states `[B]`."""
+    def _log_rho(self, state: Tensor) -> Tensor:
         return expected_log_guide(self.model, self.guide, self.policy, state, samples=self.settings.samples)
 
-    def intrinsic_reward(self, state: Tensor) -> Tensor:
-        """Return what the guide pays in each state under the current policy, `[B]` nats (theory, equation 3).
-
-        With a learned guide this is a lower bound on the mutual information under the fitted model.
-        """
+    def _intrinsic(self, state: Tensor) -> Tensor:
         distinct, where = torch.unique(state, return_inverse=True)
-        return intrinsic_reward(self.policy, distinct, self.log_rho(distinct))[where]
+        return intrinsic_reward(self.policy, distinct, self._log_rho(distinct))[where]
+
+    def intrinsic_reward(self, state: Tensor) -> Tensor:
+        """Return what the guide pays in each state `[B]` under the current policy, `[B]` nats (theory, equation 3).
+
+        With a learned guide this is a lower bound on the mutual information under the fitted model. Reading it
+        changes nothing, and the same state reads the same until the agent learns on.
+        """
+        with PrivateRandom(self.settings.seed, self.device).use(), torch.no_grad():
+            return self._intrinsic(state.to(self.device))
 
     def predict(
         self, observation: Any, state: None = None, episode_start: Any = None, deterministic: bool = False
@@ -187,7 +192,7 @@ class GIO:
         """
         values = np.asarray(observation)
         indices = [self.collector.states.index(value) for value in values.reshape(-1)]
-        with self.random.use(), torch.no_grad():
+        with self.playing.use(), torch.no_grad():
             pi = self.policy(torch.tensor(indices, device=self.device))
             action = pi.probs.argmax(-1) if deterministic else pi.sample()
         actions = action.cpu().numpy().reshape(values.shape) + self.collector.actions.first
@@ -207,7 +212,7 @@ class GIO:
         Raises:
             InputError: no episodes asked for, or an environment that cannot be made again.
         """
-        first = self.settings.seed + EVALUATION_SEED if seed is None else seed
+        first = self.settings.seed + OTHER_SEED if seed is None else seed
         env = fresh_copy(self.env)
         return play(self.predict, env, episodes, deterministic=deterministic, seed=first, max_steps=max_steps)
 

@@ -88,8 +88,9 @@ class Behaviour:
         """Return (action `[B]`, μ(a|s) `[B]`)."""
         pi = self.policy(state)
         actions = all_actions(pi, "the policy")
-        explored = torch.rand(len(state)) < self.uniform_share
-        action = torch.where(explored, actions[torch.randint(len(actions), (len(state),))], pi.sample())
+        explored = torch.rand(len(state), device=state.device) < self.uniform_share
+        uniform = actions[torch.randint(len(actions), (len(state),), device=state.device)]
+        action = torch.where(explored, uniform, pi.sample())
         mu = (1 - self.uniform_share) * pi.log_prob(action).exp() + self.uniform_share / len(actions)
         return action, mu
 
@@ -97,8 +98,8 @@ class Behaviour:
 class Collector:
     """Steps one environment and keeps count of its episodes."""
 
-    def __init__(self, env: Env, *, seed: int) -> None:
-        self.env, self.seed = env, seed
+    def __init__(self, env: Env, *, seed: int, device: torch.device) -> None:
+        self.env, self.seed, self.device = env, seed, device
         self.states, self.actions = Encoding.of(env.observation_space), Encoding.of(env.action_space)
         self.returns: deque[float] = deque(maxlen=100)
         self.lengths: deque[int] = deque(maxlen=100)
@@ -126,14 +127,23 @@ class Collector:
             if self._state is None:
                 self._begin()
             assert self._state is not None
-            action, mu = behaviour.act(torch.tensor([self._state]))
-            observation, reward, terminated, truncated, _ = self.env.step(int(action) + self.actions.first)
+            action, mu = behaviour.act(torch.tensor([self._state], device=self.device))
+            observation, reward, terminated, truncated = self._step(int(action) + self.actions.first)
             if not math.isfinite(reward):
                 raise TrainingError(f"Expected a finite reward, but the environment gave {reward}; correct it.")
             state, self._state = self._state, self.states.index(observation)
-            rows.append((state, int(action), float(reward), self._state, terminated, truncated, float(mu)))
-            self._count(float(reward), bool(terminated or truncated))
+            rows.append((state, int(action), reward, self._state, terminated, truncated, float(mu)))
+            self._count(reward, terminated or truncated)
         return _as_transitions(rows)
+
+    def _step(self, action: int) -> tuple[Any, float, bool, bool]:
+        try:
+            observation, reward, terminated, truncated, _ = self.env.step(action)
+        except Exception as error:
+            raise TrainingError(
+                f"Expected the environment to take a step, but it raised {type(error).__name__}: {error}."
+            ) from error
+        return observation, float(reward), bool(terminated), bool(truncated)
 
     def _begin(self) -> None:
         observation, _ = self.env.reset(seed=None if self._seeded else self.seed)

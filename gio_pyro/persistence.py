@@ -36,6 +36,7 @@ def state_of(agent: GIO) -> dict[str, Any]:
         "optimiser": None if optimiser is None else optimiser.state_dict(),
         "replay": _tensors(agent.replay.all()) if len(agent.replay) else None,
         "random": agent.random.state,
+        "playing": agent.playing.state,
         "environment_random": _generator_record(agent.env),
     }
 
@@ -99,7 +100,8 @@ def _fill(agent: GIO, state: dict[str, Any]) -> None:
     if state["replay"] is not None:
         agent.replay.add(Transitions(**state["replay"]).to(agent.device))
     agent.steps = int(state["steps"])
-    agent.random.state = state["random"]
+    agent.random.state |= state["random"]
+    agent.playing.state |= state["playing"]
     agent.collector.resume(state["episodes"], state["returns"], state["lengths"])
     if state["environment_random"] is not None:
         _restore_generator(agent.env, state["environment_random"])

@@ -10,21 +10,38 @@ from torch import Tensor
 class PrivateRandom:
     """A stream of torch's random numbers that belongs to one agent.
 
-    Pyro and torch.distributions draw from torch's global generator only. Inside `use()` that generator continues
-    this stream; outside it, it is as if nothing had happened.
+    Pyro and torch.distributions draw from torch's global generators only. Inside `use()` those continue this
+    stream; outside it, it is as if nothing had happened.
+
+    Args:
+        seed: where the stream starts.
+        device: the device that draws besides the CPU, which always does.
+
+    Attributes:
+        state: the generators' states by device type; assign it to continue a stream that was saved.
     """
 
-    def __init__(self, seed: int) -> None:
-        generator = torch.Generator().manual_seed(seed)
-        self.state: Tensor = generator.get_state()
+    def __init__(self, seed: int, device: torch.device | None = None) -> None:
+        self.device = device if device is not None and device.type == "cuda" else None
+        devices = [torch.device("cpu"), *([self.device] if self.device else [])]
+        self.state: dict[str, Tensor] = {d.type: torch.Generator(d).manual_seed(seed).get_state() for d in devices}
 
     @contextmanager
     def use(self) -> Iterator[None]:
         """Draw from this stream inside the block."""
-        outer = torch.get_rng_state()
-        torch.set_rng_state(self.state)
+        outer = self._current()
+        self._set(self.state)
         try:
             yield
         finally:
-            self.state = torch.get_rng_state()
-            torch.set_rng_state(outer)
+            self.state = self._current()
+            self._set(outer)
+
+    def _current(self) -> dict[str, Tensor]:
+        state = {"cpu": torch.get_rng_state()}
+        return state | ({"cuda": torch.cuda.get_rng_state(self.device)} if self.device else {})
+
+    def _set(self, state: dict[str, Tensor]) -> None:
+        torch.set_rng_state(state["cpu"])
+        if self.device is not None and "cuda" in state:
+            torch.cuda.set_rng_state(state["cuda"], self.device)

@@ -31,6 +31,7 @@ class Corridor(gym.Env[Any, Any]):
         self.cell = self.taken = 0
         if table is not None:
             self.P = table
+            self.initial_state_distrib = [1.0] + [0.0] * (length - 1)
 
     def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[Any, dict[str, Any]]:
         super().reset(seed=seed)

@@ -12,22 +12,23 @@ from gio_pyro.cli import report
 from gio_pyro.cli.training import open_run, run_training
 from gio_pyro.diagnostics import compare_with_exact, exact_world, judge
 from gio_pyro.environment import make_env
+from gio_pyro.errors import InputError
 from gio_pyro.grid import grid_of
 from gio_pyro.plots import empowerment_map, text_map
 
 
 def train(
-    env: Positional[str] = "FrozenLake-v1",
+    env: Positional[str | None] = None,
     steps: int = 20_000,
-    seed: int = 0,
+    seed: int | None = None,
     out: Path | None = None,
-    model: str = "CategoricalModel",
-    guide: str = "CategoricalGuide",
-    future: str = "NextState",
+    model: str | None = None,
+    guide: str | None = None,
+    future: str | None = None,
     objective: str | None = None,
-    temperature: float = 0.01,
-    discount: float = 0.99,
-    uniform_share: float = 0.2,
+    temperature: float | None = None,
+    discount: float | None = None,
+    uniform_share: float | None = None,
     device: str = "auto",
     resume: Path | None = None,
     quiet: bool = False,
@@ -35,31 +36,36 @@ def train(
     """Learn to act in an environment and leave a run folder. Costs about 20 seconds as it stands.
 
     Args:
-        env: a Gymnasium environment id with Discrete observations and actions.
+        env: a Gymnasium environment id with Discrete observations and actions; FrozenLake-v1 by default.
         steps: environment steps to take; with --resume, further steps.
-        seed: one seed for environment, programs and draws.
-        out: the run folder; must not exist. By default runs/ENV-001, -002, ...
-        model: the program p(F|s,a): a name, package.module:Name or file.py:Name.
-        guide: the program q(a|s,F), which is the method: likewise.
-        future: what the agent is paid to control.
-        objective: what the guide is fitted to: elbo, forward_kl, sleep or wake_sleep; by default what it asks for.
-        temperature: reward units per nat.
-        discount: in [0, 1).
-        uniform_share: exploration: share of uniform actions while collecting.
+        seed: one seed for environment, programs and draws; 0 by default.
+        out: the run folder, which must not exist; runs/ENV-001, -002, ... by default.
+        model: the program p(F|s,a): a name, package.module:Name or file.py:Name; CategoricalModel by default.
+        guide: the program q(a|s,F), which is the method: likewise; CategoricalGuide by default.
+        future: what the agent is paid to control; NextState, the only one yet, by default.
+        objective: what the guide is fitted to: elbo, forward_kl, sleep or wake_sleep; what it asks for by default.
+        temperature: reward units per nat; 0.01 by default.
+        discount: in [0, 1); 0.99 by default.
+        uniform_share: exploration: share of uniform actions while collecting; 0.2 by default.
         device: cpu, cuda or auto.
-        resume: a run folder to continue; its own settings are used.
+        resume: a run folder to go on with, with its own settings; programs of your own are named again.
         quiet: no progress bar.
     """
+    settings = {
+        "seed": seed,
+        "objective": objective,
+        "temperature": temperature,
+        "discount": discount,
+        "uniform_share": uniform_share,
+    }
+    given = {name: value for name, value in settings.items() if value is not None}
+    programs = {"model": model, "guide": guide}
     if resume is None:
-        settings = {
-            "seed": seed,
-            "objective": objective,
-            "temperature": temperature,
-            "discount": discount,
-            "uniform_share": uniform_share,
-        }
-        agent, folder = open_run(env, out, model=model, guide=guide, future=future, device=device, settings=settings)
+        agent, folder = open_run(env, out, programs=programs, future=future, device=device, settings=given)
     else:
+        fixed = given | {name: v for name, v in (("env", env), ("out", out), ("future", future)) if v is not None}
+        if fixed:
+            raise InputError(f"Expected --resume to keep the run's own settings, but got {', '.join(fixed)} as well.")
         agent, folder = report.load_run(resume, model=model, guide=guide, device=device)
     return run_training(agent, folder, steps, progress_bar=not quiet)
 

@@ -18,21 +18,31 @@ from gio_pyro.grid import grid_of
 from gio_pyro.plots import ARROWS, learning_curve, policy_map
 from gio_pyro.run_folder import RunFolder
 
+DEFAULT_ENVIRONMENT = "FrozenLake-v1"
+FUTURES = {"NextState": futures.NextState}
 CHECKPOINT_EVERY = 5_000
 """Environment steps between checkpoints."""
 INTERRUPTED = 130
 
 
 def open_run(
-    env: str, out: Path | None, *, model: str, guide: str, future: str, device: str, settings: dict[str, Any]
+    env: str | None,
+    out: Path | None,
+    *,
+    programs: dict[str, str | None],
+    future: str | None,
+    device: str,
+    settings: dict[str, Any],
 ) -> tuple[GIO, RunFolder]:
-    """Build the agent first, so that a mistake leaves no folder behind."""
-    kinds = {name: kind for name, kind in vars(futures).items() if name == "NextState"}
-    if future not in kinds:
-        raise InputError(f"Expected a future among {', '.join(kinds)}, but got {future!r}.")
+    """Build the agent first, so that a mistake leaves no folder behind; None stands for the default."""
+    env = DEFAULT_ENVIRONMENT if env is None else env
+    if future not in (None, *FUTURES):
+        raise InputError(f"Expected a future among {', '.join(FUTURES)}, but got {future!r}.")
     if out is not None and out.exists():
         raise InputError(f"Expected a new folder, but {out} exists; name another, or continue it with --resume.")
-    agent = GIO(env, model=model, guide=guide, future=kinds[future](), device=device, **settings)
+    named = {kind: name for kind, name in programs.items() if name is not None}
+    agent = GIO(env, **named, future=FUTURES[future or "NextState"](), device=device, **settings)
+    diagnostics.exact_world(agent)
     folder = RunFolder.create(out, env)
     folder.write_config(agent)
     return agent, folder

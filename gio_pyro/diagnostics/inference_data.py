@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from gio_pyro.errors import InputError
+from gio_pyro.randomness import PrivateRandom
 
 if TYPE_CHECKING:
     from gio_pyro.agent import GIO
@@ -18,7 +19,7 @@ CHAINS = 4
 
 
 def to_arviz(agent: GIO, *, transitions: int = 64, draws: int = 250) -> Any:
-    """Return an `arviz.InferenceData` about transitions drawn from replay.
+    """Return an `arviz.InferenceData` about transitions drawn from replay; the agent is not changed.
 
     For each transition the unknown is its action, once its state and future are seen. Groups, each variable
     `(chain, draw, transition)` unless it says otherwise; the draws are independent, so the four chains only serve
@@ -37,7 +38,7 @@ def to_arviz(agent: GIO, *, transitions: int = 64, draws: int = 250) -> Any:
     """
     if transitions < 1 or draws < 1:
         raise InputError(f"Expected at least 1 transition and 1 draw, but got {transitions} and {draws}.")
-    with agent.random.use(), torch.no_grad():
+    with PrivateRandom(agent.settings.seed, agent.device).use(), torch.no_grad():
         batch = agent.replay.sample(transitions)
         future = agent.future.of(batch)
         drawn = _draw(agent, batch.state, future, CHAINS * draws)

@@ -165,20 +165,32 @@ class TestArguments:
         assert gio_library.GIO.load(run).steps == 500
 
     @pytest.mark.parametrize("guide", guides.__all__)
-    def test_every_guide_trains_and_resumes_without_being_named_again(self, tmp_path: Path, guide: str):
+    def test_every_guide_trains_and_resumes_without_being_named_again(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, guide: str
+    ):
         run = tmp_path / "run"
-        assert train("--out", run, "--guide", guide, steps=100) == 0
+        assert train(register(monkeypatch), "--out", run, "--guide", guide, steps=100) == 0
         assert json.loads((run / "config.json").read_text())["programs"]["guide"] == guide
         assert train("--resume", run, steps=100) == 0
         assert gio_library.GIO.load(run).steps == 200
 
-    def test_a_program_of_ones_own_comes_from_a_file(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def test_a_program_of_ones_own_comes_from_a_file_and_is_named_again(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ):
         monkeypatch.chdir(tmp_path)
         (tmp_path / "own.py").write_text(OWN_PROGRAM)
-        assert train("--out", "run", "--model", "own.py:Own", steps=100) == 0
-        assert train("--resume", "run", steps=100) == 2
+        assert train(register(monkeypatch), "--out", "run", "--model", "own.py:Own", steps=100) == 0
         assert train("--resume", "run", "--model", "own.py:Own", steps=100) == 0
         assert gio("evaluate", "run", "--model", "own.py:Own", "--episodes", 1) == 0
+        assert gio("evaluate", "run", "--episodes", 1) == 2
+
+    def test_resuming_does_not_put_a_built_in_program_in_the_place_of_ones_own(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ):
+        monkeypatch.chdir(tmp_path)
+        (tmp_path / "own.py").write_text(OWN_PROGRAM)
+        assert train(register(monkeypatch), "--out", "run", "--model", "own.py:Own", steps=100) == 0
+        assert train("--resume", "run", steps=100) == 2
 
     @pytest.mark.parametrize("env", ["CliffWalking-v1", "Taxi-v4"])
     def test_other_worlds_of_toy_text_train(self, tmp_path: Path, env: str):
@@ -217,32 +229,40 @@ class TestResume:
         assert (run / "metrics.csv").read_bytes().startswith(first)
         assert json.loads((run / "summary.json").read_text())["steps"] == 1300
 
-    def test_rows_past_the_checkpoint_do_not_stay_beside_those_that_replace_them(self, tmp_path: Path):
+    def test_rows_past_the_checkpoint_do_not_stay_beside_those_that_replace_them(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ):
         run = tmp_path / "run"
-        assert train("--out", run, steps=500) == 0
+        assert train(register(monkeypatch), "--out", run, steps=500) == 0
         kept = (run / "checkpoint.pt").read_bytes()
         assert train("--resume", run, steps=500) == 0
         (run / "checkpoint.pt").write_bytes(kept)  # as after a kill before the second checkpoint
         assert train("--resume", run, steps=1000) == 0
         assert steps_of(run) == [500.0, 1000.0, 1500.0]
 
-    @pytest.mark.parametrize("cut", [0, 1, 60, -1, -7, -30])
-    def test_a_row_that_was_cut_off_does_not_stop_it(self, tmp_path: Path, cut: int):
+    @pytest.mark.parametrize("cut", [0, 60, -7])
+    def test_a_row_that_was_cut_off_does_not_stop_it(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cut: int
+    ):
         run = tmp_path / "run"
-        assert train("--out", run, steps=100) == 0
+        assert train(register(monkeypatch), "--out", run, steps=100) == 0
         whole = (run / "metrics.csv").read_bytes()
         (run / "metrics.csv").write_bytes(whole[:cut])
         assert train("--resume", run, steps=100) == 0
         assert steps_of(run)[-1] == 200.0
 
-    def test_the_checkpoint_file_may_be_named_instead_of_the_folder(self, tmp_path: Path):
-        assert train("--out", tmp_path / "run", steps=100) == 0
+    def test_the_checkpoint_file_may_be_named_instead_of_the_folder(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ):
+        assert train(register(monkeypatch), "--out", tmp_path / "run", steps=100) == 0
         assert train("--resume", tmp_path / "run" / "checkpoint.pt", steps=100) == 0
         assert steps_of(tmp_path / "run") == [100.0, 200.0]
 
-    def test_left_over_parts_do_not_stop_it(self, tmp_path: Path):
+    def test_left_over_parts_do_not_stop_it(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ):
         run = tmp_path / "run"
-        assert train("--out", run, steps=100) == 0
+        assert train(register(monkeypatch), "--out", run, steps=100) == 0
         for name in ("checkpoint.ptabc.part", "summary.json.part", "config.json.part"):
             (run / name).write_bytes(b"half")
         assert train("--resume", run, steps=100) == 0
@@ -299,7 +319,7 @@ class TestSignals:
         assert train("--resume", tmp_path / "run", steps=100) == 0
         assert steps_of(tmp_path / "run")[-1] == done + 100
 
-    @pytest.mark.parametrize("seconds", [0.15, 0.6, 1.5, 2.5])
+    @pytest.mark.parametrize("seconds", [0.5, 1.5])
     def test_an_interrupt_while_starting_gives_no_traceback(self, tmp_path: Path, seconds: float):
         process = start(tmp_path, "--steps", 10_000_000, "--out", "run")
         time.sleep(seconds)
@@ -308,7 +328,7 @@ class TestSignals:
         assert "Traceback" not in said
         assert process.returncode == 130
 
-    @pytest.mark.parametrize("milliseconds", [0, 37, 90])
+    @pytest.mark.parametrize("milliseconds", [0, 37])
     def test_a_kill_leaves_no_checkpoint_or_a_whole_one(self, tmp_path: Path, milliseconds: int):
         run = tmp_path / "run"
         process = start(tmp_path, "--steps", 10_000_000, "--out", "run", checkpoint_every=500)

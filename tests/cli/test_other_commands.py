@@ -1,0 +1,176 @@
+import re
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+import pytest
+
+import gio_pyro as gio_library
+from gio_pyro import tabular
+from tests.cli.shell import gio
+from tests.environments import register
+
+
+@pytest.fixture(scope="module")
+def learned(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An agent that knows its world: a sure lake, the exact guide."""
+    env = gymnasium.make("FrozenLake-v1", is_slippery=False)
+    agent = gio_library.GIO(env, guide="BayesGuide", initial_value=1.0, gradient_steps=100)
+    path = tmp_path_factory.mktemp("learned") / "run"
+    agent.learn(3_000).save(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def fresh(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An agent that learned too little to be believed."""
+    path = tmp_path_factory.mktemp("fresh") / "run"
+    gio_library.GIO("FrozenLake-v1").learn(20).save(path)
+    return path
+
+
+def contents(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+class TestEvaluate:
+    def test_prints_what_was_played_beside_the_exact_value(self, learned: Path, capsys: Any):
+        assert gio("evaluate", learned, "--episodes", 20) == 0
+        printed = capsys.readouterr().out
+        played = float(re.search(r"return, played +(\S+)", printed)[1])
+        exact = float(re.search(r"exact, drawn actions +(\S+)", printed)[1])
+        assert abs(played - exact) < 0.5
+        assert re.search(r"exact, optimal policy +1\b", printed)
+
+    def test_one_seed_prints_one_text(self, fresh: Path, capsys: Any):
+        printed = []
+        for _ in range(2):
+            assert gio("evaluate", fresh, "--episodes", 10, "--seed", 7) == 0
+            printed.append(capsys.readouterr().out)
+        assert printed[0] == printed[1]
+
+    def test_one_episode_has_no_standard_error_but_a_return(self, fresh: Path, capsys: Any):
+        assert gio("evaluate", fresh, "--episodes", 1, "--deterministic") == 0
+        assert "nan" in capsys.readouterr().out
+
+    def test_leaves_the_run_untouched(self, fresh: Path):
+        before = contents(fresh)
+        assert gio("evaluate", fresh, "--episodes", 2) == 0
+        assert contents(fresh) == before
+
+    def test_a_world_without_a_table_has_no_exact_rows(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+    ):
+        gio_library.GIO(register(monkeypatch)).learn(20).save(tmp_path)
+        assert gio("evaluate", tmp_path, "--episodes", 2) == 0
+        assert "exact" not in capsys.readouterr().out
+
+    @pytest.mark.parametrize("flags", [("--episodes", "0"), ("--episodes", "-3"), ("--seed", "-1")])
+    def test_numbers_out_of_range_are_one_sentence(self, fresh: Path, capsys: Any, flags: tuple[str, str]):
+        assert gio("evaluate", fresh, *flags) == 2
+        assert capsys.readouterr().err.startswith("gio: Expected")
+
+
+class TestDiagnose:
+    def test_status_zero_says_believe(self, learned: Path, capsys: Any):
+        assert gio("diagnose", learned) == 0
+        printed = capsys.readouterr().out
+        assert "Verdict: believe" in printed
+        assert printed.count("yes: ") == 3
+
+    def test_status_one_says_do_not_believe(self, fresh: Path, capsys: Any):
+        assert gio("diagnose", fresh) == 1
+        printed = capsys.readouterr().out
+        assert "Verdict: do not believe" in printed
+        assert "no: " in printed
+
+    def test_an_agent_that_learned_nothing_is_not_believed(self, tmp_path: Path):
+        gio_library.GIO("FrozenLake-v1").save(tmp_path)
+        assert gio("diagnose", tmp_path) == 1
+
+    def test_status_two_where_nothing_exact_is_known(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+    ):
+        gio_library.GIO(register(monkeypatch)).learn(20).save(tmp_path)
+        assert gio("diagnose", tmp_path) == 2
+        assert capsys.readouterr().err.startswith("gio: Expected")
+
+    def test_leaves_the_run_untouched(self, fresh: Path):
+        before = contents(fresh)
+        assert gio("diagnose", fresh) == 1
+        assert contents(fresh) == before
+
+
+def printed_map(printed: str) -> np.ndarray:
+    lines = [line for line in printed.splitlines() if re.fullmatch(r"( *-?\d+\.\d{3})+", line)]
+    return np.array([[float(number) for number in line.split()] for line in lines])
+
+
+def exact(env: str, horizon: int) -> np.ndarray:
+    return tabular.empowerment(tabular.TabularMDP.from_env(gymnasium.make(env), discount=0.99), horizon).numpy()
+
+
+class TestEmpowerment:
+    @pytest.mark.parametrize(("env", "shape", "horizon"), [("FrozenLake-v1", (4, 4), 2), ("CliffWalking-v1", (4, 12), 4)])
+    def test_a_grid_world_gets_the_exact_numbers_and_a_map(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any, env: str, shape: tuple[int, int], horizon: int
+    ):
+        from PIL import Image
+
+        monkeypatch.chdir(tmp_path)
+        assert gio("empowerment", env, "--horizon", horizon) == 0
+        printed = capsys.readouterr().out
+        np.testing.assert_allclose(printed_map(printed), exact(env, horizon).reshape(shape), atol=5.01e-4)
+        path = tmp_path / f"{env}-empowerment-{horizon}.png"
+        assert str(path.name) in printed
+        with Image.open(path) as image:
+            image.load()
+            assert image.format == "PNG"
+
+    def test_nats_and_bits_are_the_exact_ones(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any):
+        monkeypatch.chdir(tmp_path)
+        assert gio("empowerment", "Taxi-v4", "-n", 3) == 0
+        printed, said = capsys.readouterr()
+        nats = exact("Taxi-v4", 3)
+        for name, value in (("least", nats.min()), ("mean", nats.mean()), ("most", nats.max())):
+            assert f"{name:<5}  {value:.4f} nats = {value / np.log(2):.4f} bits" in printed
+        assert "no map is drawn" in said
+        assert not list(tmp_path.iterdir())
+
+    def test_the_file_can_be_named(self, tmp_path: Path):
+        assert gio("empowerment", "FrozenLake-v1", "-n", 1, "--out", tmp_path / "map.png") == 0
+        assert [path.name for path in tmp_path.iterdir()] == ["map.png"]
+
+    def test_an_existing_file_is_refused_and_kept(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+    ):
+        monkeypatch.chdir(tmp_path)
+        for name, flags in (("mine.png", ("--out", "mine.png")), ("FrozenLake-v1-empowerment-1.png", ())):
+            (tmp_path / name).write_text("mine")
+            assert gio("empowerment", "FrozenLake-v1", "-n", 1, *flags) == 2
+            assert capsys.readouterr().err.startswith("gio: Expected a new file")
+            assert (tmp_path / name).read_text() == "mine"
+
+    def test_a_name_without_ending_overwrites_nothing(self, tmp_path: Path):
+        (tmp_path / "map.png").write_text("mine")
+        gio("empowerment", "FrozenLake-v1", "-n", 1, "--out", tmp_path / "map")
+        assert (tmp_path / "map.png").read_text() == "mine"
+
+    def test_the_file_that_is_printed_is_the_file_that_is_there(self, tmp_path: Path, capsys: Any):
+        assert gio("empowerment", "FrozenLake-v1", "-n", 1, "--out", tmp_path / "map") == 0
+        assert Path(re.search(r"map: (.*)", capsys.readouterr().out)[1]).is_file()
+
+    @pytest.mark.parametrize("out", ["map.xyz", "absent/map.png", ".", "m" * 300 + ".png"])
+    def test_a_file_that_cannot_be_written_is_one_sentence(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any, out: str
+    ):
+        monkeypatch.chdir(tmp_path)
+        assert gio("empowerment", "FrozenLake-v1", "-n", 1, "--out", out) == 2
+        assert capsys.readouterr().err.startswith("gio: Expected")
+
+    def test_a_world_without_a_table_is_one_sentence(self, monkeypatch: pytest.MonkeyPatch, capsys: Any):
+        assert gio("empowerment", register(monkeypatch)) == 2
+        assert capsys.readouterr().err.startswith("gio: Expected")
+
+

@@ -1,0 +1,234 @@
+"""From a name to a program that runs, and one sentence for each way that can fail."""
+
+from pathlib import Path
+from textwrap import dedent
+from typing import Any
+
+import gymnasium as gym
+import pytest
+import torch
+from gymnasium.spaces import Discrete
+
+import gio_pyro as gio
+from gio_pyro import guides, models
+from gio_pyro.errors import ProgramError
+from gio_pyro.programs import Guide, Model, build_guide, build_model, reference, resolve
+from gio_pyro.types import Spec
+
+SPEC = Spec(Discrete(4), Discrete(2), Discrete(4))
+
+FILE = """
+import pyro
+import pyro.distributions as dist
+import torch
+from pyro.nn import PyroModule
+from torch import nn
+
+NUMBER = 3
+
+
+class MyModel(PyroModule):
+    learning_rate = 0.1
+
+    def __init__(self, spec):
+        super().__init__()
+        sizes = (int(s.n) for s in (spec.state_space, spec.action_space, spec.future_space))
+        self.table = nn.Parameter(torch.zeros(*sizes))
+
+    def forward(self, policy, state, future=None):
+        with pyro.plate("batch", state.shape[0]):
+            action = pyro.sample("action", policy(state))
+            return pyro.sample("future", dist.Categorical(logits=self.table[state, action]), obs=future)
+
+
+class MyGuide(PyroModule):
+    def __init__(self, spec):
+        super().__init__()
+        sizes = (int(s.n) for s in (spec.state_space, spec.future_space, spec.action_space))
+        self.table = nn.Parameter(torch.zeros(*sizes))
+
+    def forward(self, policy, state, future):
+        with pyro.plate("batch", state.shape[0]):
+            pyro.sample("action", dist.Categorical(logits=self.table[state, future]))
+
+
+def my_model(policy, state, future=None):
+    table = pyro.param("table", lambda: torch.zeros(16, 4, 16))
+    with pyro.plate("batch", state.shape[0]):
+        action = pyro.sample("action", policy(state))
+        return pyro.sample("future", dist.Categorical(logits=table[state, action]), obs=future)
+
+
+class Bare:
+    def __init__(self):
+        pass
+
+
+class Silent:
+    def __init__(self, spec):
+        pass
+"""
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "mine.py"
+    path.write_text(FILE)
+    return path
+
+
+def uniform(state: torch.Tensor) -> Any:
+    return torch.distributions.Categorical(logits=torch.zeros(len(state), 2))
+
+
+@pytest.mark.parametrize("name", models.__all__)
+def test_a_bare_name_is_a_model_of_this_library(name: str):
+    assert resolve(name, "model") is getattr(models, name)
+
+
+@pytest.mark.parametrize("name", guides.__all__)
+def test_a_bare_name_is_a_guide_of_this_library(name: str):
+    assert resolve(name, "guide") is getattr(guides, name)
+
+
+def test_a_module_path_names_a_program():
+    assert resolve("gio_pyro.models.categorical:CategoricalModel", "model") is models.CategoricalModel
+
+
+def test_a_file_names_a_program(file: Path):
+    program = resolve(f"{file}:MyModel", "model")
+    assert isinstance(program, type)
+    assert program.__name__ == "MyModel"
+
+
+def test_a_relative_file_names_a_program(file: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(file.parent)
+    assert resolve("mine.py:my_model", "model").__name__ == "my_model"
+
+
+def test_two_files_of_one_name_are_two_programs(tmp_path: Path):
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "mine.py").write_text(f"def model(*args):\n    return {folder!r}\n")
+    first, second = (resolve(f"{tmp_path / folder}/mine.py:model", "model") for folder in ("a", "b"))
+    assert (first(), second()) == ("a", "b")
+
+
+def sentence(error: pytest.ExceptionInfo[ProgramError]) -> str:
+    """The message, after checking that it is one line of the house's form."""
+    text = str(error.value)
+    assert text.startswith("Expected ")
+    assert text.endswith(".")
+    assert "\n" not in text
+    return text
+
+
+def test_an_unknown_name_lists_the_known_ones():
+    with pytest.raises(ProgramError) as error:
+        resolve("NoSuchModel", "model")
+    assert "'NoSuchModel' in gio_pyro.models, which has: CategoricalModel, " in sentence(error)
+
+
+def test_a_guide_is_not_found_among_the_models():
+    with pytest.raises(ProgramError) as error:
+        resolve("CategoricalGuide", "model")
+    assert "a model named 'CategoricalGuide' in gio_pyro.models" in sentence(error)
+
+
+def test_an_unknown_name_in_a_file_lists_what_the_file_has(file: Path):
+    with pytest.raises(ProgramError) as error:
+        resolve(f"{file}:Missing", "model")
+    assert "'Missing'" in sentence(error)
+    assert "MyModel" in sentence(error)
+
+
+def test_a_module_that_does_not_exist_is_named():
+    with pytest.raises(ProgramError) as error:
+        resolve("no_such_package.part:Name", "guide")
+    assert "no_such_package" in sentence(error)
+    assert "check the spelling" in sentence(error)
+
+
+def test_a_file_that_does_not_exist_is_named(tmp_path: Path):
+    with pytest.raises(ProgramError) as error:
+        resolve(f"{tmp_path}/absent.py:Name", "model")
+    assert f"a Python file at {tmp_path}/absent.py, but there is none" in sentence(error)
+
+
+def test_a_file_that_raises_says_what_it_raised(tmp_path: Path):
+    (tmp_path / "bad.py").write_text("raise ValueError('not today')\n")
+    with pytest.raises(ProgramError) as error:
+        resolve(f"{tmp_path}/bad.py:Name", "model")
+    assert "ValueError: not today" in sentence(error)
+
+
+def test_a_file_that_raises_over_many_lines_still_gives_one_line(tmp_path: Path):
+    (tmp_path / "bad.py").write_text("raise ValueError('first\\nsecond')\n")
+    with pytest.raises(ProgramError) as error:
+        resolve(f"{tmp_path}/bad.py:Name", "model")
+    assert "ValueError" in sentence(error)
+
+
+def test_a_file_that_is_not_python_is_a_readable_error(tmp_path: Path):
+    (tmp_path / "bad.py").write_text("def (:\n")
+    with pytest.raises(ProgramError) as error:
+        resolve(f"{tmp_path}/bad.py:Name", "model")
+    assert "SyntaxError" in sentence(error)
+
+
+def test_what_is_not_callable_is_refused(file: Path):
+    with pytest.raises(ProgramError) as error:
+        resolve(f"{file}:NUMBER", "model")
+    assert "to be a class or callable, but got a int" in sentence(error)
+
+
+def test_a_class_that_takes_no_spec_is_refused(file: Path):
+    with pytest.raises(ProgramError) as error:
+        build_model(resolve(f"{file}:Bare", "model"), SPEC, uniform, torch.zeros(1, dtype=torch.long))
+    assert "Bare(spec) to build a program" in sentence(error)
+
+
+def test_a_class_whose_objects_cannot_be_called_is_refused(file: Path):
+    with pytest.raises(ProgramError) as error:
+        build_model(resolve(f"{file}:Silent", "model"), SPEC, uniform, torch.zeros(1, dtype=torch.long))
+    assert "Silent(spec) to be callable" in sentence(error)
+
+
+def test_building_gives_wrapped_programs_that_name_themselves():
+    state = torch.zeros(1, dtype=torch.long)
+    model = build_model(models.CategoricalModel, SPEC, uniform, state)
+    guide = build_guide(guides.BayesGuide, SPEC, model, uniform, state)
+    assert isinstance(model, Model)
+    assert isinstance(guide, Guide)
+    assert (model.name, guide.name) == ("CategoricalModel", "BayesGuide")
+
+
+def test_a_reference_resolves_to_the_same_program():
+    name = reference(models.CategoricalModel)
+    assert name == "gio_pyro.models.categorical:CategoricalModel"
+    assert resolve(name, "model") is models.CategoricalModel
+
+
+def test_an_agent_learns_with_programs_from_a_file(file: Path):
+    agent = gio.GIO("FrozenLake-v1", model=f"{file}:MyModel", guide=f"{file}:MyGuide", objective="sleep")
+    before = [p.detach().clone() for p in (*agent.model.parameters(), *agent.guide.parameters())]
+    agent.learn(500)
+    after = [*agent.model.parameters(), *agent.guide.parameters()]
+    assert all(not torch.equal(old, new) for old, new in zip(before, after, strict=True))
+
+
+def test_an_agent_learns_with_a_function_from_a_file(file: Path):
+    agent = gio.GIO(gym.make("FrozenLake-v1"), model=f"{file}:my_model", guide="BayesGuide").learn(500)
+    table = dict(agent.model.named_parameters())["stored.table"]
+    assert bool((table != 0).any())
+
+
+def test_an_agent_tells_a_wrong_file_in_one_sentence(tmp_path: Path):
+    (tmp_path / "late.py").write_text(
+        dedent("""
+        def model(policy, state, future=None):
+            return None
+        """)
+    )
+    with pytest.raises(ProgramError, match='Expected model to sample the site "future", but it has no sites'):
+        gio.GIO("FrozenLake-v1", model=f"{tmp_path}/late.py:model")
