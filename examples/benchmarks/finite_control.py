@@ -41,6 +41,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", default="", help="run environments whose id contains this")
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--steps", type=int, help="environment steps of every run, instead of those above")
     parser.add_argument("--results", type=Path, default=RESULTS)
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -49,6 +50,7 @@ def main() -> int:
     for environment, temperature, steps in RUNS:
         if options.only not in environment:
             continue
+        steps = options.steps or steps
         for seed in range(options.seeds):
             key = (environment, str(temperature), str(steps), str(seed))
             if key not in rows:
@@ -60,10 +62,10 @@ def main() -> int:
     return 1 if missed else 0
 
 
-def run(environment: str, temperature: float, steps: int, seed: int) -> dict[str, str]:
-    """Learn once and return the row for the CSV file."""
+def run(environment: str, temperature: float, steps: int, seed: int, **arguments: str) -> dict[str, str]:
+    """Learn once, with further arguments of `GIO`, and return the row for the CSV file."""
     start = time.perf_counter()
-    agent = gio.GIO(environment, temperature=temperature, seed=seed).learn(steps)
+    agent = gio.GIO(environment, temperature=temperature, seed=seed, **arguments).learn(steps)
     seconds = time.perf_counter() - start
     report = gio.diagnostics.compare_with_exact(agent)
     figures = asdict(report) | {"share_of_gap": report.share_of_gap, "amortisation_gap": report.amortisation_gap}
@@ -94,7 +96,9 @@ def read(path: Path) -> dict[tuple[str, ...], dict[str, str]]:
     if not path.exists():
         return {}
     with path.open(newline="") as file:
-        return {tuple(row[k] for k in ("environment", "temperature", "steps", "seed")): row for row in csv.DictReader(file)}
+        return {
+            tuple(row[k] for k in ("environment", "temperature", "steps", "seed")): row for row in csv.DictReader(file)
+        }
 
 
 def write(path: Path, rows: list[dict[str, str]]) -> None:

@@ -11,7 +11,7 @@ The loss that the mutual-information bound (3) suffers is E_F KL(p_π ‖ q) und
 the data.
 
 Only the dynamics term reaches the model. A gradient of the ELBO would too, but replay was collected by μ, and
-explaining μ's futures by π's actions bends the dynamics wherever the two policies differ; `Elbo(joint=True)` lets it
+explaining μ's futures by π's actions bends the dynamics wherever the two policies differ; `joint_elbo` lets it
 through, for data collected by π itself.
 """
 
@@ -97,7 +97,13 @@ class WakeSleep:
 
 
 OBJECTIVES: Mapping[str, Objective] = MappingProxyType(
-    {"elbo": Elbo(), "forward_kl": ForwardKL(), "sleep": Sleep(), "wake_sleep": WakeSleep()}
+    {
+        "elbo": Elbo(),
+        "joint_elbo": Elbo(joint=True),
+        "forward_kl": ForwardKL(),
+        "sleep": Sleep(),
+        "wake_sleep": WakeSleep(),
+    }
 )
 
 

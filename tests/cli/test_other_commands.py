@@ -155,7 +155,7 @@ class TestEmpowerment:
     def test_a_name_without_ending_overwrites_nothing(self, tmp_path: Path):
         (tmp_path / "map.png").write_text("mine")
         gio("empowerment", "FrozenLake-v1", "-n", 1, "--out", tmp_path / "map")
-        assert (tmp_path / "map.png").read_text() == "mine"
+        assert (tmp_path / "map.png").read_bytes() == b"mine"
 
     def test_the_file_that_is_printed_is_the_file_that_is_there(self, tmp_path: Path, capsys: Any):
         assert gio("empowerment", "FrozenLake-v1", "-n", 1, "--out", tmp_path / "map") == 0

@@ -23,7 +23,7 @@ def test_unweighted_forward_kl_learns_the_posterior_of_the_wrong_policy(seed):
 
 
 @pytest.mark.parametrize("seed", [0, 1])
-@pytest.mark.parametrize("name", OBJECTIVES)
+@pytest.mark.parametrize("name", ["elbo", "forward_kl", "sleep", "wake_sleep"])
 def test_model_and_guide_fitted_together_reach_the_truth(name, seed):
     world = make_world(seed)
     model, guide = fit(world, OBJECTIVES[name], exact=False)
@@ -110,5 +110,5 @@ def test_no_gradient_reaches_the_policy():
 
 
 def test_an_unknown_objective_is_named_in_the_error():
-    with pytest.raises(InputError, match="elbo, forward_kl, sleep, wake_sleep, but got 'elbow'"):
+    with pytest.raises(InputError, match="elbo, joint_elbo, forward_kl, sleep, wake_sleep, but got 'elbow'"):
         objective_named("elbow")

@@ -5,6 +5,7 @@ from textwrap import dedent
 from typing import Any
 
 import gymnasium as gym
+import pyro.distributions as dist
 import pytest
 import torch
 from gymnasium.spaces import Discrete
@@ -78,7 +79,7 @@ def file(tmp_path: Path) -> Path:
 
 
 def uniform(state: torch.Tensor) -> Any:
-    return torch.distributions.Categorical(logits=torch.zeros(len(state), 2))
+    return dist.Categorical(logits=torch.zeros(len(state), 2))
 
 
 @pytest.mark.parametrize("name", models.__all__)

@@ -45,9 +45,7 @@ def test_a_reward_in_nats_is_added_to_the_information():
 def test_a_reward_through_a_symmetric_channel():
     best = blahut_arimoto(bsc(0.1), [1.0, 0.0])
     assert best.capacity.item() == pytest.approx(1.051846, abs=1e-6)
-    torch.testing.assert_close(
-        best.source, torch.tensor([0.846625, 0.153375], dtype=torch.float64), atol=1e-5, rtol=0
-    )
+    torch.testing.assert_close(best.source, torch.tensor([0.846625, 0.153375], dtype=torch.float64), atol=1e-5, rtol=0)
 
 
 def test_without_information_only_the_reward_is_left():

@@ -57,9 +57,14 @@ def test_episode_visits_by_hand():
     assert episode_visits(corridor(), BACK, 5).tolist() == [1.0, 0.0, 0.0, 0.0]
 
 
+def test_without_a_limit_visits_and_the_best_return_settle():
+    assert episode_visits(corridor(), ON, None).tolist() == pytest.approx([1 / 3, 1 / 3, 1 / 3, 0.0])
+    assert optimal_return(corridor(), None).item() == -3.0
+
+
 def test_the_best_of_cliff_walking_is_minus_13():
     mdp = TabularMDP.from_env(gym.make("CliffWalking-v1"))
-    assert optimal_return(mdp, 100).item() == -13.0
+    assert [optimal_return(mdp, n).item() for n in (100, None)] == [-13.0, -13.0]
 
 
 def test_the_best_return_within_a_limit_watches_the_clock():
@@ -89,7 +94,15 @@ def test_starting_at_the_end_earns_nothing_and_is_not_nan():
     assert discounted_visits(over, UNIFORM).isfinite().all()
 
 
+def test_a_best_return_that_keeps_growing_is_refused():
+    paid = TabularMDP([[[1.0]]], [[1.0]], discount=0.9)
+    with pytest.raises(InputError, match=r"^Expected returns that settle without a step limit, but .+ give steps\.$"):
+        optimal_return(paid, None)
+
+
 def test_a_policy_that_turns_back_never_terminates():
+    with pytest.raises(InputError, match=r"^Expected the visits without a step limit to be finite, but .+ a limit\.$"):
+        episode_visits(corridor(), BACK, None)
     with pytest.raises(InputError, match=r"^Expected the return without a step limit to be finite, but .+ a limit\.$"):
         expected_return(corridor(), BACK, None)
 

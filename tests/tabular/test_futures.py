@@ -1,4 +1,4 @@
-from itertools import product
+from itertools import pairwise, product
 
 import pytest
 import torch
@@ -38,7 +38,7 @@ def test_k_steps_ahead_sums_over_every_path(k: int):
     channel = torch.zeros(3, 2, 3, dtype=torch.float64)
     for s, a, *path in product(range(3), range(2), *[range(3)] * k):
         p = mdp.transition[s, a, path[0]]
-        for here, there in zip(path, path[1:], strict=False):
+        for here, there in pairwise(path):
             p = p * sum(policy[here, b] * mdp.transition[here, b, there] for b in range(2))
         channel[s, a, path[-1]] += p
     torch.testing.assert_close(state_after(k)(mdp, policy), channel)

@@ -84,7 +84,9 @@ def test_entries_must_not_be_negative():
 
 
 def test_rows_must_sum_to_one_and_the_worst_is_named():
-    with pytest.raises(InputError, match=r"^Expected the rows of the channel to sum to 1, but row \(1,\) sums to 0\.9; "):
+    with pytest.raises(
+        InputError, match=r"^Expected the rows of the channel to sum to 1, but row \(1,\) sums to 0\.9;"
+    ):
         mutual_information([[0.5, 0.5], [0.5, 0.4]], [0.5, 0.5])
 
 

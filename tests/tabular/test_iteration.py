@@ -225,7 +225,7 @@ def test_sparse_and_noisy_worlds_never_give_nan():
 
 def test_a_prior_of_zero_for_an_action_that_the_first_policy_takes_is_refused_by_name():
     """Its value is minus infinity, whether or not the world terminates."""
-    with pytest.raises(InputError, match="prior|guide"):
+    with pytest.raises(InputError, match=r"prior|guide"):
         policy_iteration(two_states(bsc(0.1)), 1.0, guide=fixed_prior([1.0, 0.0]))
 
 

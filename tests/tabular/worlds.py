@@ -34,7 +34,13 @@ def random_rows(seed: int, *shape: int, kind: str = "dense") -> Tensor:
 
 
 def random_mdp(
-    seed: int, states: int = 4, actions: int = 3, *, batch: int | None = None, kind: str = "dense", discount: float = 0.9
+    seed: int,
+    states: int = 4,
+    actions: int = 3,
+    *,
+    batch: int | None = None,
+    kind: str = "dense",
+    discount: float = 0.9,
 ) -> TabularMDP:
     """A world without terminal states, or a batch of them."""
     shape = (states, actions) if batch is None else (batch, states, actions)

@@ -1,0 +1,412 @@
+"""Whatever a user gets wrong is answered by one sentence and exit status 2."""
+
+import copy
+import pickle
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import gio_pyro as gio_library
+from gio_pyro.errors import CheckpointError, GioError
+from tests.cli.shell import gio, train
+from tests.environments import corridor_table, make, register
+
+PROGRAMS = """
+def Siteless(policy, state, future=None):
+    return state
+
+def Actionless(policy, state, future=None):
+    import pyro, torch
+    with pyro.plate("batch", len(state)):
+        return pyro.sample("future", pyro.distributions.Categorical(torch.ones(len(state), 16)), obs=future)
+
+class Unready:
+    def __init__(self): ...
+
+number = 3
+"""
+COMMANDS = {
+    "unknown environment": ["train", "Nowhere-v0"],
+    "no environment": ["train", ""],
+    "environment of another version": ["train", "FrozenLake-v99"],
+    "malformed environment": ["train", "Frozen Lake!"],
+    "environment in a module that is not there": ["train", "nowhere_at_all:Nowhere-v0"],
+    "environment in a module that does not import": ["train", "broken_module:Nowhere-v0"],
+    "continuous observations": ["train", "CartPole-v1"],
+    "continuous actions": ["train", "Pendulum-v1"],
+    "observations in tuples": ["train", "Blackjack-v1"],
+    "unknown model": ["train", "--model", "Nothing"],
+    "unknown guide": ["train", "--guide", "Nothing"],
+    "unknown objective": ["train", "--objective", "nothing"],
+    "unknown future": ["train", "--future", "Nothing"],
+    "temperature 0": ["train", "--temperature", "0"],
+    "temperature negative": ["train", "--temperature=-0.1"],
+    "temperature nan": ["train", "--temperature", "nan"],
+    "temperature inf": ["train", "--temperature", "inf"],
+    "temperature too small for arithmetic": ["train", "--temperature", "1e-300"],
+    "temperature too large for arithmetic": ["train", "--temperature", "1e300"],
+    "discount 1": ["train", "--discount", "1"],
+    "discount 1.5": ["train", "--discount", "1.5"],
+    "discount negative": ["train", "--discount=-0.5"],
+    "discount nan": ["train", "--discount", "nan"],
+    "exploration above 1": ["train", "--uniform-share", "1.5"],
+    "exploration nan": ["train", "--uniform-share", "nan"],
+    "steps negative": ["train", "--steps=-1"],
+    "seed negative": ["train", "--seed=-1"],
+    "seed huge": ["train", "--seed", str(2**70)],
+    "seed of 64 bits": ["train", "--seed", str(2**64)],
+    "out below a file": ["train", "--out", "file/run"],
+    "out is a file": ["train", "--out", "file"],
+    "out is here": ["train", "--out", "."],
+    "out too long": ["train", "--out", "x" * 300],
+    "out unwritable": ["train", "--out", "/proc/run"],
+    "run that does not exist": ["train", "--resume", "nothing"],
+    "run that is an empty folder": ["train", "--resume", "empty"],
+    "run that is a file": ["train", "--resume", "file"],
+    "run with too long a name": ["train", "--resume", "x" * 300],
+    "evaluate nothing": ["evaluate", "nothing"],
+    "evaluate a file": ["evaluate", "file"],
+    "diagnose nothing": ["diagnose", "nothing"],
+    "diagnose too long a name": ["diagnose", "x" * 300],
+    "horizon 0": ["empowerment", "FrozenLake-v1", "--horizon", "0"],
+    "horizon negative": ["empowerment", "FrozenLake-v1", "--horizon=-2"],
+    "empowerment of an unknown environment": ["empowerment", "Nowhere-v0"],
+    "empowerment without states": ["empowerment", "CartPole-v1"],
+    "program file that is not there": ["train", "--model", "absent.py:Own"],
+    "program file with a syntax error": ["train", "--model", "wrong.py:Own"],
+    "program file that fails": ["train", "--guide", "fails.py:Own"],
+    "program that the file lacks": ["train", "--model", "own.py:Absent"],
+    "program file without a name": ["train", "--model", "own.py"],
+    "program that is a number": ["train", "--model", "own.py:number"],
+    "model without sites": ["train", "--model", "own.py:Siteless"],
+    "guide without sites": ["train", "--guide", "own.py:Siteless"],
+    "guide without an action": ["train", "--guide", "own.py:Actionless"],
+    "model class that takes no spec": ["train", "--model", "own.py:Unready"],
+    "program in a module that is not there": ["train", "--model", "nowhere_at_all:Own"],
+    "guide that is a model's name": ["train", "--guide", "CategoricalModel"],
+    "model that is a guide": ["train", "--model", "gio_pyro.guides:CategoricalGuide"],
+    "model that is no program": ["train", "--model", "json:dumps"],
+    "device nonsense": ["train", "--device", "abacus"],
+    "device empty": ["train", "--device", ""],
+    "device without memory": ["train", "--device", "meta"],
+    "device number nonsense": ["train", "--device", "cuda:999"],
+}
+USAGE = {
+    "no command": [],
+    "unknown command": ["fly"],
+    "unknown flag": ["train", "--altitude", "3"],
+    "steps not a number": ["train", "--steps", "many"],
+    "steps fractional": ["train", "--steps", "1.5"],
+    "temperature not a number": ["train", "--temperature", "warm"],
+    "temperature missing": ["train", "--temperature"],
+    "too many environments": ["train", "FrozenLake-v1", "Taxi-v4"],
+    "evaluate without a run": ["evaluate"],
+}
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "file").write_text("mine")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "own.py").write_text(PROGRAMS)
+    (tmp_path / "wrong.py").write_text("class Own(:\n")
+    (tmp_path / "fails.py").write_text("1 / 0\n")
+    (tmp_path / "broken_module.py").write_text("class (\n")
+    return tmp_path
+
+
+def is_one_sentence(capsys: Any) -> bool:
+    said = capsys.readouterr().err
+    assert said.startswith("gio: Expected"), said
+    assert "Traceback" not in said
+    assert len(said) < 700
+    return True
+
+
+@pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS.keys())
+def test_a_mistake_is_answered_by_one_sentence(here: Path, capsys: Any, command: list[str]):
+    short = ["--steps", "1000", "--quiet"] if command[0] == "train" and "--steps=-1" not in command else []
+    assert gio(*command, *short) == 2
+    assert is_one_sentence(capsys)
+
+
+@pytest.mark.parametrize("command", USAGE.values(), ids=USAGE.keys())
+def test_wrong_usage_is_answered_by_usage(here: Path, capsys: Any, command: list[str]):
+    assert gio(*command) == 2
+    assert "Traceback" not in capsys.readouterr().err
+
+
+TABLES = {
+    "sum above 1": (1.5, -1.0),
+    "sum below 1": (0.5, -1.0),
+    "negative": (-1.0, -1.0),
+    "nan": (float("nan"), -1.0),
+    "infinite": (float("inf"), -1.0),
+    "nan reward": (1.0, float("nan")),
+}
+
+
+def table(probability: float, reward: float) -> dict[int, Any]:
+    wrong = corridor_table(reward=reward)
+    wrong[1][0] = [(probability, 0, reward, False)]
+    return wrong
+
+
+class TestWrongTable:
+    @pytest.mark.parametrize("numbers", TABLES.values(), ids=TABLES.keys())
+    def test_is_one_sentence(
+        self, here: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any, numbers: tuple[float, float]
+    ):
+        env = register(monkeypatch, table=table(*numbers))
+        assert gio("empowerment", env) == 2
+        assert is_one_sentence(capsys)
+        assert train(env) == 2
+        assert is_one_sentence(capsys)
+
+    @pytest.mark.parametrize("after", [99, -1, 1.5], ids=str)
+    def test_a_state_out_of_range_is_one_sentence(
+        self, here: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any, after: float
+    ):
+        wrong = corridor_table()
+        wrong[1][0] = [(1.0, after, -1.0, False)]
+        assert gio("empowerment", register(monkeypatch, table=wrong)) == 2
+        assert is_one_sentence(capsys)
+
+    @pytest.mark.parametrize("wrong", [{}, 5, {0: {0: [()]}}], ids=str)
+    def test_no_table_at_all_is_one_sentence(
+        self, here: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any, wrong: Any
+    ):
+        assert gio("empowerment", register(monkeypatch, table=wrong)) == 2
+        assert is_one_sentence(capsys)
+
+
+class TestWrongWorld:
+    @pytest.mark.parametrize("paid", [float("nan"), float("inf"), 1e300], ids=str)
+    def test_a_reward_that_is_no_number_is_one_sentence(
+        self, here: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any, paid: float
+    ):
+        env = register(monkeypatch, reward=lambda step: paid if step > 600 else 0.0)
+        assert train(env, steps=2_000) == 2
+        assert is_one_sentence(capsys)
+
+    def test_an_observation_outside_the_space_is_one_sentence(
+        self, here: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+    ):
+        assert train(register(monkeypatch, observe=lambda cell: 99)) == 2
+        assert is_one_sentence(capsys)
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("saved")
+    gio_library.GIO(make_known(), train_freq=20, seed=1).learn(60).save(path)
+    return path / "checkpoint.pt"
+
+
+def make_known() -> Any:
+    import gymnasium
+
+    return gymnasium.make("FrozenLake-v1", map_name="4x4")
+
+
+class Hostile:
+    """Unpickling this writes a file."""
+
+    def __init__(self, sentinel: Path) -> None:
+        self.sentinel = sentinel
+
+    def __reduce__(self) -> Any:
+        return Path.write_text, (self.sentinel, "ran")
+
+
+class TestForeignFile:
+    @pytest.mark.parametrize("share", [0.0, 0.001, 0.01, 0.1, 0.5, 0.9, 0.99, 0.9999])
+    @pytest.mark.parametrize("command", ["evaluate", "diagnose"])
+    def test_a_checkpoint_that_was_cut_off_is_one_sentence(
+        self, here: Path, saved: Path, capsys: Any, share: float, command: str
+    ):
+        whole = saved.read_bytes()
+        (here / "empty" / "checkpoint.pt").write_bytes(whole[: int(share * len(whole))])
+        assert gio(command, "empty") == 2
+        assert is_one_sentence(capsys)
+
+    def test_every_cut_is_a_checkpoint_error(self, tmp_path: Path, saved: Path):
+        whole = saved.read_bytes()
+        for length in [*range(0, 300, 37), *range(0, len(whole), len(whole) // 60), *range(len(whole) - 30, len(whole))]:
+            (tmp_path / "checkpoint.pt").write_bytes(whole[:length])
+            with pytest.raises(CheckpointError):
+                gio_library.GIO.load(tmp_path)
+
+    def test_no_flipped_byte_gives_another_error(self, tmp_path: Path, saved: Path):
+        whole = saved.read_bytes()
+        for place in range(0, len(whole), len(whole) // 60):
+            (tmp_path / "checkpoint.pt").write_bytes(whole[:place] + bytes([whole[place] ^ 0x55]) + whole[place + 1 :])
+            try:
+                gio_library.GIO.load(tmp_path)
+            except CheckpointError:
+                continue
+
+    @pytest.mark.parametrize(
+        "content", [torch.zeros(3), {"weights": torch.zeros(2)}, [1, 2], 7, None, {"format": "gio_pyro checkpoint"}], ids=repr
+    )
+    def test_a_foreign_torch_file_is_one_sentence(self, here: Path, capsys: Any, content: Any):
+        torch.save(content, here / "empty" / "checkpoint.pt")
+        assert gio("evaluate", "empty") == 2
+        assert is_one_sentence(capsys)
+
+    @pytest.mark.parametrize("way", ["torch", "pickle", "field"])
+    def test_a_hostile_file_runs_nothing(self, here: Path, saved: Path, capsys: Any, way: str):
+        path, sentinel = here / "empty" / "checkpoint.pt", here / "sentinel"
+        hostile = Hostile(sentinel)
+        if way == "pickle":
+            path.write_bytes(pickle.dumps(hostile))
+        else:
+            state = torch.load(saved, weights_only=True)
+            torch.save(hostile if way == "torch" else {**state, "future": hostile}, path)
+        assert gio("evaluate", "empty") == 2
+        assert is_one_sentence(capsys)
+        assert not sentinel.exists()
+        with pytest.raises(FileNotFoundError):
+            sentinel.read_text()
+
+
+def load_altered(folder: Path, state: dict[str, Any]) -> Any:
+    torch.save(state, folder / "checkpoint.pt")
+    return gio_library.GIO.load(folder)
+
+
+class TestForeignNames:
+    """A checkpoint cannot make the program import what it names."""
+
+    @pytest.fixture
+    def module(self, here: Path) -> Iterator[str]:
+        (here / "named_by_file.py").write_text("Own = print\n")
+        yield "named_by_file"
+        sys.modules.pop("named_by_file", None)
+
+    @pytest.mark.parametrize("kind", ["model", "guide"])
+    @pytest.mark.parametrize("form", ["{}:Own", "{}.py:Own", "./{}.py:Own"])
+    def test_a_program_is_not_imported(self, here: Path, saved: Path, module: str, kind: str, form: str, capsys: Any):
+        state = torch.load(saved, weights_only=True)
+        state["programs"][kind] = form.format(module)
+        torch.save(state, here / "empty" / "checkpoint.pt")
+        assert gio("evaluate", "empty") == 2
+        assert is_one_sentence(capsys)
+        assert not [name for name in sys.modules if module in name]
+
+    def test_an_environment_is_not_imported(self, here: Path, saved: Path, module: str, capsys: Any):
+        state = torch.load(saved, weights_only=True)
+        state["environment"]["id"] = f"{module}:FrozenLake-v1"
+        torch.save(state, here / "empty" / "checkpoint.pt")
+        assert gio("evaluate", "empty") == 2
+        assert is_one_sentence(capsys)
+        assert module not in sys.modules
+
+    @pytest.mark.parametrize(
+        "arguments", [{"nothing": 1}, {"map_name": "9x9"}, {"entry_point": "os:system"}], ids=str
+    )
+    @pytest.mark.filterwarnings("ignore::UserWarning")
+    def test_wrong_arguments_of_the_environment_are_one_sentence(
+        self, here: Path, saved: Path, capsys: Any, arguments: dict[str, Any]
+    ):
+        state = torch.load(saved, weights_only=True)
+        state["environment"]["kwargs"] = arguments
+        torch.save(state, here / "empty" / "checkpoint.pt")
+        assert gio("evaluate", "empty") == 2
+        assert is_one_sentence(capsys)
+
+
+WRONG: list[Any] = [-7, float("nan"), float("inf"), [], torch.zeros(0)]
+
+
+def places(state: Any, where: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Every key of every dictionary, and the first of every list."""
+    keys = state.keys() if isinstance(state, dict) else [0] if isinstance(state, list) and state else []
+    for key in keys:
+        yield (*where, key)
+        yield from places(state[key], (*where, key))
+
+
+def replaced(state: Any, where: tuple[Any, ...], value: Any) -> Any:
+    changed = copy.copy(state)
+    changed[where[0]] = value if len(where) == 1 else replaced(state[where[0]], where[1:], value)
+    return changed
+
+
+def complaint(folder: Path, state: dict[str, Any], where: tuple[Any, ...], wrong: Any, use: bool) -> str | None:
+    try:
+        agent = load_altered(folder, replaced(state, where, wrong))
+    except CheckpointError:
+        return None
+    except Exception as error:
+        return f"{where} = {wrong!r}: load raised {type(error).__name__}: {error}"
+    if not use:
+        return None
+    try:
+        agent.predict(0)
+        agent.learn(20)
+    except GioError:
+        return None
+    except Exception as error:
+        return f"{where} = {wrong!r}: loaded, then {type(error).__name__}: {error}"
+    return None
+
+
+def fields_of(saved: Path) -> list[tuple[dict[str, Any], tuple[Any, ...]]]:
+    state = torch.load(saved, weights_only=True)
+    return [(state, where) for where in places(state)]
+
+
+class TestWrongFields:
+    def test_a_field_of_another_type_loads_or_is_a_checkpoint_error(self, tmp_path: Path, saved: Path):
+        cases = [(state, where, wrong) for state, where in fields_of(saved) for wrong in WRONG]
+        assert len(cases) > 200
+        complaints = [complaint(tmp_path, *case, use=False) for case in cases]
+        assert not list(filter(None, complaints))
+
+    @pytest.mark.parametrize("wrong", [None, "text", torch.zeros(2, 3)], ids=["None", "text", "tensor"])
+    def test_what_loads_can_be_used(self, tmp_path: Path, saved: Path, wrong: Any):
+        cases = [(state, where) for state, where in fields_of(saved) if where[0] != "optimiser"]
+        complaints = [complaint(tmp_path, *case, wrong, use=True) for case in cases]
+        assert not list(filter(None, complaints))
+
+    @pytest.mark.parametrize("name", ["exp_avg", "exp_avg_sq", "step"])
+    def test_optimiser_state_of_another_shape_is_refused(self, tmp_path: Path, saved: Path, name: str):
+        """It is not used here: Adam's fused step writes past the end of a short tensor and takes Python down."""
+        state = torch.load(saved, weights_only=True)
+        state["optimiser"]["state"][0][name] = torch.zeros(2, 3)
+        with pytest.raises(CheckpointError):
+            load_altered(tmp_path, state)
+
+    def test_a_missing_field_is_a_checkpoint_error(self, tmp_path: Path, saved: Path):
+        state = torch.load(saved, weights_only=True)
+        for name in state:
+            with pytest.raises(CheckpointError):
+                load_altered(tmp_path, {key: value for key, value in state.items() if key != name})
+
+    def test_replayed_numbers_out_of_range_are_refused(self, tmp_path: Path, saved: Path):
+        state = torch.load(saved, weights_only=True)
+        for name in ("state", "action", "next_state"):
+            rows = {**state["replay"], name: state["replay"][name] + 1000}
+            with pytest.raises(CheckpointError):
+                load_altered(tmp_path, {**state, "replay": rows})
+
+    def test_the_sentence_says_what_did_not_fit(self, here: Path, saved: Path, capsys: Any):
+        state = torch.load(saved, weights_only=True)
+        state["critic"] = {"q": torch.zeros(2, 2), "tried": torch.zeros(2, 2, dtype=torch.bool)}
+        torch.save(state, here / "empty" / "checkpoint.pt")
+        assert gio("evaluate", "empty") == 2
+        assert is_one_sentence(capsys)
+
+
+def test_an_environment_without_a_spec_is_not_needed_to_read_a_checkpoint_of_one(tmp_path: Path):
+    gio_library.GIO(make()).learn(20).save(tmp_path)
+    with pytest.raises(CheckpointError, match="environment="):
+        gio_library.GIO.load(tmp_path)
+    assert gio_library.GIO.load(tmp_path, environment=make()).steps == 20
