@@ -14,8 +14,8 @@ class Settings:
     discount: float = 0.99
     """γ in [0, 1)."""
     objective: str | None = None
-    """What the guide is fitted to: elbo, joint_elbo, forward_kl, sleep or wake_sleep; None takes what the guide asks for
-    (its attribute `objective`), else sleep."""
+    """What the guide is fitted to: elbo, joint_elbo, forward_kl, sleep or wake_sleep; None takes what the guide asks
+    for (its attribute `objective`), else sleep."""
     learning_rate: float = 1e-3
     """Adam's step size for programs that do not name their own (attribute `learning_rate`)."""
     train_freq: int = 500

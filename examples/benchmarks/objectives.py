@@ -4,8 +4,8 @@
 
 The temperature is 0.1, so that mutual information is worth having. Two columns decide: the amortisation gap, which is
 E KL(p_π ‖ q) under the fitted model, the slack of the mutual-information bound; and the error of the model, mean
-KL(p ‖ p_ψ) where the policy goes. The control is `BayesGuide`, whose posterior is exact. Medians over the seeds, largest
-value in brackets; each run is kept in the CSV file and not run again.
+KL(p ‖ p_ψ) where the policy goes. The control is `BayesGuide`, whose posterior is exact. Medians over the seeds,
+largest value in brackets; each run is kept in the CSV file and not run again.
 """
 
 import argparse

@@ -43,7 +43,8 @@ def train(
         model: the program p(F|s,a): a name, package.module:Name or file.py:Name; CategoricalModel by default.
         guide: the program q(a|s,F), which is the method: likewise; CategoricalGuide by default.
         future: what the agent is paid to control; NextState, the only one yet, by default.
-        objective: what the guide is fitted to: elbo, joint_elbo, forward_kl, sleep or wake_sleep; what it asks for by default.
+        objective: what the guide is fitted to: elbo, joint_elbo, forward_kl, sleep or wake_sleep; what it asks for
+            by default.
         temperature: reward units per nat; 0.01 by default.
         discount: in [0, 1); 0.99 by default.
         uniform_share: exploration: share of uniform actions while collecting; 0.2 by default.

@@ -41,8 +41,8 @@ def empowerment(
     Raises:
         InputError: a horizon below 1, a batch of MDPs, or more distinct sequences than allowed.
     """
-    if horizon < 1:
-        raise InputError(f"Expected a horizon of at least 1 action, but got {horizon}.")
+    if not isinstance(horizon, int) or horizon < 1:
+        raise InputError(f"Expected a horizon of at least 1 action, a whole number, but got {horizon}.")
     if mdp.transition.ndim != 3:
         raise InputError(f"Expected one MDP, but got a batch {tuple(mdp.transition.shape[:-3])}; take them one by one.")
     if mdp.is_deterministic:

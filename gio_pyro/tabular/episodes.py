@@ -7,13 +7,18 @@ from gio_pyro.errors import InputError
 from gio_pyro.tabular.futures import state_chain
 from gio_pyro.tabular.mdp import TabularMDP
 
+LEAST_LEAK = 1e-12
+"""A probability below this does not count as a way out: a sum over so rare an exit has no digits left."""
+
 
 def discounted_visits(mdp: TabularMDP, policy: Tensor) -> Tensor:
-    """Return d_π(s) ∝ Σ_t γ^t P(s_t = s) over non-terminal states, `[..., S]`, sums to 1."""
-    live = (~mdp.terminal).to(policy)
-    chain = state_chain(mdp, policy) * live[..., None, :]
-    visits = solve_chain(mdp.discount * chain.mT, mdp.start * live, "the state visits")
-    return visits / visits.sum(-1, keepdim=True)
+    """Return d_π(s) ∝ Σ_t γ^t P(s_t = s) over non-terminal states, `[..., S]`, sums to 1.
+
+    Raises:
+        InputError: the discount is 1 and the policy may never terminate, or the start is terminal.
+    """
+    start, chain = _live(mdp, policy)
+    return _normalised(solve_chain(mdp.discount * chain, start, "the state visits", visits=True))
 
 
 def episode_visits(mdp: TabularMDP, policy: Tensor, steps: int | None) -> Tensor:
@@ -22,19 +27,16 @@ def episode_visits(mdp: TabularMDP, policy: Tensor, steps: int | None) -> Tensor
     The episode starts from `mdp.start` and ends in a terminal state or, unless it is None, after `steps` steps.
 
     Raises:
-        InputError: `steps` is None and the policy may never reach a terminal state.
+        InputError: `steps` is None and the policy may never terminate, the start is terminal, or steps < 1.
     """
-    live = (~mdp.terminal).to(policy)
-    chain = state_chain(mdp, policy)
-    state = mdp.start * live
+    state, chain = _live(mdp, policy)
     if steps is None:
-        visits = solve_chain((chain * live[..., None, :]).mT, state, "the visits without a step limit")
-        return visits / visits.sum(-1, keepdim=True)
+        return _normalised(solve_chain(chain, state, "the visits without a step limit", visits=True))
     visits = torch.zeros_like(state)
     for _ in range(steps):
         visits = visits + state
-        state = torch.einsum("...s,...sn->...n", state, chain) * live
-    return visits / visits.sum(-1, keepdim=True)
+        state = torch.einsum("...s,...sn->...n", state, chain)
+    return _normalised(visits)
 
 
 def expected_return(mdp: TabularMDP, policy: Tensor, steps: int | None) -> Tensor:
@@ -48,11 +50,11 @@ def expected_return(mdp: TabularMDP, policy: Tensor, steps: int | None) -> Tenso
     Raises:
         InputError: `steps` is None and the policy may never reach a terminal state.
     """
-    live = (~mdp.terminal).to(policy)
-    reward = (policy * mdp.reward).sum(-1) * live
-    chain = state_chain(mdp, policy) * live[..., None, :]
+    start, chain = _live(mdp, policy)
+    reward = (policy * mdp.reward).sum(-1)
     if steps is None:
-        return (mdp.start * solve_chain(chain, reward, "the return without a step limit")).sum(-1)
+        visits = solve_chain(chain, start, "the return without a step limit", visits=True)
+        return (visits * reward).sum(-1)
     value = torch.zeros_like(reward)
     for _ in range(steps):
         value = reward + torch.einsum("...sn,...n->...s", chain, value)
@@ -68,10 +70,10 @@ def optimal_return(mdp: TabularMDP, steps: int | None) -> Tensor:
             iterated until none changes.
 
     Raises:
-        InputError: `steps` is None and values still change after 100,000 iterations.
+        InputError: `steps` is None and values still change after 10,000 iterations.
     """
     value = torch.zeros_like(mdp.start)
-    for _ in range(100_000 if steps is None else steps):
+    for _ in range(10_000 if steps is None else steps):
         last, value = value, (mdp.reward + torch.einsum("...san,...n->...sa", mdp.continuation, value)).amax(-1)
         if steps is None and bool(((value - last).abs() <= 1e-12 * value.abs().clamp_min(1.0)).all()):
             break
@@ -81,13 +83,46 @@ def optimal_return(mdp: TabularMDP, steps: int | None) -> Tensor:
     return (mdp.start * value).sum(-1)
 
 
-def solve_chain(chain: Tensor, reward: Tensor, what: str) -> Tensor:
-    """Solve x = reward + chain x, `[..., S]`; raises `InputError`, naming `what`, where x is not finite."""
-    eye = torch.eye(chain.shape[-1], dtype=chain.dtype, device=chain.device)
-    x, info = torch.linalg.solve_ex(eye - chain, reward[..., None])
-    if bool((info != 0).any()) or not bool(torch.isfinite(x).all()):
+def solve_chain(chain: Tensor, right: Tensor, what: str, *, visits: bool = False) -> Tensor:
+    """Solve x = right + chain x, or for visits x = right + chainᵀ x, `[..., S]`.
+
+    For visits only the states that `right` leads to matter; for values all do.
+
+    Raises:
+        InputError: from a state that matters the chain (a policy, discounted or not) never ends; names `what`.
+    """
+    ends = _leads_to(chain, chain.sum(-1) < 1 - LEAST_LEAK)
+    matters = _leads_to(chain.mT, right > 0) if visits else torch.ones_like(ends)
+    if bool((matters & ~ends).any()):
         raise InputError(
             f"Expected {what} to be finite, but this policy may never terminate; use a discount below 1 or a limit."
         )
-    solution: Tensor = x[..., 0]
-    return solution
+    kept = chain * ends[..., :, None]
+    eye = torch.eye(chain.shape[-1], dtype=chain.dtype, device=chain.device)
+    x: Tensor = torch.linalg.solve(eye - (kept.mT if visits else kept), right[..., None])
+    return x[..., 0]
+
+
+def _leads_to(chain: Tensor, goal: Tensor) -> Tensor:
+    """Return the states from which the chain reaches `goal`, `[..., S]` booleans."""
+    edge = chain > LEAST_LEAK
+    while True:
+        grown = goal | (edge & goal[..., None, :]).any(-1)
+        if bool((grown == goal).all()):
+            return goal
+        goal = grown
+
+
+def _live(mdp: TabularMDP, policy: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the start `[..., S]` and the chain `[..., S, S]` with terminal states left out."""
+    live = (~mdp.terminal).to(policy)
+    return mdp.start * live, state_chain(mdp, policy) * (live[..., :, None] * live[..., None, :])
+
+
+def _normalised(visits: Tensor) -> Tensor:
+    total = visits.sum(-1, keepdim=True)
+    if not bool((total > 0).all()):
+        raise InputError(
+            "Expected an episode of at least one decision, but it starts in a terminal state or has no steps."
+        )
+    return visits / total

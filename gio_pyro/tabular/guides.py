@@ -43,8 +43,8 @@ def fixed_prior(prior: object) -> Guide:
     table = as_distribution("the prior", prior)
 
     def guide(mdp: TabularMDP, policy: Tensor, channel: Tensor) -> Tensor:
-        if table.shape[-1] != mdp.actions:
-            raise InputError(f"Expected a prior over {mdp.actions} actions, but got {table.shape[-1]}.")
+        if table.shape not in (policy.shape, policy.shape[-2:], policy.shape[-1:]):
+            raise InputError(f"Expected a prior of shape {tuple(policy.shape)}, but got {tuple(table.shape)}.")
         return table.to(policy).log().expand_as(policy)
 
     return guide
@@ -55,6 +55,8 @@ def fixed_posterior(q: object) -> Guide:
     table = as_distribution("the guide", q)
 
     def guide(mdp: TabularMDP, policy: Tensor, channel: Tensor) -> Tensor:
+        if table.shape[-3:] != channel.mT.shape[-3:]:
+            raise InputError(f"Expected a guide of shape {tuple(channel.mT.shape)}, but got {tuple(table.shape)}.")
         return torch.einsum("...saf,...sfa->...sa", channel, safe_log(table.to(policy)))
 
     return guide

@@ -80,8 +80,12 @@ def intrinsic_bellman(
     Raises:
         InputError: a policy that is no distribution, temperature ≤ 0, shapes that disagree.
     """
-    pi, alpha = as_policy(mdp, policy), as_temperature(temperature)
-    value = (pi * as_float64(q)).sum(-1) + alpha * intrinsic_reward(pi, guide(mdp, pi, future(mdp, pi)))
+    pi, alpha, q = as_policy(mdp, policy), as_temperature(temperature), as_float64(q).to(mdp.reward.device)
+    if q.shape != mdp.reward.shape or not bool(torch.isfinite(q).all()):
+        raise InputError(
+            f"Expected a finite Q of shape {tuple(mdp.reward.shape)}, but got {tuple(q.shape)} or NaN."
+        )
+    value = (pi * q).sum(-1) + alpha * intrinsic_reward(pi, guide(mdp, pi, future(mdp, pi)))
     return _backup(mdp, value)
 
 
@@ -145,9 +149,9 @@ def intrinsic_reward(policy: Tensor, log_rho: Tensor) -> Tensor:
 def as_policy(mdp: TabularMDP, policy: object) -> Tensor:
     """Return `policy` as float64 on the MDP's device, `[..., S, A]`; raises `InputError` if it is none."""
     pi = as_distribution("the policy", policy).to(mdp.transition.device)
-    if pi.shape[-2:] != mdp.reward.shape[-2:]:
+    if pi.shape not in (mdp.reward.shape, mdp.reward.shape[-2:]):
         raise InputError(f"Expected a policy of shape {tuple(mdp.reward.shape)}, but got {tuple(pi.shape)}.")
-    return pi.expand(torch.broadcast_shapes(pi.shape, mdp.reward.shape))
+    return pi.expand(mdp.reward.shape)
 
 
 def as_temperature(temperature: float) -> float:
@@ -159,6 +163,10 @@ def as_temperature(temperature: float) -> float:
 
 def _evaluate(mdp: TabularMDP, pi: Tensor, alpha: float, guide: Guide, future: Future) -> tuple[Tensor, Tensor, Tensor]:
     log_rho = guide(mdp, pi, future(mdp, pi))
+    if not bool(torch.isfinite(torch.where(pi > 0, log_rho, 0.0)).all()):
+        raise InputError(
+            "Expected the guide to give some probability to every action of the policy, but it gives one 0 or NaN."
+        )
     live = (~mdp.terminal).to(pi)
     gain = ((pi * mdp.reward).sum(-1) + alpha * intrinsic_reward(pi, log_rho)) * live
     chain = state_chain(mdp, pi) * (live[..., None, :] * live[..., :, None])

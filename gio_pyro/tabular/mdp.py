@@ -64,7 +64,7 @@ class TabularMDP:
             raise InputError("Expected finite rewards, but got NaN or infinity; correct the reward table.")
         self.reward = _expected_reward(r, self)
         self._outcomes = outcomes
-        self._reward_on_arrival = r if r.shape[-3:] == p.shape[-3:] and r.ndim >= p.ndim else None
+        self._reward_on_arrival = r if r.shape == p.shape else None
 
     @property
     def states(self) -> int:
@@ -94,6 +94,7 @@ class TabularMDP:
         if self.transition.ndim != 3:
             raise InputError("Expected one MDP, but got a batch: its (s', r) pairs differ; take them one by one.")
         r = self.reward[..., None] if self._reward_on_arrival is None else self._reward_on_arrival
+        r = torch.where(self.terminal[:, None, None], 0.0, r)
         s, a, s_next = self.transition.nonzero(as_tuple=True)
         return _group(self, s, a, s_next, r.expand_as(self.transition)[s, a, s_next], self.transition[s, a, s_next])
 
@@ -113,21 +114,23 @@ class TabularMDP:
                 f"Expected an environment with a transition table `P`, but {env} has none; build TabularMDP from "
                 "arrays, or use an environment of toy-text."
             )
-        rows = torch.tensor(
-            [
-                (s, a, p, s_next, r, done)
-                for s, row in _items(table)
-                for a, cell in _items(row)
-                for p, s_next, r, done in cell
-            ],
-            dtype=torch.float64,
-        )
-        states, actions = len(table), len(table[0])
+        try:
+            rows = torch.tensor(
+                [
+                    (s, a, p, s_next, r, done)
+                    for s in range(len(table))
+                    for a in range(len(table[0]))
+                    for p, s_next, r, done in table[s][a]
+                ],
+                dtype=torch.float64,
+            ).reshape(-1, 6)
+        except (KeyError, IndexError, TypeError, ValueError) as error:
+            raise InputError(
+                "Expected env.P[s][a] to list (probability, next state, reward, terminated) for every state and action "
+                f"counted from 0, but reading it raised {type(error).__name__}: {error}."
+            ) from error
+        states, actions = len(table), len(table[0]) if len(table) else 0
         return _from_rows(rows, states, actions, discount, getattr(env.unwrapped, "initial_state_distrib", None))
-
-
-def _items(table: Any) -> Any:
-    return table.items() if hasattr(table, "items") else enumerate(table)
 
 
 def _from_rows(rows: Tensor, states: int, actions: int, discount: float, start: Any) -> TabularMDP:
@@ -135,6 +138,8 @@ def _from_rows(rows: Tensor, states: int, actions: int, discount: float, start: 
     p, r = rows[:, 2], rows[:, 4]
     if bool((p < 0).any()) or bool(torch.isnan(p).any()):
         raise InputError("Expected non-negative probabilities in env.P, but got a negative one or NaN; correct it.")
+    if len(rows) == 0 or bool((s_next < 0).any()) or bool((s_next >= states).any()):
+        raise InputError(f"Expected next states from 0 to {states - 1} in env.P, but got none or another; correct it.")
     transition = torch.zeros(states, actions, states, dtype=torch.float64).index_put_((s, a, s_next), p, True)
     start = torch.ones(states) if start is None else torch.as_tensor(start)
     start = start.double() / start.sum()
@@ -183,7 +188,7 @@ def _as_terminal(terminal: object, p: Tensor) -> Tensor:
     if terminal is None:
         return torch.zeros(shape, dtype=torch.bool, device=p.device)
     t = torch.as_tensor(terminal, dtype=torch.bool, device=p.device)
-    if t.shape[-1:] != shape[-1:]:
+    if t.shape not in (shape, shape[-1:]):
         raise InputError(f"Expected one terminal flag for each of {shape[-1]} states, but got shape {tuple(t.shape)}.")
     return t.expand(shape)
 
@@ -209,17 +214,17 @@ def _as_start(start: object, terminal: Tensor, p: Tensor) -> Tensor:
         live = torch.where(terminal.all(-1, keepdim=True), torch.ones_like(live), live)
         return live / live.sum(-1, keepdim=True)
     first = as_distribution("the start distribution", start).to(p.device)
-    if first.shape[-1] != p.shape[-1]:
-        raise InputError(f"Expected {p.shape[-1]} start probabilities, but got {first.shape[-1]}.")
+    if first.shape not in (p.shape[:-2], p.shape[-1:]):
+        raise InputError(f"Expected start probabilities of shape {tuple(p.shape[:-2])}, but got {tuple(first.shape)}.")
     return first.expand(p.shape[:-2])
 
 
 def _expected_reward(r: Tensor, mdp: TabularMDP) -> Tensor:
     p = mdp.transition
-    if r.shape[-3:] == p.shape[-3:] and r.ndim >= p.ndim:
+    if r.shape == p.shape:
         r = (p * r).sum(-1)
-    if r.shape[-2:] != p.shape[-3:-1]:
+    if r.shape not in (p.shape[:-1], p.shape[-3:-1]):
         raise InputError(
-            f"Expected rewards of shape {tuple(p.shape[-3:-1])} or {tuple(p.shape[-3:])}, but got {tuple(r.shape)}."
+            f"Expected rewards of shape {tuple(p.shape[:-1])} or {tuple(p.shape)}, but got {tuple(r.shape)}."
         )
     return torch.where(mdp.terminal[..., None], 0.0, r.expand(p.shape[:-1]))

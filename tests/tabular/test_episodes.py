@@ -88,10 +88,11 @@ def test_batches_agree_with_their_worlds():
             torch.testing.assert_close(together[i], function(one, policy[i]))
 
 
-def test_starting_at_the_end_earns_nothing_and_is_not_nan():
+def test_starting_at_the_end_earns_nothing_and_has_no_visits():
     over = TabularMDP(UNIFORM.expand(2, 2, 2), UNIFORM, discount=0.9, terminal=[True, True])
     assert expected_return(over, UNIFORM, None).item() == 0.0
-    assert discounted_visits(over, UNIFORM).isfinite().all()
+    with pytest.raises(InputError, match="at least one decision"):
+        discounted_visits(over, UNIFORM)
 
 
 def test_a_best_return_that_keeps_growing_is_refused():

@@ -71,7 +71,7 @@ def test_a_prior_is_a_distribution():
 
 
 def test_a_prior_has_an_entry_for_each_action():
-    with pytest.raises(InputError, match=r"^Expected a prior over 2 actions, but got 3\.$"):
+    with pytest.raises(InputError, match=r"^Expected a prior of shape \(2, 2\), but got \(3,\)\.$"):
         policy_iteration(two_states(EYE), 1.0, guide=fixed_prior([0.2, 0.3, 0.5]))
 
 
