@@ -75,7 +75,7 @@ class GIO:
         self.random = PrivateRandom(self.settings.seed, self.device)
         self.playing = PrivateRandom(self.settings.seed + OTHER_SEED, self.device)
         self.steps = 0
-        self.collector = Collector(self.env, seed=self.settings.seed, device=self.device)
+        self.collector = Collector(self.env, seed=self.settings.seed)
         self.replay = Replay(self.settings.buffer_size)
         states, actions = self.collector.states, self.collector.actions
         self.spec = Spec(states.space, actions.space, self.future.space(states.space))
@@ -125,7 +125,7 @@ class GIO:
 
     def _round(self, steps: int) -> Metrics:
         s = self.settings
-        collected = self.collector.collect(Behaviour(self.policy, s.uniform_share), steps).to(self.device)
+        collected = self.collector.collect(Behaviour(self.policy, s.uniform_share, self.device), steps).to(self.device)
         self.replay.add(collected)
         self.steps += steps
         fitted: dict[str, Tensor] = {}

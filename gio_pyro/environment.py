@@ -8,10 +8,9 @@ from typing import Any
 import gymnasium as gym
 import torch
 from gymnasium.spaces import Discrete
-from torch import Tensor
 
 from gio_pyro.errors import InputError, TrainingError
-from gio_pyro.programs import all_actions
+from gio_pyro.programs import log_probs
 from gio_pyro.types import Policy, Transitions
 
 Env = gym.Env[Any, Any]
@@ -77,29 +76,44 @@ def _as_integer(value: Any) -> int | None:
         return None
 
 
-@dataclass(frozen=True)
 class Behaviour:
-    """What collects: the policy, with a share of its actions replaced by uniform ones (explored, then named)."""
+    """What collects: the policy as it is now, with a share of its actions replaced by uniform ones.
 
-    policy: Policy
-    uniform_share: float
+    The policy is asked once for each state that is met; a `Behaviour` is for one round, while the policy rests.
 
-    def act(self, state: Tensor) -> tuple[Tensor, Tensor]:
-        """Return (action `[B]`, μ(a|s) `[B]`)."""
-        pi = self.policy(state)
-        actions = all_actions(pi, "the policy")
-        explored = torch.rand(len(state), device=state.device) < self.uniform_share
-        uniform = actions[torch.randint(len(actions), (len(state),), device=state.device)]
-        action = torch.where(explored, uniform, pi.sample())
-        mu = (1 - self.uniform_share) * pi.log_prob(action).exp() + self.uniform_share / len(actions)
-        return action, mu
+    Args:
+        policy: π.
+        uniform_share: exploration, in [0, 1].
+        device: where the policy wants its states.
+    """
+
+    def __init__(self, policy: Policy, uniform_share: float, device: torch.device) -> None:
+        self.policy, self.uniform_share, self.device = policy, uniform_share, device
+        self._rows: dict[int, list[float]] = {}
+
+    def probabilities(self, state: int) -> list[float]:
+        """Return μ(·|s), one number for each action."""
+        if state not in self._rows:
+            pi = log_probs(self.policy(torch.tensor([state], device=self.device)))[0].exp()
+            self._rows[state] = ((1 - self.uniform_share) * pi + self.uniform_share / len(pi)).tolist()
+        return self._rows[state]
+
+    def act(self, state: int, uniform: float) -> tuple[int, float]:
+        """Return the action at the quantile `uniform`, in [0, 1), of μ(·|s), and its probability."""
+        row = self.probabilities(state)
+        for action, probability in enumerate(row):
+            uniform -= probability
+            if uniform < 0:
+                return action, probability
+        action = max(range(len(row)), key=row.__getitem__)  # the row sums to 1 only up to rounding
+        return action, row[action]
 
 
 class Collector:
     """Steps one environment and keeps count of its episodes."""
 
-    def __init__(self, env: Env, *, seed: int, device: torch.device) -> None:
-        self.env, self.seed, self.device = env, seed, device
+    def __init__(self, env: Env, *, seed: int) -> None:
+        self.env, self.seed = env, seed
         self.states, self.actions = Encoding.of(env.observation_space), Encoding.of(env.action_space)
         self.returns: deque[float] = deque(maxlen=100)
         self.lengths: deque[int] = deque(maxlen=100)
@@ -123,16 +137,16 @@ class Collector:
             InputError: an observation outside its space.
         """
         rows = []
-        for _ in range(steps):
+        for uniform in torch.rand(steps, dtype=torch.float64).tolist():
             if self._state is None:
                 self._begin()
             assert self._state is not None
-            action, mu = behaviour.act(torch.tensor([self._state], device=self.device))
-            observation, reward, terminated, truncated = self._step(int(action) + self.actions.first)
+            action, mu = behaviour.act(self._state, uniform)
+            observation, reward, terminated, truncated = self._step(action + self.actions.first)
             if not math.isfinite(reward):
                 raise TrainingError(f"Expected a finite reward, but the environment gave {reward}; correct it.")
             state, self._state = self._state, self.states.index(observation)
-            rows.append((state, int(action), reward, self._state, terminated, truncated, float(mu)))
+            rows.append((state, action, reward, self._state, terminated, truncated, mu))
             self._count(reward, terminated or truncated)
         return _as_transitions(rows)
 

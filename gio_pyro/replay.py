@@ -59,17 +59,22 @@ class Replay:
 
     def all(self) -> Transitions:
         """Return all transitions, oldest first; raises `InputError` while there are none."""
-        if self._rows is None or self._size == 0:
-            raise InputError("Expected a replay with transitions, but it is empty; call learn first.")
-        start = self._next if self._size == self.capacity else 0
-        order = (start + torch.arange(self._size, device=self._rows.weight.device)) % self.capacity
-        return self._rows[order]
+        return self._latest(self._size)
+
+    def _latest(self, count: int) -> Transitions:
+        rows = self._filled()
+        where = (self._next - count + torch.arange(count, device=rows.weight.device)) % self.capacity
+        return rows[where]
 
     def sample(self, size: int) -> Transitions:
         """Return `size` transitions drawn uniformly with replacement, `[size, ...]`."""
+        rows = self._filled()
+        return rows[torch.randint(self._size, (size,), device=rows.weight.device)]
+
+    def _filled(self) -> Transitions:
         if self._rows is None or self._size == 0:
             raise InputError("Expected a replay with transitions, but it is empty; call learn first.")
-        return self._rows[torch.randint(self._size, (size,), device=self._rows.weight.device)]
+        return self._rows
 
     def batch(self, size: int | None) -> Transitions:
         """Return a sample of `size`, or, for None, the whole replay with equal transitions merged."""
@@ -81,13 +86,12 @@ class Replay:
         `behaviour` is the harmonic mean of the merged rows', so that importance weights sum to the same;
         `truncated` is False. Transitions of continuous spaces are returned as they are.
         """
-        everything = self.all()
-        if everything.state.is_floating_point():
-            return everything
+        if self._filled().state.is_floating_point():
+            return self.all()
         if self._merged is None:
-            self._merged = merge(everything)
+            self._merged = merge(self.all())
         elif self._unmerged:
-            self._merged = merge(concatenate(self._merged, everything[-self._unmerged :]))
+            self._merged = merge(concatenate(self._merged, self._latest(self._unmerged)))
         self._unmerged = 0
         return self._merged
 
