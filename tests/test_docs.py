@@ -1,0 +1,58 @@
+"""What the documentation shows, run as it stands."""
+
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+import gio_pyro as gio
+
+ROOT = Path(__file__).parents[1]
+
+
+def blocks(page: str) -> list[str]:
+    return re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(), flags=re.DOTALL)
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    yield tmp_path
+    sys.modules.pop("my_programs", None)
+
+
+def quickly(code: str) -> str:
+    """The same code with learning cut short and no bar."""
+    return code.replace("20_000", "500").replace("progress_bar=True", "progress_bar=False")
+
+
+def test_the_programs_page_has_a_model_and_a_guide_that_pass_the_kit_and_learn(here):
+    programs, use = blocks("docs/programs.md")
+    (here / "my_programs.py").write_text(programs)
+    names: dict[str, object] = {}
+    exec(quickly(use), names)
+    assert isinstance(names["agent"], gio.GIO)
+    assert names["agent"].steps == 500
+
+
+def test_the_readmes_first_example_runs(here):
+    names: dict[str, object] = {}
+    exec(quickly(blocks("README.md")[0]), names)
+    assert (here / "runs" / "lake" / "checkpoint.pt").is_file()
+
+
+def test_the_readmes_exact_example_runs():
+    import gymnasium
+
+    code = blocks("README.md")[2]
+    assert "tabular.empowerment" in code
+    exec(code, {"gymnasium": gymnasium})
+
+
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "docs/programs.md", "docs/theory.md"])
+def test_links_lead_somewhere(page):
+    text = (ROOT / page).read_text()
+    for target in re.findall(r"\]\((?!https?://)([^)#]+)", text):
+        assert ((ROOT / page).parent / target).exists(), target
