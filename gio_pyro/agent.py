@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +25,7 @@ from gio_pyro.randomness import PrivateRandom
 from gio_pyro.replay import Replay
 from gio_pyro.rewards import expected_log_guide, intrinsic_reward
 from gio_pyro.rollout import Evaluation, play
-from gio_pyro.settings import Settings
+from gio_pyro.settings import Settings, device_named
 from gio_pyro.types import Program, Spec
 
 OTHER_SEED = 1_000_003
@@ -68,7 +67,7 @@ class GIO:
         device: str = "auto",
         **settings: Any,
     ) -> None:
-        self.settings = settings_from(settings)
+        self.settings = Settings.from_names(settings)
         self.env = make_env(environment)
         self.future: Future = NextState() if future is None else future
         self.device = device_named(device)
@@ -243,27 +242,6 @@ class GIO:
             CheckpointError: no checkpoint, or one that is truncated, foreign or damaged.
         """
         return persistence.restore(cls, checkpoint.read(Path(path)), environment, model, guide, device)
-
-
-def settings_from(given: dict[str, Any]) -> Settings:
-    """Return `Settings(**given)`; raises `InputError` for a name that is no setting."""
-    known = [field.name for field in fields(Settings)]
-    for name in given:
-        if name not in known:
-            raise InputError(f"Expected settings among {', '.join(known)}, but got {name!r}.")
-    return Settings(**given)
-
-
-def device_named(name: str) -> torch.device:
-    """Return the device; "auto" is a GPU where there is one. Raises `InputError` for one that is not there."""
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        return torch.empty(0, device=name).device
-    except (RuntimeError, AssertionError) as error:
-        raise InputError(
-            f"Expected a device such as cpu, cuda or auto, but got {name!r}, not available here."
-        ) from error
 
 
 def _headline(metrics: Metrics) -> str:

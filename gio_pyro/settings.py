@@ -1,6 +1,9 @@
 """Every number that the loop depends on, with its unit; saved as readable text with each run."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Any
+
+import torch
 
 from gio_pyro.errors import InputError
 
@@ -37,6 +40,15 @@ class Settings:
     seed: int = 0
     """Seeds the environment, the networks and every draw."""
 
+    @classmethod
+    def from_names(cls, given: dict[str, Any]) -> "Settings":
+        """Return `Settings(**given)`; raises `InputError` for a name that is no setting."""
+        known = [field.name for field in fields(cls)]
+        for name in given:
+            if name not in known:
+                raise InputError(f"Expected settings among {', '.join(known)}, but got {name!r}.")
+        return cls(**given)
+
     def __post_init__(self) -> None:
         _check("temperature > 0 (reward units per nat)", self.temperature, 0 < self.temperature < float("inf"))
         _check("discount in [0, 1)", self.discount, 0 <= self.discount < 1)
@@ -52,3 +64,13 @@ class Settings:
 def _check(expected: str, got: object, fine: bool) -> None:
     if not fine:
         raise InputError(f"Expected {expected}, but got {got}; see gio_pyro.settings.Settings.")
+
+
+def device_named(name: str) -> torch.device:
+    """Return the device; "auto" is a GPU where there is one. Raises `InputError` for one that is not there."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        return torch.empty(0, device=name).device
+    except (RuntimeError, AssertionError) as error:
+        raise InputError(f"Expected a device that is here, such as cpu or auto, but got {name!r}.") from error

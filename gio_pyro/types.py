@@ -8,8 +8,11 @@ from typing import Any, Protocol
 
 import torch
 from gymnasium import Space
+from gymnasium.spaces import Discrete
 from pyro.distributions.torch_distribution import TorchDistributionMixin
 from torch import Tensor
+
+from gio_pyro.errors import InputError
 
 Policy = Callable[[Tensor], TorchDistributionMixin]
 """`policy(state [B, ...])` is a batch of B Pyro distributions over actions."""
@@ -38,6 +41,21 @@ class Spec:
     action_space: Space[Any]
     future_space: Space[Any]
     model: FittedModel | None = None
+
+    def sizes(self) -> tuple[int, int, int]:
+        """Return (S, A, F), for programs of finite worlds; raises `InputError` for a space that is not Discrete."""
+        return (
+            finite(self.state_space, "state"),
+            finite(self.action_space, "action"),
+            finite(self.future_space, "future"),
+        )
+
+
+def finite(space: Space[Any], name: str) -> int:
+    """Return the number of values of a Discrete space; raises `InputError`, naming it, for any other."""
+    if not isinstance(space, Discrete):
+        raise InputError(f"Expected a Discrete {name} space here, but got {space}; use a program for such spaces.")
+    return int(space.n)
 
 
 @dataclass(frozen=True)

@@ -9,12 +9,10 @@ the policy does. So the guide follows a changing policy at once and only has to 
 import pyro
 import pyro.distributions as dist
 import torch
-from gymnasium.spaces import Discrete
 from pyro.nn import PyroModule
 from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
-from gio_pyro.errors import InputError
 from gio_pyro.types import Policy, Spec
 
 
@@ -29,7 +27,8 @@ class CategoricalGuide(PyroModule):
 
     def __init__(self, spec: Spec) -> None:
         super().__init__()
-        self.table = nn.Parameter(torch.zeros(*sizes(spec)))
+        states, actions, futures = spec.sizes()
+        self.table = nn.Parameter(torch.zeros(states, futures, actions))
 
     def forward(self, policy: Policy, state: Tensor, future: Tensor) -> Tensor:
         """Sample "action", `[B]` integers."""
@@ -49,7 +48,7 @@ class CategoricalNetworkGuide(PyroModule):
 
     def __init__(self, spec: Spec) -> None:
         super().__init__()
-        self.states, self.futures, actions = sizes(spec)
+        self.states, actions, self.futures = spec.sizes()
         self.net = nn.Sequential(
             nn.Linear(self.states + self.futures, self.hidden), nn.ReLU(), nn.Linear(self.hidden, actions)
         )
@@ -71,12 +70,3 @@ def log_policy(policy: Policy, state: Tensor) -> Tensor:
     pi = policy(state)
     log_pi: Tensor = pi.log_prob(pi.enumerate_support(expand=False))
     return log_pi.T
-
-
-def sizes(spec: Spec) -> tuple[int, int, int]:
-    """Return (S, F, A) of a spec whose spaces are all Discrete."""
-    spaces = {"state": spec.state_space, "future": spec.future_space, "action": spec.action_space}
-    for name, space in spaces.items():
-        if not isinstance(space, Discrete):
-            raise InputError(f"Expected a Discrete {name} space for a categorical guide, but got {space}.")
-    return tuple(int(space.n) for space in spaces.values())  # type: ignore[return-value, attr-defined]

@@ -3,12 +3,10 @@
 import pyro
 import pyro.distributions as dist
 import torch
-from gymnasium.spaces import Discrete
 from pyro.nn import PyroModule
 from torch import Tensor, nn
 
-from gio_pyro.errors import InputError
-from gio_pyro.types import Policy, Spec
+from gio_pyro.types import Policy, Spec, finite
 
 
 class UniformGuide(PyroModule):
@@ -71,10 +69,3 @@ class HabitGuide(PyroModule):
         """Sample "action", `[B]` integers."""
         with pyro.plate("batch", state.shape[0]):
             return pyro.sample("action", dist.Categorical(logits=self.table[state]))
-
-
-def finite(space: object, name: str) -> int:
-    """Return the size of a Discrete space."""
-    if not isinstance(space, Discrete):
-        raise InputError(f"Expected a Discrete {name} space for this guide, but got {space}.")
-    return int(space.n)

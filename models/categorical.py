@@ -3,12 +3,10 @@
 import pyro
 import pyro.distributions as dist
 import torch
-from gymnasium.spaces import Discrete
 from pyro.nn import PyroModule
 from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
-from gio_pyro.errors import InputError
 from gio_pyro.types import Policy, Spec
 
 
@@ -26,7 +24,7 @@ class CategoricalModel(PyroModule):
 
     def __init__(self, spec: Spec) -> None:
         super().__init__()
-        self.table = nn.Parameter(torch.zeros(*sizes(spec)))
+        self.table = nn.Parameter(torch.zeros(*spec.sizes()))
 
     def forward(self, policy: Policy, state: Tensor, future: Tensor | None = None) -> Tensor:
         """Sample "action" and "future", `[B]` integers each."""
@@ -47,7 +45,7 @@ class CategoricalNetworkModel(PyroModule):
 
     def __init__(self, spec: Spec) -> None:
         super().__init__()
-        self.states, self.actions, futures = sizes(spec)
+        self.states, self.actions, futures = spec.sizes()
         self.net = nn.Sequential(
             nn.Linear(self.states + self.actions, self.hidden), nn.ReLU(), nn.Linear(self.hidden, futures)
         )
@@ -59,12 +57,3 @@ class CategoricalNetworkModel(PyroModule):
             x = torch.cat([one_hot(state, self.states), one_hot(action, self.actions)], -1)
             logits = self.net(x.to(torch.get_default_dtype()))
             return pyro.sample("future", dist.Categorical(logits=logits), obs=future)
-
-
-def sizes(spec: Spec) -> tuple[int, int, int]:
-    """Return (S, A, F) of a spec whose spaces are all Discrete."""
-    spaces = {"state": spec.state_space, "action": spec.action_space, "future": spec.future_space}
-    for name, space in spaces.items():
-        if not isinstance(space, Discrete):
-            raise InputError(f"Expected a Discrete {name} space for a categorical program, but got {space}.")
-    return tuple(int(space.n) for space in spaces.values())  # type: ignore[return-value, attr-defined]

@@ -11,17 +11,17 @@ from gio_pyro.replay import Replay, concatenate, merge
 from gio_pyro.types import Transitions
 
 
-def rows(*states: int, reward: float = 0.0, behaviour: float = 0.5, **kwargs: Any) -> Transitions:
+def rows(*states: int, **kwargs: Any) -> Transitions:
     """Transitions told apart by their state; other fields may be given as lists."""
     n = len(states)
     default = {
         "state": torch.tensor(states),
         "action": torch.zeros(n, dtype=torch.long),
-        "reward": torch.full((n,), reward),
+        "reward": torch.zeros(n),
         "next_state": torch.tensor(states) + 1,
         "terminated": torch.zeros(n, dtype=torch.bool),
         "truncated": torch.zeros(n, dtype=torch.bool),
-        "behaviour": torch.full((n,), behaviour),
+        "behaviour": torch.full((n,), 0.5),
         "weight": torch.ones(n),
     }
     return Transitions(**default | {name: torch.as_tensor(value) for name, value in kwargs.items()})

@@ -74,7 +74,7 @@ def reference(program: Any) -> str:
 
 def build_model(program: Program, spec: Spec, policy: Policy, state: Tensor) -> Model:
     """Return a ready `Model`: a class is built from `spec`, anything else is taken as it is, and run once."""
-    model = Model(_construct(program, spec))
+    model = Model(construct(program, spec))
     with torch.no_grad():
         model.materialise(policy, state)
     return model
@@ -82,21 +82,30 @@ def build_model(program: Program, spec: Spec, policy: Policy, state: Tensor) -> 
 
 def build_guide(program: Program, spec: Spec, model: Model, policy: Policy, state: Tensor) -> Guide:
     """Return a ready `Guide` fitted beside `model`; run once on a future of that model."""
-    guide = Guide(_construct(program, replace(spec, model=model)))
+    guide = Guide(construct(program, replace(spec, model=model)))
     with torch.no_grad():
         future = model.future(policy, state, policy(state).sample()).sample()
         guide.materialise(policy, state, future)
     return guide
 
 
-def _construct(program: Program, spec: Spec) -> Program:
+def construct(program: Program, spec: Spec) -> Program:
+    """Return what runs: a class is built from `spec`, anything else is taken as it is.
+
+    Raises:
+        ProgramError: the class does not take a spec, or what it builds cannot be called.
+    """
     if not isinstance(program, type):
         return program
     try:
         with pyro.settings.context(module_local_params=True):
             built: Program = program(spec)
     except TypeError as error:
-        raise ProgramError(f"Expected {program.__name__}(spec) to build a program, but it raised: {error}.") from error
+        raise ProgramError(
+            f"Expected {program.__name__}(spec) to build a program, but it raised: {error}; take spec."
+        ) from error
     if not callable(built):
-        raise ProgramError(f"Expected {program.__name__}(spec) to be callable, but it has no forward method.")
+        raise ProgramError(
+            f"Expected {program.__name__}(spec) to be callable, but it is not; give it a forward method."
+        )
     return built

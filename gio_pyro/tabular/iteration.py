@@ -82,9 +82,7 @@ def intrinsic_bellman(
     """
     pi, alpha, q = as_policy(mdp, policy), as_temperature(temperature), as_float64(q).to(mdp.reward.device)
     if q.shape != mdp.reward.shape or not bool(torch.isfinite(q).all()):
-        raise InputError(
-            f"Expected a finite Q of shape {tuple(mdp.reward.shape)}, but got {tuple(q.shape)} or NaN."
-        )
+        raise InputError(f"Expected a finite Q of shape {tuple(mdp.reward.shape)}, but got {tuple(q.shape)} or NaN.")
     value = (pi * q).sum(-1) + alpha * intrinsic_reward(pi, guide(mdp, pi, future(mdp, pi)))
     return _backup(mdp, value)
 

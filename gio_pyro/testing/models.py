@@ -5,15 +5,18 @@ from typing import Any
 import torch
 
 from gio_pyro.errors import ProgramError
-from gio_pyro.programs import Model, build_model
+from gio_pyro.programs import Model
+from gio_pyro.programs.build import construct
 from gio_pyro.testing.setting import (
     Setting,
+    move,
     quietly,
     require_batch,
     require_gradient,
     require_sites,
     require_vectorised,
-    trace_of,
+    run,
+    unshared,
 )
 from gio_pyro.types import Spec
 
@@ -28,54 +31,55 @@ def check_model(model: Any, spec: Spec) -> None:
         ProgramError: the first of these that does not hold, and what to do.
         InputError: a spec whose spaces are not supported.
     """
-    with quietly(getattr(model, "__name__", type(model).__name__)):
+    with quietly(model):
         setting = Setting.of(spec)
-        built = build_model(model, spec, setting.policy, setting.state)
-        _check_sites(built, setting)
-        _check_scores(built, setting)
-        _check_action_matters(built, setting, spec)
+        built = ready_model(model, spec, setting)
+        _check_sites(built, setting, spec)
+        _check_data(built, setting)
+        _check_scores(built, setting, spec)
 
 
-def _check_sites(model: Model, s: Setting) -> None:
-    free = trace_of(model, s.policy, s.state)
-    require_sites(model, free, {"action", "future"})
-    for name in ("action", "future"):
-        require_batch(model, free, name)
-    prior = s.policy(s.state).log_prob(s.action)
-    fn: Any = free.nodes["action"]["fn"]
-    own = fn.log_prob(s.action)
-    if not torch.allclose(prior, own, atol=1e-5):
+def ready_model(model: Any, spec: Spec, s: Setting) -> Model:
+    """Return a private copy of the model with its parameters in place and moved; its sites are checked."""
+    built = Model(construct(unshared(model), spec))
+    require_sites(
+        built, run(built, s.policy, s.state, data={"action": s.action, "future": s.future}), {"action", "future"}
+    )
+    move(built)
+    return built
+
+
+def _check_sites(model: Model, s: Setting, spec: Spec) -> None:
+    _, actions, futures = spec.sizes()
+    sites = run(model, s.policy, s.state, data={"action": s.action, "future": s.future})
+    require_batch(model, sites["action"], "action", actions, "actions of the policy")
+    require_batch(model, sites["future"], "future", futures, "values of the future space")
+    own, prior = sites["action"]["fn"].log_prob(s.action), s.policy(s.state).log_prob(s.action)
+    if not torch.allclose(own, prior, atol=1e-5):
         raise ProgramError(
-            f'Expected {model.name} to sample "action" from policy(state), but it has another distribution there.'
+            f'Expected {model.name} to sample "action" from policy(state), but it has another distribution there; '
+            "use policy(state)."
         )
-    given = trace_of(model, s.policy, s.state, s.future, data={"action": s.action})
-    site: dict[str, Any] = dict(given.nodes["future"])
-    if not site["is_observed"] or not torch.equal(site["value"], s.future):
+
+
+def _check_data(model: Model, s: Setting) -> None:
+    free = run(model, s.policy, s.state, data={})
+    require_sites(model, free, {"action", "future"})
+    given = run(model, s.policy, s.state, s.future, data={"action": s.action})["future"]
+    if not given["is_observed"] or not torch.equal(given["value"], s.future):
         raise ProgramError(
             f"Expected {model.name} to observe a future that it is given, but it drew another; pass obs=future."
         )
 
 
-def _check_scores(model: Model, s: Setting) -> None:
+def _check_scores(model: Model, s: Setting, spec: Spec) -> None:
     score = model.log_prob(s.policy, s.state, s.action, s.future)
-    if bool(torch.isnan(score).any()):
-        raise ProgramError(
-            f"Expected log-probabilities of futures from {model.name}, but got NaN; look for log 0 or 0/0."
-        )
-    alone = model.log_prob(s.policy, s.state[:1], s.action[:1], s.future[:1])
+    alone = model.log_prob(s.policy, s.state[-1:], s.action[-1:], s.future[-1:])
     require_vectorised(model, score, alone, "future")
-    require_gradient(model, score, "future")
-
-
-def _check_action_matters(model: Model, s: Setting, spec: Spec) -> None:
-    """A fresh table may be uniform, so the parameters are moved before the question is asked."""
-    parameters = list(model.parameters())
-    if not parameters:
+    _, actions, futures = spec.sizes()
+    if futures < 2:
         return
-    with torch.no_grad():
-        for p in parameters:
-            p.add_(torch.randn_like(p))
-    actions = int(spec.action_space.n)  # type: ignore[attr-defined]
+    require_gradient(model, score, "future")
     scores = [model.log_prob(s.policy, s.state, torch.full_like(s.action, a), s.future) for a in range(actions)]
     if actions > 1 and all(torch.allclose(scores[0], other) for other in scores[1:]):
         raise ProgramError(

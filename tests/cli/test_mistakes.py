@@ -238,14 +238,18 @@ class TestForeignFile:
 
     def test_every_cut_is_a_checkpoint_error(self, tmp_path: Path, saved: Path):
         whole = saved.read_bytes()
-        for length in [*range(0, 300, 37), *range(0, len(whole), len(whole) // 60), *range(len(whole) - 30, len(whole))]:
+        for length in [
+            *range(0, 300, 37),
+            *range(0, len(whole), len(whole) // 40),
+            *range(len(whole) - 30, len(whole)),
+        ]:
             (tmp_path / "checkpoint.pt").write_bytes(whole[:length])
             with pytest.raises(CheckpointError):
                 gio_library.GIO.load(tmp_path)
 
     def test_no_flipped_byte_gives_another_error(self, tmp_path: Path, saved: Path):
         whole = saved.read_bytes()
-        for place in range(0, len(whole), len(whole) // 60):
+        for place in range(0, len(whole), len(whole) // 40):
             (tmp_path / "checkpoint.pt").write_bytes(whole[:place] + bytes([whole[place] ^ 0x55]) + whole[place + 1 :])
             try:
                 gio_library.GIO.load(tmp_path)
@@ -253,7 +257,9 @@ class TestForeignFile:
                 continue
 
     @pytest.mark.parametrize(
-        "content", [torch.zeros(3), {"weights": torch.zeros(2)}, [1, 2], 7, None, {"format": "gio_pyro checkpoint"}], ids=repr
+        "content",
+        [torch.zeros(3), {"weights": torch.zeros(2)}, [1, 2], 7, None, {"format": "gio_pyro checkpoint"}],
+        ids=repr,
     )
     def test_a_foreign_torch_file_is_one_sentence(self, here: Path, capsys: Any, content: Any):
         torch.save(content, here / "empty" / "checkpoint.pt")
@@ -308,9 +314,7 @@ class TestForeignNames:
         assert is_one_sentence(capsys)
         assert module not in sys.modules
 
-    @pytest.mark.parametrize(
-        "arguments", [{"nothing": 1}, {"map_name": "9x9"}, {"entry_point": "os:system"}], ids=str
-    )
+    @pytest.mark.parametrize("arguments", [{"nothing": 1}, {"map_name": "9x9"}, {"entry_point": "os:system"}], ids=str)
     @pytest.mark.filterwarnings("ignore::UserWarning")
     def test_wrong_arguments_of_the_environment_are_one_sentence(
         self, here: Path, saved: Path, capsys: Any, arguments: dict[str, Any]
@@ -322,7 +326,7 @@ class TestForeignNames:
         assert is_one_sentence(capsys)
 
 
-WRONG: list[Any] = [-7, float("nan"), float("inf"), [], torch.zeros(0)]
+WRONG: list[Any] = [-7, float("inf"), []]
 
 
 def places(state: Any, where: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
@@ -366,7 +370,7 @@ def fields_of(saved: Path) -> list[tuple[dict[str, Any], tuple[Any, ...]]]:
 class TestWrongFields:
     def test_a_field_of_another_type_loads_or_is_a_checkpoint_error(self, tmp_path: Path, saved: Path):
         cases = [(state, where, wrong) for state, where in fields_of(saved) for wrong in WRONG]
-        assert len(cases) > 200
+        assert len(cases) > 120
         complaints = [complaint(tmp_path, *case, use=False) for case in cases]
         assert not list(filter(None, complaints))
 

@@ -16,9 +16,9 @@ from tests.environments import register
 def learned(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An agent that knows its world: a sure lake, the exact guide."""
     env = gymnasium.make("FrozenLake-v1", is_slippery=False)
-    agent = gio_library.GIO(env, guide="BayesGuide", initial_value=1.0, gradient_steps=100)
+    agent = gio_library.GIO(env, guide="BayesGuide", initial_value=1.0, gradient_steps=60)
     path = tmp_path_factory.mktemp("learned") / "run"
-    agent.learn(3_000).save(path)
+    agent.learn(2_500).save(path)
     return path
 
 
@@ -112,9 +112,17 @@ def exact(env: str, horizon: int) -> np.ndarray:
 
 
 class TestEmpowerment:
-    @pytest.mark.parametrize(("env", "shape", "horizon"), [("FrozenLake-v1", (4, 4), 2), ("CliffWalking-v1", (4, 12), 4)])
+    @pytest.mark.parametrize(
+        ("env", "shape", "horizon"), [("FrozenLake-v1", (4, 4), 2), ("CliffWalking-v1", (4, 12), 4)]
+    )
     def test_a_grid_world_gets_the_exact_numbers_and_a_map(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any, env: str, shape: tuple[int, int], horizon: int
+        self,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: Any,
+        env: str,
+        shape: tuple[int, int],
+        horizon: int,
     ):
         from PIL import Image
 
@@ -142,9 +150,7 @@ class TestEmpowerment:
         assert gio("empowerment", "FrozenLake-v1", "-n", 1, "--out", tmp_path / "map.png") == 0
         assert [path.name for path in tmp_path.iterdir()] == ["map.png"]
 
-    def test_an_existing_file_is_refused_and_kept(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
-    ):
+    def test_an_existing_file_is_refused_and_kept(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any):
         monkeypatch.chdir(tmp_path)
         for name, flags in (("mine.png", ("--out", "mine.png")), ("FrozenLake-v1-empowerment-1.png", ())):
             (tmp_path / name).write_text("mine")
@@ -172,5 +178,3 @@ class TestEmpowerment:
     def test_a_world_without_a_table_is_one_sentence(self, monkeypatch: pytest.MonkeyPatch, capsys: Any):
         assert gio("empowerment", register(monkeypatch)) == 2
         assert capsys.readouterr().err.startswith("gio: Expected")
-
-

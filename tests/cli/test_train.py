@@ -48,6 +48,12 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
     return SimpleNamespace(path=path, status=status, printed=printed.getvalue())
 
 
+@pytest.fixture
+def unjudged(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave out the pictures and tables at the end, which take a second."""
+    monkeypatch.setattr(training, "_finish", lambda *_: None)
+
+
 def rows(folder: Path) -> list[dict[str, str]]:
     with (folder / "metrics.csv").open(newline="") as file:
         return list(csv.DictReader(file))
@@ -133,6 +139,7 @@ class TestOut:
         assert (tmp_path / "file").read_text() == "mine"
         assert not list((tmp_path / "empty").iterdir())
 
+    @pytest.mark.usefixtures("unjudged")
     def test_default_folders_are_numbered_and_never_reused(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         monkeypatch.chdir(tmp_path)
         (tmp_path / "runs" / "FrozenLake-v1-002").mkdir(parents=True)
@@ -141,6 +148,7 @@ class TestOut:
         names = sorted(path.name for path in (tmp_path / "runs").iterdir())
         assert names == ["FrozenLake-v1-001", "FrozenLake-v1-002", "FrozenLake-v1-003"]
 
+    @pytest.mark.usefixtures("unjudged")
     def test_missing_parents_are_made(self, tmp_path: Path):
         assert train("--out", tmp_path / "a" / "b", steps=0) == 0
         assert (tmp_path / "a" / "b" / "checkpoint.pt").is_file()
@@ -165,6 +173,7 @@ class TestArguments:
         assert gio_library.GIO.load(run).steps == 500
 
     @pytest.mark.parametrize("guide", guides.__all__)
+    @pytest.mark.usefixtures("unjudged")
     def test_every_guide_trains_and_resumes_without_being_named_again(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, guide: str
     ):
@@ -174,6 +183,7 @@ class TestArguments:
         assert train("--resume", run, steps=100) == 0
         assert gio_library.GIO.load(run).steps == 200
 
+    @pytest.mark.usefixtures("unjudged")
     def test_a_program_of_ones_own_comes_from_a_file_and_is_named_again(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ):
@@ -184,6 +194,7 @@ class TestArguments:
         assert gio("evaluate", "run", "--model", "own.py:Own", "--episodes", 1) == 0
         assert gio("evaluate", "run", "--episodes", 1) == 2
 
+    @pytest.mark.usefixtures("unjudged")
     def test_resuming_does_not_put_a_built_in_program_in_the_place_of_ones_own(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ):
@@ -229,6 +240,7 @@ class TestResume:
         assert (run / "metrics.csv").read_bytes().startswith(first)
         assert json.loads((run / "summary.json").read_text())["steps"] == 1300
 
+    @pytest.mark.usefixtures("unjudged")
     def test_rows_past_the_checkpoint_do_not_stay_beside_those_that_replace_them(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ):
@@ -241,9 +253,7 @@ class TestResume:
         assert steps_of(run) == [500.0, 1000.0, 1500.0]
 
     @pytest.mark.parametrize("cut", [0, 60, -7])
-    def test_a_row_that_was_cut_off_does_not_stop_it(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cut: int
-    ):
+    def test_a_row_that_was_cut_off_does_not_stop_it(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cut: int):
         run = tmp_path / "run"
         assert train(register(monkeypatch), "--out", run, steps=100) == 0
         whole = (run / "metrics.csv").read_bytes()
@@ -251,6 +261,7 @@ class TestResume:
         assert train("--resume", run, steps=100) == 0
         assert steps_of(run)[-1] == 200.0
 
+    @pytest.mark.usefixtures("unjudged")
     def test_the_checkpoint_file_may_be_named_instead_of_the_folder(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ):
@@ -258,9 +269,8 @@ class TestResume:
         assert train("--resume", tmp_path / "run" / "checkpoint.pt", steps=100) == 0
         assert steps_of(tmp_path / "run") == [100.0, 200.0]
 
-    def test_left_over_parts_do_not_stop_it(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ):
+    @pytest.mark.usefixtures("unjudged")
+    def test_left_over_parts_do_not_stop_it(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         run = tmp_path / "run"
         assert train(register(monkeypatch), "--out", run, steps=100) == 0
         for name in ("checkpoint.ptabc.part", "summary.json.part", "config.json.part"):
@@ -286,12 +296,24 @@ class TestInterruptInProcess:
         assert signal.getsignal(signal.SIGINT) is before
 
 
-def start(cwd: Path, *arguments: object, checkpoint_every: int | None = None) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "gio_pyro.cli.main"]
-    if checkpoint_every is not None:
-        often = f"from gio_pyro.cli import main, training; training.CHECKPOINT_EVERY = {checkpoint_every}"
-        command = [sys.executable, "-c", f"import sys; {often}; sys.exit(main.entry_point())"]
-    command += ["train", *map(str, arguments), "--quiet"]
+KILLER = """
+import os, signal, time
+from gio_pyro.cli import commands, main, training
+training.CHECKPOINT_EVERY = 1
+for number, seconds in enumerate((0.0, 0.03, 0.11, 0.3)):
+    child = os.fork()
+    if not child:
+        main.entry_point(["train", "--steps", "10000000", "--out", f"run{number}", "--quiet"])
+    while not os.path.exists(f"run{number}/metrics.csv"):
+        time.sleep(0.001)
+    time.sleep(seconds)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+"""
+
+
+def start(cwd: Path, *arguments: object) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "gio_pyro.cli.main", "train", *map(str, arguments), "--quiet"]
     pipe = subprocess.PIPE
     return subprocess.Popen(command, cwd=cwd, env=ENVIRONMENT, stdout=pipe, stderr=pipe, text=True)
 
@@ -328,20 +350,17 @@ class TestSignals:
         assert "Traceback" not in said
         assert process.returncode == 130
 
-    @pytest.mark.parametrize("milliseconds", [0, 37])
-    def test_a_kill_leaves_no_checkpoint_or_a_whole_one(self, tmp_path: Path, milliseconds: int):
-        run = tmp_path / "run"
-        process = start(tmp_path, "--steps", 10_000_000, "--out", "run", checkpoint_every=500)
-        wait_for(process, run / "metrics.csv", size=600 if milliseconds else 1)
-        time.sleep(milliseconds / 1000)
-        process.kill()
-        process.communicate(timeout=60)
-        if not (run / "checkpoint.pt").exists():
-            return
-        done = gio_library.GIO.load(run).steps
-        assert done > 0
-        assert train("--resume", run, steps=100) == 0
-        assert steps_of(run)[-1] == done + 100
+    def test_a_kill_leaves_no_checkpoint_or_a_whole_one(self, tmp_path: Path):
+        """Training that saves after every round is killed at several moments after its first row."""
+        subprocess.run([sys.executable, "-c", KILLER], cwd=tmp_path, env=ENVIRONMENT, check=True, timeout=120)
+        runs = sorted(tmp_path.iterdir())
+        assert len(runs) == 4
+        kept = [run for run in runs if (run / "checkpoint.pt").exists()]
+        assert all(gio_library.GIO.load(run).steps > 0 for run in kept)
+        assert kept
+        done = gio_library.GIO.load(kept[-1]).steps
+        assert train("--resume", kept[-1], steps=100) == 0
+        assert steps_of(kept[-1])[-1] == done + 100
 
     def test_a_reader_that_leaves_gives_no_traceback(self, tmp_path: Path):
         command = f"{sys.executable} -m gio_pyro.cli.main empowerment FrozenLake-v1 -n 1 | true"

@@ -288,5 +288,5 @@ def test_a_space_that_is_not_discrete_is_refused(position: int):
     spaces: list[Any] = [Discrete(3)] * 3
     spaces[position] = Box(0.0, 1.0, (2,))
     name = ("state", "action", "future")[position]
-    with pytest.raises(InputError, match=f"its {name} space is Box"):
+    with pytest.raises(InputError, match=f"Discrete {name} space .* but got Box"):
         check_model(Good, Spec(*spaces))

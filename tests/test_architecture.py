@@ -1,0 +1,232 @@
+"""The house as it is laid out: what imports what, what an import does, and how long things are."""
+
+import ast
+import importlib.util
+import json
+import os
+import statistics
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import gio_pyro
+import gio_pyro.guides
+import gio_pyro.models
+
+ENGINE = Path(gio_pyro.__file__).resolve().parent
+PROGRAMS = {
+    "gio_pyro.models": Path(gio_pyro.models.__file__).resolve().parent,
+    "gio_pyro.guides": Path(gio_pyro.guides.__file__).resolve().parent,
+}
+
+ORDER = [
+    ["errors", "types", "futures", "settings", "randomness"],
+    ["programs", "tabular", "replay"],
+    ["inference", "rewards", "environment"],
+    ["evaluation", "improvement", "rollout", "grid"],
+    ["checkpoint", "persistence"],
+    ["agent"],
+    ["diagnostics", "testing"],
+    ["plots"],
+    ["run_folder", "cli"],
+]
+"""Left never imports right; a room may import its neighbours in the same group."""
+
+
+def files(folder: Path) -> Iterator[Path]:
+    """Every Python file of a package, links to other folders left out."""
+    for place, folders, names in os.walk(folder):
+        folders[:] = [f for f in folders if not (Path(place) / f).is_symlink() and f != "__pycache__"]
+        if folder == ENGINE and Path(place) == ENGINE:
+            folders[:] = [f for f in folders if f not in ("models", "guides")]
+        yield from (Path(place) / name for name in sorted(names) if name.endswith(".py"))
+
+
+def sources() -> dict[str, Path]:
+    """The dotted name of every module and its file."""
+    found = {}
+    for package, folder in {"gio_pyro": ENGINE, **PROGRAMS}.items():
+        for path in files(folder):
+            parts = path.relative_to(folder).with_suffix("").parts
+            found[".".join([package, *(p for p in parts if p != "__init__")])] = path
+    return found
+
+
+SOURCES = sources()
+
+
+def is_type_checking(node: ast.AST) -> bool:
+    return isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+
+
+def walk(node: ast.AST, *, into_functions: bool) -> Iterator[ast.Import | ast.ImportFrom]:
+    """The imports that run: at module level, or anywhere; those for type checkers never run."""
+    for child in ast.iter_child_nodes(node):
+        if is_type_checking(child):
+            continue
+        if isinstance(child, ast.Import | ast.ImportFrom):
+            yield child
+        if into_functions or not isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            yield from walk(child, into_functions=into_functions)
+
+
+def imports(module: str, *, into_functions: bool = True) -> set[str]:
+    """The modules that a module imports; `from package import name` gives `package.name` where that is a module."""
+    path = SOURCES[module]
+    package = module if path.name == "__init__.py" else module.rpartition(".")[0]
+    found: set[str] = set()
+    for node in walk(ast.parse(path.read_text()), into_functions=into_functions):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+            continue
+        name = "." * node.level + (node.module or "")
+        base = importlib.util.resolve_name(name, package) if node.level else name
+        for alias in node.names:
+            submodule = f"{base}.{alias.name}"
+            found.add(submodule if submodule in SOURCES else base)
+    return found
+
+
+def inside(module: str, package: str) -> bool:
+    return module == package or module.startswith(f"{package}.")
+
+
+def room(module: str) -> str:
+    return [*module.split("."), ""][1]
+
+
+def rank(module: str) -> int:
+    return next(i for i, group in enumerate(ORDER) if room(module) in group)
+
+
+ENGINE_MODULES = sorted(m for m in SOURCES if not any(inside(m, p) for p in PROGRAMS))
+PROGRAM_MODULES = sorted(m for m in SOURCES if any(inside(m, p) for p in PROGRAMS))
+
+
+def test_the_walk_sees_the_house():
+    assert len(ENGINE_MODULES) > 20
+    assert {"gio_pyro.models.categorical", "gio_pyro.guides.bayes"} <= set(PROGRAM_MODULES)
+    assert "gio_pyro.errors" in imports("gio_pyro.replay")
+
+
+@pytest.mark.parametrize("module", [m for m in ENGINE_MODULES if not inside(m, "gio_pyro.cli")])
+def test_the_engine_imports_no_concrete_program(module: str):
+    assert not [name for name in imports(module) if any(inside(name, p) for p in PROGRAMS)]
+
+
+@pytest.mark.parametrize("module", PROGRAM_MODULES)
+def test_programs_import_only_the_nouns_and_the_libraries(module: str):
+    own = ".".join(module.split(".")[:2])
+    for name in imports(module):
+        top = name.partition(".")[0]
+        allowed = name in ("gio_pyro.types", "gio_pyro.errors") or inside(name, own)
+        assert allowed or top in {"torch", "pyro", "gymnasium", *sys.stdlib_module_names}, name
+
+
+@pytest.mark.parametrize("module", [m for m in ENGINE_MODULES if m != "gio_pyro"])
+def test_every_room_has_its_place_in_the_order(module: str):
+    assert sum(room(module) in group for group in ORDER) == 1, f"put {room(module)} into ORDER"
+
+
+@pytest.mark.parametrize("module", [m for m in ENGINE_MODULES if m != "gio_pyro"])
+def test_left_never_imports_right(module: str):
+    for name in imports(module):
+        if inside(name, "gio_pyro") and room(name) and not any(inside(name, p) for p in PROGRAMS):
+            assert rank(name) <= rank(module), f"{module} imports {name}"
+
+
+def test_only_the_top_module_is_imported_as_a_whole_by_nobody_inside():
+    whole = [m for m in ENGINE_MODULES if "gio_pyro" in imports(m) and not inside(m, "gio_pyro.cli")]
+    assert whole == []
+
+
+def test_no_modules_import_each_other_in_a_circle():
+    graph = {m: {n for n in imports(m, into_functions=False) if n in SOURCES and n != m} for m in SOURCES}
+    done: set[str] = set()
+
+    def visit(module: str, path: tuple[str, ...]) -> None:
+        assert module not in path, " -> ".join((*path[path.index(module) :], module))
+        if module not in done:
+            for name in sorted(graph[module]):
+                visit(name, (*path, module))
+            done.add(module)
+
+    for module in graph:
+        visit(module, ())
+
+
+PROBE = """
+import json, random, sys, warnings
+import gymnasium, numpy, pyro, pyro.poutine, torch, tqdm
+from torch.distributions import Distribution
+
+
+def now():
+    return {
+        "dtype": str(torch.get_default_dtype()),
+        "threads": [torch.get_num_threads(), torch.get_num_interop_threads()],
+        "gradients": torch.is_grad_enabled(),
+        "deterministic": torch.are_deterministic_algorithms_enabled(),
+        "torch random": torch.get_rng_state().tolist(),
+        "python random": str(random.getstate()),
+        "numpy random": str(numpy.random.get_state()),
+        "pyro settings": {k: str(v) for k, v in pyro.settings.get().items()},
+        "store": sorted(pyro.get_param_store().keys()),
+        "validation": str(Distribution._validate_args) + str(pyro.poutine.util.is_validation_enabled()),
+        "warnings": [str(f) for f in warnings.filters],
+        "environments": sorted(gymnasium.registry),
+        "hooks": [str(sys.excepthook), str(sys.displayhook)],
+    }
+
+
+before = now()
+import gio_pyro
+after = now()
+changed = [name for name in before if before[name] != after[name]]
+heavy = [m for m in ("matplotlib.pyplot", "arviz", "tyro", "tensorboard", "gio_pyro.cli") if m in sys.modules]
+print(json.dumps({"changed": changed, "heavy": heavy}))
+"""
+
+
+@pytest.fixture(scope="module")
+def probe() -> dict[str, list[str]]:
+    run = subprocess.run([sys.executable, "-c", PROBE], capture_output=True, text=True, check=True)
+    return json.loads(run.stdout)
+
+
+def test_importing_the_library_changes_no_global_setting(probe: dict[str, list[str]]):
+    assert probe["changed"] == []
+
+
+def test_importing_the_library_does_not_import_what_only_some_need(probe: dict[str, list[str]]):
+    assert probe["heavy"] == []
+
+
+def lengths_of_files() -> list[int]:
+    return [len(path.read_text().splitlines()) for path in SOURCES.values()]
+
+
+def lengths_of_functions() -> list[int]:
+    """Lines of each function's body, its docstring left out."""
+    lengths = []
+    for path in SOURCES.values():
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                body = node.body[1:] if ast.get_docstring(node) else node.body
+                lengths.append(body[-1].end_lineno - body[0].lineno + 1 if body else 0)
+    return lengths
+
+
+def test_the_median_file_is_at_most_200_lines():
+    assert statistics.median(lengths_of_files()) <= 200
+
+
+def test_the_median_function_is_at_most_10_lines():
+    assert statistics.median(lengths_of_functions()) <= 10
+
+
+def test_nine_functions_in_ten_are_at_most_35_lines():
+    assert statistics.quantiles(lengths_of_functions(), n=10)[-1] <= 35

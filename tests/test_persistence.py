@@ -1,0 +1,247 @@
+import os
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import pyro
+import pyro.distributions as dist
+import pytest
+import torch
+
+from gio_pyro import GIO, checkpoint, guides, models, persistence
+from gio_pyro.errors import CheckpointError, GioError, InputError
+from tests.agents import differences, leaves
+from tests.environments import make, register
+
+QUICK: dict[str, Any] = {"train_freq": 50, "gradient_steps": 3, "sweeps": 20}
+
+
+def quick(env: Any = "FrozenLake-v1", **settings: Any) -> GIO:
+    return GIO(env, **{**QUICK, **settings})
+
+
+def reloaded(agent: GIO, path: Path, **passed: Any) -> GIO:
+    agent.save(path)
+    return GIO.load(path, **passed)
+
+
+def own_model(policy: Any, state: torch.Tensor, future: torch.Tensor | None = None) -> torch.Tensor:
+    table = pyro.param("own.table", lambda: torch.zeros(16, 4, 16))
+    with pyro.plate("batch", len(state)):
+        action = pyro.sample("action", policy(state))
+        return pyro.sample("future", dist.Categorical(logits=table[state, action]), obs=future)
+
+
+class OwnGuide(guides.CategoricalGuide):
+    pass
+
+
+class CategoricalModel(models.CategoricalModel):
+    """Named as a model of the library, but another."""
+
+
+class TestRoundTrip:
+    @pytest.mark.parametrize("guide", guides.__all__)
+    @pytest.mark.parametrize("model", models.__all__)
+    def test_everything_is_equal(self, tmp_path: Path, model: str, guide: str):
+        agent = quick(model=model, guide=guide, temperature=0.07, seed=3).learn(120)
+        assert not differences(agent, reloaded(agent, tmp_path))
+
+    def test_an_agent_that_did_not_learn_is_equal(self, tmp_path: Path):
+        agent = quick()
+        assert not differences(agent, reloaded(agent, tmp_path))
+
+    def test_settings_counts_and_replay_order_are_equal(self, tmp_path: Path):
+        agent = quick(make(), buffer_size=70, batch_size=16).learn(120)
+        loaded = reloaded(agent, tmp_path, environment=make())
+        assert loaded.settings == agent.settings
+        assert loaded.steps == 120
+        assert loaded.collector.episodes == agent.collector.episodes
+        assert not differences(persistence._tensors(loaded.replay.all()), persistence._tensors(agent.replay.all()))
+
+    def test_predictions_go_on_with_the_same_draws(self, tmp_path: Path):
+        agent = quick().learn(50)
+        loaded = reloaded(agent, tmp_path)
+        assert [agent.predict(0)[0] for _ in range(20)] == [loaded.predict(0)[0] for _ in range(20)]
+
+    def test_the_environments_arguments_are_kept(self, tmp_path: Path):
+        agent = quick(gymnasium.make("FrozenLake-v1", map_name="8x8", is_slippery=False)).learn(50)
+        loaded = reloaded(agent, tmp_path)
+        assert loaded.env.spec.kwargs == agent.env.spec.kwargs
+        assert loaded.spec.state_space.n == 64
+
+    def test_a_step_limit_of_ones_own_is_kept_or_asked_for(self, tmp_path: Path):
+        agent = quick(gymnasium.make("FrozenLake-v1", max_episode_steps=7)).learn(50)
+        agent.save(tmp_path)
+        try:
+            loaded = GIO.load(tmp_path)
+        except CheckpointError:
+            return
+        assert loaded.env.spec.max_episode_steps == 7
+
+    def test_a_wrapper_is_kept_or_asked_for(self, tmp_path: Path):
+        env = gymnasium.wrappers.TransformReward(gymnasium.make("FrozenLake-v1"), lambda reward: reward - 5)
+        quick(env).learn(50).save(tmp_path)
+        try:
+            loaded = GIO.load(tmp_path)
+        except CheckpointError:
+            return
+        loaded.learn(50)
+        assert float(loaded.replay.all().reward.max()) < 0
+
+    def test_an_episode_that_was_running_is_dropped(self, tmp_path: Path):
+        agent = quick(make(limit=1000, endless=True)).learn(50)
+        loaded = reloaded(agent, tmp_path, environment=make(limit=1000, endless=True)).learn(1)
+        assert loaded.replay.all().state[-1] == 0
+
+
+class TestGoingOn:
+    @pytest.mark.parametrize("guide", ["CategoricalGuide", "CategoricalNetworkGuide", "BayesGuide"])
+    def test_two_loads_learn_the_same(self, tmp_path: Path, guide: str):
+        quick(guide=guide).learn(120).save(tmp_path)
+        assert not differences(GIO.load(tmp_path).learn(110), GIO.load(tmp_path).learn(110))
+
+    def test_saving_changes_nothing(self, tmp_path: Path):
+        agent = quick().learn(60)
+        agent.save(tmp_path)
+        assert not differences(agent.learn(60), quick().learn(60).learn(60))
+
+    def test_it_is_exact_where_an_episode_had_just_ended(self, tmp_path: Path):
+        """With one step an episode, nothing is dropped by loading, so it must be as if nothing had happened."""
+        agent = quick(gymnasium.make("FrozenLake-v1", max_episode_steps=1)).learn(100)
+        agent.save(tmp_path)
+        loaded = GIO.load(tmp_path, environment=gymnasium.make("FrozenLake-v1", max_episode_steps=1))
+        assert not differences(agent.learn(150), loaded.learn(150))
+
+    def test_a_sampled_batch_and_a_full_ring_go_on_the_same(self, tmp_path: Path):
+        def world() -> Any:
+            return gymnasium.make("FrozenLake-v1", max_episode_steps=1)
+
+        agent = quick(world(), buffer_size=70, batch_size=8).learn(100)
+        loaded = reloaded(agent, tmp_path, environment=world())
+        assert not differences(agent.learn(100), loaded.learn(100))
+
+    def test_a_fresh_agent_that_was_saved_learns_as_one_that_was_not(self, tmp_path: Path):
+        assert not differences(reloaded(quick(seed=5), tmp_path).learn(100), quick(seed=5).learn(100))
+
+    def test_a_checkpoint_of_a_callback_is_the_one_written_after_learning(self, tmp_path: Path):
+        quick().learn(100).save(tmp_path / "after")
+        quick().learn(200, callback=lambda agent, metrics: agent.steps > 100 or agent.save(tmp_path / "during"))
+        assert not differences(checkpoint.read(tmp_path / "during"), checkpoint.read(tmp_path / "after"))
+
+    def test_replay_is_copied_so_a_saved_state_does_not_move(self):
+        agent = quick().learn(50)
+        before = persistence.state_of(agent)
+        kept = {place: leaf.clone() for place, leaf in leaves(before["replay"]).items()}
+        agent.learn(50)
+        assert not differences(kept, leaves(before["replay"]))
+
+
+class TestFile:
+    def test_it_loads_as_weights_only_and_holds_plain_types(self, tmp_path: Path):
+        quick().learn(60).save(tmp_path)
+        state = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
+        plain = (int, float, str, bool, type(None), torch.Tensor)
+        assert all(type(leaf) in plain for leaf in leaves(state).values())
+
+    def test_it_holds_no_view_of_larger_storage(self, tmp_path: Path):
+        quick(make(), buffer_size=1_000_000).learn(50).save(tmp_path)
+        assert (tmp_path / "checkpoint.pt").stat().st_size < 100_000
+
+    def test_it_is_the_only_file_and_replaces_the_last(self, tmp_path: Path):
+        agent = quick()
+        agent.save(tmp_path / "new" / "deeper")
+        agent.learn(50).save(tmp_path / "new" / "deeper")
+        assert [path.name for path in (tmp_path / "new" / "deeper").iterdir()] == ["checkpoint.pt"]
+        assert GIO.load(tmp_path / "new" / "deeper").steps == 50
+
+    def test_the_file_itself_may_be_named(self, tmp_path: Path):
+        quick().save(tmp_path)
+        assert GIO.load(str(tmp_path / "checkpoint.pt")).steps == 0
+
+    @pytest.mark.parametrize("error", [OSError("disk full"), RuntimeError("disk full"), KeyboardInterrupt()], ids=repr)
+    @pytest.mark.parametrize("where", ["os.replace", "torch.save", "os.fsync"])
+    def test_a_failed_write_keeps_the_old_file_and_leaves_no_part(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException, where: str
+    ):
+        agent = quick()
+        agent.save(tmp_path)
+        kept = (tmp_path / "checkpoint.pt").read_bytes()
+
+        def fail(*_: object, **__: object) -> None:
+            raise error
+
+        module, name = where.split(".")
+        monkeypatch.setattr({"os": os, "torch": torch}[module], name, fail)
+        with pytest.raises((InputError, KeyboardInterrupt)):
+            agent.learn(50).save(tmp_path)
+        assert [path.name for path in tmp_path.iterdir()] == ["checkpoint.pt"]
+        assert (tmp_path / "checkpoint.pt").read_bytes() == kept
+
+    def test_a_write_that_stops_halfway_keeps_the_old_file(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+        agent = quick()
+        agent.save(tmp_path)
+
+        def half(state: Any, file: Any) -> None:
+            file.write(b"half a checkpoint")
+            raise OSError("disk full")
+
+        monkeypatch.setattr(torch, "save", half)
+        with pytest.raises(InputError, match="disk full"):
+            agent.learn(50).save(tmp_path)
+        assert GIO.load(tmp_path).steps == 0
+
+    @pytest.mark.parametrize("folder", ["file", "file/below", "x" * 300])
+    def test_a_folder_that_cannot_be_written_is_an_input_error(self, tmp_path: Path, folder: str):
+        (tmp_path / "file").write_text("mine")
+        with pytest.raises(InputError, match="Expected a folder"):
+            quick().save(tmp_path / folder)
+
+    def test_a_path_of_another_type_is_refused_before_anything_is_written(self, tmp_path: Path):
+        with pytest.raises((GioError, TypeError)):
+            quick().save(None)  # type: ignore[arg-type]
+
+
+class TestOwnPrograms:
+    def test_a_callable_must_be_passed_again(self, tmp_path: Path):
+        quick(model=own_model).learn(50).save(tmp_path)
+        with pytest.raises(CheckpointError, match="model="):
+            GIO.load(tmp_path)
+
+    def test_a_class_must_be_passed_again(self, tmp_path: Path):
+        quick(guide=OwnGuide).learn(50).save(tmp_path)
+        with pytest.raises(CheckpointError, match="guide="):
+            GIO.load(tmp_path)
+
+    def test_a_class_with_the_name_of_ours_is_not_taken_for_ours(self, tmp_path: Path):
+        quick(model=CategoricalModel).save(tmp_path)
+        with pytest.raises(CheckpointError, match="model="):
+            GIO.load(tmp_path)
+
+    def test_passed_again_everything_is_equal(self, tmp_path: Path):
+        agent = quick(model=own_model, guide=OwnGuide).learn(120)
+        loaded = reloaded(agent, tmp_path, model=own_model, guide=OwnGuide)
+        assert not differences(agent, loaded)
+        assert not differences(loaded.learn(60), GIO.load(tmp_path, model=own_model, guide=OwnGuide).learn(60))
+
+    @pytest.mark.parametrize("given", [guides.BayesGuide, "gio_pyro.guides:BayesGuide", "BayesGuide"], ids=str)
+    def test_a_program_of_the_library_is_known_however_it_was_given(self, tmp_path: Path, given: Any):
+        quick(guide=given).save(tmp_path)
+        assert GIO.load(tmp_path).guide.name == "BayesGuide"
+
+    def test_a_program_of_another_shape_is_refused(self, tmp_path: Path):
+        quick().learn(50).save(tmp_path)
+        with pytest.raises(CheckpointError, match="Expected"):
+            GIO.load(tmp_path, guide="HabitGuide")
+
+    def test_an_environment_of_another_size_is_refused(self, tmp_path: Path):
+        quick().learn(50).save(tmp_path)
+        with pytest.raises(CheckpointError, match="Expected"):
+            GIO.load(tmp_path, environment="CliffWalking-v1")
+
+    def test_an_environment_that_is_no_longer_registered_must_be_passed(self, tmp_path: Path):
+        with pytest.MonkeyPatch.context() as patch:
+            quick(register(patch)).learn(50).save(tmp_path)
+        with pytest.raises(CheckpointError, match="environment="):
+            GIO.load(tmp_path)
+        assert GIO.load(tmp_path, environment=make()).steps == 50
