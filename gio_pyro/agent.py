@@ -20,7 +20,7 @@ from gio_pyro.evaluation import TableCritic
 from gio_pyro.futures import Future, NextState
 from gio_pyro.improvement import TablePolicy
 from gio_pyro.inference import Inference, objective_named
-from gio_pyro.programs import build_guide, build_model, resolve
+from gio_pyro.programs import build_guide, build_model, log_probs, resolve
 from gio_pyro.randomness import PrivateRandom
 from gio_pyro.replay import Replay
 from gio_pyro.rewards import expected_log_guide, intrinsic_reward
@@ -84,7 +84,7 @@ class GIO:
 
     def _build(self, states: int, actions: int) -> None:
         s = self.settings
-        program = {k: resolve(v, k) if isinstance(v, str) else v for k, v in self.programs.items()}
+        program = {kind: resolve(given, kind) for kind, given in self.programs.items()}
         self.policy = TablePolicy(states, actions).to(self.device)
         self.critic = TableCritic(states, actions, initial_value=s.initial_value).to(self.device)
         first = torch.zeros(1, dtype=torch.long, device=self.device)
@@ -97,19 +97,18 @@ class GIO:
     def learn(self, steps: int, *, callback: Callback | None = None, progress_bar: bool = False) -> GIO:
         """Take `steps` environment steps, learning after every `train_freq` of them; returns the agent.
 
-        An interrupt leaves the agent as it was after the last whole round, or midway in one round at worst.
-
         Raises:
-            InputError: `steps` is negative.
-            TrainingError: a loss, a reward or an observation is NaN or infinite.
+            InputError: `steps` is negative, or the environment gives an observation outside its space.
+            TrainingError: a loss or a reward is NaN or infinite, or the environment raises.
         """
-        if steps < 0:
-            raise InputError(f"Expected a number of steps of at least 0, but got {steps}.")
+        if not isinstance(steps, int) or steps < 0:
+            raise InputError(f"Expected a whole number of steps, at least 0, but got {steps}.")
         end = self.steps + steps
-        with self._private(), tqdm(total=steps, unit="step", disable=not progress_bar) as bar:
+        with tqdm(total=steps, unit="step", disable=not progress_bar) as bar:
             while self.steps < end:
                 before = self.steps
-                metrics = self._round(min(self.settings.train_freq, end - before))
+                with self._private():
+                    metrics = self._round(min(self.settings.train_freq, end - before))
                 bar.update(self.steps - before)
                 bar.set_postfix_str(_headline(metrics))
                 if callback is not None and callback(self, metrics) is False:
@@ -118,8 +117,8 @@ class GIO:
 
     @contextmanager
     def _private(self) -> Iterator[None]:
-        """Draw from this agent's own random numbers, and without Pyro's validation: finiteness is checked here."""
-        with self.random.use(), pyro.validation_enabled(False):
+        """Draw this agent's own random numbers, with gradients, without Pyro's validation: finiteness is checked here."""
+        with self.random.use(), torch.enable_grad(), pyro.validation_enabled(False):
             yield
 
     def _round(self, steps: int) -> Metrics:
@@ -192,8 +191,8 @@ class GIO:
         values = np.asarray(observation)
         indices = [self.collector.states.index(value) for value in values.reshape(-1)]
         with self.playing.use(), torch.no_grad():
-            pi = self.policy(torch.tensor(indices, device=self.device))
-            action = pi.probs.argmax(-1) if deterministic else pi.sample()
+            pi = self.policy(torch.tensor(indices, dtype=torch.long, device=self.device))
+            action = log_probs(pi).argmax(-1) if deterministic else pi.sample()
         actions = action.cpu().numpy().reshape(values.shape) + self.collector.actions.first
         return (actions if values.ndim else actions[()]), None
 

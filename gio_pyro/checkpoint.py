@@ -56,11 +56,12 @@ def read(folder: Path) -> dict[str, Any]:
             f"Expected a whole checkpoint of tensors and plain types at {path}, but it does not load; "
             "it is cut off, foreign or damaged."
         ) from error
-    if not isinstance(state, dict) or state.get("format") != FORMAT:
+    named = state.get("format") if isinstance(state, dict) else None
+    if not isinstance(named, str) or named != FORMAT:
         raise CheckpointError(f"Expected a checkpoint of gio_pyro at {path}, but the file is of another kind.")
-    if state.get("version") != VERSION:
+    version = state.get("version")
+    if not isinstance(version, int) or version != VERSION:
         raise CheckpointError(
-            f"Expected checkpoint version {VERSION} at {path}, but got {state.get('version')}; use the gio_pyro it "
-            "was written with."
+            f"Expected checkpoint version {VERSION} at {path}, but got another; use the gio_pyro it was written with."
         )
     return state

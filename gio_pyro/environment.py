@@ -26,10 +26,11 @@ def make_env(environment: str | Env, **kwargs: Any) -> Env:
     if isinstance(environment, str):
         try:
             env = gym.make(environment, **kwargs)
-        except (gym.error.Error, ModuleNotFoundError) as error:
-            raise InputError(f"Expected a registered environment, but got {environment!r}: {error}") from error
-        except TypeError as error:
-            raise InputError(f"Expected arguments that {environment} takes, but got {kwargs}: {error}") from error
+        except Exception as error:
+            told = f"{type(error).__name__}: {' '.join(str(error).split())}".rstrip(".")
+            if isinstance(error, TypeError):
+                raise InputError(f"Expected arguments that {environment} takes, but got {kwargs}: {told}.") from error
+            raise InputError(f"Expected a registered environment, but got {environment!r}: {told}.") from error
     if not isinstance(env, gym.Env):
         raise InputError(f"Expected an environment id or a gymnasium.Env, but got {type(env).__name__}.")
     for name, space in (("observation", env.observation_space), ("action", env.action_space)):
@@ -122,12 +123,21 @@ class Collector:
         self._seeded = False
         self._return, self._length = 0.0, 0
 
-    def resume(self, episodes: int, returns: list[float], lengths: list[int]) -> None:
+    def counts(self) -> dict[str, Any]:
+        """Return what `resume` takes, as plain values."""
+        return {
+            "episodes": self.episodes,
+            "returns": list(self.returns),
+            "lengths": list(self.lengths),
+            "seeded": self._seeded,
+        }
+
+    def resume(self, counts: dict[str, Any]) -> None:
         """Take over the counts of an earlier run; its unfinished episode is dropped and the next step begins one."""
-        self.episodes = int(episodes)
-        self.returns.extend(float(r) for r in returns)
-        self.lengths.extend(int(n) for n in lengths)
-        self._state, self._seeded = None, True
+        self.episodes, self._seeded = int(counts["episodes"]), bool(counts["seeded"])
+        self.returns.extend(float(r) for r in counts["returns"])
+        self.lengths.extend(int(n) for n in counts["lengths"])
+        self._state = None
 
     def collect(self, behaviour: Behaviour, steps: int) -> Transitions:
         """Take `steps` steps and return them as transitions, `[steps]`.
@@ -142,10 +152,11 @@ class Collector:
                 self._begin()
             assert self._state is not None
             action, mu = behaviour.act(self._state, uniform)
+            state, self._state = self._state, None  # whatever goes wrong now, the next step begins an episode
             observation, reward, terminated, truncated = self._step(action + self.actions.first)
             if not math.isfinite(reward):
                 raise TrainingError(f"Expected a finite reward, but the environment gave {reward}; correct it.")
-            state, self._state = self._state, self.states.index(observation)
+            self._state = self.states.index(observation)
             rows.append((state, action, reward, self._state, terminated, truncated, mu))
             self._count(reward, terminated or truncated)
         return _as_transitions(rows)
@@ -153,11 +164,11 @@ class Collector:
     def _step(self, action: int) -> tuple[Any, float, bool, bool]:
         try:
             observation, reward, terminated, truncated, _ = self.env.step(action)
+            return observation, float(reward), bool(terminated), bool(truncated)
         except Exception as error:
             raise TrainingError(
                 f"Expected the environment to take a step, but it raised {type(error).__name__}: {error}."
             ) from error
-        return observation, float(reward), bool(terminated), bool(truncated)
 
     def _begin(self) -> None:
         observation, _ = self.env.reset(seed=None if self._seeded else self.seed)
@@ -192,5 +203,5 @@ def _as_transitions(rows: list[tuple[int, int, float, int, bool, bool, float]]) 
 def fresh_copy(env: Env) -> Env:
     """Return a new environment like `env`, for evaluation; raises `InputError` where it cannot be made again."""
     if env.spec is None:
-        raise InputError("Expected an environment that Gymnasium can make again, but it has no spec; pass env=.")
+        raise InputError("Expected an environment that Gymnasium can make again, but it has no spec; register it.")
     return gym.make(env.spec)

@@ -62,7 +62,9 @@ class TableCritic(nn.Module):
         states, actions = self.q.shape
         pair = batch.state * actions + batch.action
         share = batch.weight / torch.zeros_like(self.q).flatten().index_add(0, pair, batch.weight)[pair]
-        self.tried.view(-1)[pair] = True
+        here = torch.zeros_like(self.tried)
+        here.view(-1)[pair] = True
+        self.tried |= here
         self.q[~self.tried] = self._untried(batch, discount, temperature)
         pi = log_probs(policy(batch.next_state)).exp()
         going = discount * (~batch.terminated).to(self.q)
@@ -71,7 +73,7 @@ class TableCritic(nn.Module):
         for _ in range(sweeps):
             target = fixed + going * (pi * self.q[batch.next_state]).sum(-1)
             new = torch.zeros(states * actions).to(self.q).index_add(0, pair, share * target).view_as(self.q)
-            new = torch.where(self.tried, new, self.q)
+            new = torch.where(here, new, self.q)
             change = (new - self.q).abs().max()
             self.q.copy_(new)
             if bool(change <= tolerance * self.q.abs().max().clamp_min(1.0)):

@@ -7,6 +7,9 @@ import json
 from dataclasses import asdict, fields
 from typing import TYPE_CHECKING, Any
 
+import torch
+from torch import Tensor
+
 from gio_pyro.environment import Env
 from gio_pyro.errors import CheckpointError, GioError
 from gio_pyro.futures import NextState
@@ -29,9 +32,7 @@ def state_of(agent: GIO) -> dict[str, Any]:
         "programs": {kind: program_record(program, kind) for kind, program in agent.programs.items()},
         "future": type(agent.future).__name__,
         "steps": agent.steps,
-        "episodes": agent.collector.episodes,
-        "returns": list(agent.collector.returns),
-        "lengths": list(agent.collector.lengths),
+        "collector": agent.collector.counts(),
         **{part: getattr(agent, part).state_dict() for part in PARTS},
         "optimiser": None if optimiser is None else optimiser.state_dict(),
         "replay": _tensors(agent.replay.all()) if len(agent.replay) else None,
@@ -42,11 +43,15 @@ def state_of(agent: GIO) -> dict[str, Any]:
 
 
 def environment_record(env: Env) -> dict[str, Any] | None:
-    """Return the id and plain arguments that make the environment again, or None where there are none."""
-    if env.spec is None:
+    """Return the id and plain arguments that make the environment again, or None where they would not.
+
+    Wrappers are code, so a wrapped environment is passed again when the agent is loaded.
+    """
+    if env.spec is None or env.spec.additional_wrappers:
         return None
+    limit = {} if env.spec.max_episode_steps is None else {"max_episode_steps": env.spec.max_episode_steps}
     try:
-        return {"id": env.spec.id, "kwargs": json.loads(json.dumps(env.spec.kwargs))}
+        return {"id": env.spec.id, "kwargs": json.loads(json.dumps(env.spec.kwargs)) | limit}
     except TypeError:
         return None
 
@@ -56,8 +61,9 @@ def program_record(program: str | Program, kind: str) -> str:
     name = program if isinstance(program, str) else reference(program)
     short = name.rpartition(":")[2]
     home = importlib.import_module(HOMES[kind])
-    own = short in home.__all__ and (name == short or reference(getattr(home, short)) == name)
-    return short if own else name
+    if short not in home.__all__:
+        return name
+    return short if name in (short, f"{HOMES[kind]}:{short}", reference(getattr(home, short))) else name
 
 
 def restore(
@@ -83,7 +89,16 @@ def restore(
         raise
     except GioError as error:
         raise CheckpointError(f"Expected a checkpoint that fits its programs and environment, but: {error}") from error
-    except (KeyError, TypeError, ValueError, RuntimeError, AttributeError, AssertionError, IndexError) as error:
+    except (
+        KeyError,
+        TypeError,
+        ValueError,
+        RuntimeError,
+        AttributeError,
+        AssertionError,
+        ArithmeticError,
+        LookupError,
+    ) as error:
         raise CheckpointError(
             f"Expected a checkpoint that fits its programs and environment, but got {type(error).__name__}: "
             f"{str(error).splitlines()[0] if str(error) else 'no detail'}; pass the program and environment it "
@@ -97,14 +112,39 @@ def _fill(agent: GIO, state: dict[str, Any]) -> None:
         getattr(agent, part).load_state_dict(state[part])
     if agent.inference.optimiser is not None:
         agent.inference.optimiser.load_state_dict(state["optimiser"])
+        _check_optimiser(agent.inference.optimiser)
     if state["replay"] is not None:
-        agent.replay.add(Transitions(**state["replay"]).to(agent.device))
+        replayed = Transitions(**state["replay"])
+        _check_replay(replayed, agent)
+        agent.replay.add(replayed.to(agent.device))
     agent.steps = int(state["steps"])
-    agent.random.state |= state["random"]
-    agent.playing.state |= state["playing"]
-    agent.collector.resume(state["episodes"], state["returns"], state["lengths"])
+    agent.random.state = state["random"]
+    agent.playing.state = state["playing"]
+    agent.collector.resume(state["collector"])
     if state["environment_random"] is not None:
         _restore_generator(agent.env, state["environment_random"])
+
+
+def _check_optimiser(optimiser: torch.optim.Optimizer) -> None:
+    """Refuse moments that do not fit their parameters: the fused step would write past them."""
+    for parameter, moments in optimiser.state.items():
+        for name, value in moments.items():
+            shape = torch.Size([]) if name == "step" else parameter.shape
+            if not isinstance(value, Tensor) or value.shape != shape or not value.is_floating_point():
+                raise CheckpointError(f"Expected the optimiser's {name} to fit its parameter, but it does not.")
+
+
+def _check_replay(rows: Transitions, agent: GIO) -> None:
+    """Refuse transitions that are not of the agent's spaces."""
+    limits = {"state": agent.collector.states.count, "action": agent.collector.actions.count}
+    limits["next_state"] = limits["state"]
+    for field in fields(rows):
+        values: Tensor = getattr(rows, field.name)
+        fits = values.shape == (len(rows.weight),) and bool(torch.isfinite(values).all())
+        if field.name in limits and fits:
+            fits = not values.is_floating_point() and bool(((values >= 0) & (values < limits[field.name])).all())
+        if not fits:
+            raise CheckpointError(f"Expected a replay that fits the environment, but its {field.name} does not.")
 
 
 def _tensors(transitions: Transitions) -> dict[str, Any]:

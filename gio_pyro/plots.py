@@ -9,6 +9,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from gio_pyro.errors import InputError
 from gio_pyro.grid import Grid
 
 ARROWS = {"FrozenLake": "←↓→↑", "CliffWalking": "↑→↓←"}
@@ -23,7 +24,7 @@ def learning_curve(path: Path, metrics: dict[str, list[float]], references: dict
         metrics: columns as `RunFolder.metrics` returns them.
         references: named returns drawn as horizontal lines, reward units.
     """
-    figure = Figure(figsize=(9, 3.4), layout="constrained")
+    figure = Figure(figsize=(9, 3.4), layout="constrained", dpi=120)
     left, right = figure.subplots(1, 2)
     steps = metrics["time/total_timesteps"]
     left.plot(steps, metrics["rollout/ep_rew_mean"], color="C0", alpha=0.5, label="while exploring, last 100 episodes")
@@ -68,12 +69,13 @@ def empowerment_map(path: Path, grid: Grid, nats: np.ndarray, horizon: int) -> N
 
 
 def _map(path: Path, grid: Grid, numbers: np.ndarray, title: str, mark: Callable[[int], str]) -> None:
-    figure = Figure(figsize=(1.5 + 0.7 * grid.columns, 0.8 + 0.7 * grid.rows), layout="constrained")
+    figure = Figure(figsize=(1.5 + 0.7 * grid.columns, 0.8 + 0.7 * grid.rows), layout="constrained", dpi=120)
     axes: Axes = figure.subplots()
     table = np.reshape(numbers, (grid.rows, grid.columns))
     image = axes.imshow(table, cmap="viridis")
     axes.set_facecolor("0.85")
-    middle = (np.nanmin(table) + np.nanmax(table)) / 2
+    known = table[np.isfinite(table)]
+    middle = (known.min() + known.max()) / 2 if known.size else 0.0
     for state, number in enumerate(np.ravel(table)):
         color = "white" if number <= middle else "black"
         axes.text(state % grid.columns, state // grid.columns, mark(state), ha="center", va="center", color=color)
@@ -90,4 +92,6 @@ def text_map(grid: Grid, numbers: Sequence[float]) -> str:
 
 
 def _save(figure: Figure, path: Path) -> None:
-    FigureCanvasAgg(figure).print_figure(str(path), dpi=120)
+    if path.suffix != ".png":
+        raise InputError(f"Expected the name of a .png file, but got {path.name}.")
+    FigureCanvasAgg(figure).print_png(str(path))

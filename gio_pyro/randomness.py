@@ -16,25 +16,40 @@ class PrivateRandom:
     Args:
         seed: where the stream starts.
         device: the device that draws besides the CPU, which always does.
-
-    Attributes:
-        state: the generators' states by device type; assign it to continue a stream that was saved.
     """
 
     def __init__(self, seed: int, device: torch.device | None = None) -> None:
         self.device = device if device is not None and device.type == "cuda" else None
         devices = [torch.device("cpu"), *([self.device] if self.device else [])]
-        self.state: dict[str, Tensor] = {d.type: torch.Generator(d).manual_seed(seed).get_state() for d in devices}
+        self._resting = {d.type: torch.Generator(d).manual_seed(seed).get_state() for d in devices}
+        self._in_use = False
+
+    @property
+    def state(self) -> dict[str, Tensor]:
+        """The generators' states by device type, as plain tensors; assign it to continue a stream that was saved."""
+        return self._current() if self._in_use else dict(self._resting)
+
+    @state.setter
+    def state(self, saved: dict[str, Tensor]) -> None:
+        known = {kind: state for kind, state in saved.items() if kind in self._resting}
+        for kind, state in known.items():
+            torch.Generator("cpu" if kind == "cpu" else self.device).set_state(state)  # refuses what is no state
+        self._resting = self._resting | known
 
     @contextmanager
     def use(self) -> Iterator[None]:
-        """Draw from this stream inside the block."""
+        """Draw from this stream inside the block; a block inside the block goes on with it."""
+        if self._in_use:
+            yield
+            return
         outer = self._current()
-        self._set(self.state)
+        self._set(self._resting)
+        self._in_use = True
         try:
             yield
         finally:
-            self.state = self._current()
+            self._resting = self._current()
+            self._in_use = False
             self._set(outer)
 
     def _current(self) -> dict[str, Tensor]:

@@ -69,7 +69,8 @@ class Replay:
     def sample(self, size: int) -> Transitions:
         """Return `size` transitions drawn uniformly with replacement, `[size, ...]`."""
         rows = self._filled()
-        return rows[torch.randint(self._size, (size,), device=rows.weight.device)]
+        age = torch.randint(self._size, (size,), device=rows.weight.device)
+        return rows[(self._next - 1 - age) % self.capacity]
 
     def _filled(self) -> Transitions:
         if self._rows is None or self._size == 0:

@@ -41,8 +41,9 @@ def play(
     max_steps: int,
 ) -> Evaluation:
     """Play `episodes` episodes with the policy `act(observation, deterministic=...)` and close the environment."""
-    if episodes < 1:
-        raise InputError(f"Expected at least 1 episode, but got {episodes}.")
+    for name, value, least in (("episodes", episodes, 1), ("max_steps", max_steps, 1), ("seed", seed, 0)):
+        if not isinstance(value, int) or value < least:
+            raise InputError(f"Expected {name} to be a whole number of at least {least}, but got {value}.")
     returns, lengths = [], []
     for episode in range(episodes):
         observation, _ = env.reset(seed=seed if episode == 0 else None)

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from gio_pyro.agent import GIO
 
 
+STEPS = "time/total_timesteps"
+
+
 class RunFolder:
     """A run's folder, open for writing.
 
@@ -73,33 +76,63 @@ class RunFolder:
     def log(self, metrics: dict[str, float]) -> None:
         """Append one round's figures to `metrics.csv` and TensorBoard."""
         path = self.path / "metrics.csv"
-        first = not path.exists()
+        if not path.exists() or path.stat().st_size == 0:
+            path.write_text(",".join(metrics) + "\n")
+        with path.open(newline="") as file:
+            columns = next(csv.reader(file))
         with path.open("a", newline="") as file:
-            writer = csv.DictWriter(file, fieldnames=list(metrics))
-            if first:
-                writer.writeheader()
-            writer.writerow(metrics)
+            csv.DictWriter(file, columns, extrasaction="ignore", lineterminator="\n").writerow(metrics)
+        step = int(metrics["time/total_timesteps"])
         if self._writer is None:
             from torch.utils.tensorboard import SummaryWriter
 
-            self._writer = SummaryWriter(str(self.path / "tensorboard"))
+            self._writer = SummaryWriter(str(self.path / "tensorboard"), purge_step=step)
         for name, value in metrics.items():
-            self._writer.add_scalar(name, value, int(metrics["time/total_timesteps"]))
+            self._writer.add_scalar(name, value, step)
+
+    def rewind(self, steps: int) -> None:
+        """Drop from `metrics.csv` what a killed run wrote after its checkpoint at `steps`, and rows cut in half."""
+        columns = self.metrics()
+        path = self.path / "metrics.csv"
+        if not path.exists():
+            return
+        if not columns:
+            path.unlink()
+            return
+        kept = [
+            row for row in zip(*columns.values(), strict=True) if dict(zip(columns, row, strict=True))[STEPS] <= steps
+        ]
+        temporary = self.path / "metrics.csv.part"
+        with temporary.open("w", newline="") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(columns)
+            writer.writerows(kept)
+        os.replace(temporary, path)
 
     def metrics(self) -> dict[str, list[float]]:
-        """Return the columns of `metrics.csv`; an empty dictionary before the first round."""
+        """Return the columns of `metrics.csv`; an empty dictionary before the first round. Broken rows are left out."""
         path = self.path / "metrics.csv"
         if not path.exists():
             return {}
         with path.open(newline="") as file:
-            rows = list(csv.DictReader(file))
-        return {name: [float(row[name]) for row in rows] for name in rows[0]} if rows else {}
+            header, *lines = list(csv.reader(file)) or [[]]
+        rows = [row for row in map(_numbers, lines) if row is not None and len(row) == len(header)]
+        if STEPS not in header or not rows:
+            return {}
+        return {name: [row[i] for row in rows] for i, name in enumerate(header)}
 
     def close(self) -> None:
         """Close TensorBoard's file."""
         if self._writer is not None:
             self._writer.close()
             self._writer = None
+
+
+def _numbers(line: list[str]) -> list[float] | None:
+    try:
+        return [float(cell) for cell in line]
+    except ValueError:
+        return None
 
 
 def _first_free(parent: Path, name: str) -> Path:
@@ -117,6 +150,8 @@ def _first_free(parent: Path, name: str) -> Path:
 def _without_nan(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _without_nan(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(item) for item in value]
     if isinstance(value, float) and not abs(value) < float("inf"):
         return None
     return value

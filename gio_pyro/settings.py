@@ -50,20 +50,34 @@ class Settings:
         return cls(**given)
 
     def __post_init__(self) -> None:
-        _check("temperature > 0 (reward units per nat)", self.temperature, 0 < self.temperature < float("inf"))
-        _check("discount in [0, 1)", self.discount, 0 <= self.discount < 1)
-        _check("learning_rate > 0", self.learning_rate, 0 < self.learning_rate < float("inf"))
-        _check("uniform_share in [0, 1]", self.uniform_share, 0 <= self.uniform_share <= 1)
-        _check("seed of at least 0", self.seed, self.seed >= 0)
+        _real("temperature", self.temperature, 1e-9, 1e9, "reward units per nat")
+        _real("discount", self.discount, 0.0, 1.0 - 1e-9, "below 1, since an environment may never end")
+        _real("learning_rate", self.learning_rate, 1e-12, 1e3, "Adam's step size")
+        _real("uniform_share", self.uniform_share, 0.0, 1.0, "a share of the actions")
+        if self.initial_value is not None:
+            _real("initial_value", self.initial_value, -1e30, 1e30, "reward units, or None")
+        _whole("seed", self.seed, 0, 2**32 - 1)
         for name in ("train_freq", "buffer_size", "samples", "sweeps"):
-            _check(f"{name} of at least 1", getattr(self, name), getattr(self, name) >= 1)
-        _check("gradient_steps of at least 0", self.gradient_steps, self.gradient_steps >= 0)
-        _check("batch_size of at least 1, or None", self.batch_size, self.batch_size is None or self.batch_size >= 1)
+            _whole(name, getattr(self, name), 1, 2**40)
+        _whole("gradient_steps", self.gradient_steps, 0, 2**40)
+        if self.batch_size is not None:
+            _whole("batch_size", self.batch_size, 1, 2**40)
+        if self.objective is not None and not isinstance(self.objective, str):
+            raise InputError(f"Expected objective to be a name or None, but got {self.objective!r}.")
 
 
-def _check(expected: str, got: object, fine: bool) -> None:
-    if not fine:
-        raise InputError(f"Expected {expected}, but got {got}; see gio_pyro.settings.Settings.")
+def _real(name: str, value: object, low: float, high: float, meaning: str) -> None:
+    if not isinstance(value, int | float) or isinstance(value, bool) or not low <= value <= high:
+        raise InputError(
+            f"Expected {name} from {low:.9g} to {high:.9g} ({meaning}), but got {value!r}; see gio_pyro.Settings."
+        )
+
+
+def _whole(name: str, value: object, low: int, high: int) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+        raise InputError(
+            f"Expected {name} to be a whole number from {low} to {high}, but got {value!r}; see gio_pyro.Settings."
+        )
 
 
 def device_named(name: str) -> torch.device:
@@ -71,6 +85,9 @@ def device_named(name: str) -> torch.device:
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        return torch.empty(0, device=name).device
-    except (RuntimeError, AssertionError) as error:
-        raise InputError(f"Expected a device that is here, such as cpu or auto, but got {name!r}.") from error
+        device = torch.empty(0, device=name).device
+    except (RuntimeError, AssertionError, TypeError) as error:
+        raise InputError(f"Expected a device that is here: auto, cpu or cuda, but got {name!r}.") from error
+    if device.type not in ("cpu", "cuda"):
+        raise InputError(f"Expected a device that is here: auto, cpu or cuda, but got {name!r}.")
+    return device

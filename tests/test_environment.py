@@ -241,7 +241,7 @@ def test_an_encoding_counts_from_the_start_of_the_space():
 def test_a_resumed_collector_begins_an_episode_without_the_seed():
     env = Script(THREE)
     collecting = collector(env)
-    collecting.resume(7, [1.0, 2.0], [3, 4])
+    collecting.resume({"episodes": 7, "returns": [1.0, 2.0], "lengths": [3, 4], "seeded": True})
     rows = collecting.collect(behaviour(), 3)
     assert (collecting.episodes, list(collecting.returns), env.seeds) == (8, [1.0, 2.0, 1.5], [None])
     assert rows.state.tolist() == [0, 1, 2]

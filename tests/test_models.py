@@ -108,7 +108,5 @@ def test_the_network_shares_what_it_learns_between_states():
 def test_a_space_that_is_not_discrete_is_refused(kind: Any, position: int, name: str, space: Any):
     spaces: list[Any] = [Discrete(3)] * 3
     spaces[position] = space
-    with pytest.raises(
-        InputError, match=f"Expected a Discrete {name} space here, but got"
-    ):
+    with pytest.raises(InputError, match=f"Expected a Discrete {name} space here, but got"):
         kind(Spec(*spaces))

@@ -76,7 +76,7 @@ class TestConfig:
         config = json.loads((folder.path / "config.json").read_text())
         assert config["settings"]["temperature"] == 0.3
         assert config["programs"] == {"model": "CategoricalModel", "guide": "BayesGuide"}
-        assert config["environment"] == {"id": "FrozenLake-v1", "kwargs": {"map_name": "4x4"}}
+        assert config["environment"] == {"id": "FrozenLake-v1", "kwargs": {"map_name": "4x4", "max_episode_steps": 100}}
         assert config["future"] == "NextState"
 
     def test_an_environment_without_a_spec_is_null(self, folder: RunFolder):

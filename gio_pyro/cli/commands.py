@@ -59,6 +59,8 @@ def train(
         "discount": discount,
         "uniform_share": uniform_share,
     }
+    if steps < 0:
+        raise InputError(f"Expected a number of steps of at least 0, but got {steps}.")
     given = {name: value for name, value in settings.items() if value is not None}
     programs = {"model": model, "guide": guide}
     if resume is None:
@@ -68,6 +70,7 @@ def train(
         if fixed:
             raise InputError(f"Expected --resume to keep the run's own settings, but got {', '.join(fixed)} as well.")
         agent, folder = report.load_run(resume, model=model, guide=guide, device=device)
+        folder.rewind(agent.steps)
     return run_training(agent, folder, steps, progress_bar=not quiet)
 
 

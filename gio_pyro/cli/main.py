@@ -1,9 +1,13 @@
 """`gio`: the command line. A user's mistake is answered with one sentence on standard error and exit status 2."""
 
+import signal
 import sys
 import warnings
 from collections.abc import Sequence
+from types import FrameType
 from typing import Any
+
+INTERRUPTED, LEFT = 130, 141
 
 
 def entry_point(arguments: Sequence[str] | None = None) -> int:
@@ -11,13 +15,17 @@ def entry_point(arguments: Sequence[str] | None = None) -> int:
     try:
         return _run(arguments)
     except KeyboardInterrupt:
-        print("Interrupted before anything was learned; nothing was written.", file=sys.stderr)
-        return 130
+        print("Interrupted.", file=sys.stderr)
+        return INTERRUPTED
     except BrokenPipeError:
-        return 141
+        return LEFT
+    except OSError as error:
+        print(f"gio: Expected files that can be read and written, but: {error}.", file=sys.stderr)
+        return 2
 
 
 def _run(arguments: Sequence[str] | None) -> int:
+    _import_everything()
     import torch
     import tyro
 
@@ -27,7 +35,12 @@ def _run(arguments: Sequence[str] | None) -> int:
     torch.set_num_threads(1)  # small tables and networks run faster and steadier on one
     warnings.simplefilter("ignore")
     warnings.simplefilter("always", GioWarning)
-    commands: dict[str, Any] = {"train": train, "evaluate": evaluate, "diagnose": diagnose, "empowerment": empowerment}
+    commands: dict[str, Any] = {
+        "train": train,
+        "evaluate": evaluate,
+        "diagnose": diagnose,
+        "empowerment": empowerment,
+    }
     try:
         return int(
             tyro.extras.subcommand_cli_from_dict(
@@ -40,6 +53,22 @@ def _run(arguments: Sequence[str] | None) -> int:
     except GioError as error:
         print(f"gio: {error}", file=sys.stderr)
         return 2
+
+
+def _import_everything() -> None:
+    """Import the heavy libraries; a Ctrl-C meanwhile is remembered, since some of them swallow it."""
+    asked: list[int] = []
+
+    def remember(number: int, frame: FrameType | None) -> None:
+        asked.append(number)
+
+    before = signal.signal(signal.SIGINT, remember)
+    try:
+        import gio_pyro.cli.commands  # noqa: F401
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if asked:
+        raise KeyboardInterrupt
 
 
 if __name__ == "__main__":

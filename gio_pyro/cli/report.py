@@ -19,7 +19,7 @@ def training_rows(report: ExactReport) -> list[tuple[str, str]]:
     """Return the table printed after training in a world that is known exactly."""
     return [
         ("return before (uniform policy)", f"{report.return_uniform:.4f}"),
-        ("return after", f"{report.return_learned:.4f}   ({report.share_of_gap:.1%} of the way to the optimum)"),
+        ("return after", f"{report.return_learned:.4f}   {_way(report.share_of_gap)}".rstrip()),
         ("return of the optimal policy", f"{report.return_optimal:.4f}"),
         ("mean MI, learned", f"{report.information_learned:.4f} nats"),
         ("mean MI, exact", f"{report.information_exact:.4f} nats"),
@@ -27,15 +27,22 @@ def training_rows(report: ExactReport) -> list[tuple[str, str]]:
     ]
 
 
+def _way(share: float) -> str:
+    return f"({share:.1%} of the way to the optimum)" if share == share else ""
+
+
 def load_run(
     run: Path, *, model: str | None = None, guide: str | None = None, device: str = "auto"
 ) -> tuple[GIO, RunFolder]:
     """Return the agent and the folder of a finished or interrupted run."""
-    return GIO.load(run, model=model, guide=guide, device=device), RunFolder(run)
+    agent = GIO.load(run, model=model, guide=guide, device=device)
+    return agent, RunFolder(run.parent if run.is_file() else run)
 
 
 def require_new(path: Path) -> None:
-    """Raise `InputError` if a file to be written is there already, or its folder is not."""
+    """Raise `InputError` if a PNG file to be written is there already, or its folder is not."""
+    if path.suffix != ".png":
+        raise InputError(f"Expected the name of a .png file, but got {path}.")
     if path.exists():
         raise InputError(f"Expected a new file, but {path} exists; name another with --out.")
     if not path.parent.is_dir():

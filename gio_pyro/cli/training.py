@@ -50,8 +50,24 @@ def open_run(
 
 def run_training(agent: GIO, folder: RunFolder, steps: int, *, progress_bar: bool) -> int:
     """Learn, save, report; returns the exit status."""
-    if steps < 0:
-        raise InputError(f"Expected a number of steps of at least 0, but got {steps}.")
+    try:
+        whole = _learn(agent, folder, steps, progress_bar=progress_bar)
+        if whole:
+            _finish(agent, folder)
+            print(f"\nrun folder: {folder.path}")
+            return 0
+    except KeyboardInterrupt:
+        pass
+    print(
+        f"\nInterrupted: what was learned up to the last checkpoint is in {folder.path}; go on with: "
+        f"gio train --resume {folder.path}",
+        file=sys.stderr,
+    )
+    return INTERRUPTED
+
+
+def _learn(agent: GIO, folder: RunFolder, steps: int, *, progress_bar: bool) -> bool:
+    """Learn with checkpoints; returns whether all steps were taken. The last whole round is always saved."""
     saved = agent.steps
     world = diagnostics.exact_world(agent)
 
@@ -73,15 +89,7 @@ def run_training(agent: GIO, folder: RunFolder, steps: int, *, progress_bar: boo
         finally:
             folder.close()
         agent.save(folder.path)
-    if interrupted:
-        print(
-            f"\nInterrupted: {agent.steps} steps are saved; go on with: gio train --resume {folder.path}",
-            file=sys.stderr,
-        )
-        return INTERRUPTED
-    _finish(agent, folder)
-    print(f"\nrun folder: {folder.path}")
-    return 0
+    return not interrupted
 
 
 def _exact_return(agent: GIO, world: tabular.TabularMDP | None) -> dict[str, float]:
@@ -110,17 +118,23 @@ def _stop_on_interrupt() -> Iterator[list[int]]:
 
 
 def _finish(agent: GIO, folder: RunFolder) -> None:
-    references: dict[str, float] = {}
-    if diagnostics.exact_world(agent) is not None:
-        exact = diagnostics.compare_with_exact(agent)
-        folder.write_json("summary.json", {**asdict(exact), "share_of_gap": exact.share_of_gap, "steps": agent.steps})
-        references = {"optimal": exact.return_optimal, "uniform": exact.return_uniform}
-        print("\n" + report.table(report.training_rows(exact)))
+    references = _compare(agent, folder) if diagnostics.exact_world(agent) is not None else {}
     if len(agent.replay):
-        data = diagnostics.to_arviz(agent)
-        data.to_netcdf(str(folder.path / "posterior.nc"))
+        diagnostics.to_arviz(agent).to_netcdf(str(folder.path / "posterior.nc"))
         learning_curve(folder.path / "learning_curve.png", folder.metrics(), references)
-    _draw_policy(agent, folder.path / "policy.png")
+        _draw_policy(agent, folder.path / "policy.png")
+
+
+def _compare(agent: GIO, folder: RunFolder) -> dict[str, float]:
+    """Print and keep the table beside the exact tier; returns the returns to draw as lines."""
+    try:
+        exact = diagnostics.compare_with_exact(agent)
+    except InputError as error:
+        print(f"\nThis world has no exact return to compare with: {error}")
+        return {}
+    folder.write_json("summary.json", {**asdict(exact), "share_of_gap": exact.share_of_gap, "steps": agent.steps})
+    print("\n" + report.table(report.training_rows(exact)))
+    return {"optimal": exact.return_optimal, "uniform": exact.return_uniform}
 
 
 def _draw_policy(agent: GIO, path: Path) -> None:

@@ -44,8 +44,9 @@ class ExactReport:
 
     @property
     def share_of_gap(self) -> float:
-        """How much of the way from the uniform to the optimal return was made; 1 is all."""
-        return (self.return_learned - self.return_uniform) / (self.return_optimal - self.return_uniform)
+        """How much of the way from the uniform to the optimal return was made; 1 is all, NaN where there is none."""
+        gap = self.return_optimal - self.return_uniform
+        return (self.return_learned - self.return_uniform) / gap if gap > 0 else float("nan")
 
     @property
     def amortisation_gap(self) -> float:
@@ -64,7 +65,7 @@ def compare_with_exact(agent: GIO) -> ExactReport:
     """Judge an agent on its environment's transition table.
 
     Raises:
-        InputError: the environment has no table `P`.
+        InputError: the environment has no table `P`, or neither a step limit nor an end that the policy reaches.
     """
     mdp = exact_world(agent)
     if mdp is None:

@@ -48,14 +48,16 @@ def to_arviz(agent: GIO, *, transitions: int = 64, draws: int = 250) -> Any:
     observed = {"future": future.cpu().numpy()}
     constant = {"state": batch.state.cpu().numpy(), "action": batch.action.cpu().numpy()}
     dims = {name: ["transition"] for name in ("action", "future", "log_q", "log_pi", "state")}
-    return _arviz().from_dict(
-        **groups,
-        observed_data=observed,
-        constant_data=constant,
-        dims=dims,
-        coords={"transition": np.arange(transitions)},
-        attrs={"inference_library": "gio_pyro", "draws": "independent; chains are for between-chain statistics"},
-    )
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="More chains")  # few draws asked for are few draws given
+        return _arviz().from_dict(
+            **groups,
+            observed_data=observed,
+            constant_data=constant,
+            dims=dims,
+            coords={"transition": np.arange(transitions)},
+            attrs={"inference_library": "gio_pyro", "draws": "independent; chains are for between-chain statistics"},
+        )
 
 
 def _draw(agent: GIO, state: Tensor, future: Tensor, count: int) -> dict[tuple[str, str], Tensor]:

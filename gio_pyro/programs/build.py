@@ -1,8 +1,11 @@
 """From what a user names or passes to a program that runs: names, import paths, files, classes and callables."""
 
+import copy
 import importlib
 import importlib.util
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -10,17 +13,17 @@ from typing import Any
 
 import pyro
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from gio_pyro.errors import ProgramError
-from gio_pyro.programs.program import Guide, Model
+from gio_pyro.errors import GioError, ProgramError
+from gio_pyro.programs.program import ACTION, Guide, Model
 from gio_pyro.types import Policy, Program, Spec
 
 HOMES = {"model": "gio_pyro.models", "guide": "gio_pyro.guides"}
 
 
-def resolve(name: str, kind: str) -> Program:
-    """Return the program that a name stands for.
+def resolve(name: str | Program, kind: str) -> Program:
+    """Return the program that a name stands for; a program stands for itself.
 
     Args:
         name: `Name` (one of `gio_pyro.models` or `gio_pyro.guides`), `package.module:Name` or `path/file.py:Name`.
@@ -29,6 +32,10 @@ def resolve(name: str, kind: str) -> Program:
     Raises:
         ProgramError: no such file, module or name; or the file fails when it is imported.
     """
+    if not isinstance(name, str):
+        if not callable(name):
+            raise ProgramError(f"Expected a {kind}: a name, a class or a callable, but got {name!r}.")
+        return name
     place, _, attribute = name.rpartition(":")
     module = _import(place or HOMES[kind], name)
     if not hasattr(module, attribute):
@@ -48,9 +55,12 @@ def _import(place: str, name: str) -> ModuleType:
     except FileNotFoundError as error:
         raise ProgramError(f"Expected a Python file at {place}, but there is none; check the path.") from error
     except Exception as error:
-        raise ProgramError(
-            f"Expected {place} to import, but it raised {type(error).__name__}: {error}; run it on its own."
-        ) from error
+        raise ProgramError(f"Expected {place} to import, but it raised {_told(error)}; run it on its own.") from error
+
+
+def _told(error: Exception) -> str:
+    """Return an error's kind and text on one line."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())}".rstrip(".: ")
 
 
 def _import_file(path: Path) -> ModuleType:
@@ -73,36 +83,56 @@ def reference(program: Any) -> str:
 
 
 def build_model(program: Program, spec: Spec, policy: Policy, state: Tensor) -> Model:
-    """Return a ready `Model`: a class is built from `spec`, anything else is taken as it is, and run once."""
+    """Return a ready `Model`: a class is built from `spec`, a module is copied, and it is run once on `state`."""
     model = Model(construct(program, spec))
-    with torch.no_grad():
+    with _first_run(model, "(policy, state, future=None)"):
         model.materialise(policy, state)
+        model.site(ACTION, policy, state)
+        model.future(policy, state, policy(state).sample())
     return model
 
 
 def build_guide(program: Program, spec: Spec, model: Model, policy: Policy, state: Tensor) -> Guide:
-    """Return a ready `Guide` fitted beside `model`; run once on a future of that model."""
+    """Return a ready `Guide` fitted beside `model`, likewise; it is run once on a future of that model."""
     guide = Guide(construct(program, replace(spec, model=model)))
-    with torch.no_grad():
+    with _first_run(guide, "(policy, state, future)"):
         future = model.future(policy, state, policy(state).sample()).sample()
         guide.materialise(policy, state, future)
+        guide.posterior(policy, state, future)
     return guide
 
 
+@contextmanager
+def _first_run(program: Model | Guide, signature: str) -> Iterator[None]:
+    """Say in one sentence what a program raises when it meets its first example."""
+    try:
+        with torch.no_grad():
+            yield
+    except GioError:
+        raise
+    except Exception as error:
+        raise ProgramError(
+            f"Expected {program.name} to run as a program {signature}, but it raised {_told(error)}; "
+            "try gio_pyro.testing on it."
+        ) from error
+
+
 def construct(program: Program, spec: Spec) -> Program:
-    """Return what runs: a class is built from `spec`, anything else is taken as it is.
+    """Return what runs: a class is built from `spec`, a module that exists is copied, a function is taken as it is.
 
     Raises:
         ProgramError: the class does not take a spec, or what it builds cannot be called.
     """
     if not isinstance(program, type):
-        return program
+        return copy.deepcopy(program) if isinstance(program, nn.Module) else program
     try:
         with pyro.settings.context(module_local_params=True):
             built: Program = program(spec)
-    except TypeError as error:
+    except GioError:
+        raise
+    except Exception as error:
         raise ProgramError(
-            f"Expected {program.__name__}(spec) to build a program, but it raised: {error}; take spec."
+            f"Expected {program.__name__}(spec) to build a program, but it raised {_told(error)}; take a spec."
         ) from error
     if not callable(built):
         raise ProgramError(

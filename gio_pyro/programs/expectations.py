@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from gio_pyro.errors import TrainingError
 from gio_pyro.programs.program import Model, all_actions
 from gio_pyro.types import Policy
 
@@ -58,6 +59,10 @@ def imagine(model: Model, policy: Policy, state: Tensor, *, samples: int) -> Ima
     else:
         values = distribution.enumerate_support(expand=False).flatten()
         weight = distribution.log_prob(values[:, None]).exp().T
+        if not bool(torch.isfinite(weight).all()):
+            raise TrainingError(
+                f"Expected probabilities of futures from {model.name}, but got NaN; look for log 0 or 0/0."
+            )
         if len(values) <= MAX_ENUMERATED_FUTURES:
             pair, which = (weight > 0).nonzero(as_tuple=True)
             return Imagined(pair, row[pair], action[pair], values[which], weight[pair, which], len(state))
@@ -72,6 +77,7 @@ def systematic(probability: Tensor, samples: int) -> Tensor:
     cumulative = probability.cumsum(-1)
     offset = torch.rand(len(probability), 1, device=probability.device)
     position = (torch.arange(samples, device=probability.device) + offset) / samples * cumulative[:, -1:]
+    position = position.clamp_min(torch.finfo(position.dtype).tiny)  # a first value of probability 0 is never drawn
     return torch.searchsorted(cumulative, position).clamp_max(probability.shape[-1] - 1)
 
 

@@ -19,6 +19,7 @@ import pyro
 import torch
 from pyro import poutine
 from pyro.distributions.torch_distribution import TorchDistributionMixin
+from pyro.nn import PyroModule
 from pyro.poutine.messenger import Messenger
 from torch import Tensor, nn
 from torch.distributions import Distribution
@@ -40,6 +41,7 @@ class Program(nn.Module):
 
     def __init__(self, program: Callable_) -> None:
         super().__init__()
+        _localise(program)
         self.program = program
         self.stored = nn.ParameterDict()
         self._store: dict[str, dict[str, Any]] = {"params": {}, "constraints": {}}
@@ -69,20 +71,41 @@ class Program(nn.Module):
             yield
         for name in self._store["params"].keys() - known:
             self._adopt(name)
+        self._refuse_hidden()
 
     def _adopt(self, name: str) -> None:
         """Make a `pyro.param` created by the run a parameter of this module, unless it is one already."""
         tensor = self._store["params"][name]
         if any(tensor is own for own in self.parameters()):
             return
-        parameter = nn.Parameter(tensor.detach())
+        parameter = tensor if isinstance(tensor, nn.Parameter) else nn.Parameter(tensor.detach())
         self._store["params"][name] = parameter
-        self.stored[name.replace(".", "__")] = parameter
+        self.stored["p_" + name.replace("_", "__").replace(".", "_d")] = parameter
+
+    def _refuse_hidden(self) -> None:
+        """Raise `ProgramError` if a PyroModule made a `pyro.param`, which Pyro would keep where nobody trains it."""
+        for module in self.program.modules() if isinstance(self.program, nn.Module) else ():
+            made = module._pyro_context.param_state["params"] if isinstance(module, PyroModule) else {}
+            for name, tensor in made.items():
+                if not any(tensor is own for own in self.parameters()):
+                    raise ProgramError(
+                        f'Expected {self.name} to declare its parameters, but its forward calls pyro.param("{name}"); '
+                        "make it an nn.Parameter or PyroParam in __init__."
+                    )
 
     def materialise(self, *args: Any) -> None:
         """Run the whole program once, so that every parameter exists."""
         with poutine.block():
             self(*args)
+
+    def _check_batch(self, state: Tensor, **others: Tensor) -> None:
+        """Raise `ProgramError` where a tensor would be broadcast over the batch in silence."""
+        for name, tensor in others.items():
+            if tensor.ndim == 0 or len(tensor) != len(state):
+                raise ProgramError(
+                    f"Expected one {name} for each of {len(state)} states given to {self.name}, but got shape "
+                    f"{tuple(tensor.shape)}; give it the batch of the states."
+                )
 
     def site(self, name: str, *args: Any, data: dict[str, Tensor] | None = None) -> Distribution:
         """Run the program up to one site, with those in `data` held fixed, and return that site's distribution.
@@ -101,6 +124,13 @@ class Program(nn.Module):
                 return reached.distribution
         found = ", ".join(seen) or "no sites"
         raise ProgramError(f'Expected {self.name} to sample the site "{name}", but it has {found}; add pyro.sample.')
+
+
+def _localise(program: Callable_) -> None:
+    """Give a PyroModule that was built before it came here the place where Pyro keeps module-local parameters."""
+    for module in program.modules() if isinstance(program, nn.Module) else ():
+        if isinstance(module, PyroModule):
+            vars(module._pyro_context).setdefault("param_state", {"params": {}, "constraints": {}})
 
 
 class _Reached(Exception):  # noqa: N818 (not an error: how a run ends early)
@@ -134,6 +164,7 @@ class Model(Program):
 
     def log_prob(self, policy: Policy, state: Tensor, action: Tensor, future: Tensor) -> Tensor:
         """Return log p_ψ(F|s, a) of each example, `[B]` nats."""
+        self._check_batch(state, action=action, future=future)
         distribution = self.site(FUTURE, policy, state, future, data={ACTION: action})
         return per_example(distribution, future, len(state), self.name)
 
@@ -147,6 +178,7 @@ class Guide(Program):
 
     def log_prob(self, policy: Policy, state: Tensor, future: Tensor, action: Tensor) -> Tensor:
         """Return log q_φ(a|s, F) of each example, `[B]` nats."""
+        self._check_batch(state, future=future, action=action)
         return per_example(self.posterior(policy, state, future), action, len(state), self.name)
 
 

@@ -138,10 +138,11 @@ def _from_rows(rows: Tensor, states: int, actions: int, discount: float, start: 
     p, r = rows[:, 2], rows[:, 4]
     if bool((p < 0).any()) or bool(torch.isnan(p).any()):
         raise InputError("Expected non-negative probabilities in env.P, but got a negative one or NaN; correct it.")
-    if len(rows) == 0 or bool((s_next < 0).any()) or bool((s_next >= states).any()):
+    named = rows[:, 3]
+    if len(rows) == 0 or bool(((named < 0) | (named >= states) | (named != named.floor())).any()):
         raise InputError(f"Expected next states from 0 to {states - 1} in env.P, but got none or another; correct it.")
     transition = torch.zeros(states, actions, states, dtype=torch.float64).index_put_((s, a, s_next), p, True)
-    start = torch.ones(states) if start is None else torch.as_tensor(start)
+    start = _anywhere(s_next, p, done.bool(), states) if start is None else torch.as_tensor(start)
     start = start.double() / start.sum()
     terminal = _terminal_states(s, s_next, p, done.bool(), start)
     mdp = TabularMDP(transition, torch.zeros(states, actions), discount=discount, terminal=terminal, start=start)
@@ -154,6 +155,13 @@ def _from_rows(rows: Tensor, states: int, actions: int, discount: float, start: 
     reward = torch.zeros(states, actions, dtype=torch.float64).index_put_((s, a), p * r, True)
     outcomes = _group(mdp, s, a, s_next, r, p)
     return TabularMDP(transition, reward, discount=discount, terminal=terminal, start=start, outcomes=outcomes)
+
+
+def _anywhere(s_next: Tensor, p: Tensor, done: Tensor, states: int) -> Tensor:
+    """Return an even start over the states that no transition ends in, or over all where there are none."""
+    open_ = torch.ones(states)
+    open_[s_next[done & (p > 0)]] = 0.0
+    return open_ if bool(open_.any()) else torch.ones(states)
 
 
 def _terminal_states(s: Tensor, s_next: Tensor, p: Tensor, done: Tensor, start: Tensor) -> Tensor:

@@ -18,7 +18,6 @@ from gio_pyro.testing.setting import (
     require_sites,
     require_vectorised,
     run,
-    unshared,
 )
 from gio_pyro.types import Spec
 
@@ -37,7 +36,7 @@ def check_guide(guide: Any, model: Any, spec: Spec) -> None:
         setting = Setting.of(spec)
         built_model = ready_model(model, spec, setting)
     with quietly(guide):
-        built = Guide(construct(unshared(guide), replace(spec, model=built_model)))
+        built = Guide(construct(guide, replace(spec, model=built_model)))
         require_sites(
             built,
             run(built, setting.policy, setting.state, setting.future, data={"action": setting.action}),

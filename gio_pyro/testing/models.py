@@ -16,7 +16,6 @@ from gio_pyro.testing.setting import (
     require_sites,
     require_vectorised,
     run,
-    unshared,
 )
 from gio_pyro.types import Spec
 
@@ -41,7 +40,7 @@ def check_model(model: Any, spec: Spec) -> None:
 
 def ready_model(model: Any, spec: Spec, s: Setting) -> Model:
     """Return a private copy of the model with its parameters in place and moved; its sites are checked."""
-    built = Model(construct(unshared(model), spec))
+    built = Model(construct(model, spec))
     require_sites(
         built, run(built, s.policy, s.state, data={"action": s.action, "future": s.future}), {"action", "future"}
     )

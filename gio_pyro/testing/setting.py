@@ -1,6 +1,5 @@
 """The made-up batch that programs are checked on, and how they are run on it."""
 
-import copy
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +10,7 @@ import pyro
 import pyro.distributions as dist
 import torch
 from pyro import poutine
-from torch import Tensor, nn
+from torch import Tensor
 
 from gio_pyro.errors import GioError, ProgramError
 from gio_pyro.programs import Program
@@ -65,11 +64,6 @@ def quietly(program: Any) -> Iterator[None]:
             f"Expected {name} to run on a batch of {BATCH}, but it raised {type(error).__name__}: {text}; "
             "run it on a small batch of your own."
         ) from error
-
-
-def unshared(program: Any) -> Any:
-    """Return a copy of a program that exists already, so that checking it does not change it."""
-    return copy.deepcopy(program) if isinstance(program, nn.Module) else program
 
 
 def run(program: Program, *args: Any, data: dict[str, Tensor]) -> Sites:

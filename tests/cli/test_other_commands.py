@@ -164,10 +164,10 @@ class TestEmpowerment:
         assert (tmp_path / "map.png").read_bytes() == b"mine"
 
     def test_the_file_that_is_printed_is_the_file_that_is_there(self, tmp_path: Path, capsys: Any):
-        assert gio("empowerment", "FrozenLake-v1", "-n", 1, "--out", tmp_path / "map") == 0
+        assert gio("empowerment", "FrozenLake-v1", "-n", 1, "--out", tmp_path / "map.png") == 0
         assert Path(re.search(r"map: (.*)", capsys.readouterr().out)[1]).is_file()
 
-    @pytest.mark.parametrize("out", ["map.xyz", "absent/map.png", ".", "m" * 300 + ".png"])
+    @pytest.mark.parametrize("out", ["map", "map.xyz", "absent/map.png", ".", "m" * 300 + ".png"])
     def test_a_file_that_cannot_be_written_is_one_sentence(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any, out: str
     ):

@@ -8,6 +8,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from math import log
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -86,7 +88,7 @@ class TestRunFolder:
 
     def test_metrics_have_one_row_a_round(self, run: Any):
         assert steps_of(run.path) == [500.0, 1000.0]
-        assert all(float(row["intrinsic/nats"]) >= -1e-5 for row in rows(run.path))
+        assert all(abs(float(row["intrinsic/nats"])) <= log(4) for row in rows(run.path))
 
     def test_checkpoint_is_at_the_last_step(self, run: Any):
         assert gio_library.GIO.load(run.path).steps == 1000
@@ -298,9 +300,12 @@ class TestInterruptInProcess:
 
 KILLER = """
 import os, signal, time
+import torch.utils.tensorboard
+import gio_pyro
 from gio_pyro.cli import commands, main, training
+gio_pyro.GIO("FrozenLake-v1").learn(20)  # so that the first round of a child is quick
 training.CHECKPOINT_EVERY = 1
-for number, seconds in enumerate((0.0, 0.03, 0.11, 0.3)):
+for number, seconds in enumerate((0.0, 0.05, 0.7)):
     child = os.fork()
     if not child:
         main.entry_point(["train", "--steps", "10000000", "--out", f"run{number}", "--quiet"])
@@ -312,10 +317,16 @@ for number, seconds in enumerate((0.0, 0.03, 0.11, 0.3)):
 """
 
 
-def start(cwd: Path, *arguments: object) -> subprocess.Popen[str]:
+@contextlib.contextmanager
+def started(cwd: Path, *arguments: object) -> Iterator[subprocess.Popen[str]]:
+    """Run `gio train` in a process of its own, which does not outlive the block."""
     command = [sys.executable, "-m", "gio_pyro.cli.main", "train", *map(str, arguments), "--quiet"]
     pipe = subprocess.PIPE
-    return subprocess.Popen(command, cwd=cwd, env=ENVIRONMENT, stdout=pipe, stderr=pipe, text=True)
+    with subprocess.Popen(command, cwd=cwd, env=ENVIRONMENT, stdout=pipe, stderr=pipe, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def wait_for(process: subprocess.Popen[str], path: Path, size: int = 1) -> None:
@@ -328,10 +339,10 @@ def wait_for(process: subprocess.Popen[str], path: Path, size: int = 1) -> None:
 
 class TestSignals:
     def test_an_interrupt_saves_says_where_and_can_be_resumed(self, tmp_path: Path):
-        process = start(tmp_path, "--steps", 10_000_000, "--out", "run")
-        wait_for(process, tmp_path / "run" / "metrics.csv")
-        process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=60)
+        with started(tmp_path, "--steps", 10_000_000, "--out", "run") as process:
+            wait_for(process, tmp_path / "run" / "metrics.csv")
+            process.send_signal(signal.SIGINT)
+            _, said = process.communicate(timeout=30)
         assert process.returncode == 130
         assert "gio train --resume run" in said
         assert "Traceback" not in said
@@ -343,10 +354,10 @@ class TestSignals:
 
     @pytest.mark.parametrize("seconds", [0.5, 1.5])
     def test_an_interrupt_while_starting_gives_no_traceback(self, tmp_path: Path, seconds: float):
-        process = start(tmp_path, "--steps", 10_000_000, "--out", "run")
-        time.sleep(seconds)
-        process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=60)
+        with started(tmp_path, "--steps", 10_000_000, "--out", "run") as process:
+            time.sleep(seconds)
+            process.send_signal(signal.SIGINT)
+            _, said = process.communicate(timeout=15)
         assert "Traceback" not in said
         assert process.returncode == 130
 
@@ -354,7 +365,7 @@ class TestSignals:
         """Training that saves after every round is killed at several moments after its first row."""
         subprocess.run([sys.executable, "-c", KILLER], cwd=tmp_path, env=ENVIRONMENT, check=True, timeout=120)
         runs = sorted(tmp_path.iterdir())
-        assert len(runs) == 4
+        assert len(runs) == 3
         kept = [run for run in runs if (run / "checkpoint.pt").exists()]
         assert all(gio_library.GIO.load(run).steps > 0 for run in kept)
         assert kept
@@ -363,6 +374,12 @@ class TestSignals:
         assert steps_of(kept[-1])[-1] == done + 100
 
     def test_a_reader_that_leaves_gives_no_traceback(self, tmp_path: Path):
-        command = f"{sys.executable} -m gio_pyro.cli.main empowerment FrozenLake-v1 -n 1 | true"
-        done = subprocess.run(command, shell=True, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True)
-        assert not re.search("Traceback|Exception ignored", done.stderr), done.stderr
+        command = [sys.executable, "-m", "gio_pyro.cli.main", "empowerment", "FrozenLake-v1", "-n", "1"]
+        reading, writing = os.pipe()
+        os.close(reading)
+        done = subprocess.run(
+            command, cwd=tmp_path, env=ENVIRONMENT, stdout=writing, stderr=subprocess.PIPE, text=True, check=False
+        )
+        os.close(writing)
+        assert not re.search("Traceback|Exception ignored", done.stderr)
+        assert done.returncode == 141

@@ -228,5 +228,5 @@ def test_a_check_draws_no_random_number():
 
 
 def test_a_space_that_is_not_discrete_is_refused():
-    with pytest.raises(InputError, match="Discrete action space .* but got Box"):
+    with pytest.raises(InputError, match=r"Discrete action space .* but got Box"):
         check_guide(Good, CategoricalModel, Spec(Discrete(3), Box(0.0, 1.0), Discrete(3)))
