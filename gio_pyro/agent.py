@@ -20,7 +20,7 @@ from gio_pyro.evaluation import TableCritic
 from gio_pyro.futures import Future, NextState
 from gio_pyro.improvement import TablePolicy
 from gio_pyro.inference import Inference, objective_named
-from gio_pyro.programs import build_guide, build_model, log_probs, resolve
+from gio_pyro.programs import build_guide, build_model, resolve
 from gio_pyro.randomness import PrivateRandom
 from gio_pyro.replay import Replay
 from gio_pyro.rewards import expected_log_guide, intrinsic_reward
@@ -117,7 +117,7 @@ class GIO:
 
     @contextmanager
     def _private(self) -> Iterator[None]:
-        """Draw this agent's own random numbers, with gradients, without Pyro's validation: finiteness is checked here."""
+        """Draw this agent's own numbers, with gradients, and without Pyro's validation: finiteness is checked here."""
         with self.random.use(), torch.enable_grad(), pyro.validation_enabled(False):
             yield
 
@@ -189,10 +189,12 @@ class GIO:
             InputError: an observation outside the space.
         """
         values = np.asarray(observation)
+        if values.size == 0:
+            return np.zeros(values.shape, dtype=np.int64), None
         indices = [self.collector.states.index(value) for value in values.reshape(-1)]
         with self.playing.use(), torch.no_grad():
             pi = self.policy(torch.tensor(indices, dtype=torch.long, device=self.device))
-            action = log_probs(pi).argmax(-1) if deterministic else pi.sample()
+            action = pi.logits.argmax(-1) if deterministic else pi.sample()
         actions = action.cpu().numpy().reshape(values.shape) + self.collector.actions.first
         return (actions if values.ndim else actions[()]), None
 

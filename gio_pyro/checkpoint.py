@@ -21,6 +21,8 @@ def write(folder: Path, state: dict[str, Any]) -> Path:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        for stale in folder.glob(f"{NAME}*.part"):  # what a killed process did not finish
+            stale.unlink()
         handle, temporary = tempfile.mkstemp(dir=folder, prefix=NAME, suffix=".part")
     except OSError as error:
         raise InputError(f"Expected a folder that can be written at {folder}, but: {error}.") from error
@@ -64,4 +66,4 @@ def read(folder: Path) -> dict[str, Any]:
         raise CheckpointError(
             f"Expected checkpoint version {VERSION} at {path}, but got another; use the gio_pyro it was written with."
         )
-    return state
+    return dict(state)

@@ -20,6 +20,8 @@ from gio_pyro.types import Program, Transitions
 if TYPE_CHECKING:
     from gio_pyro.agent import GIO
 
+DAMAGE = (TypeError, ValueError, RuntimeError, AttributeError, AssertionError, ArithmeticError, LookupError)
+"""What taking over fields of the wrong kind raises."""
 PARTS = ("model", "guide", "policy", "critic")
 
 
@@ -89,16 +91,7 @@ def restore(
         raise
     except GioError as error:
         raise CheckpointError(f"Expected a checkpoint that fits its programs and environment, but: {error}") from error
-    except (
-        KeyError,
-        TypeError,
-        ValueError,
-        RuntimeError,
-        AttributeError,
-        AssertionError,
-        ArithmeticError,
-        LookupError,
-    ) as error:
+    except DAMAGE as error:
         raise CheckpointError(
             f"Expected a checkpoint that fits its programs and environment, but got {type(error).__name__}: "
             f"{str(error).splitlines()[0] if str(error) else 'no detail'}; pass the program and environment it "

@@ -99,9 +99,8 @@ class RunFolder:
         if not columns:
             path.unlink()
             return
-        kept = [
-            row for row in zip(*columns.values(), strict=True) if dict(zip(columns, row, strict=True))[STEPS] <= steps
-        ]
+        rows = zip(*columns.values(), strict=True)
+        kept = [row for row, step in zip(rows, columns[STEPS], strict=True) if step <= steps]
         temporary = self.path / "metrics.csv.part"
         with temporary.open("w", newline="") as file:
             writer = csv.writer(file, lineterminator="\n")

@@ -50,19 +50,23 @@ def open_run(
 
 def run_training(agent: GIO, folder: RunFolder, steps: int, *, progress_bar: bool) -> int:
     """Learn, save, report; returns the exit status."""
+    agent.save(folder.path)
     try:
         whole = _learn(agent, folder, steps, progress_bar=progress_bar)
+    except KeyboardInterrupt:
+        return _interrupted(folder, "at once; the last checkpoint is kept")
+    try:
         if whole:
             _finish(agent, folder)
             print(f"\nrun folder: {folder.path}")
             return 0
     except KeyboardInterrupt:
         pass
-    print(
-        f"\nInterrupted: what was learned up to the last checkpoint is in {folder.path}; go on with: "
-        f"gio train --resume {folder.path}",
-        file=sys.stderr,
-    )
+    return _interrupted(folder, f"after {agent.steps} steps, which are saved in {folder.path}")
+
+
+def _interrupted(folder: RunFolder, how: str) -> int:
+    print(f"\nInterrupted {how}; go on with: gio train --resume {folder.path}", file=sys.stderr)
     return INTERRUPTED
 
 
@@ -84,8 +88,7 @@ def _learn(agent: GIO, folder: RunFolder, steps: int, *, progress_bar: bool) -> 
         try:
             agent.learn(steps, callback=after_round, progress_bar=progress_bar)
         except TrainingError as error:
-            kept = f"the checkpoint in {folder.path} is the last good one" if saved else "no checkpoint was written"
-            raise TrainingError(f"{error} Stopped at step {agent.steps}; {kept}.") from error
+            raise TrainingError(f"{error} Stopped; step {saved} is saved in {folder.path}.") from error
         finally:
             folder.close()
         agent.save(folder.path)
