@@ -53,7 +53,7 @@ class GIO:
         ProgramError: a program that cannot be found or breaks the contract.
 
     Example:
-        >>> agent = GIO("FrozenLake-v1", temperature=0.01, seed=0).learn(20_000)
+        >>> agent = GIO("FrozenLake-v1", temperature=0.01, seed=0).learn(40_000)
         >>> action, _ = agent.predict(0, deterministic=True)
     """
 

@@ -25,10 +25,10 @@ import gio_pyro as gio
 
 RESULTS = Path(__file__).parent / "results" / "finite_control.csv"
 RUNS = (
-    ("FrozenLake-v1", 0.01, 20_000),
+    ("FrozenLake-v1", 0.01, 40_000),
     ("CliffWalking-v1", 0.01, 20_000),
     ("Taxi-v4", 0.01, 40_000),
-    ("FrozenLake-v1", 0.1, 20_000),
+    ("FrozenLake-v1", 0.1, 40_000),
     ("CliffWalking-v1", 0.1, 20_000),
     ("Taxi-v4", 0.1, 40_000),
 )

@@ -19,7 +19,7 @@ from gio_pyro.plots import empowerment_map, text_map
 
 def train(
     env: Positional[str | None] = None,
-    steps: int = 20_000,
+    steps: int = 40_000,
     seed: int | None = None,
     out: Path | None = None,
     model: str | None = None,
@@ -33,7 +33,7 @@ def train(
     resume: Path | None = None,
     quiet: bool = False,
 ) -> int:
-    """Learn to act in an environment and leave a run folder. Costs about 20 seconds as it stands.
+    """Learn to act in an environment and leave a run folder. Takes about 20 seconds as it stands.
 
     Args:
         env: a Gymnasium environment id with Discrete observations and actions; FrozenLake-v1 by default.
