@@ -246,4 +246,5 @@ class GIO:
 
 
 def _headline(metrics: Metrics) -> str:
-    return f"return {metrics['rollout/ep_rew_mean']:.3g}, MI {metrics['intrinsic/nats']:.3f} nats"
+    information = round(metrics["intrinsic/nats"], 4) + 0.0  # no minus sign before a zero
+    return f"return {metrics['rollout/ep_rew_mean']:.3g}, MI {information:.4f} nats"

@@ -43,7 +43,7 @@ def learning_curve(path: Path, metrics: dict[str, list[float]], references: dict
 
 
 def policy_map(path: Path, grid: Grid, value: np.ndarray, policy: np.ndarray, arrows: str | None) -> None:
-    """Draw the value of each cell, and the policy as arrows where it is known how the actions point.
+    """Draw the value of each cell, and the policy as arrows where it decides and it is known how the actions point.
 
     Args:
         path: the PNG file.
@@ -55,7 +55,7 @@ def policy_map(path: Path, grid: Grid, value: np.ndarray, policy: np.ndarray, ar
 
     def mark(state: int) -> str:
         label = grid.labels[state]
-        if label in ("H", "G") or arrows is None:
+        if label in ("H", "G") or arrows is None or not np.isfinite(value[state]):
             return label
         best = policy[state].max()
         return "".join(arrows[a] for a in np.flatnonzero(policy[state] > max(0.5 * best, 0.2)))

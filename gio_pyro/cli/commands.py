@@ -50,7 +50,7 @@ def train(
         uniform_share: exploration: share of uniform actions while collecting; 0.2 by default.
         device: cpu, cuda or auto.
         resume: a run folder to go on with, with its own settings; programs of your own are named again.
-        quiet: no progress bar.
+        quiet: no progress bar; there is none either where standard error is no terminal.
     """
     settings = {
         "seed": seed,
@@ -71,7 +71,7 @@ def train(
             raise InputError(f"Expected --resume to keep the run's own settings, but got {', '.join(fixed)} as well.")
         agent, folder = report.load_run(resume, model=model, guide=guide, device=device)
         folder.rewind(agent.steps)
-    return run_training(agent, folder, steps, progress_bar=not quiet)
+    return run_training(agent, folder, steps, progress_bar=sys.stderr.isatty() and not quiet)
 
 
 def evaluate(
