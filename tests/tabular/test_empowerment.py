@@ -137,9 +137,7 @@ def test_a_tolerance_out_of_reach_warns():
 
 @pytest.mark.parametrize("horizon", [0, -1, 1.5])
 def test_a_horizon_is_at_least_1(horizon: int):
-    with pytest.raises(
-        InputError, match=rf"^Expected a horizon of at least 1 action, .+, but got {horizon}\.$"
-    ):
+    with pytest.raises(InputError, match=rf"^Expected a horizon of at least 1 action, .+, but got {horizon}\.$"):
         empowerment(grid_world(2, 2), horizon)
 
 
