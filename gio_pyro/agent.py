@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyro
 import torch
 from torch import Tensor
 from tqdm import tqdm
@@ -17,16 +17,16 @@ from gio_pyro import checkpoint, persistence
 from gio_pyro.environment import Behaviour, Collector, Env, fresh_copy, make_env
 from gio_pyro.errors import InputError
 from gio_pyro.evaluation import TableCritic
-from gio_pyro.futures import Future, NextState
+from gio_pyro.futures import Future, future_from
 from gio_pyro.improvement import TablePolicy
 from gio_pyro.inference import Inference, objective_named
-from gio_pyro.programs import build_guide, build_model, resolve
+from gio_pyro.programs import build_guide, build_model, resolve, without_validation
 from gio_pyro.randomness import PrivateRandom
 from gio_pyro.replay import Replay
 from gio_pyro.rewards import expected_log_guide, intrinsic_reward
 from gio_pyro.rollout import Evaluation, play
 from gio_pyro.settings import Settings, device_named
-from gio_pyro.types import Program, Spec
+from gio_pyro.types import Program, Spec, Transitions
 
 OTHER_SEED = 1_000_003
 """Added to the training seed for whatever must not repeat or disturb training: played episodes, drawn predictions."""
@@ -40,11 +40,12 @@ class GIO:
     """An agent that is paid for futures which reveal its actions.
 
     Args:
-        environment: an id registered with Gymnasium, or a `gymnasium.Env` with Discrete spaces.
+        environment: an id registered with Gymnasium, or a `gymnasium.Env` with Discrete spaces, which the agent then
+            steps itself: do not step it between calls of `learn`.
         model: p_ψ: a name in `gio_pyro.models`, `package.module:Name`, `file.py:Name`, a class built from a
             `Spec`, or a program.
         guide: q_φ, likewise. The guide is the method: see theory, section 4.
-        future: what the agent is paid to control.
+        future: what the agent is paid to control; the next state by default.
         device: where tables, networks and replay live; "auto" takes a GPU where there is one.
         **settings: see `Settings`, e.g. `temperature`, `discount`, `seed`.
 
@@ -63,13 +64,13 @@ class GIO:
         *,
         model: str | Program = "CategoricalModel",
         guide: str | Program = "CategoricalGuide",
-        future: Future | None = None,
+        future: str | Future | None = None,
         device: str = "auto",
         **settings: Any,
     ) -> None:
         self.settings = Settings.from_names(settings)
         self.env = make_env(environment)
-        self.future: Future = NextState() if future is None else future
+        self.future: Future = future_from(future)
         self.device = device_named(device)
         self.random = PrivateRandom(self.settings.seed, self.device)
         self.playing = PrivateRandom(self.settings.seed + OTHER_SEED, self.device)
@@ -97,12 +98,15 @@ class GIO:
     def learn(self, steps: int, *, callback: Callback | None = None, progress_bar: bool = False) -> GIO:
         """Take `steps` environment steps, learning after every `train_freq` of them; returns the agent.
 
+        Learning goes in rounds of `train_freq` steps, the last one shorter if need be; so two calls of N steps are one
+        call of 2 N where `train_freq` divides N.
+
         Raises:
             InputError: `steps` is negative, or the environment gives an observation outside its space.
             TrainingError: a loss or a reward is NaN or infinite, or the environment raises.
         """
-        if not isinstance(steps, int) or steps < 0:
-            raise InputError(f"Expected a whole number of steps, at least 0, but got {steps}.")
+        if not isinstance(steps, Integral) or isinstance(steps, bool) or steps < 0:
+            raise InputError(f"Expected a whole number of steps, at least 0, but got {steps!r}.")
         end = self.steps + steps
         with tqdm(total=steps, unit="step", disable=not progress_bar) as bar:
             while self.steps < end:
@@ -118,7 +122,7 @@ class GIO:
     @contextmanager
     def _private(self) -> Iterator[None]:
         """Draw this agent's own numbers, with gradients, and without Pyro's validation: finiteness is checked here."""
-        with self.random.use(), torch.enable_grad(), pyro.validation_enabled(False):
+        with self.random.use(), torch.enable_grad(), without_validation():
             yield
 
     def _round(self, steps: int) -> Metrics:
@@ -127,21 +131,28 @@ class GIO:
         self.replay.add(collected)
         self.steps += steps
         fitted: dict[str, Tensor] = {}
+        change = float("nan")
         for _ in range(s.gradient_steps):
             batch = self.replay.batch(s.batch_size)
             fitted = self.inference.step(self.policy, batch, self.future.of(batch))
-        batch = self.replay.batch(s.batch_size)
+        for _ in range(s.improvements):
+            change = self._improve(self.replay.merged())
+        return self._metrics(collected.state, fitted, change)
+
+    def _improve(self, everything: Transitions) -> float:
+        """Evaluate the policy and improve it, once (theory, equations 5 and 6); returns the last change of a value."""
+        s = self.settings
         change = self.critic.evaluate(
-            batch,
+            everything,
             self.policy,
-            self._intrinsic(batch.next_state),
+            self._intrinsic(everything.next_state),
             discount=s.discount,
             temperature=s.temperature,
             sweeps=s.sweeps,
         )
-        state, _ = batch.distinct_states()
+        state, _ = everything.distinct_states()
         self.policy.improve(state, self.critic(state), self._log_rho(state), temperature=s.temperature)
-        return self._metrics(collected.state, fitted, change)
+        return change
 
     def _metrics(self, visited: Tensor, fitted: dict[str, Tensor], change: float) -> Metrics:
         """Return the round's figures; the mutual information is averaged over the states just visited."""
@@ -232,17 +243,18 @@ class GIO:
         environment: str | Env | None = None,
         model: Program | str | None = None,
         guide: Program | str | None = None,
+        future: Future | None = None,
         device: str = "auto",
     ) -> GIO:
         """Return the agent that was saved in the folder `path`.
 
-        No code is run that the caller did not name: programs outside `gio_pyro.models` and `gio_pyro.guides`, and
-        environments that Gymnasium does not know by id, must be passed again.
+        No code is run that the caller did not name: programs outside `gio_pyro.models` and `gio_pyro.guides`, futures
+        outside `gio_pyro.futures`, and environments that Gymnasium does not know by id, must be passed again.
 
         Raises:
             CheckpointError: no checkpoint, or one that is truncated, foreign or damaged.
         """
-        return persistence.restore(cls, checkpoint.read(Path(path)), environment, model, guide, device)
+        return persistence.restore(cls, checkpoint.read(Path(path)), environment, model, guide, future, device)
 
 
 def _headline(metrics: Metrics) -> str:

@@ -4,6 +4,7 @@ import math
 from collections import deque
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import gymnasium as gym
 import torch
@@ -110,6 +111,10 @@ class Behaviour:
         return action, row[action]
 
 
+_LAST_USER: "WeakKeyDictionary[Env, Collector]" = WeakKeyDictionary()
+"""Which collector stepped an environment last, so that agents that share one do not mix their episodes."""
+
+
 class Collector:
     """Steps one environment and keeps count of its episodes."""
 
@@ -147,6 +152,9 @@ class Collector:
             InputError: an observation outside its space.
         """
         rows = []
+        if _LAST_USER.get(self.env) is not self:
+            self._state = None  # another agent has moved the environment since
+            _LAST_USER[self.env] = self
         for uniform in torch.rand(steps, dtype=torch.float64).tolist():
             if self._state is None:
                 self._begin()
@@ -171,7 +179,12 @@ class Collector:
             ) from error
 
     def _begin(self) -> None:
-        observation, _ = self.env.reset(seed=None if self._seeded else self.seed)
+        try:
+            observation, _ = self.env.reset(seed=None if self._seeded else self.seed)
+        except Exception as error:
+            raise TrainingError(
+                f"Expected the environment to reset, but it raised {type(error).__name__}: {error}."
+            ) from error
         self._seeded = True
         self._state = self.states.index(observation)
         self._return, self._length = 0.0, 0

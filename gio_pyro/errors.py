@@ -13,6 +13,10 @@ class InputError(GioError, ValueError):
     """An argument, an environment or a table that cannot be used as it is."""
 
 
+class MixedTerminationError(InputError):
+    """A transition table that enters a state both with and without termination: no table of values can say that."""
+
+
 class ProgramError(GioError):
     """A model or guide that breaks the contract of `gio_pyro.programs`."""
 

@@ -1,5 +1,7 @@
 """Policy evaluation: the soft Bellman backup of theory, equation 5, on replayed transitions."""
 
+import math
+
 import torch
 from torch import Tensor, nn
 
@@ -88,5 +90,5 @@ class TableCritic(nn.Module):
 
 def optimistic_value(reward: float, actions: int, discount: float, temperature: float) -> float:
     """Return an upper bound on any value: the best reward seen plus α log A, at every step if that is positive."""
-    best = reward + temperature * float(torch.tensor(float(actions)).log())
+    best = reward + temperature * math.log(actions)
     return best / (1 - discount) if best > 0 else best

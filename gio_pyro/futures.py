@@ -4,11 +4,13 @@ The exact counterparts are in `gio_pyro.tabular`.
 """
 
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Protocol
 
 from gymnasium import Space
 from torch import Tensor
 
+from gio_pyro.errors import InputError
 from gio_pyro.types import Transitions
 
 
@@ -35,3 +37,20 @@ class NextState:
     def of(self, transitions: Transitions) -> Tensor:
         """Return `transitions.next_state`, `[B, ...]`."""
         return transitions.next_state
+
+
+FUTURES = MappingProxyType({"NextState": NextState})
+"""The futures that are known by name."""
+
+
+def future_from(future: str | Future | None) -> Future:
+    """Return the future of that name, the given one, or the next state for None; raises `InputError` for others."""
+    if future is None:
+        return NextState()
+    if isinstance(future, str):
+        if future not in FUTURES:
+            raise InputError(f"Expected a future among {', '.join(FUTURES)}, but got {future!r}.")
+        return FUTURES[future]()
+    if isinstance(future, type) or not (hasattr(future, "space") and hasattr(future, "of")):
+        raise InputError(f"Expected a future with the methods space and of, such as NextState(), but got {future!r}.")
+    return future

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from gio_pyro.environment import Env
 from gio_pyro.errors import CheckpointError, GioError
-from gio_pyro.futures import NextState
+from gio_pyro.futures import FUTURES, Future
 from gio_pyro.programs import reference
 from gio_pyro.programs.build import HOMES
 from gio_pyro.types import Program, Transitions
@@ -74,6 +74,7 @@ def restore(
     environment: str | Env | None,
     model: str | Program | None,
     guide: str | Program | None,
+    future: Future | None,
     device: str,
 ) -> GIO:
     """Return the agent that `state` describes; see `GIO.load`."""
@@ -82,7 +83,7 @@ def restore(
             _environment(state["environment"]) if environment is None else environment,
             model=_program(state["programs"]["model"], "model") if model is None else model,
             guide=_program(state["programs"]["guide"], "guide") if guide is None else guide,
-            future=_future(state["future"]),
+            future=_future(state["future"]) if future is None else future,
             device=device,
             **state["settings"],
         )
@@ -150,8 +151,8 @@ def _environment(record: dict[str, Any] | None) -> Any:
     if record is None or ":" in record["id"] or record["id"] not in gym.registry:
         named = "an environment without an id" if record is None else repr(record["id"])
         raise CheckpointError(
-            f"Expected an environment that Gymnasium knows, but the checkpoint was trained on {named}; register it "
-            "or pass environment=."
+            f"Expected an environment that Gymnasium knows, but the checkpoint was trained on {named}; register it, "
+            "or name it again (environment= in Python, its id on the command line)."
         )
     return gym.make(record["id"], **record["kwargs"])
 
@@ -159,15 +160,18 @@ def _environment(record: dict[str, Any] | None) -> Any:
 def _program(name: str, kind: str) -> str:
     if name not in importlib.import_module(HOMES[kind]).__all__:
         raise CheckpointError(
-            f"Expected a {kind} of gio_pyro, but the checkpoint was trained with {name!r}; name it again with {kind}=."
+            f"Expected a {kind} of gio_pyro, but the checkpoint was trained with {name!r}; name it again ({kind}= in "
+            f"Python, --{kind} on the command line)."
         )
     return name
 
 
-def _future(name: str) -> NextState:
-    if name != NextState.__name__:
-        raise CheckpointError(f"Expected a future of gio_pyro, but the checkpoint was trained with {name!r}.")
-    return NextState()
+def _future(name: str) -> str:
+    if name not in FUTURES:
+        raise CheckpointError(
+            f"Expected a future of gio_pyro, but the checkpoint was trained with {name!r}; pass it again with future=."
+        )
+    return name
 
 
 def _generator_record(env: Env) -> str | None:

@@ -94,7 +94,8 @@ class Replay:
         elif self._unmerged:
             self._merged = merge(concatenate(self._merged, self._latest(self._unmerged)))
         self._unmerged = 0
-        return self._merged
+        kind = self._filled().weight.dtype
+        return replace(self._merged, weight=self._merged.weight.to(kind), behaviour=self._merged.behaviour.to(kind))
 
 
 def concatenate(first: Transitions, second: Transitions) -> Transitions:
@@ -104,14 +105,14 @@ def concatenate(first: Transitions, second: Transitions) -> Transitions:
 
 
 def merge(rows: Transitions) -> Transitions:
-    """Return the distinct transitions of `rows` `[B]` with their summed weights."""
+    """Return the distinct transitions of `rows` `[B]` with their summed weights, in float64, whatever the order."""
     columns = (rows.state, rows.action, rows.reward, rows.next_state, rows.terminated)
     key = torch.stack([column.double() for column in columns], -1)
     distinct, group = torch.unique(key, dim=0, return_inverse=True)
     first = torch.full((len(distinct),), len(rows), device=group.device)
     first = first.scatter_reduce(0, group, torch.arange(len(rows), device=group.device), "amin")
-    zero = torch.zeros(len(distinct), dtype=rows.weight.dtype, device=group.device)
-    weight = zero.index_add(0, group, rows.weight)
-    inverse = zero.index_add(0, group, rows.weight / rows.behaviour)
+    zero = torch.zeros(len(distinct), dtype=torch.float64, device=group.device)
+    weight = zero.index_add(0, group, rows.weight.double())
+    inverse = zero.index_add(0, group, rows.weight.double() / rows.behaviour.double())
     kept = rows[first]
     return replace(kept, weight=weight, behaviour=weight / inverse, truncated=torch.zeros_like(kept.truncated))

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, fields
 from typing import Any
 
+import numpy as np
 import torch
 
 from gio_pyro.errors import InputError
@@ -32,7 +33,9 @@ class Settings:
     samples: int = 4
     """Futures imagined for each action where they cannot be enumerated."""
     sweeps: int = 200
-    """Most Bellman backups of the batch in a round."""
+    """Most Bellman backups of the whole replay in an evaluation."""
+    improvements: int = 3
+    """Evaluations and improvements of the policy (theory, equations 5 and 6) in a round."""
     uniform_share: float = 0.2
     """Exploration: the share of collected actions that are uniform instead of the policy's."""
     initial_value: float | None = None
@@ -47,7 +50,7 @@ class Settings:
         for name in given:
             if name not in known:
                 raise InputError(f"Expected settings among {', '.join(known)}, but got {name!r}.")
-        return cls(**given)
+        return cls(**{n: v.item() if isinstance(v, np.generic) else v for n, v in given.items()})
 
     def __post_init__(self) -> None:
         _real("temperature", self.temperature, 1e-9, 1e9, "reward units per nat")
@@ -57,7 +60,7 @@ class Settings:
         if self.initial_value is not None:
             _real("initial_value", self.initial_value, -1e30, 1e30, "reward units, or None")
         _whole("seed", self.seed, 0, 2**32 - 1)
-        for name in ("train_freq", "buffer_size", "samples", "sweeps"):
+        for name in ("train_freq", "buffer_size", "samples", "sweeps", "improvements"):
             _whole(name, getattr(self, name), 1, 2**40)
         _whole("gradient_steps", self.gradient_steps, 0, 2**40)
         if self.batch_size is not None:

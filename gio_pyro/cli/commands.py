@@ -49,7 +49,8 @@ def train(
         discount: in [0, 1); 0.99 by default.
         uniform_share: exploration: share of uniform actions while collecting; 0.2 by default.
         device: cpu, cuda or auto.
-        resume: a run folder to go on with, with its own settings; programs of your own are named again.
+        resume: a run folder to go on with, with its own settings; an environment and programs of your own are named
+            again.
         quiet: no progress bar; there is none either where standard error is no terminal.
     """
     settings = {
@@ -66,10 +67,10 @@ def train(
     if resume is None:
         agent, folder = open_run(env, out, programs=programs, future=future, device=device, settings=given)
     else:
-        fixed = given | {name: v for name, v in (("env", env), ("out", out), ("future", future)) if v is not None}
+        fixed = given | {name: v for name, v in (("out", out), ("future", future)) if v is not None}
         if fixed:
             raise InputError(f"Expected --resume to keep the run's own settings, but got {', '.join(fixed)} as well.")
-        agent, folder = report.load_run(resume, model=model, guide=guide, device=device)
+        agent, folder = report.load_run(resume, env=env, model=model, guide=guide, device=device)
         folder.rewind(agent.steps)
     return run_training(agent, folder, steps, progress_bar=sys.stderr.isatty() and not quiet)
 
@@ -79,6 +80,7 @@ def evaluate(
     episodes: int = 100,
     deterministic: bool = False,
     seed: int | None = None,
+    env: str | None = None,
     model: str | None = None,
     guide: str | None = None,
 ) -> int:
@@ -89,10 +91,11 @@ def evaluate(
         episodes: how many to play.
         deterministic: always take the likeliest action.
         seed: of the first episode.
+        env: the run's environment, if Gymnasium does not know it by itself.
         model: the run's model, if it is a program of your own.
         guide: the run's guide, likewise.
     """
-    agent, _ = report.load_run(run, model=model, guide=guide)
+    agent, _ = report.load_run(run, env=env, model=model, guide=guide)
     played = agent.evaluate(episodes, deterministic=deterministic, seed=seed)
     rows = [
         ("return, played", f"{played.mean:.4g} ± {played.standard_error:.2g} (standard error, {episodes} episodes)"),
@@ -108,15 +111,16 @@ def evaluate(
     return 0
 
 
-def diagnose(run: Positional[Path], model: str | None = None, guide: str | None = None) -> int:
+def diagnose(run: Positional[Path], env: str | None = None, model: str | None = None, guide: str | None = None) -> int:
     """Ask whether a run's numbers can be believed. Exit status 0: believe, 1: do not, 2: could not judge.
 
     Args:
         run: the run folder.
+        env: the run's environment, if Gymnasium does not know it by itself.
         model: the run's model, if it is a program of your own.
         guide: the run's guide, likewise.
     """
-    agent, _ = report.load_run(run, model=model, guide=guide)
+    agent, _ = report.load_run(run, env=env, model=model, guide=guide)
     verdicts = judge(compare_with_exact(agent))
     print(
         report.table(
@@ -149,7 +153,7 @@ def empowerment(
     world = make_env(env)
     grid = grid_of(world)
     path = Path(f"{env.replace('/', '-')}-empowerment-{horizon}.png") if out is None else out
-    if grid is not None:
+    if grid is not None or out is not None:
         report.require_new(path)
     nats = tabular.empowerment(tabular.TabularMDP.from_env(world), horizon)
     print(

@@ -17,14 +17,20 @@ def table(rows: Sequence[tuple[str, str]]) -> str:
 
 def training_rows(report: ExactReport) -> list[tuple[str, str]]:
     """Return the table printed after training in a world that is known exactly."""
-    return [
+    rows = [
         ("return before (uniform policy)", f"{report.return_uniform:.4f}"),
         ("return after", f"{report.return_learned:.4f}   {_way(report.share_of_gap)}".rstrip()),
         ("return of the optimal policy", f"{report.return_optimal:.4f}"),
-        ("mean MI, learned", f"{report.information_learned:.4f} nats"),
-        ("mean MI, exact", f"{report.information_exact:.4f} nats"),
-        ("amortisation gap", f"{report.amortisation_gap:.4f} nats"),
     ]
+    if report.guide_sees_future:
+        rows.append(("mean MI, learned", f"{report.information_learned:.4f} nats"))
+        rows.append(("mean MI, exact", f"{report.information_exact:.4f} nats"))
+        rows.append(("amortisation gap", f"{report.amortisation_gap:.4f} nats"))
+    else:
+        rows.append(("mean intrinsic reward", f"{report.information_learned:.4f} nats, not MI: the guide ignores it"))
+        rows.append(("mean MI, under the model", f"{report.information_model:.4f} nats"))
+        rows.append(("mean MI, exact", f"{report.information_exact:.4f} nats"))
+    return rows
 
 
 def _way(share: float) -> str:
@@ -32,10 +38,10 @@ def _way(share: float) -> str:
 
 
 def load_run(
-    run: Path, *, model: str | None = None, guide: str | None = None, device: str = "auto"
+    run: Path, *, env: str | None = None, model: str | None = None, guide: str | None = None, device: str = "auto"
 ) -> tuple[GIO, RunFolder]:
     """Return the agent and the folder of a finished or interrupted run."""
-    agent = GIO.load(run, model=model, guide=guide, device=device)
+    agent = GIO.load(run, environment=env, model=model, guide=guide, device=device)
     return agent, RunFolder(run.parent if run.is_file() else run)
 
 

@@ -10,19 +10,18 @@ from typing import Any
 
 import torch
 
-from gio_pyro import diagnostics, futures, tabular
+from gio_pyro import diagnostics, tabular
 from gio_pyro.agent import GIO, Metrics
 from gio_pyro.cli import report
+from gio_pyro.cli.main import INTERRUPTED
 from gio_pyro.errors import InputError, TrainingError
 from gio_pyro.grid import grid_of
 from gio_pyro.plots import ARROWS, learning_curve, policy_map
 from gio_pyro.run_folder import RunFolder
 
 DEFAULT_ENVIRONMENT = "FrozenLake-v1"
-FUTURES = {"NextState": futures.NextState}
 CHECKPOINT_EVERY = 5_000
 """Environment steps between checkpoints."""
-INTERRUPTED = 130
 
 
 def open_run(
@@ -36,12 +35,10 @@ def open_run(
 ) -> tuple[GIO, RunFolder]:
     """Build the agent first, so that a mistake leaves no folder behind; None stands for the default."""
     env = DEFAULT_ENVIRONMENT if env is None else env
-    if future not in (None, *FUTURES):
-        raise InputError(f"Expected a future among {', '.join(FUTURES)}, but got {future!r}.")
     if out is not None and out.exists():
         raise InputError(f"Expected a new folder, but {out} exists; name another, or continue it with --resume.")
     named = {kind: name for kind, name in programs.items() if name is not None}
-    agent = GIO(env, **named, future=FUTURES[future or "NextState"](), device=device, **settings)
+    agent = GIO(env, **named, future=future, device=device, **settings)
     diagnostics.exact_world(agent)
     folder = RunFolder.create(out, env)
     folder.write_config(agent)

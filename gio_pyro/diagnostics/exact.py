@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from gio_pyro import tabular
-from gio_pyro.errors import InputError
+from gio_pyro.errors import InputError, MixedTerminationError
 from gio_pyro.programs import every_action, log_probs
 from gio_pyro.tabular.information import safe_log
 
@@ -37,10 +37,13 @@ class ExactReport:
     return_regularised: float
     """Of the exact optimum of return plus α times mutual information: what the agent is after."""
     information_learned: float
+    """What the guide pays: a bound on mutual information if it looks at the future, another method's reward if not."""
     information_model: float
     information_exact: float
     model_error: float
     """Mean KL(p(·|s,a) ‖ p_ψ(·|s,a)) over visited states and the policy's actions."""
+    guide_sees_future: bool = True
+    """Whether the guide looks at the future at all (its attribute `ignores_future` says if not)."""
 
     @property
     def share_of_gap(self) -> float:
@@ -55,10 +58,13 @@ class ExactReport:
 
 
 def exact_world(agent: GIO) -> tabular.TabularMDP | None:
-    """Return the agent's environment as tables, or None where it has none."""
+    """Return the agent's environment as tables, or None where tables cannot say what it does."""
     if getattr(agent.env.unwrapped, "P", None) is None:
         return None
-    return tabular.TabularMDP.from_env(agent.env, discount=agent.settings.discount)
+    try:
+        return tabular.TabularMDP.from_env(agent.env, discount=agent.settings.discount)
+    except MixedTerminationError:
+        return None
 
 
 def compare_with_exact(agent: GIO) -> ExactReport:
@@ -87,6 +93,7 @@ def compare_with_exact(agent: GIO) -> ExactReport:
         information_model=float((visits * tabular.mutual_information(channel, pi)).sum()),
         information_exact=float((visits * tabular.mutual_information(mdp.transition, pi)).sum()),
         model_error=float((visits[:, None] * pi * divergence.sum(-1)).sum()),
+        guide_sees_future=not getattr(agent.guide.program, "ignores_future", False),
     )
 
 

@@ -27,7 +27,7 @@ class Inference:
     def __init__(self, model: Model, guide: Guide, objective: Objective, *, learning_rate: float) -> None:
         self.model, self.guide, self.objective = model, guide, objective
         groups = [
-            {"params": parameters, "lr": program.learning_rate or learning_rate}
+            {"params": parameters, "lr": learning_rate if program.learning_rate is None else program.learning_rate}
             for program in (model, guide)
             if (parameters := trainable(program))
         ]

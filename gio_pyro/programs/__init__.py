@@ -2,7 +2,15 @@
 
 from gio_pyro.programs.build import build_guide, build_model, reference, resolve
 from gio_pyro.programs.expectations import Imagined, every_action, imagine, score_every_action
-from gio_pyro.programs.program import Guide, Model, Program, all_actions, detached, log_probs
+from gio_pyro.programs.program import (
+    Guide,
+    Model,
+    Program,
+    all_actions,
+    detached,
+    log_probs,
+    without_validation,
+)
 
 __all__ = [
     "Guide",
@@ -19,4 +27,5 @@ __all__ = [
     "reference",
     "resolve",
     "score_every_action",
+    "without_validation",
 ]

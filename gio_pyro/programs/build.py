@@ -16,7 +16,15 @@ import torch
 from torch import Tensor, nn
 
 from gio_pyro.errors import GioError, ProgramError
-from gio_pyro.programs.program import ACTION, Guide, Model
+from gio_pyro.programs.program import (
+    ACTION,
+    FUTURE,
+    Guide,
+    Model,
+    require_finite,
+    require_visible,
+    told,
+)
 from gio_pyro.types import Policy, Program, Spec
 
 HOMES = {"model": "gio_pyro.models", "guide": "gio_pyro.guides"}
@@ -55,12 +63,7 @@ def _import(place: str, name: str) -> ModuleType:
     except FileNotFoundError as error:
         raise ProgramError(f"Expected a Python file at {place}, but there is none; check the path.") from error
     except Exception as error:
-        raise ProgramError(f"Expected {place} to import, but it raised {_told(error)}; run it on its own.") from error
-
-
-def _told(error: Exception) -> str:
-    """Return an error's kind and text on one line."""
-    return f"{type(error).__name__}: {' '.join(str(error).split())}".rstrip(".: ")
+        raise ProgramError(f"Expected {place} to import, but it raised {told(error)}; run it on its own.") from error
 
 
 def _import_file(path: Path) -> ModuleType:
@@ -83,22 +86,33 @@ def reference(program: Any) -> str:
 
 
 def build_model(program: Program, spec: Spec, policy: Policy, state: Tensor) -> Model:
-    """Return a ready `Model`: a class is built from `spec`, a module is copied, and it is run once on `state`."""
+    """Return a ready `Model`: a class is built from `spec`, a module is copied, and it is run on `state` `[B]`."""
     model = Model(construct(program, spec))
+    _, actions, futures = spec.sizes()
     with _first_run(model, "(policy, state, future=None)"):
         model.materialise(policy, state)
-        model.site(ACTION, policy, state)
-        model.future(policy, state, policy(state).sample())
+        require_finite(model.name, ACTION, model.site(ACTION, policy, state), actions)
+        action = policy(state).sample()
+        distribution = model.future(policy, state, action)
+        require_finite(model.name, FUTURE, distribution, futures)
+        future = distribution.sample()
+        model.materialise(policy, state, future)
+        with torch.enable_grad():
+            require_visible(model, model.log_prob(policy, state, action, future))
     return model
 
 
 def build_guide(program: Program, spec: Spec, model: Model, policy: Policy, state: Tensor) -> Guide:
-    """Return a ready `Guide` fitted beside `model`, likewise; it is run once on a future of that model."""
+    """Return a ready `Guide` fitted beside `model`, likewise; it is run on futures of that model."""
     guide = Guide(construct(program, replace(spec, model=model)))
+    _, actions, _ = spec.sizes()
     with _first_run(guide, "(policy, state, future)"):
-        future = model.future(policy, state, policy(state).sample()).sample()
+        action = policy(state).sample()
+        future = model.future(policy, state, action).sample()
         guide.materialise(policy, state, future)
-        guide.posterior(policy, state, future)
+        require_finite(guide.name, ACTION, guide.posterior(policy, state, future), actions)
+        with torch.enable_grad():
+            require_visible(guide, guide.log_prob(policy, state, future, action))
     return guide
 
 
@@ -112,7 +126,7 @@ def _first_run(program: Model | Guide, signature: str) -> Iterator[None]:
         raise
     except Exception as error:
         raise ProgramError(
-            f"Expected {program.name} to run as a program {signature}, but it raised {_told(error)}; "
+            f"Expected {program.name} to run as a program {signature}, but it raised {told(error)}; "
             "try gio_pyro.testing on it."
         ) from error
 
@@ -132,7 +146,8 @@ def construct(program: Program, spec: Spec) -> Program:
         raise
     except Exception as error:
         raise ProgramError(
-            f"Expected {program.__name__}(spec) to build a program, but it raised {_told(error)}; take a spec."
+            f"Expected {program.__name__}(spec) to build a program, but it raised {told(error)}; take a spec, and call "
+            "super().__init__() first."
         ) from error
     if not callable(built):
         raise ProgramError(

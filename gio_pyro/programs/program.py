@@ -21,10 +21,11 @@ from pyro import poutine
 from pyro.distributions.torch_distribution import TorchDistributionMixin
 from pyro.nn import PyroModule
 from pyro.poutine.messenger import Messenger
+from pyro.poutine.runtime import NonlocalExit
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from gio_pyro.errors import ProgramError
+from gio_pyro.errors import GioError, ProgramError
 from gio_pyro.types import Policy
 from gio_pyro.types import Program as Callable_
 
@@ -57,9 +58,19 @@ class Program(nn.Module):
         return getattr(self.program, "learning_rate", None)
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
-        """Run the program with its own parameters."""
+        """Run the program with its own parameters; what it raises becomes a `ProgramError`."""
         with self._isolated():
-            return self.program(*args, **kwargs)
+            try:
+                return self.program(*args, **kwargs)
+            except _Reached as stop:
+                reached = stop  # raised again below, once the parameters made on the way are safe
+            except (GioError, NonlocalExit):
+                raise
+            except Exception as error:
+                raise ProgramError(
+                    f"Expected {self.name} to run, but it raised {told(error)}; try gio_pyro.testing on it."
+                ) from error
+        raise reached
 
     @contextmanager
     def _isolated(self) -> Iterator[None]:
@@ -78,7 +89,12 @@ class Program(nn.Module):
         tensor = self._store["params"][name]
         if any(tensor is own for own in self.parameters()):
             return
-        parameter = tensor if isinstance(tensor, nn.Parameter) else nn.Parameter(tensor.detach())
+        if isinstance(tensor, nn.Parameter):
+            raise ProgramError(
+                f"Expected {self.name} to own its parameters, but it calls pyro.module on a network that others could "
+                "share; make the program an nn.Module that holds the network."
+            )
+        parameter = nn.Parameter(tensor.detach())
         self._store["params"][name] = parameter
         self.stored["p_" + name.replace("_", "__").replace(".", "_d")] = parameter
 
@@ -180,6 +196,48 @@ class Guide(Program):
         """Return log q_φ(a|s, F) of each example, `[B]` nats."""
         self._check_batch(state, future=future, action=action)
         return per_example(self.posterior(policy, state, future), action, len(state), self.name)
+
+
+def told(error: Exception) -> str:
+    """Return an error's kind and text on one line."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:160]}".rstrip(".: ")
+
+
+@contextmanager
+def without_validation() -> Iterator[None]:
+    """Switch off Pyro's and torch's checks of every value inside the block, and put each back as it was."""
+    flags = ("distributions_pyro", "distributions_torch", "infer", "poutine")
+    with pyro.settings.context(**{f"validate_{flag}": False for flag in flags}):
+        yield
+
+
+def require_finite(name: str, site: str, distribution: Distribution, count: int) -> None:
+    """Raise `ProgramError` unless a site is a batch of distributions over the integers below `count`."""
+    values = distribution.enumerate_support(expand=False) if distribution.has_enumerate_support else torch.empty(0)
+    expected = torch.arange(count, device=values.device)
+    if distribution.event_shape or values.shape[:1] != expected.shape or not torch.equal(values.flatten(), expected):
+        raise ProgramError(
+            f'Expected the site "{site}" of {name} to range over the integers 0 to {count - 1}, but got a '
+            f"{type(distribution).__name__} of another support; give it one probability for each."
+        )
+
+
+def require_visible(program: Program, score: Tensor) -> None:
+    """Raise `ProgramError` if a score depends on parameters that nobody would train."""
+    own = {id(p) for p in program.parameters()}
+    seen, waiting = set(), [score.grad_fn]
+    while waiting:
+        node = waiting.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        leaf = getattr(node, "variable", None)
+        if leaf is not None and id(leaf) not in own:
+            raise ProgramError(
+                f"Expected the parameters of {program.name} to be seen, but it uses a tensor of shape "
+                f"{tuple(leaf.shape)} from outside; make the program an nn.Module that holds it."
+            )
+        waiting.extend(parent for parent, _ in node.next_functions)
 
 
 def per_example(distribution: Distribution, value: Tensor, batch: int, name: str) -> Tensor:

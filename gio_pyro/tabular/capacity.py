@@ -100,7 +100,8 @@ class _Best:
     def offer(self, index: Tensor, source: Tensor, d: Tensor) -> None:
         """Keep `source` `[N, A]`, whose inputs are worth `d` `[N, A]`, for the channels where it is the best yet."""
         value = (source * d).sum(-1)
-        gap = (d.max(-1).values - value).clamp_min(0.0)
+        rounding = 4 * torch.finfo(d.dtype).eps * d.abs().max(-1).values
+        gap = (d.max(-1).values - value).clamp_min(0.0) + rounding
         better = gap < self.gap[index]
         kept = index[better]
         self.source[kept], self.value[kept], self.gap[kept] = source[better], value[better], gap[better]

@@ -27,9 +27,10 @@ def empowerment(
     """Return the n-step empowerment of every state, `[S]` nats.
 
     Deterministic worlds take O(n A S²) time and S² bytes. Stochastic worlds hold, for one chunk of states at a
-    time, U · S numbers for each state, U the number of distinct sequences (at most A^n, usually far fewer:
-    merging makes it polynomial in n where actions commute), and chunks are made small enough for
-    `max_elements` numbers. One Newton step of the capacity costs min(U, S)³ a state.
+    time, U · A · S numbers for each state before merging, U the number of distinct sequences (at most A^n, usually
+    far fewer: merging makes it polynomial in n where actions commute). Chunks are made small enough for
+    `max_elements` numbers, but never smaller than one state, so the bound is the larger of the two, with U at most
+    `max_sequences`. One Newton step of the capacity costs min(U, S)³ a state.
 
     Args:
         mdp: one MDP; rewards and discount play no part, terminal states have empowerment 0.
@@ -101,7 +102,7 @@ def _distinct_sequences(mdp: TabularMDP, states: Tensor, horizon: int, limit: in
         if most > limit:
             raise InputError(
                 f"Expected at most {limit} distinct action sequences from a state, but got {most}; shorten the "
-                "horizon or raise max_sequences."
+                "horizon (or raise max_sequences, in Python)."
             )
     return owner, final
 

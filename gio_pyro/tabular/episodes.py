@@ -5,7 +5,7 @@ from torch import Tensor
 
 from gio_pyro.errors import InputError
 from gio_pyro.tabular.futures import state_chain
-from gio_pyro.tabular.mdp import TabularMDP
+from gio_pyro.tabular.mdp import TabularMDP, as_policy
 
 LEAST_LEAK = 1e-12
 """A probability below this does not count as a way out: a sum over so rare an exit has no digits left."""
@@ -17,7 +17,7 @@ def discounted_visits(mdp: TabularMDP, policy: Tensor) -> Tensor:
     Raises:
         InputError: the discount is 1 and the policy may never terminate, or the start is terminal.
     """
-    start, chain = _live(mdp, policy)
+    start, chain = _live(mdp, as_policy(mdp, policy))
     return _normalised(solve_chain(mdp.discount * chain, start, "the state visits", visits=True))
 
 
@@ -29,7 +29,7 @@ def episode_visits(mdp: TabularMDP, policy: Tensor, steps: int | None) -> Tensor
     Raises:
         InputError: `steps` is None and the policy may never terminate, the start is terminal, or steps < 1.
     """
-    state, chain = _live(mdp, policy)
+    state, chain = _live(mdp, as_policy(mdp, policy))
     if steps is None:
         return _normalised(solve_chain(chain, state, "the visits without a step limit", visits=True))
     visits = torch.zeros_like(state)
@@ -50,6 +50,7 @@ def expected_return(mdp: TabularMDP, policy: Tensor, steps: int | None) -> Tenso
     Raises:
         InputError: `steps` is None and the policy may never reach a terminal state.
     """
+    policy = as_policy(mdp, policy)
     start, chain = _live(mdp, policy)
     reward = (policy * mdp.reward).sum(-1)
     if steps is None:

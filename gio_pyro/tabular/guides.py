@@ -4,6 +4,7 @@ Each is a function `(mdp, policy, channel) -> E_{F|s,a} log ρ(a|s, F)`, `[..., 
 `policy_iteration` reads nothing else, so swapping the function swaps the method.
 """
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -24,7 +25,7 @@ def bayes(mdp: TabularMDP, policy: Tensor, channel: Tensor) -> Tensor:
 
 def uniform(mdp: TabularMDP, policy: Tensor, channel: Tensor) -> Tensor:
     """A uniform distribution over actions: maximum-entropy control, less the constant log A at every step."""
-    return torch.full_like(policy, -torch.tensor(float(mdp.actions)).log().item())
+    return torch.full_like(policy, -math.log(mdp.actions))
 
 
 def marginal(mdp: TabularMDP, policy: Tensor, channel: Tensor) -> Tensor:

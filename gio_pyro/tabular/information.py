@@ -21,7 +21,7 @@ def as_float64(table: object) -> Tensor:
 
 
 def as_distribution(name: str, table: object) -> Tensor:
-    """Return `table` as float64 after checking that its last axis holds distributions.
+    """Return `table` as float64, its last axis normalised to rounding, after checking that it holds distributions.
 
     Raises:
         InputError: an entry is NaN, infinite or negative, or a row does not sum to 1 within 1e-6.
@@ -44,7 +44,7 @@ def as_distribution(name: str, table: object) -> Tensor:
             f"Expected the rows of {name} to sum to 1, but row {worst} sums to {p.sum(-1)[worst]:.6g}; "
             "normalise it or add the missing outcome."
         )
-    return p
+    return p / p.sum(-1, keepdim=True)
 
 
 def safe_log(p: Tensor) -> Tensor:

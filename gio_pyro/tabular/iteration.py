@@ -19,8 +19,8 @@ from gio_pyro.errors import ConvergenceWarning, InputError
 from gio_pyro.tabular.episodes import solve_chain
 from gio_pyro.tabular.futures import Future, next_state, state_chain
 from gio_pyro.tabular.guides import Guide, bayes
-from gio_pyro.tabular.information import as_distribution, as_float64, divergence_from_mean
-from gio_pyro.tabular.mdp import TabularMDP
+from gio_pyro.tabular.information import as_float64, divergence_from_mean
+from gio_pyro.tabular.mdp import TabularMDP, as_policy
 
 SMALLEST = 1e-300
 """Probability kept by every action that the first policy can take, so that none is lost to underflow."""
@@ -142,14 +142,6 @@ def intrinsic_reward(policy: Tensor, log_rho: Tensor) -> Tensor:
     taken = policy > 0
     ratio = torch.where(taken, log_rho, 0.0) - torch.where(taken, policy, 1.0).log()
     return (policy * ratio).sum(-1)
-
-
-def as_policy(mdp: TabularMDP, policy: object) -> Tensor:
-    """Return `policy` as float64 on the MDP's device, `[..., S, A]`; raises `InputError` if it is none."""
-    pi = as_distribution("the policy", policy).to(mdp.transition.device)
-    if pi.shape not in (mdp.reward.shape, mdp.reward.shape[-2:]):
-        raise InputError(f"Expected a policy of shape {tuple(mdp.reward.shape)}, but got {tuple(pi.shape)}.")
-    return pi.expand(mdp.reward.shape)
 
 
 def as_temperature(temperature: float) -> float:

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gio_pyro.errors import InputError
+from gio_pyro.errors import InputError, MixedTerminationError
 from gio_pyro.tabular.information import as_distribution, as_float64
 
 
@@ -106,7 +106,8 @@ class TabularMDP:
         terminal when it can be reached from the start and is entered with `terminated`.
 
         Raises:
-            InputError: no `P`, a row that is no distribution, or a reachable state entered both ways.
+            InputError: no `P`, or a row that is no distribution.
+            MixedTerminationError: a reachable state is entered both with and without termination.
         """
         table = getattr(env.unwrapped, "P", None)
         if table is None:
@@ -131,6 +132,14 @@ class TabularMDP:
             ) from error
         states, actions = len(table), len(table[0]) if len(table) else 0
         return _from_rows(rows, states, actions, discount, getattr(env.unwrapped, "initial_state_distrib", None))
+
+
+def as_policy(mdp: TabularMDP, policy: object) -> Tensor:
+    """Return `policy` as float64 on the MDP's device, `[..., S, A]`; raises `InputError` if it is none."""
+    pi = as_distribution("the policy", policy).to(mdp.transition.device)
+    if pi.shape not in (mdp.reward.shape, mdp.reward.shape[-2:]):
+        raise InputError(f"Expected a policy of shape {tuple(mdp.reward.shape)}, but got {tuple(pi.shape)}.")
+    return pi.expand(mdp.reward.shape)
 
 
 def _from_rows(rows: Tensor, states: int, actions: int, discount: float, start: Any) -> TabularMDP:
@@ -178,7 +187,7 @@ def _terminal_states(s: Tensor, s_next: Tensor, p: Tensor, done: Tensor, start: 
     terminal[s_next[reached[s] & (p > 0) & done]] = True
     both = (terminal & reached).nonzero().squeeze(-1)
     if len(both):
-        raise InputError(
+        raise MixedTerminationError(
             f"Expected each state to be terminal or not, but state {int(both[0])} is entered both with and without "
             "termination; give the environment a separate state for the end."
         )

@@ -8,6 +8,7 @@ import torch
 from gio_pyro.errors import ProgramError
 from gio_pyro.programs import Guide
 from gio_pyro.programs.build import construct
+from gio_pyro.programs.program import require_visible
 from gio_pyro.testing.models import ready_model
 from gio_pyro.testing.setting import (
     Setting,
@@ -50,7 +51,7 @@ def check_guide(guide: Any, model: Any, spec: Spec) -> None:
 def _check_site(guide: Guide, s: Setting, spec: Spec) -> None:
     _, actions, _ = spec.sizes()
     site = run(guide, s.policy, s.state, s.future, data={"action": s.action})["action"]
-    require_batch(guide, site, "action", actions, "actions of the policy")
+    require_batch(guide, site, "action", actions)
     run(guide, s.policy, s.state, s.future, data={})
 
 
@@ -61,6 +62,7 @@ def _check_scores(guide: Guide, s: Setting, spec: Spec) -> None:
     require_vectorised(guide, score, alone, "action")
     if actions < 2:
         return
+    require_visible(guide, score)
     require_gradient(guide, score, "action")
     if futures < 2 or getattr(guide.program, "ignores_future", False):
         return

@@ -7,6 +7,7 @@ import torch
 from gio_pyro.errors import ProgramError
 from gio_pyro.programs import Model
 from gio_pyro.programs.build import construct
+from gio_pyro.programs.program import require_visible
 from gio_pyro.testing.setting import (
     Setting,
     move,
@@ -44,6 +45,7 @@ def ready_model(model: Any, spec: Spec, s: Setting) -> Model:
     require_sites(
         built, run(built, s.policy, s.state, data={"action": s.action, "future": s.future}), {"action", "future"}
     )
+    run(built, s.policy, s.state, s.future, data={"action": s.action})  # for parameters met only when there is data
     move(built)
     return built
 
@@ -51,8 +53,8 @@ def ready_model(model: Any, spec: Spec, s: Setting) -> Model:
 def _check_sites(model: Model, s: Setting, spec: Spec) -> None:
     _, actions, futures = spec.sizes()
     sites = run(model, s.policy, s.state, data={"action": s.action, "future": s.future})
-    require_batch(model, sites["action"], "action", actions, "actions of the policy")
-    require_batch(model, sites["future"], "future", futures, "values of the future space")
+    require_batch(model, sites["action"], "action", actions)
+    require_batch(model, sites["future"], "future", futures)
     own, prior = sites["action"]["fn"].log_prob(s.action), s.policy(s.state).log_prob(s.action)
     if not torch.allclose(own, prior, atol=1e-5):
         raise ProgramError(
@@ -78,6 +80,7 @@ def _check_scores(model: Model, s: Setting, spec: Spec) -> None:
     _, actions, futures = spec.sizes()
     if futures < 2:
         return
+    require_visible(model, score)
     require_gradient(model, score, "future")
     scores = [model.log_prob(s.policy, s.state, torch.full_like(s.action, a), s.future) for a in range(actions)]
     if actions > 1 and all(torch.allclose(scores[0], other) for other in scores[1:]):

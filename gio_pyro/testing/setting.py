@@ -6,14 +6,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import pyro
 import pyro.distributions as dist
 import torch
 from pyro import poutine
 from torch import Tensor
 
 from gio_pyro.errors import GioError, ProgramError
-from gio_pyro.programs import Program
+from gio_pyro.programs import Program, without_validation
+from gio_pyro.programs.program import require_finite
 from gio_pyro.randomness import PrivateRandom
 from gio_pyro.types import Policy, Spec
 
@@ -53,7 +53,7 @@ def quietly(program: Any) -> Iterator[None]:
     """
     name = getattr(program, "__name__", type(program).__name__)
     try:
-        with PrivateRandom(0).use(), pyro.validation_enabled(False), warnings.catch_warnings():
+        with PrivateRandom(0).use(), without_validation(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     except GioError:
@@ -98,7 +98,7 @@ def require_sites(program: Program, sites: Sites, expected: set[str]) -> None:
         )
 
 
-def require_batch(program: Program, node: dict[str, Any], site: str, values: int, of_whom: str) -> None:
+def require_batch(program: Program, node: dict[str, Any], site: str, values: int) -> None:
     """Raise `ProgramError` unless a site has one distribution over `values` values for each example, without NaN."""
     at = f'the site "{site}" of {program.name}'
     shape = tuple(node["fn"].batch_shape)
@@ -111,12 +111,7 @@ def require_batch(program: Program, node: dict[str, Any], site: str, values: int
         raise ProgramError(
             f"Expected {at} to have batch shape ({BATCH},) for {BATCH} examples, but got {shape}; {hint}."
         )
-    finite = node["fn"].has_enumerate_support
-    if not finite or len(node["fn"].enumerate_support(expand=False)) != values:
-        raise ProgramError(
-            f"Expected {at} to range over the {values} {of_whom}, but got a {type(node['fn']).__name__} of another "
-            "support; give it one probability for each."
-        )
+    require_finite(program.name, site, node["fn"], values)
     if bool(torch.isnan(node["fn"].log_prob(node["value"])).any()):
         raise ProgramError(f"Expected log-probabilities at {at}, but got NaN; look for log 0 or 0/0.")
 

@@ -124,7 +124,6 @@ class NetGuide(PyroModule):
 
 MODELS: dict[str, Callable[[], Any]] = {
     "pyro.param": param_model,
-    "pyro.module in a closure": closure_model,
     "nn.Module": lambda: PlainModel,
     "nn.Module with pyro.module": lambda: RegisteredModel,
     "PyroModule": lambda: NetModel,
@@ -484,11 +483,34 @@ def test_a_program_that_raises_leaves_pyro_as_it_was():
 
     pyro.clear_param_store()
     before = pyro.settings.get()
-    with pytest.raises(RuntimeError, match="on purpose"):
+    with pytest.raises(ProgramError, match="on purpose"):
         Model(broken)(policy, STATE)
     assert pyro.settings.get() == before
     assert list(pyro.get_param_store().keys()) == []
     assert set(poutine.trace(lambda: None).get_trace().nodes) == {"_INPUT", "_RETURN"}
+
+
+def test_a_network_that_a_function_registers_is_refused_since_agents_would_share_it():
+    with pytest.raises(ProgramError, match="make the program an nn"):
+        Model(closure_model())(policy, STATE)
+
+
+def test_a_network_that_a_function_closes_over_in_silence_is_refused():
+    net = nn.Linear(S + A, F)
+
+    def hidden(policy: Policy, state: Tensor, future: Tensor | None = None) -> Tensor:
+        return outcome(state, future, policy, lambda a: dist.Categorical(logits=net(inputs(state, a))))
+
+    with pytest.raises(ProgramError, match="make the program an nn"):
+        build_model(hidden, SPEC, policy, STATE)
+
+
+def test_a_parameter_met_only_when_there_is_data_is_found():
+    def late(policy: Policy, state: Tensor, future: Tensor | None = None) -> Tensor:
+        table = torch.zeros(S, A, F) if future is None else pyro.param("t", torch.zeros(S, A, F))
+        return outcome(state, future, policy, lambda a: dist.Categorical(logits=table[state, a]))
+
+    assert len(list(build_model(late, SPEC, policy, STATE).parameters())) == 1
 
 
 class StatementModel(NetModel):

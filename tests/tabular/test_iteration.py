@@ -121,7 +121,7 @@ def test_the_backup_of_a_solution_is_its_own_q(guide: Guide, future: Future):
         solution = policy_iteration(mdp, 0.5, policy, guide=guide, future=future, max_iterations=0)
     backup = intrinsic_bellman(mdp, policy, solution.q, temperature=0.5, guide=guide, future=future)
     torch.testing.assert_close(backup, solution.q, atol=1e-10, rtol=0)
-    assert (solution.policy == policy).all()
+    torch.testing.assert_close(solution.policy, policy, atol=1e-15, rtol=0)
 
 
 def test_the_posterior_of_a_symmetric_channel():

@@ -158,9 +158,9 @@ FAULTS = [
     (QuietlyNotANumber, '"action".*NaN'),
     (NoGradient, 'gradient from the site "action"'),
     (BrokenGradient, 'finite gradients from the site "action"'),
-    (TooManyActions, "over the 3 actions of the policy"),
-    (TooFewActions, "over the 3 actions of the policy"),
-    (Continuous, "over the 3 actions of the policy"),
+    (TooManyActions, "over the integers 0 to 2"),
+    (TooFewActions, "over the integers 0 to 2"),
+    (Continuous, "over the integers 0 to 2"),
     (Raises, "RuntimeError: the flux capacitor is empty"),
     (NoSpec, r"NoSpec\(spec\)"),
 ]
