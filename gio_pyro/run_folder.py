@@ -14,6 +14,7 @@ import csv
 import json
 import os
 from dataclasses import asdict
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -63,7 +64,9 @@ class RunFolder:
             "environment": persistence.environment_record(agent.env),
             "programs": {k: persistence.program_record(p, k) for k, p in agent.programs.items()},
             "future": type(agent.future).__name__,
+            "device": str(agent.device),
             "settings": asdict(agent.settings),
+            "versions": {name: metadata.version(name) for name in ("gio-pyro", "torch", "pyro-ppl", "gymnasium")},
         }
         self.write_json("config.json", config)
 

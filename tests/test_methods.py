@@ -103,3 +103,7 @@ def test_every_objective_learns_a_reward_that_is_right(objective):
 def test_the_network_programs_learn_too():
     agent = learn("CategoricalNetworkGuide", model="CategoricalNetworkModel", gradient_steps=40)
     assert regret(agent, tabular.bayes) <= 0.02
+
+
+def test_minibatches_reach_only_the_fit_and_the_critic_sees_the_whole_replay():
+    assert regret(learn("CategoricalGuide", batch_size=64), tabular.bayes) <= 0.03
