@@ -101,7 +101,7 @@ def test_every_objective_learns_a_reward_that_is_right(objective):
 
 
 def test_the_network_programs_learn_too():
-    agent = learn("CategoricalNetworkGuide", model="CategoricalNetworkModel", gradient_steps=40)
+    agent = learn("CategoricalNetworkGuide", model="CategoricalNetworkModel", gradient_steps=100)
     assert regret(agent, tabular.bayes) <= 0.02
 
 
