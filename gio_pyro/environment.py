@@ -10,7 +10,7 @@ import gymnasium as gym
 import torch
 from gymnasium.spaces import Discrete
 
-from gio_pyro.errors import InputError, TrainingError
+from gio_pyro.errors import InputError, TrainingError, told
 from gio_pyro.programs import log_probs
 from gio_pyro.types import Policy, Transitions
 
@@ -28,10 +28,10 @@ def make_env(environment: str | Env, **kwargs: Any) -> Env:
         try:
             env = gym.make(environment, **kwargs)
         except Exception as error:
-            told = f"{type(error).__name__}: {' '.join(str(error).split())}".rstrip(".")
+            text = told(error, None)
             if isinstance(error, TypeError):
-                raise InputError(f"Expected arguments that {environment} takes, but got {kwargs}: {told}.") from error
-            raise InputError(f"Expected a registered environment, but got {environment!r}: {told}.") from error
+                raise InputError(f"Expected arguments that {environment} takes, but got {kwargs}: {text}.") from error
+            raise InputError(f"Expected a registered environment, but got {environment!r}: {text}.") from error
     if not isinstance(env, gym.Env):
         raise InputError(f"Expected an environment id or a gymnasium.Env, but got {type(env).__name__}.")
     for name, space in (("observation", env.observation_space), ("action", env.action_space)):
@@ -175,16 +175,14 @@ class Collector:
             return observation, float(reward), bool(terminated), bool(truncated)
         except Exception as error:
             raise TrainingError(
-                f"Expected the environment to take a step, but it raised {type(error).__name__}: {error}."
+                f"Expected the environment to take a step, but it raised {told(error, None)}."
             ) from error
 
     def _begin(self) -> None:
         try:
             observation, _ = self.env.reset(seed=None if self._seeded else self.seed)
         except Exception as error:
-            raise TrainingError(
-                f"Expected the environment to reset, but it raised {type(error).__name__}: {error}."
-            ) from error
+            raise TrainingError(f"Expected the environment to reset, but it raised {told(error, None)}.") from error
         self._seeded = True
         self._state = self.states.index(observation)
         self._return, self._length = 0.0, 0

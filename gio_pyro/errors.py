@@ -35,3 +35,8 @@ class GioWarning(UserWarning):
 
 class ConvergenceWarning(GioWarning):
     """An iteration stopped at its limit before it reached its tolerance."""
+
+
+def told(error: Exception, length: int | None = 160) -> str:
+    """Return the kind and text of somebody else's error on one line, at most `length` characters of the text."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:length]}".rstrip(".: ")

@@ -13,10 +13,12 @@ from __future__ import annotations
 import csv
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from gio_pyro import persistence
 from gio_pyro.errors import InputError
@@ -72,9 +74,8 @@ class RunFolder:
 
     def write_json(self, name: str, content: dict[str, Any]) -> None:
         """Write plain values as readable text, atomically; NaN is written as null."""
-        temporary = self.path / f"{name}.part"
-        temporary.write_text(json.dumps(_without_nan(content), indent=2, allow_nan=False) + "\n")
-        os.replace(temporary, self.path / name)
+        with _replacing(self.path / name) as file:
+            file.write(json.dumps(_without_nan(content), indent=2, allow_nan=False) + "\n")
 
     def log(self, metrics: dict[str, float]) -> None:
         """Append one round's figures to `metrics.csv` and TensorBoard."""
@@ -104,12 +105,10 @@ class RunFolder:
             return
         rows = zip(*columns.values(), strict=True)
         kept = [row for row, step in zip(rows, columns[STEPS], strict=True) if step <= steps]
-        temporary = self.path / "metrics.csv.part"
-        with temporary.open("w", newline="") as file:
+        with _replacing(path) as file:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(columns)
             writer.writerows(kept)
-        os.replace(temporary, path)
 
     def metrics(self) -> dict[str, list[float]]:
         """Return the columns of `metrics.csv`; an empty dictionary before the first round. Broken rows are left out."""
@@ -128,6 +127,15 @@ class RunFolder:
         if self._writer is not None:
             self._writer.close()
             self._writer = None
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[TextIO]:
+    """Open a text file that takes the place of `path` once it is whole."""
+    temporary = path.with_name(f"{path.name}.part")
+    with temporary.open("w", newline="") as file:
+        yield file
+    os.replace(temporary, path)
 
 
 def _numbers(line: list[str]) -> list[float] | None:

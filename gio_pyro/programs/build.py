@@ -15,7 +15,7 @@ import pyro
 import torch
 from torch import Tensor, nn
 
-from gio_pyro.errors import GioError, ProgramError
+from gio_pyro.errors import GioError, ProgramError, told
 from gio_pyro.programs.program import (
     ACTION,
     FUTURE,
@@ -23,7 +23,6 @@ from gio_pyro.programs.program import (
     Model,
     require_finite,
     require_visible,
-    told,
 )
 from gio_pyro.types import Policy, Program, Spec
 

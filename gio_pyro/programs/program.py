@@ -25,7 +25,7 @@ from pyro.poutine.runtime import NonlocalExit
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from gio_pyro.errors import GioError, ProgramError
+from gio_pyro.errors import GioError, ProgramError, told
 from gio_pyro.types import Policy
 from gio_pyro.types import Program as Callable_
 
@@ -196,11 +196,6 @@ class Guide(Program):
         """Return log q_φ(a|s, F) of each example, `[B]` nats."""
         self._check_batch(state, future=future, action=action)
         return per_example(self.posterior(policy, state, future), action, len(state), self.name)
-
-
-def told(error: Exception) -> str:
-    """Return an error's kind and text on one line."""
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:160]}".rstrip(".: ")
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gio_pyro.errors import InputError, MixedTerminationError
+from gio_pyro.errors import InputError, MixedTerminationError, told
 from gio_pyro.tabular.information import as_distribution, as_float64
 
 
@@ -128,7 +128,7 @@ class TabularMDP:
         except (KeyError, IndexError, TypeError, ValueError) as error:
             raise InputError(
                 "Expected env.P[s][a] to list (probability, next state, reward, terminated) for every state and action "
-                f"counted from 0, but reading it raised {type(error).__name__}: {error}."
+                f"counted from 0, but reading it raised {told(error)}."
             ) from error
         states, actions = len(table), len(table[0]) if len(table) else 0
         return _from_rows(rows, states, actions, discount, getattr(env.unwrapped, "initial_state_distrib", None))

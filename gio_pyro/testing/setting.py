@@ -11,7 +11,7 @@ import torch
 from pyro import poutine
 from torch import Tensor
 
-from gio_pyro.errors import GioError, ProgramError
+from gio_pyro.errors import GioError, ProgramError, told
 from gio_pyro.programs import Program, without_validation
 from gio_pyro.programs.program import require_finite
 from gio_pyro.randomness import PrivateRandom
@@ -59,9 +59,8 @@ def quietly(program: Any) -> Iterator[None]:
     except GioError:
         raise
     except Exception as error:
-        text = " ".join(str(error).split())[:120].rstrip(".")
         raise ProgramError(
-            f"Expected {name} to run on a batch of {BATCH}, but it raised {type(error).__name__}: {text}; "
+            f"Expected {name} to run on a batch of {BATCH}, but it raised {told(error, 120)}; "
             "run it on a small batch of your own."
         ) from error
 
