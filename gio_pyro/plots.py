@@ -33,7 +33,7 @@ def learning_curve(path: Path, metrics: dict[str, list[float]], references: dict
     for (name, value), style in zip(references.items(), ("--", ":"), strict=False):
         left.axhline(value, color="0.4", linestyle=style, linewidth=1, label=name)
     left.set(ylabel="return")
-    left.legend(frameon=False, fontsize=7)
+    left.legend(frameon=False, fontsize=7, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
     right.plot(steps, metrics["intrinsic/nats"], color="C1")
     right.set(ylabel="learned MI (nats)", ylim=(0, None))
     for axes in (left, right):
