@@ -10,23 +10,25 @@ from typing import Any
 
 import numpy as np
 import torch
+from gymnasium import Space
+from gymnasium.vector import VectorEnv
 from torch import Tensor
 from tqdm import tqdm
 
 from gio_pyro import checkpoint, persistence
-from gio_pyro.environment import Behaviour, Collector, Env, fresh_copy, make_env
-from gio_pyro.errors import InputError
-from gio_pyro.evaluation import TableCritic
+from gio_pyro.control import NetworkControl, TableControl
+from gio_pyro.environments import Actions, Collector, Env, Observations, fresh_copy, make_env
+from gio_pyro.errors import InputError, TrainingError
 from gio_pyro.futures import Future, future_from
-from gio_pyro.improvement import TablePolicy
 from gio_pyro.inference import Inference, objective_named
-from gio_pyro.programs import build_guide, build_model, resolve, without_validation
+from gio_pyro.programs import build_guide, build_model, default_programs, example, resolve, without_validation
 from gio_pyro.randomness import PrivateRandom
 from gio_pyro.replay import Replay
-from gio_pyro.rewards import expected_log_guide, intrinsic_reward
+from gio_pyro.rewards import finite_nats, reward_named
 from gio_pyro.rollout import Evaluation, play
-from gio_pyro.settings import Settings, device_named
-from gio_pyro.types import Program, Spec, Transitions
+from gio_pyro.settings import Settings, device_named, finite_world
+from gio_pyro.temperature import Temperature, target_entropy_of
+from gio_pyro.types import Program, Spec
 
 OTHER_SEED = 1_000_003
 """Added to the training seed for whatever must not repeat or disturb training: played episodes, drawn predictions."""
@@ -60,60 +62,77 @@ class GIO:
 
     def __init__(
         self,
-        environment: str | Env,
+        environment: str | Env | VectorEnv,
         *,
-        model: str | Program = "CategoricalModel",
-        guide: str | Program = "CategoricalGuide",
+        model: str | Program | None = None,
+        guide: str | Program | None = None,
         future: str | Future | None = None,
         device: str = "auto",
         **settings: Any,
     ) -> None:
-        self.settings = Settings.from_names(settings)
         self.env = make_env(environment)
         self.future: Future = future_from(future)
         self.device = device_named(device)
+        raw_states, raw_actions = spaces_of(self.env)
+        states, actions = Observations.of(raw_states).space, Actions.of(raw_actions).space
+        self.spec = Spec(states, actions, self.future.space(states))
+        self.settings = Settings.of(settings, states=states, actions=actions)
         self.random = PrivateRandom(self.settings.seed, self.device)
         self.playing = PrivateRandom(self.settings.seed + OTHER_SEED, self.device)
         self.steps = 0
-        self.collector = Collector(self.env, seed=self.settings.seed)
+        self.collector = Collector(self.env, seed=self.settings.seed, device=self.device)
         self.replay = Replay(self.settings.buffer_size)
-        states, actions = self.collector.states, self.collector.actions
-        self.spec = Spec(states.space, actions.space, self.future.space(states.space))
-        self.programs = {"model": model, "guide": guide}
+        chosen = default_programs(self.spec)
+        self.programs = {"model": model or chosen["model"], "guide": guide or chosen["guide"]}
         with self.random.use():
-            self._build(states.count, actions.count)
+            self._build()
 
-    def _build(self, states: int, actions: int) -> None:
+    def _build(self) -> None:
         s = self.settings
         program = {kind: resolve(given, kind) for kind, given in self.programs.items()}
-        self.policy = TablePolicy(states, actions).to(self.device)
-        self.critic = TableCritic(states, actions, initial_value=s.initial_value).to(self.device)
-        first = torch.zeros(1, dtype=torch.long, device=self.device)
+        first = example(self.spec.state_space, self.device)
         with torch.device(self.device):
+            self.control = control_of(self.spec, s).to(self.device)
+            self.policy = self.control.policy
             self.model = build_model(program["model"], self.spec, self.policy, first).to(self.device)
             self.guide = build_guide(program["guide"], self.spec, self.model, self.policy, first).to(self.device)
-        objective = s.objective or getattr(program["guide"], "objective", None) or "sleep"
-        self.inference = Inference(self.model, self.guide, objective_named(objective), learning_rate=s.learning_rate)
+            self.temperature = temperature_of(self.spec, s).to(self.device)
+        name = s.objective or getattr(program["guide"], "objective", None) or "sleep"
+        objective = objective_named(name, samples=s.samples)
+        self.inference = Inference(self.model, self.guide, objective, learning_rate=s.learning_rate)
+        self.reward = reward_named(s.intrinsic, self.model, self.guide, samples=s.samples)
+        self.figures: dict[str, Tensor] = {}
+        self.sound = torch.ones((), dtype=torch.bool, device=self.device)
 
     def learn(self, steps: int, *, callback: Callback | None = None, progress_bar: bool = False) -> GIO:
         """Take `steps` environment steps, learning after every `train_freq` of them; returns the agent.
 
         Learning goes in rounds of `train_freq` steps, the last one shorter if need be; so two calls of N steps are one
-        call of 2 N where `train_freq` divides N.
+        call of 2 N where `train_freq` divides N. With several environments a round takes at least one step of each,
+        and the last round may take a few steps too many.
+
+        Args:
+            steps: environment steps, counted over all environments.
+            callback: called every `log_interval` steps, and at the end, with the agent and its metrics; returning
+                False stops.
+            progress_bar: show one, with return, mutual information and steps per second.
 
         Raises:
             InputError: `steps` is negative, or the environment gives an observation outside its space.
-            TrainingError: a loss or a reward is NaN or infinite, or the environment raises.
+            TrainingError: a loss, a reward or an observation is NaN or infinite, or the environment raises.
         """
         if not isinstance(steps, Integral) or isinstance(steps, bool) or steps < 0:
             raise InputError(f"Expected a whole number of steps, at least 0, but got {steps!r}.")
-        end = self.steps + steps
-        with tqdm(total=steps, unit="step", disable=not progress_bar) as bar:
+        end = self.steps + int(steps)
+        with tqdm(total=int(steps), unit="step", disable=not progress_bar) as bar:
             while self.steps < end:
                 before = self.steps
                 with self._private():
-                    metrics = self._round(min(self.settings.train_freq, end - before))
+                    self._round(min(self.settings.train_freq, end - before))
                 bar.update(self.steps - before)
+                if self.steps // self.settings.log_interval == before // self.settings.log_interval < end > self.steps:
+                    continue
+                metrics = self.metrics()
                 bar.set_postfix_str(_headline(metrics))
                 if callback is not None and callback(self, metrics) is False:
                     break
@@ -125,73 +144,88 @@ class GIO:
         with self.random.use(), torch.enable_grad(), without_validation():
             yield
 
-    def _round(self, steps: int) -> Metrics:
+    def _round(self, steps: int) -> None:
         s = self.settings
-        collected = self.collector.collect(Behaviour(self.policy, s.uniform_share, self.device), steps).to(self.device)
-        self.replay.add(collected)
-        self.steps += steps
-        fitted: dict[str, Tensor] = {}
-        change = float("nan")
+        warming_up = self.steps < s.learning_starts
+        behaviour = self.control.behaviour(uniform_share=1.0 if warming_up else s.uniform_share)
+        collected = self.collector.collect(behaviour, steps)
+        rows = collected.rows
+        self.replay.add(rows, collected.stream, collected.begins)
+        self.steps += len(rows)
+        for part in (self.model, self.guide):
+            part.observe(rows.state, rows.action, self.future.of(rows))
+        self.control.observe(rows.state)
+        for _ in range(0 if self.steps < s.learning_starts else s.updates):
+            self._update()
+
+    def _update(self) -> None:
+        """Fit both programs, then evaluate and improve the policy (theory, equations 5 to 8)."""
+        s = self.settings
         for _ in range(s.gradient_steps):
             batch = self.replay.batch(s.batch_size)
-            fitted = self.inference.step(self.policy, batch, self.future.of(batch))
+            future = self.future.of(batch)
+            self._note({f"{k}_nats": v for k, v in self.inference.step(self.policy, batch, future).items()})
+        if not s.gradient_steps:
+            batch = self.replay.batch(s.batch_size)
+            future = self.future.of(batch)
         for _ in range(s.improvements):
-            change = self._improve(self.replay.merged())
-        return self._metrics(collected.state, fitted, change)
+            self._note(
+                self.control.improve(self.replay, batch, future, self.reward, self.temperature, self.steps)
+            )
 
-    def _improve(self, everything: Transitions) -> float:
-        """Evaluate the policy and improve it, once (theory, equations 5 and 6); returns the last change of a value."""
-        s = self.settings
-        change = self.critic.evaluate(
-            everything,
-            self.policy,
-            self._intrinsic(everything.next_state),
-            discount=s.discount,
-            temperature=s.temperature,
-            sweeps=s.sweeps,
-        )
-        state, _ = everything.distinct_states()
-        self.policy.improve(state, self.critic(state), self._log_rho(state), temperature=s.temperature)
-        return change
+    def _note(self, figures: dict[str, Tensor]) -> None:
+        """Keep figures on the device until somebody reads them, and remember whether any was not finite."""
+        self.figures |= figures
+        self.sound &= torch.isfinite(torch.stack(list(figures.values()))).all()
 
-    def _metrics(self, visited: Tensor, fitted: dict[str, Tensor], change: float) -> Metrics:
-        """Return the round's figures; the mutual information is averaged over the states just visited."""
+    def metrics(self) -> Metrics:
+        """Return the figures of this moment; the intrinsic reward is averaged over the states visited last.
+
+        Raises:
+            TrainingError: a loss has been NaN or infinite since the last time; no such step was taken.
+        """
+        figures = {f"train/{name}": float(value) for name, value in self.figures.items()}
+        if not bool(self.sound):
+            self.sound.fill_(True)
+            raise TrainingError(
+                f"Expected finite losses, but got NaN or infinity (last: {_listed(figures)}); look for NaN in the "
+                "data, or lower the learning rate."
+            )
+        visited = self.replay.latest(self.settings.log_interval).state
         returns, lengths = self.collector.returns, self.collector.lengths
-        information = float(self._intrinsic(visited).mean())
-        metrics = {
+        with self._private(), torch.no_grad():
+            nats = self.control.intrinsic(self.reward, visited)
+            entropy = self.control.entropy(visited)
+        alpha = float(self.temperature.at(self.steps))
+        return {
             "time/total_timesteps": float(self.steps),
             "rollout/ep_rew_mean": float(np.mean(returns)) if returns else float("nan"),
             "rollout/ep_len_mean": float(np.mean(lengths)) if lengths else float("nan"),
-            "intrinsic/nats": information,
-            "intrinsic/reward": self.settings.temperature * information,
-            "train/entropy": float(self.policy(visited).entropy().mean()),
-            "train/value_change": change,
+            "intrinsic/nats": float(nats.mean()),
+            "intrinsic/nats_std": float(nats.std(correction=0)),
+            "intrinsic/reward": alpha * float(nats.mean()),
+            "train/ent_coef": alpha,
+            "train/entropy": float(entropy),
+            **figures,
         }
-        return metrics | {f"train/{name}_nats": float(value) for name, value in fitted.items()}
-
-    def _log_rho(self, state: Tensor) -> Tensor:
-        return expected_log_guide(self.model, self.guide, self.policy, state, samples=self.settings.samples)
-
-    def _intrinsic(self, state: Tensor) -> Tensor:
-        distinct, where = torch.unique(state, return_inverse=True)
-        return intrinsic_reward(self.policy, distinct, self._log_rho(distinct))[where]
 
     def intrinsic_reward(self, state: Tensor) -> Tensor:
-        """Return what the guide pays in each state `[B]` under the current policy, `[B]` nats (theory, equation 3).
+        """Return what the guide pays in each state `[B, ...]` under the current policy, `[B]` nats (theory, equation 3).
 
         With a learned guide this is a lower bound on the mutual information under the fitted model. Reading it
-        changes nothing, and the same state reads the same until the agent learns on.
+        changes nothing, and the same states read the same until the agent learns on. Of continuous actions and
+        futures, one draw each is read.
         """
         with PrivateRandom(self.settings.seed, self.device).use(), torch.no_grad():
-            return self._intrinsic(state.to(self.device))
+            return finite_nats(self.control.intrinsic(self.reward, state.to(self.device)), self.guide.name)
 
     def predict(
         self, observation: Any, state: None = None, episode_start: Any = None, deterministic: bool = False
     ) -> tuple[Any, None]:
-        """Return (action, None) for an observation, or actions for an array of them, as Stable-Baselines3 does.
+        """Return (action, None) for an observation, or actions for a batch of them, as Stable-Baselines3 does.
 
         Args:
-            observation: one value of the observation space, or an array `[N]` of them.
+            observation: one value of the observation space, or a batch of N (an array, or a dictionary of arrays).
             state: accepted and not used: the policy has no memory.
             episode_start: likewise.
             deterministic: take the likeliest action instead of drawing one.
@@ -199,15 +233,16 @@ class GIO:
         Raises:
             InputError: an observation outside the space.
         """
-        values = np.asarray(observation)
-        if values.size == 0:
-            return np.zeros(values.shape, dtype=np.int64), None
-        indices = [self.collector.states.index(value) for value in values.reshape(-1)]
-        with self.playing.use(), torch.no_grad():
-            pi = self.policy(torch.tensor(indices, dtype=torch.long, device=self.device))
-            action = pi.logits.argmax(-1) if deterministic else pi.sample()
-        actions = action.cpu().numpy().reshape(values.shape) + self.collector.actions.first
-        return (actions if values.ndim else actions[()]), None
+        observations, actions = self.collector.observations, self.collector.actions
+        many = observations.batched(observation)
+        encoded = observations.encode(observation) if many else observations.encode_one(observation)
+        with self.playing.use(), torch.no_grad(), without_validation():
+            x = torch.as_tensor(encoded, device=self.device)
+            if not len(x):
+                return actions.decode(np.zeros((0, *(self.spec.action_space.shape or ())), dtype=np.int64)), None
+            site = self.policy.likeliest(x) if deterministic else self.policy(x).sample()
+        taken = site.cpu().numpy()
+        return (actions.decode(taken) if many else actions.decode_one(taken[0])), None
 
     def evaluate(
         self, episodes: int = 20, *, deterministic: bool = False, seed: int | None = None, max_steps: int = 10_000
@@ -255,6 +290,29 @@ class GIO:
             CheckpointError: no checkpoint, or one that is truncated, foreign or damaged.
         """
         return persistence.restore(cls, checkpoint.read(Path(path)), environment, model, guide, future, device)
+
+
+def spaces_of(env: Env | VectorEnv) -> tuple[Space[Any], Space[Any]]:
+    """Return the observation and action spaces of one environment."""
+    if isinstance(env, VectorEnv):
+        return env.single_observation_space, env.single_action_space
+    return env.observation_space, env.action_space
+
+
+def control_of(spec: Spec, settings: Settings) -> TableControl | NetworkControl:
+    """Return tables for a finite world, networks for any other."""
+    kind = TableControl if finite_world(spec.state_space, spec.action_space) else NetworkControl
+    return kind(spec, settings)
+
+
+def temperature_of(spec: Spec, settings: Settings) -> Temperature:
+    """Return the price of a nat that the settings ask for."""
+    target = target_entropy_of(spec.action_space) if settings.target_entropy is None else settings.target_entropy
+    return Temperature(settings.temperature, target=target, learning_rate=settings.learning_rate)
+
+
+def _listed(figures: Metrics) -> str:
+    return ", ".join(f"{name.removeprefix('train/')} {value:.4g}" for name, value in figures.items())
 
 
 def _headline(metrics: Metrics) -> str:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gio_pyro.environment import Env
+from gio_pyro.environments import Env
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from gio_pyro.environment import Env
+from gio_pyro.environments import Env
 from gio_pyro.errors import CheckpointError, GioError
 from gio_pyro.futures import FUTURES, Future
 from gio_pyro.programs import reference

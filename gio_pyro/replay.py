@@ -1,6 +1,7 @@
 """Replay: every transition that was collected, in order, and the same transitions with equal ones merged."""
 
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -9,8 +10,23 @@ from gio_pyro.errors import InputError
 from gio_pyro.types import Transitions
 
 
+STORED = ("state", "action", "reward", "next_state", "terminated", "truncated", "behaviour")
+"""The fields of `Transitions` that are kept; the weight of a row that was not merged is 1."""
+NOTHING = -1
+
+
+@dataclass(frozen=True)
+class Sequences:
+    """Pieces of episodes, each field of `steps` `[B, T, ...]`."""
+
+    steps: Transitions
+    """Rows after the end of a piece repeat its last one."""
+    valid: Tensor
+    """`[B, T]` booleans: whether the row is there; True, then False from where the episode (or replay) ends."""
+
+
 class Replay:
-    """A ring of transitions on one device.
+    """A ring of transitions on one device, grown as it fills.
 
     Args:
         capacity: the most transitions kept; the oldest go first.
@@ -20,62 +36,109 @@ class Replay:
         if capacity < 1:
             raise InputError(f"Expected room for at least 1 transition, but got {capacity}; raise buffer_size.")
         self.capacity = capacity
-        self._rows: Transitions | None = None
-        self._size = self._next = 0
+        self._rows: dict[str, Tensor] = {}
+        self._size = self._added = 0
+        self._last: dict[int, int] = {}
         self._merged: Transitions | None = None
         self._unmerged = 0
 
     def __len__(self) -> int:
         return self._size
 
-    def add(self, new: Transitions) -> None:
-        """Append transitions `[B, ...]`."""
-        new = new[-self.capacity :]
+    def add(self, new: Transitions, stream: Tensor | None = None, begins: Tensor | None = None) -> None:
+        """Append transitions `[B, ...]`, all on one device.
+
+        Args:
+            new: the transitions, in the order of time.
+            stream: `[B]` which of several environments each comes from; one environment by default.
+            begins: `[B]` whether each does not continue the one before it in its stream, although that did not end.
+        """
+        first = max(len(new) - self.capacity, 0)
+        number = self._added + torch.arange(first, len(new), device=new.weight.device)
         self._reserve(new)
-        assert self._rows is not None
-        where = (self._next + torch.arange(len(new), device=new.weight.device)) % self.capacity
-        for field in fields(new):
-            getattr(self._rows, field.name)[where] = getattr(new, field.name)
+        where = number % self.capacity
+        for name in STORED:
+            self._rows[name][where] = getattr(new, name)[first:]
+        self._rows["following"][where] = NOTHING
+        self._link(new, stream, begins)
         if self._size + len(new) > self.capacity:
             self._merged = None
-        self._next = int((self._next + len(new)) % self.capacity)
+        self._added += len(new)
         self._size = min(self._size + len(new), self.capacity)
         self._unmerged += len(new)
 
+    def _link(self, new: Transitions, stream: Tensor | None, begins: Tensor | None) -> None:
+        """Note for each row the slot of the one that follows it in its episode."""
+        streams = [0] * len(new) if stream is None else stream.tolist()
+        breaks = [False] * len(new) if begins is None else begins.tolist()
+        links: dict[int, int] = {}
+        for row, end in enumerate((new.terminated | new.truncated).tolist()):
+            last = self._last.pop(streams[row], NOTHING)
+            if last != NOTHING and not breaks[row]:
+                links[last] = self._added + row
+            if not end:
+                self._last[streams[row]] = self._added + row
+        oldest = self._added + len(new) - self.capacity
+        kept = [(a % self.capacity, b % self.capacity) for a, b in links.items() if a >= oldest]
+        if kept:
+            following = self._rows["following"]
+            before, after = torch.tensor(kept, dtype=following.dtype, device=following.device).unbind(-1)
+            following[before.long()] = after
+
     def _reserve(self, new: Transitions) -> None:
         """Grow the storage by doubling, up to the capacity."""
-        have = 0 if self._rows is None else len(self._rows)
+        have = len(self._rows["reward"]) if self._rows else 0
         need = min(self._size + len(new), self.capacity)
         if need <= have:
             return
         size = min(max(need, 2 * have, 1024), self.capacity)
-        grown = {}
-        for field in fields(new):
-            like: Tensor = getattr(new, field.name)
-            grown[field.name] = like.new_zeros(size, *like.shape[1:])
-            if self._rows is not None:
-                grown[field.name][: self._size] = getattr(self._rows, field.name)[: self._size]
-        self._rows = Transitions(**grown)
+        for name in (*STORED, "following"):
+            like: Tensor = new.weight.int() if name == "following" else getattr(new, name)
+            grown = like.new_zeros(size, *like.shape[1:])
+            if name in self._rows:
+                grown[: self._size] = self._rows[name][: self._size]
+            self._rows[name] = grown
 
     def all(self) -> Transitions:
         """Return all transitions, oldest first; raises `InputError` while there are none."""
-        return self._latest(self._size)
+        return self.latest(self._size)
 
-    def _latest(self, count: int) -> Transitions:
-        rows = self._filled()
-        where = (self._next - count + torch.arange(count, device=rows.weight.device)) % self.capacity
-        return rows[where]
+    def latest(self, count: int) -> Transitions:
+        """Return the last `count` transitions, or as many as there are, oldest first."""
+        count = min(count, self._size)
+        return self._at((self._added - count + torch.arange(count, device=self._device())) % self.capacity)
 
     def sample(self, size: int) -> Transitions:
         """Return `size` transitions drawn uniformly with replacement, `[size, ...]`."""
-        rows = self._filled()
-        age = torch.randint(self._size, (size,), device=rows.weight.device)
-        return rows[(self._next - 1 - age) % self.capacity]
+        return self._at(self._drawn(size))
 
-    def _filled(self) -> Transitions:
-        if self._rows is None or self._size == 0:
+    def sequences(self, size: int, length: int) -> Sequences:
+        """Return `size` pieces of up to `length` successive transitions, never across the end of an episode.
+
+        Their first rows are drawn uniformly with replacement from all transitions.
+        """
+        slot = self._drawn(size).long()
+        slots, valid = [slot], [torch.ones_like(slot, dtype=torch.bool)]
+        for _ in range(length - 1):
+            following = self._rows["following"][slot].long()
+            valid.append(valid[-1] & (following != NOTHING))
+            slot = torch.where(valid[-1], following, slot)
+            slots.append(slot)
+        return Sequences(self._at(torch.stack(slots, 1)), torch.stack(valid, 1))
+
+    def _drawn(self, size: int) -> Tensor:
+        device = self._device()
+        age = torch.randint(self._size, (size,), device=device)
+        return (self._added - 1 - age) % self.capacity
+
+    def _at(self, slot: Tensor) -> Transitions:
+        rows = {name: self._rows[name][slot] for name in STORED}
+        return Transitions(**rows, weight=torch.ones_like(rows["reward"]))
+
+    def _device(self) -> torch.device:
+        if self._size == 0:
             raise InputError("Expected a replay with transitions, but it is empty; call learn first.")
-        return self._rows
+        return self._rows["reward"].device
 
     def batch(self, size: int | None) -> Transitions:
         """Return a sample of `size`, or, for None, the whole replay with equal transitions merged."""
@@ -85,17 +148,32 @@ class Replay:
         """Return the distinct (state, action, reward, next state, terminated), with the number of each as weight.
 
         `behaviour` is the harmonic mean of the merged rows', so that importance weights sum to the same;
-        `truncated` is False. Transitions of continuous spaces are returned as they are.
+        `truncated` is False. Transitions of other than Discrete states are returned as they are.
         """
-        if self._filled().state.is_floating_point():
+        if not self.latest(1).finite:
             return self.all()
         if self._merged is None:
             self._merged = merge(self.all())
         elif self._unmerged:
-            self._merged = merge(concatenate(self._merged, self._latest(self._unmerged)))
+            self._merged = merge(concatenate(self._merged, self.latest(self._unmerged)))
         self._unmerged = 0
-        kind = self._filled().weight.dtype
+        kind = self._rows["reward"].dtype
         return replace(self._merged, weight=self._merged.weight.to(kind), behaviour=self._merged.behaviour.to(kind))
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the transitions and how they follow one another, as tensors and plain values."""
+        if self._size == 0:
+            return {"rows": {}, "added": 0, "last": {}}
+        filled = {name: rows[: self._size].cpu() for name, rows in self._rows.items()}
+        return {"rows": filled, "added": self._added, "last": {str(k): v for k, v in self._last.items()}}
+
+    def load_state_dict(self, state: dict[str, Any], device: torch.device) -> None:
+        """Take over what `state_dict` returned, onto `device`; the ring goes on where it stood."""
+        rows = {name: state["rows"][name].to(device) for name in (*STORED, "following") if state["rows"]}
+        self._rows, self._size = rows, len(rows["reward"]) if rows else 0
+        self._added = int(state["added"])
+        self._last = {int(stream): int(slot) for stream, slot in state["last"].items()}
+        self._merged, self._unmerged = None, 0
 
 
 def concatenate(first: Transitions, second: Transitions) -> Transitions:

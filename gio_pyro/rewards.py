@@ -1,16 +1,88 @@
-"""The intrinsic reward, read from the guide's log-probabilities (theory, equation 3)."""
+"""The intrinsic reward, read from the guide's log-probabilities (theory, equation 3).
+
+Two places to read it, with one soft Bellman equation between them. Write log ρ̄(s, a) = E_{F|s,a} log q(a|s, F) and
+
+    V(s) = E_{a~π} [ Q(s, a) + α (bonus(s, a) − log π(a|s)) ],    Q(s, a) = r + α paid(s, a, F) + γ V(s')
+
+    imagined   bonus = log ρ̄ on futures of the model      paid = 0              equation 5 as it stands
+    replayed   bonus = 0                                  paid = log q(a|s, F)  Q has taken α log ρ̄ into itself
+
+In both, the improved policy is softmax(Q/α + bonus): equation 6. The first needs the model to be right and reads every
+action that the policy might take; the second needs no model but only ever reads actions that were taken.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from gio_pyro.errors import TrainingError
-from gio_pyro.programs import Guide, Model, imagine, log_probs
-from gio_pyro.types import Policy
+from gio_pyro.errors import InputError, TrainingError
+from gio_pyro.programs import Choices, Guide, Model, choices, imagine
+from gio_pyro.types import Policy, Transitions
+
+
+class Reward(Protocol):
+    """Where the guide is read."""
+
+    def bonus(self, policy: Policy, state: Tensor, chosen: Choices) -> Tensor:
+        """Return what each action of a state is paid before −log π, `[B, K]` nats; gradients pass to the actions."""
+        ...
+
+    def paid(self, policy: Policy, batch: Transitions, future: Tensor) -> Tensor | float:
+        """Return what each replayed transition is paid, `[B]` nats."""
+        ...
+
+
+@dataclass(frozen=True)
+class Imagined:
+    """Read on futures that the model imagines: log ρ̄(s, a) = E_{F~p_ψ(·|s,a)} log q(a|s, F).
+
+    `samples` futures are drawn for each action where they cannot be enumerated.
+    """
+
+    model: Model
+    guide: Guide
+    samples: int
+
+    def bonus(self, policy: Policy, state: Tensor, chosen: Choices) -> Tensor:
+        """Return log ρ̄, `[B, K]` nats."""
+        spread = chosen.spread(state)
+        dream = imagine(self.model, policy, spread, chosen.action, samples=self.samples)
+        log_q = self.guide.log_prob(policy, dream.spread(spread), dream.future, dream.spread(chosen.action))
+        return dream.mean(log_q).reshape(len(state), -1)
+
+    def paid(self, policy: Policy, batch: Transitions, future: Tensor) -> float:
+        """Return 0."""
+        return 0.0
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """Read at replayed transitions, on what really followed; the model is not asked."""
+
+    guide: Guide
+
+    def bonus(self, policy: Policy, state: Tensor, chosen: Choices) -> Tensor:
+        """Return 0, `[B, K]` nats."""
+        return torch.zeros_like(chosen.log_prob)
+
+    @torch.no_grad()
+    def paid(self, policy: Policy, batch: Transitions, future: Tensor) -> Tensor:
+        """Return log q(a|s, F), `[B]` nats."""
+        return self.guide.log_prob(policy, batch.state, future, batch.action)
+
+
+def reward_named(name: str, model: Model, guide: Guide, *, samples: int) -> Reward:
+    """Return the reading of that name; raises `InputError` for an unknown one."""
+    if name not in ("imagined", "replayed"):
+        raise InputError(f"Expected intrinsic to be imagined or replayed, but got {name!r}.")
+    return Replayed(guide) if name == "replayed" else Imagined(model, guide, samples)
 
 
 @torch.no_grad()
 def expected_log_guide(model: Model, guide: Guide, policy: Policy, state: Tensor, *, samples: int) -> Tensor:
-    """Return log ρ̄(s, a) = E_{F~p_ψ(·|s,a)} log q(a|s, F) of every action, `[B, A]` nats.
+    """Return log ρ̄(s, a) = E_{F~p_ψ(·|s,a)} log q(a|s, F) of every action of a finite policy, `[B, A]` nats.
 
     Args:
         model: p_ψ, which imagines the futures.
@@ -22,18 +94,25 @@ def expected_log_guide(model: Model, guide: Guide, policy: Policy, state: Tensor
     Raises:
         TrainingError: a log-probability is NaN or infinite.
     """
-    dream = imagine(model, policy, state, samples=samples)
-    log_rho = dream.mean(guide.log_prob(policy, state[dream.row], dream.future, dream.action))
-    if not bool(torch.isfinite(log_rho).all()):
+    return finite_nats(Imagined(model, guide, samples).bonus(policy, state, choices(policy(state))), guide.name)
+
+
+def finite_nats(nats: Tensor, name: str) -> Tensor:
+    """Return `nats` as they are; raises `TrainingError`, naming the guide, where one is NaN or infinite."""
+    if not bool(torch.isfinite(nats).all()):
         raise TrainingError(
-            f"Expected finite log-probabilities from {guide.name}, but got NaN or infinity; "
+            f"Expected finite log-probabilities from {name}, but got NaN or infinity; "
             "an action that the policy can take must keep some probability."
         )
-    return log_rho
+    return nats
 
 
 @torch.no_grad()
-def intrinsic_reward(policy: Policy, state: Tensor, log_rho: Tensor) -> Tensor:
-    """Return Σ_a π(a|s) (log ρ̄(s, a) − log π(a|s)), `[B]` nats: the bound L_q of theory, equation 3."""
-    log_pi = log_probs(policy(state))
-    return (log_pi.exp() * (log_rho - log_pi)).sum(-1)
+def intrinsic_reward(chosen: Choices, log_rho: Tensor) -> Tensor:
+    """Return Σ_a π(a|s) (log ρ̄(s, a) − log π(a|s)), `[B]` nats: the bound L_q of theory, equation 3.
+
+    Args:
+        chosen: actions of π: all of them, or draws, over which the sum is an average.
+        log_rho: `[B, K]` nats.
+    """
+    return chosen.mean(log_rho - chosen.log_prob)

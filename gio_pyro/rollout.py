@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from gio_pyro.environment import Env
+from gio_pyro.environments import Env
 from gio_pyro.errors import InputError
 
 

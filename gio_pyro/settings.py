@@ -1,72 +1,157 @@
 """Every number that the loop depends on, with its unit; saved as readable text with each run."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import torch
+from gymnasium import Space
+from gymnasium.spaces import Discrete
 
 from gio_pyro.errors import InputError
+from gio_pyro.temperature import parse
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Settings of `GIO`; the names are those of Stable-Baselines3 where the thing is the same."""
+    """Settings of `GIO`; the names are those of Stable-Baselines3 where the thing is the same.
 
-    temperature: float = 0.01
-    """α > 0: the price of one nat, in reward units."""
+    The defaults written here are those of finite worlds, which are learned as tables; `Settings.of` puts those of
+    networks in their place (`NETWORK`, then `CONTINUOUS`).
+    """
+
+    temperature: float | str = 0.01
+    """α > 0: the price of one nat, in reward units; or a schedule, or "auto" (see `gio_pyro.temperature`)."""
     discount: float = 0.99
     """γ in [0, 1)."""
     objective: str | None = None
     """What the guide is fitted to: elbo, joint_elbo, forward_kl, sleep or wake_sleep; None takes what the guide asks
     for (its attribute `objective`), else sleep."""
+    intrinsic: str = "imagined"
+    """Where the guide is read: on futures "imagined" by the model for actions of the policy, or on "replayed" ones."""
     learning_rate: float = 1e-3
-    """Adam's step size for programs that do not name their own (attribute `learning_rate`)."""
+    """Adam's step size of policy, critic and temperature, and of programs that do not name their own (attribute
+    `learning_rate`)."""
+    hidden: tuple[int, ...] = (128, 128)
+    """Units of each hidden layer of policy and critic."""
+    learning_starts: int = 0
+    """Environment steps before learning starts; until then actions are uniform."""
     train_freq: int = 500
-    """Environment steps collected in a round."""
+    """Environment steps collected in a round; at least one of each environment is."""
+    updates: int = 1
+    """Updates in a round. Each fits the programs `gradient_steps` times and improves the policy `improvements`
+    times."""
     gradient_steps: int = 20
-    """Gradient steps of model and guide in a round."""
+    """Gradient steps of model and guide in an update."""
+    improvements: int = 3
+    """Evaluations and improvements of the policy (theory, equations 5 and 6) in an update."""
     batch_size: int | None = None
-    """Transitions in a gradient step; None takes the whole replay, equal transitions merged."""
+    """Transitions in a gradient step; None takes the whole replay, equal transitions merged (finite worlds)."""
     buffer_size: int = 1_000_000
     """Transitions kept in replay."""
     samples: int = 4
     """Futures imagined for each action where they cannot be enumerated."""
     sweeps: int = 200
-    """Most Bellman backups of the whole replay in an evaluation."""
-    improvements: int = 3
-    """Evaluations and improvements of the policy (theory, equations 5 and 6) in a round."""
+    """Most Bellman backups of the whole replay in an evaluation of a table."""
+    target_rate: float = 0.005
+    """How much of the critic goes into its target at every update (networks)."""
     uniform_share: float = 0.2
     """Exploration: the share of collected actions that are uniform instead of the policy's."""
     initial_value: float | None = None
-    """Exploration: the value of pairs never tried, reward units; None takes an upper bound from the rewards seen."""
+    """Exploration in tables: the value of pairs never tried, reward units; None takes an upper bound from the rewards
+    seen."""
+    target_entropy: float | None = None
+    """Entropy that an automatic temperature keeps, nats; None takes that of the kind of action."""
+    log_interval: int = 500
+    """Environment steps between reports: metrics, callback, the check that every number is finite."""
     seed: int = 0
     """Seeds the environment, the networks and every draw."""
 
     @classmethod
-    def from_names(cls, given: dict[str, Any]) -> "Settings":
-        """Return `Settings(**given)`; raises `InputError` for a name that is no setting."""
+    def of(cls, given: dict[str, Any], *, states: Space[Any], actions: Space[Any]) -> "Settings":
+        """Return the settings for these spaces with those `given` in their place.
+
+        Raises:
+            InputError: a name that is no setting, or a value out of range.
+        """
         known = [field.name for field in fields(cls)]
         for name in given:
             if name not in known:
                 raise InputError(f"Expected settings among {', '.join(known)}, but got {name!r}.")
-        return cls(**{n: v.item() if isinstance(v, np.generic) else v for n, v in given.items()})
+        plain = {n: v.item() if isinstance(v, np.generic) else v for n, v in given.items()}
+        plain |= {n: tuple(v) for n, v in plain.items() if isinstance(v, list)}
+        return cls(**{**defaults(states, actions), **plain})
 
     def __post_init__(self) -> None:
-        _real("temperature", self.temperature, 1e-9, 1e9, "reward units per nat")
+        parse(self.temperature)
         _real("discount", self.discount, 0.0, 1.0 - 1e-9, "below 1, since an environment may never end")
         _real("learning_rate", self.learning_rate, 1e-12, 1e3, "Adam's step size")
         _real("uniform_share", self.uniform_share, 0.0, 1.0, "a share of the actions")
-        if self.initial_value is not None:
-            _real("initial_value", self.initial_value, -1e30, 1e30, "reward units, or None")
+        _real("target_rate", self.target_rate, 1e-9, 1.0, "a share of the critic")
+        for name, unit in (("initial_value", "reward units"), ("target_entropy", "nats")):
+            if getattr(self, name) is not None:
+                _real(name, getattr(self, name), -1e30, 1e30, f"{unit}, or None")
         _whole("seed", self.seed, 0, 2**32 - 1)
-        for name in ("train_freq", "buffer_size", "samples", "sweeps", "improvements"):
+        for name in ("train_freq", "updates", "buffer_size", "samples", "sweeps", "improvements", "log_interval"):
             _whole(name, getattr(self, name), 1, 2**40)
-        _whole("gradient_steps", self.gradient_steps, 0, 2**40)
+        for name in ("gradient_steps", "learning_starts"):
+            _whole(name, getattr(self, name), 0, 2**40)
+        for units in _sequence("hidden", self.hidden):
+            _whole("hidden", units, 1, 2**20)
         if self.batch_size is not None:
             _whole("batch_size", self.batch_size, 1, 2**40)
         if self.objective is not None and not isinstance(self.objective, str):
             raise InputError(f"Expected objective to be a name or None, but got {self.objective!r}.")
+        if self.intrinsic not in INTRINSIC:
+            raise InputError(f"Expected intrinsic to be one of {', '.join(INTRINSIC)}, but got {self.intrinsic!r}.")
+
+
+INTRINSIC = ("imagined", "replayed")
+
+NETWORK: Mapping[str, Any] = MappingProxyType(
+    {
+        "temperature": 0.05,
+        "learning_starts": 1_000,
+        "train_freq": 4,
+        "gradient_steps": 1,
+        "improvements": 1,
+        "batch_size": 128,
+        "samples": 1,
+        "uniform_share": 0.05,
+    }
+)
+"""Defaults of networks over finitely many actions."""
+
+CONTINUOUS: Mapping[str, Any] = MappingProxyType(
+    {
+        **NETWORK,
+        "temperature": 0.2,
+        "train_freq": 1,
+        "batch_size": 256,
+        "uniform_share": 0.0,
+    }
+)
+"""Defaults of networks over continuous actions."""
+
+
+def finite_world(states: Space[Any], actions: Space[Any]) -> bool:
+    """Return whether a world is learned as tables: Discrete observations and actions."""
+    return isinstance(states, Discrete) and isinstance(actions, Discrete)
+
+
+def defaults(states: Space[Any], actions: Space[Any]) -> Mapping[str, Any]:
+    """Return the settings that differ from those of finite worlds, by kind of space."""
+    if finite_world(states, actions):
+        return {}
+    return NETWORK if isinstance(actions, Discrete) else CONTINUOUS
+
+
+def _sequence(name: str, value: object) -> tuple[Any, ...]:
+    if not isinstance(value, tuple) or not value:
+        raise InputError(f"Expected {name} to be a tuple of whole numbers, but got {value!r}; see gio_pyro.Settings.")
+    return value
 
 
 def _real(name: str, value: object, low: float, high: float, meaning: str) -> None:

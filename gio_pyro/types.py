@@ -64,6 +64,7 @@ class Transitions:
 
     state: Tensor
     action: Tensor
+    """Values of the site "action": indices, or for continuous actions numbers before the squash to the action box."""
     reward: Tensor
     """Reward units."""
     next_state: Tensor
@@ -73,7 +74,7 @@ class Transitions:
     truncated: Tensor
     """Booleans: the episode was cut, the value goes on."""
     behaviour: Tensor
-    """μ(a|s): the probability that the collecting policy gave to this action."""
+    """μ(a|s): the probability, or density, that the collecting policy gave to this action."""
     weight: Tensor
     """How many equal transitions this row stands for; 1 where none were merged."""
 
@@ -87,9 +88,14 @@ class Transitions:
         """Return the same transitions on another device."""
         return replace(self, **{f.name: getattr(self, f.name).to(device) for f in fields(self)})
 
+    @property
+    def finite(self) -> bool:
+        """Whether the states are those of a Discrete space, so that equal ones can be merged."""
+        return self.state.ndim == 1 and not self.state.is_floating_point()
+
     def distinct_states(self) -> tuple[Tensor, Tensor]:
         """Return the states and their weights, `[M, ...]` and `[M]`; equal states of finite spaces are merged."""
-        if self.state.is_floating_point():
+        if not self.finite:
             return self.state, self.weight
         state, where = torch.unique(self.state, return_inverse=True)
         weight = torch.zeros(len(state), dtype=self.weight.dtype, device=self.weight.device)

@@ -2,12 +2,14 @@
 
 from gio_pyro.guides.bayes import BayesGuide
 from gio_pyro.guides.categorical import CategoricalGuide, CategoricalNetworkGuide
+from gio_pyro.guides.gaussian import GaussianGuide
 from gio_pyro.guides.priors import HabitGuide, MarginalGuide, UniformGuide
 
 __all__ = [
     "BayesGuide",
     "CategoricalGuide",
     "CategoricalNetworkGuide",
+    "GaussianGuide",
     "HabitGuide",
     "MarginalGuide",
     "UniformGuide",

@@ -11,9 +11,9 @@ import pyro.distributions as dist
 import torch
 from pyro.nn import PyroModule
 from torch import Tensor, nn
-from torch.nn.functional import one_hot
 
-from gio_pyro.types import Policy, Spec
+from gio_pyro.networks import HIDDEN, PairEncoder, mlp
+from gio_pyro.types import Policy, Spec, finite
 
 
 class CategoricalGuide(PyroModule):
@@ -37,27 +37,28 @@ class CategoricalGuide(PyroModule):
 
 
 class CategoricalNetworkGuide(PyroModule):
-    """q_φ(a|s, F) ∝ π(a|s) exp h_φ(s, F)_a with a network of one hidden layer over one-hot states and futures.
+    """q_φ(a|s, F) ∝ π(a|s) exp h_φ(s, F)_a over finitely many actions, with a network h of any state and future.
 
     Raises:
-        InputError: a space that is not Discrete.
+        InputError: an action space that is not Discrete.
     """
 
     learning_rate = 1e-3
-    hidden = 128
+    hidden = HIDDEN
 
     def __init__(self, spec: Spec) -> None:
         super().__init__()
-        self.states, actions, self.futures = spec.sizes()
-        self.net = nn.Sequential(
-            nn.Linear(self.states + self.futures, self.hidden), nn.ReLU(), nn.Linear(self.hidden, actions)
-        )
+        self.encoder = PairEncoder(spec.state_space, spec.future_space)
+        self.net = mlp(self.encoder.size, self.hidden, finite(spec.action_space, "action"))
+
+    def observe(self, state: Tensor, action: Tensor, future: Tensor) -> None:
+        """Take new data into the statistics of the inputs."""
+        self.encoder.observe(state, future)
 
     def forward(self, policy: Policy, state: Tensor, future: Tensor) -> Tensor:
         """Sample "action", `[B]` integers."""
         with pyro.plate("batch", state.shape[0]):
-            x = torch.cat([one_hot(state, self.states), one_hot(future, self.futures)], -1)
-            return pyro.sample("action", tilted(policy, state, self.net(x.to(torch.get_default_dtype()))))
+            return pyro.sample("action", tilted(policy, state, self.net(self.encoder(state, future))))
 
 
 def tilted(policy: Policy, state: Tensor, h: Tensor) -> dist.Categorical:

@@ -3,30 +3,38 @@
 import pyro
 import pyro.distributions as dist
 import torch
+from gymnasium.spaces import Box
 from pyro.nn import PyroModule
 from torch import Tensor, nn
 
+from gio_pyro.networks import width
 from gio_pyro.types import Policy, Spec, finite
 
 
 class UniformGuide(PyroModule):
-    """ρ(a) = 1/A: maximum-entropy reinforcement learning (a soft actor-critic), less log A nats at every step.
+    """ρ(a) uniform over the actions: maximum-entropy reinforcement learning (a soft actor-critic), up to a constant.
+
+    Of A discrete actions each has 1/A. A continuous one is uniform over the action box; before the squash, where the
+    site lives, that is a logistic distribution of scale ½ (tanh of it is uniform on (−1, 1)).
 
     Raises:
-        InputError: an action space that is not Discrete.
+        InputError: an action space that is neither Discrete nor a Box.
     """
 
     ignores_future = True
 
     def __init__(self, spec: Spec) -> None:
         super().__init__()
-        self.actions = finite(spec.action_space, "action")
-        self.register_buffer("logits", torch.zeros(self.actions), persistent=False)
+        self.continuous = isinstance(spec.action_space, Box)
+        size = width(spec.action_space) if self.continuous else finite(spec.action_space, "action")
+        self.register_buffer("zeros", torch.zeros(size), persistent=False)
 
     def forward(self, policy: Policy, state: Tensor, future: Tensor) -> Tensor:
-        """Sample "action", `[B]` integers."""
+        """Sample "action": `[B]` integers, or `[B, d]` numbers."""
+        zeros = self.zeros.expand(len(state), -1)
+        uniform = dist.Logistic(zeros, zeros + 0.5).to_event(1) if self.continuous else dist.Categorical(logits=zeros)
         with pyro.plate("batch", state.shape[0]):
-            return pyro.sample("action", dist.Categorical(logits=self.logits.expand(len(state), -1)))
+            return pyro.sample("action", uniform)
 
 
 class MarginalGuide(PyroModule):

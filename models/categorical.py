@@ -1,13 +1,13 @@
-"""Models of finitely many futures: p_ψ(F|s, a) as a table of logits, or as a network over one-hot inputs."""
+"""Models of finitely many futures: p_ψ(F|s, a) as a table of logits, or as a network."""
 
 import pyro
 import pyro.distributions as dist
 import torch
 from pyro.nn import PyroModule
 from torch import Tensor, nn
-from torch.nn.functional import one_hot
 
-from gio_pyro.types import Policy, Spec
+from gio_pyro.networks import HIDDEN, action_features, encoder, mlp, width
+from gio_pyro.types import Policy, Spec, finite
 
 
 class CategoricalModel(PyroModule):
@@ -34,26 +34,28 @@ class CategoricalModel(PyroModule):
 
 
 class CategoricalNetworkModel(PyroModule):
-    """p_ψ(F|s, a) from a network with one hidden layer over one-hot states and actions.
+    """p_ψ(F|s, a) over finitely many futures, from a network of any state and action.
 
     Raises:
-        InputError: a space that is not Discrete.
+        InputError: a future space that is not Discrete.
     """
 
     learning_rate = 1e-3
-    hidden = 128
+    hidden = HIDDEN
 
     def __init__(self, spec: Spec) -> None:
         super().__init__()
-        self.states, self.actions, futures = spec.sizes()
-        self.net = nn.Sequential(
-            nn.Linear(self.states + self.actions, self.hidden), nn.ReLU(), nn.Linear(self.hidden, futures)
-        )
+        self.encoder, self.actions = encoder(spec.state_space), spec.action_space
+        inputs = self.encoder.size + width(spec.action_space)
+        self.net = mlp(inputs, self.hidden, finite(spec.future_space, "future"))
+
+    def observe(self, state: Tensor, action: Tensor, future: Tensor) -> None:
+        """Take new data into the statistics of the inputs."""
+        self.encoder.observe(state)
 
     def forward(self, policy: Policy, state: Tensor, future: Tensor | None = None) -> Tensor:
-        """Sample "action" and "future", `[B]` integers each."""
+        """Sample "action", and "future", `[B]` integers."""
         with pyro.plate("batch", state.shape[0]):
             action = pyro.sample("action", policy(state))
-            x = torch.cat([one_hot(state, self.states), one_hot(action, self.actions)], -1)
-            logits = self.net(x.to(torch.get_default_dtype()))
-            return pyro.sample("future", dist.Categorical(logits=logits), obs=future)
+            x = torch.cat([self.encoder(state), action_features(self.actions, action)], -1)
+            return pyro.sample("future", dist.Categorical(logits=self.net(x)), obs=future)

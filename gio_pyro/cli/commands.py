@@ -11,7 +11,7 @@ from gio_pyro import tabular
 from gio_pyro.cli import report
 from gio_pyro.cli.training import open_run, run_training
 from gio_pyro.diagnostics import compare_with_exact, exact_world, judge
-from gio_pyro.environment import make_env
+from gio_pyro.environments import make_env
 from gio_pyro.errors import InputError
 from gio_pyro.grid import grid_of
 from gio_pyro.plots import empowerment_map, text_map

@@ -8,7 +8,7 @@ The loss is a mean over the batch, so its step size does not depend on the batch
 import torch
 from torch import Tensor
 
-from gio_pyro.errors import TrainingError
+from gio_pyro.optimisation import descend
 from gio_pyro.inference.objectives import Objective, dynamics
 from gio_pyro.programs import Guide, Model, Program, detached
 from gio_pyro.types import Policy, Transitions
@@ -34,10 +34,9 @@ class Inference:
         self.optimiser = torch.optim.Adam(groups, fused=True) if groups else None
 
     def step(self, policy: Policy, batch: Transitions, future: Tensor) -> dict[str, Tensor]:
-        """Take one gradient step and return the two terms of the loss before it, in nats.
+        """Take one gradient step and return the two terms of the loss before it, in nats, on the device.
 
-        Raises:
-            TrainingError: a term is NaN or infinite; no parameter has been changed.
+        A step whose loss is not finite changes no parameter; the caller sees it in the terms.
         """
         fixed = detached(policy)
         terms = {
@@ -45,15 +44,8 @@ class Inference:
             "guide": self.objective(self.model, self.guide, fixed, batch, future),
         }
         loss = -torch.stack(list(terms.values())).sum()
-        if not bool(torch.isfinite(loss)):
-            got = ", ".join(f"{name} {value.item():.4g}" for name, value in terms.items())
-            raise TrainingError(
-                f"Expected a finite loss, but got {got}; look for NaN in the data, or lower the learning rate."
-            )
         if self.optimiser is not None and loss.requires_grad:
-            self.optimiser.zero_grad()
-            loss.backward()
-            self.optimiser.step()
+            descend(self.optimiser, loss)
         return {name: value.detach() for name, value in terms.items()}
 
 

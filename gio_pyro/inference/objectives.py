@@ -7,8 +7,8 @@
     wake_sleep  E_{a~p_π(·|s,F)} log q(a|s,F)                          KL(p_π ‖ q)           F from replay
 
 The loss that the mutual-information bound (3) suffers is E_F KL(p_π ‖ q) under the model's own futures, which is what
-`sleep` closes without remainder. Actions are enumerated, so every gradient is exact; μ is the policy that collected
-the data.
+`sleep` closes without remainder. Finite actions are enumerated, so their gradients are exact; others are drawn, and
+reparameterised where a gradient passes through them. μ is the policy that collected the data.
 
 Only the dynamics term reaches the model. A gradient of the ELBO would too, but replay was collected by μ, and
 explaining μ's futures by π's actions bends the dynamics wherever the two policies differ; `joint_elbo` lets it
@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 
 from gio_pyro.errors import InputError
-from gio_pyro.programs import Guide, Model, imagine, log_probs, score_every_action
+from gio_pyro.programs import Choices, Guide, Model, choices, frozen, imagine
 from gio_pyro.types import Policy, Transitions
 
 Objective = Callable[[Model, Guide, Policy, Transitions, Tensor], Tensor]
@@ -40,15 +40,17 @@ def dynamics(model: Model, policy: Policy, batch: Transitions, future: Tensor) -
 class Elbo:
     """The one-step evidence lower bound (theory, equation 7); `joint` also lets its gradient into the model."""
 
+    samples: int = 1
+    """Actions drawn for each example where they cannot be enumerated."""
     joint: bool = False
 
     def __call__(self, model: Model, guide: Guide, policy: Policy, batch: Transitions, future: Tensor) -> Tensor:
         """Return the mean bound on log p_ψ(F|s)."""
-        log_q = log_probs(guide.posterior(policy, batch.state, future), guide.name)
-        with nullcontext() if self.joint else torch.no_grad():
-            log_p = score_every_action(model, policy, batch.state, future)
-        log_pi = log_probs(policy(batch.state))
-        return batch.mean((log_q.exp() * (log_p + log_pi - log_q)).sum(-1))
+        chosen = choices(guide.posterior(policy, batch.state, future), self.samples)
+        with nullcontext() if self.joint else frozen(model):
+            log_p = score(model, policy, batch.state, chosen, future)
+        log_pi = prior(policy, batch.state, chosen)
+        return batch.mean(chosen.mean(log_p + log_pi - chosen.log_prob))
 
 
 @dataclass(frozen=True)
@@ -67,50 +69,72 @@ class ForwardKL:
 
 @dataclass(frozen=True)
 class Sleep:
-    """Maximum likelihood of imagined actions, on the very data that the reward is read on.
-
-    `samples` futures are drawn for each action where the model's futures cannot be enumerated.
-    """
+    """Maximum likelihood of imagined actions, on the very data that the reward is read on."""
 
     samples: int = 4
+    """Futures drawn for each action, and actions for each state, where they cannot be enumerated."""
 
     def __call__(self, model: Model, guide: Guide, policy: Policy, batch: Transitions, future: Tensor) -> Tensor:
         """Return the mean over replayed states of E_{a~π, F~p_ψ} log q(a|s, F)."""
         state, weight = batch.distinct_states()
-        dream = imagine(model, policy, state, samples=self.samples)
-        log_q = guide.log_prob(policy, state[dream.row], dream.future, dream.action)
-        per_state = (log_probs(policy(state)).exp() * dream.mean(log_q)).sum(-1)
+        with torch.no_grad():
+            chosen = choices(policy(state), self.samples)
+            spread = chosen.spread(state)
+            dream = imagine(model, policy, spread, chosen.action, samples=self.samples)
+        log_q = guide.log_prob(policy, dream.spread(spread), dream.future, dream.spread(chosen.action))
+        per_state = chosen.mean(dream.mean(log_q).reshape(len(state), -1))
         return (weight * per_state).sum() / weight.sum()
 
 
 @dataclass(frozen=True)
 class WakeSleep:
-    """Reweighted wake-sleep's wake update of the guide, in the limit of many proposals: actions are enumerated."""
+    """Reweighted wake-sleep's wake update of the guide (Bornschein and Bengio, 2015, arXiv 1406.2751).
+
+    Finite actions are enumerated, which is its limit of many proposals; others are weighted draws from the guide.
+    """
+
+    proposals: int = 8
+    """Actions drawn for each example where they cannot be enumerated."""
 
     def __call__(self, model: Model, guide: Guide, policy: Policy, batch: Transitions, future: Tensor) -> Tensor:
         """Return the mean over replayed futures of E_{a~p_π(·|s,F)} log q(a|s, F)."""
-        log_q = log_probs(guide.posterior(policy, batch.state, future), guide.name)
+        q = guide.posterior(policy, batch.state, future)
         with torch.no_grad():
-            log_p = score_every_action(model, policy, batch.state, future)
-            posterior = torch.softmax(log_p + log_probs(policy(batch.state)), -1)
+            chosen = choices(q, self.proposals)
+            joint = score(model, policy, batch.state, chosen, future) + prior(policy, batch.state, chosen)
+            posterior = torch.softmax(joint + (chosen.log_weight - chosen.log_prob), -1)
+        actions = chosen.action.reshape(len(posterior), chosen.count, *chosen.action.shape[1:])
+        log_q = q.log_prob(actions.transpose(0, 1)).T
         return batch.mean((posterior * log_q).sum(-1))
 
 
-OBJECTIVES: Mapping[str, Objective] = MappingProxyType(
+def score(model: Model, policy: Policy, state: Tensor, chosen: Choices, future: Tensor) -> Tensor:
+    """Return log p_ψ(F|s, a) of K actions each, `[B, K]` nats; `state` and `future` are `[B, ...]`."""
+    log_p = model.log_prob(policy, chosen.spread(state), chosen.action, chosen.spread(future))
+    return log_p.reshape(len(state), -1)
+
+
+def prior(policy: Policy, state: Tensor, chosen: Choices) -> Tensor:
+    """Return log π(a|s) of K actions each, `[B, K]` nats."""
+    return policy(chosen.spread(state)).log_prob(chosen.action).reshape(len(state), -1)
+
+
+OBJECTIVES: Mapping[str, Callable[[int], Objective]] = MappingProxyType(
     {
-        "elbo": Elbo(),
-        "joint_elbo": Elbo(joint=True),
-        "forward_kl": ForwardKL(),
-        "sleep": Sleep(),
-        "wake_sleep": WakeSleep(),
+        "elbo": lambda samples: Elbo(samples),
+        "joint_elbo": lambda samples: Elbo(samples, joint=True),
+        "forward_kl": lambda samples: ForwardKL(),
+        "sleep": lambda samples: Sleep(samples),
+        "wake_sleep": lambda samples: WakeSleep(),
     }
 )
+"""How each objective is made, from the number of draws where something cannot be enumerated."""
 
 
-def objective_named(objective: str | Objective) -> Objective:
+def objective_named(objective: str | Objective, *, samples: int = 1) -> Objective:
     """Return the objective of that name, or the given function; raises `InputError` for an unknown name."""
     if callable(objective):
         return objective
     if objective not in OBJECTIVES:
         raise InputError(f"Expected an objective among {', '.join(OBJECTIVES)}, but got {objective!r}.")
-    return OBJECTIVES[objective]
+    return OBJECTIVES[objective](samples)

@@ -1,18 +1,20 @@
 """The contract between the engine and Pyro programs: condition, replay, score per example."""
 
-from gio_pyro.programs.build import build_guide, build_model, reference, resolve
-from gio_pyro.programs.expectations import Imagined, every_action, imagine, score_every_action
+from gio_pyro.programs.build import build_guide, build_model, default_programs, example, reference, resolve
+from gio_pyro.programs.expectations import Choices, Imagined, choices, every_action, imagine, score_every_action
 from gio_pyro.programs.program import (
     Guide,
     Model,
     Program,
     all_actions,
     detached,
+    frozen,
     log_probs,
     without_validation,
 )
 
 __all__ = [
+    "Choices",
     "Guide",
     "Imagined",
     "Model",
@@ -20,8 +22,12 @@ __all__ = [
     "all_actions",
     "build_guide",
     "build_model",
+    "choices",
+    "default_programs",
     "detached",
     "every_action",
+    "example",
+    "frozen",
     "imagine",
     "log_probs",
     "reference",

@@ -11,8 +11,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pyro
 import torch
+from gymnasium import Space
+from gymnasium.spaces import Box, Discrete
 from torch import Tensor, nn
 
 from gio_pyro.errors import GioError, ProgramError, told
@@ -21,12 +24,35 @@ from gio_pyro.programs.program import (
     FUTURE,
     Guide,
     Model,
-    require_finite,
+    require_fits,
     require_visible,
 )
 from gio_pyro.types import Policy, Program, Spec
 
 HOMES = {"model": "gio_pyro.models", "guide": "gio_pyro.guides"}
+
+
+def default_programs(spec: Spec) -> dict[str, str]:
+    """Return the names of the programs that fit the spaces where a user names none."""
+    states, actions, futures = (
+        isinstance(s, Discrete) for s in (spec.state_space, spec.action_space, spec.future_space)
+    )
+    tables = states and actions and futures
+    discrete_model = "CategoricalModel" if tables else "CategoricalNetworkModel"
+    discrete_guide = "CategoricalGuide" if tables else "CategoricalNetworkGuide"
+    return {
+        "model": discrete_model if futures else "GaussianModel",
+        "guide": discrete_guide if actions else "GaussianGuide",
+    }
+
+
+def example(space: Space[Any], device: torch.device) -> Tensor:
+    """Return one value of a Discrete or Box space, zero, as a batch of one."""
+    if isinstance(space, Discrete):
+        return torch.zeros(1, dtype=torch.long, device=device)
+    assert space.shape is not None
+    kind = torch.uint8 if isinstance(space, Box) and space.dtype == np.uint8 else torch.float32
+    return torch.zeros(1, *space.shape, dtype=kind, device=device)
 
 
 def resolve(name: str | Program, kind: str) -> Program:
@@ -87,13 +113,12 @@ def reference(program: Any) -> str:
 def build_model(program: Program, spec: Spec, policy: Policy, state: Tensor) -> Model:
     """Return a ready `Model`: a class is built from `spec`, a module is copied, and it is run on `state` `[B]`."""
     model = Model(construct(program, spec))
-    _, actions, futures = spec.sizes()
     with _first_run(model, "(policy, state, future=None)"):
         model.materialise(policy, state)
-        require_finite(model.name, ACTION, model.site(ACTION, policy, state), actions)
+        require_fits(model.name, ACTION, model.site(ACTION, policy, state), spec.action_space)
         action = policy(state).sample()
         distribution = model.future(policy, state, action)
-        require_finite(model.name, FUTURE, distribution, futures)
+        require_fits(model.name, FUTURE, distribution, spec.future_space)
         future = distribution.sample()
         model.materialise(policy, state, future)
         with torch.enable_grad():
@@ -104,12 +129,11 @@ def build_model(program: Program, spec: Spec, policy: Policy, state: Tensor) -> 
 def build_guide(program: Program, spec: Spec, model: Model, policy: Policy, state: Tensor) -> Guide:
     """Return a ready `Guide` fitted beside `model`, likewise; it is run on futures of that model."""
     guide = Guide(construct(program, replace(spec, model=model)))
-    _, actions, _ = spec.sizes()
     with _first_run(guide, "(policy, state, future)"):
         action = policy(state).sample()
         future = model.future(policy, state, action).sample()
         guide.materialise(policy, state, future)
-        require_finite(guide.name, ACTION, guide.posterior(policy, state, future), actions)
+        require_fits(guide.name, ACTION, guide.posterior(policy, state, future), spec.action_space)
         with torch.enable_grad():
             require_visible(guide, guide.log_prob(policy, state, future, action))
     return guide

@@ -1,5 +1,6 @@
 """Expectations over what a model and a policy can do: enumerated where that is possible, sampled where not."""
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -15,27 +16,76 @@ MAX_ENUMERATED_FUTURES = 64
 
 
 @dataclass(frozen=True)
+class Choices:
+    """Actions considered in each of B states, K for each: all of them, or draws."""
+
+    action: Tensor
+    """`[B · K, ...]`, the K actions of a state one after the other."""
+    log_prob: Tensor
+    """`[B, K]` nats: what the distribution that they come from gives them."""
+    log_weight: Tensor
+    """`[B, K]`: log-probabilities of enumerated actions, −log K of draws; the weights sum to 1 for every state."""
+
+    @property
+    def count(self) -> int:
+        """K."""
+        return self.log_weight.shape[-1]
+
+    def spread(self, x: Tensor) -> Tensor:
+        """Return each row of `x` `[B, ...]` once for every action, `[B · K, ...]`; `x` itself where K is 1."""
+        return x if self.count == 1 else x.repeat_interleave(self.count, 0)
+
+    def mean(self, values: Tensor) -> Tensor:
+        """Return the expectation over actions of `values` `[B, K]`, `[B]`."""
+        return (self.log_weight.exp() * values).sum(-1)
+
+
+def choices(distribution: Distribution, samples: int = 1) -> Choices:
+    """Return every action of a batch of B distributions where they are finite, or `samples` draws of each.
+
+    Draws carry gradients to the distribution's parameters where it can be reparameterised and gradients are wanted.
+    """
+    if distribution.has_enumerate_support:
+        values = distribution.enumerate_support(expand=False)
+        log_prob = distribution.log_prob(values).T
+        return Choices(values.flatten().repeat(len(log_prob)), log_prob, log_prob)
+    draw = _draws(distribution, samples)
+    log_prob = distribution.log_prob(draw).T
+    return Choices(draw.transpose(0, 1).flatten(0, 1), log_prob, torch.full_like(log_prob, -math.log(samples)))
+
+
+def _draws(distribution: Distribution, samples: int) -> Tensor:
+    size = torch.Size([samples])
+    reparameterised = distribution.has_rsample and torch.is_grad_enabled()
+    return distribution.rsample(size) if reparameterised else distribution.sample(size)
+
+
+@dataclass(frozen=True)
 class Imagined:
-    """Futures of every action in each of B states, as N weighted rows."""
+    """Futures of M pairs of a state and an action, as N weighted rows."""
 
     pair: Tensor
-    """`[N]`: b · A + a, which state with which action."""
-    row: Tensor
-    """`[N]`: b, the index of the state among those asked for."""
-    action: Tensor
-    """`[N, ...]`."""
+    """`[N]`: which pair."""
     future: Tensor
     """`[N, ...]`."""
     weight: Tensor
-    """`[N]`: p_ψ(F|s, a), or 1/K for each of K samples; sums to 1 for every pair."""
-    states: int
-    """B."""
+    """`[N]`: p_ψ(F|s, a), or 1/J for each of J samples; sums to 1 for every pair."""
+    pairs: int
+    """M."""
+
+    @property
+    def single(self) -> bool:
+        """Whether every pair has one future, in order: a draw each."""
+        return len(self.pair) == self.pairs
+
+    def spread(self, x: Tensor) -> Tensor:
+        """Return the row of `x` `[M, ...]` that each future belongs to, `[N, ...]`."""
+        return x if self.single else x[self.pair]
 
     def mean(self, values: Tensor) -> Tensor:
-        """Return the expectation over futures of `values` `[N]` for every state and action, `[B, A]`."""
-        pairs = int(self.pair[-1]) + 1
-        total = torch.zeros(pairs, dtype=values.dtype, device=values.device)
-        return total.index_add(0, self.pair, self.weight * values).reshape(self.states, -1)
+        """Return the expectation over futures of `values` `[N]`, `[M]`."""
+        total = torch.zeros(self.pairs, dtype=values.dtype, device=values.device)
+        return total.index_add(0, self.pair, self.weight * values)
 
 
 def every_action(policy: Policy, state: Tensor) -> tuple[Tensor, Tensor]:
@@ -45,30 +95,34 @@ def every_action(policy: Policy, state: Tensor) -> tuple[Tensor, Tensor]:
     return row, actions.repeat(len(state))
 
 
-@torch.no_grad()
-def imagine(model: Model, policy: Policy, state: Tensor, *, samples: int) -> Imagined:
-    """Return the futures that the model gives to every action in each state `[B, ...]`, without gradients.
+def imagine(model: Model, policy: Policy, state: Tensor, action: Tensor, *, samples: int) -> Imagined:
+    """Return the futures that the model gives to each pair of `state` `[M, ...]` and `action` `[M, ...]`.
 
     Finite futures of at most `MAX_ENUMERATED_FUTURES` values are enumerated with their probabilities. Others are
     `samples` draws each: systematic ones where the futures are finite (one uniform number spaces the draws evenly
-    over the distribution function: unbiased, and exact for a sure outcome), independent ones where not.
+    over the distribution function: unbiased, and exact for a sure outcome), independent ones where not. Gradients,
+    where they are enabled, pass through reparameterised draws and through enumerated probabilities.
     """
-    row, action = every_action(policy, state)
-    distribution = model.future(policy, state[row], action)
+    distribution = model.future(policy, state, action)
+    pairs = len(state)
     if not distribution.has_enumerate_support:
-        draws = distribution.sample(torch.Size([samples])).transpose(0, 1)
-    else:
-        values = distribution.enumerate_support(expand=False).flatten()
-        weight = probabilities(distribution, values)
-        if not bool(torch.isfinite(weight.sum())):
-            raise TrainingError(f"Expected probabilities from {model.name}, but got NaN; look for log 0 or 0/0.")
-        if len(values) <= MAX_ENUMERATED_FUTURES:
-            pair, which = (weight > 0).nonzero(as_tuple=True)
-            return Imagined(pair, row[pair], action[pair], values[which], weight[pair, which], len(state))
-        draws = values[systematic(weight, samples)]
-    pair = torch.arange(len(row), device=row.device).repeat_interleave(samples)
-    share = torch.full((len(pair),), 1.0 / samples, device=row.device)
-    return Imagined(pair, row[pair], action[pair], draws.flatten(0, 1), share, len(state))
+        draws = _draws(distribution, samples).transpose(0, 1)
+        return _even(draws, pairs, samples)
+    values = distribution.enumerate_support(expand=False).flatten()
+    weight = probabilities(distribution, values)
+    if not bool(torch.isfinite(weight.sum())):
+        raise TrainingError(f"Expected probabilities from {model.name}, but got NaN; look for log 0 or 0/0.")
+    if len(values) <= MAX_ENUMERATED_FUTURES or weight.requires_grad:
+        pair, which = (weight > 0).nonzero(as_tuple=True)
+        return Imagined(pair, values[which], weight[pair, which], pairs)
+    return _even(values[systematic(weight, samples)], pairs, samples)
+
+
+def _even(draws: Tensor, pairs: int, samples: int) -> Imagined:
+    """Return `samples` equally weighted futures of each pair, `draws` `[M, samples, ...]`."""
+    pair = torch.arange(pairs, device=draws.device).repeat_interleave(samples)
+    share = torch.full((len(pair),), 1.0 / samples, device=draws.device)
+    return Imagined(pair, draws.flatten(0, 1), share, pairs)
 
 
 def probabilities(distribution: Distribution, values: Tensor) -> Tensor:

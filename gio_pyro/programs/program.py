@@ -17,6 +17,8 @@ from typing import Any
 
 import pyro
 import torch
+from gymnasium import Space
+from gymnasium.spaces import Discrete
 from pyro import poutine
 from pyro.distributions.torch_distribution import TorchDistributionMixin
 from pyro.nn import PyroModule
@@ -56,6 +58,12 @@ class Program(nn.Module):
     def learning_rate(self) -> float | None:
         """The step size that the program asks for, or None."""
         return getattr(self.program, "learning_rate", None)
+
+    @torch.no_grad()
+    def observe(self, *data: Tensor) -> None:
+        """Hand new data to the program's own `observe(state, action, future)`, if it has one, for its statistics."""
+        if hasattr(self.program, "observe"):
+            self.program.observe(*data)
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Run the program with its own parameters; what it raises becomes a `ProgramError`."""
@@ -206,8 +214,18 @@ def without_validation() -> Iterator[None]:
         yield
 
 
-def require_finite(name: str, site: str, distribution: Distribution, count: int) -> None:
-    """Raise `ProgramError` unless a site is a batch of distributions over the integers below `count`."""
+def require_fits(name: str, site: str, distribution: Distribution, space: Space[Any]) -> None:
+    """Raise `ProgramError` unless a site is a batch of distributions over the values of a Discrete or Box space."""
+    if isinstance(space, Discrete):
+        _require_integers(name, site, distribution, int(space.n))
+    elif tuple(distribution.event_shape) != space.shape or distribution.has_enumerate_support:
+        raise ProgramError(
+            f'Expected the site "{site}" of {name} to range over tensors of shape {space.shape}, but got a '
+            f"{type(distribution).__name__} with event shape {tuple(distribution.event_shape)}; see pyro's to_event."
+        )
+
+
+def _require_integers(name: str, site: str, distribution: Distribution, count: int) -> None:
     values = distribution.enumerate_support(expand=False) if distribution.has_enumerate_support else torch.empty(0)
     expected = torch.arange(count, device=values.device)
     if distribution.event_shape or values.shape[:1] != expected.shape or not torch.equal(values.flatten(), expected):
@@ -260,10 +278,26 @@ def log_probs(distribution: Distribution, name: str = "the policy") -> Tensor:
 
 
 def detached(policy: Policy) -> Policy:
-    """Return the same policy without gradients to its parameters."""
+    """Return the same policy without gradients to its parameters; asked about one batch again, it remembers."""
+    last: list[tuple[Tensor, TorchDistributionMixin]] = []
 
-    def frozen(state: Tensor) -> TorchDistributionMixin:
-        with torch.no_grad():
-            return policy(state)
+    def remembering(state: Tensor) -> TorchDistributionMixin:
+        if not last or last[0][0] is not state:
+            with torch.no_grad():
+                last[:] = [(state, policy(state))]
+        return last[0][1]
 
-    return frozen
+    return remembering
+
+
+@contextmanager
+def frozen(program: Program) -> Iterator[None]:
+    """Keep gradients from reaching a program's parameters inside the block; they still pass through its inputs."""
+    wanted = [p for p in program.parameters() if p.requires_grad]
+    for parameter in wanted:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in wanted:
+            parameter.requires_grad_(True)

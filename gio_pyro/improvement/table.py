@@ -27,7 +27,7 @@ class TablePolicy(nn.Module):
         return dist.Categorical(logits=self.log_pi[state])
 
     @torch.no_grad()
-    def improve(self, state: Tensor, q: Tensor, log_rho: Tensor, *, temperature: float) -> None:
+    def improve(self, state: Tensor, q: Tensor, log_rho: Tensor, *, temperature: float | Tensor) -> None:
         """Set π(·|s) ∝ exp(Q(s, ·)/α + log ρ̄(s, ·)), floored, in each of the given distinct states.
 
         Args:
@@ -38,3 +38,7 @@ class TablePolicy(nn.Module):
         """
         log_pi = torch.log_softmax(q / temperature + log_rho, -1).clamp_min(LOG_FLOOR)
         self.log_pi[state] = torch.log_softmax(log_pi, -1)
+
+    def likeliest(self, state: Tensor) -> Tensor:
+        """Return the likeliest action in each state, `[B]`."""
+        return self.log_pi[state].argmax(-1)

@@ -43,10 +43,11 @@ class TableCritic(nn.Module):
         next_bonus: Tensor,
         *,
         discount: float,
-        temperature: float,
+        temperature: float | Tensor,
         sweeps: int,
+        paid: Tensor | float = 0.0,
         tolerance: float = 1e-5,
-    ) -> float:
+    ) -> Tensor:
         """Back up every transition of the batch until no value changes by more than `tolerance`, or `sweeps` times.
 
         Args:
@@ -56,6 +57,7 @@ class TableCritic(nn.Module):
             discount: γ.
             temperature: α, reward units per nat.
             sweeps: most backups of the whole batch.
+            paid: what each transition is paid on the spot, `[B]` nats.
             tolerance: reward units, relative to the largest value where that exceeds 1.
 
         Returns:
@@ -70,7 +72,7 @@ class TableCritic(nn.Module):
         self.q[~self.tried] = self._untried(batch, discount, temperature)
         pi = log_probs(policy(batch.next_state)).exp()
         going = discount * (~batch.terminated).to(self.q)
-        fixed = batch.reward + going * temperature * next_bonus
+        fixed = batch.reward + temperature * paid + going * temperature * next_bonus
         change = torch.tensor(torch.inf)
         for _ in range(sweeps):
             target = fixed + going * (pi * self.q[batch.next_state]).sum(-1)
@@ -80,12 +82,12 @@ class TableCritic(nn.Module):
             self.q.copy_(new)
             if bool(change <= tolerance * self.q.abs().max().clamp_min(1.0)):
                 break
-        return float(change)
+        return change
 
-    def _untried(self, batch: Transitions, discount: float, temperature: float) -> float:
+    def _untried(self, batch: Transitions, discount: float, temperature: float | Tensor) -> float:
         if self.initial_value is not None:
             return self.initial_value
-        return optimistic_value(float(batch.reward.max()), self.q.shape[-1], discount, temperature)
+        return optimistic_value(float(batch.reward.max()), self.q.shape[-1], discount, float(temperature))
 
 
 def optimistic_value(reward: float, actions: int, discount: float, temperature: float) -> float:

@@ -1,0 +1,138 @@
+"""What programs decide, as the actions that the environment takes."""
+
+import math
+from abc import ABC, abstractmethod
+from typing import Any
+
+import numpy as np
+from gymnasium import Space
+from gymnasium.spaces import Box, Discrete, MultiDiscrete
+
+from gio_pyro.errors import InputError, TrainingError
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+MOST_COMBINATIONS = 4_096
+"""A MultiDiscrete space becomes one site over all combinations of its parts; more than this many are refused."""
+
+EDGE = 1 - 1e-6
+"""A recorded action on its bound is taken for one just inside, whose site value is finite."""
+
+
+class Actions(ABC):
+    """Between the site "action" of the programs and the environment's actions.
+
+    Attributes:
+        raw: the environment's space.
+        space: what the site ranges over: Discrete from 0, or all real vectors, which `decode` squashes by tanh into
+            the bounds.
+    """
+
+    raw: Space[Any]
+    space: Space[Any]
+
+    @staticmethod
+    def of(space: Space[Any]) -> "Actions":
+        """Return the encoding of a space.
+
+        Raises:
+            InputError: a space that no site can range over.
+        """
+        if isinstance(space, Discrete):
+            return _Numbers(space)
+        if isinstance(space, MultiDiscrete):
+            return _Combinations(space)
+        if isinstance(space, Box) and space.dtype.kind == "f":
+            return _Squashed(space)
+        raise InputError(
+            f"Expected a Discrete, MultiDiscrete or float Box action space, but got {space}; wrap the environment."
+        )
+
+    @property
+    def first(self) -> int:
+        """The environment's number of action 0 of a Discrete space; 0 for every other space."""
+        return int(self.raw.start) if isinstance(self.raw, Discrete) else 0
+
+    @abstractmethod
+    def decode(self, site_values: Array) -> Array:
+        """Return the environment's actions of site values `[N, ...]`, in Gymnasium's batched form."""
+
+    def decode_one(self, site_values: Array) -> Any:
+        """Return the environment's action of site values `[1, ...]`."""
+        return self.decode(site_values)[0]
+
+    @abstractmethod
+    def encode(self, batch: Any) -> Array:
+        """Return the site values `[N, ...]` of N actions of the environment, in Gymnasium's batched form."""
+
+
+class _Numbers(Actions):
+    """A Discrete space, which may start anywhere, counted from 0."""
+
+    raw: Discrete
+
+    def __init__(self, space: Discrete) -> None:
+        self.raw, self.space = space, Discrete(int(space.n))
+
+    def decode(self, site_values: Array) -> Array:
+        return (site_values + self.first).astype(self.raw.dtype)
+
+    def decode_one(self, site_values: Array) -> int:
+        return int(site_values[0]) + self.first
+
+    def encode(self, batch: Any) -> Array:
+        return np.asarray(batch, dtype=np.int64) - self.first
+
+
+class _Combinations(Actions):
+    """A MultiDiscrete space as one number for each combination, the last part counting fastest."""
+
+    raw: MultiDiscrete
+
+    def __init__(self, space: MultiDiscrete) -> None:
+        self._sizes = tuple(int(n) for n in space.nvec.reshape(-1))
+        count = math.prod(self._sizes)
+        if count > MOST_COMBINATIONS:
+            raise InputError(
+                f"Expected at most {MOST_COMBINATIONS:,} combinations of actions, but {space} has {count:,}; "
+                "wrap the environment to take fewer."
+            )
+        self.raw, self.space = space, Discrete(count)
+
+    def decode(self, site_values: Array) -> Array:
+        parts = np.stack(np.unravel_index(site_values, self._sizes), axis=-1)
+        return (parts.reshape(len(parts), *self.raw.shape) + self.raw.start).astype(self.raw.dtype)
+
+    def encode(self, batch: Any) -> Array:
+        parts = (np.asarray(batch, dtype=np.int64) - self.raw.start).reshape(len(batch), len(self._sizes))
+        return np.asarray(np.ravel_multi_index(tuple(parts.T), self._sizes))
+
+
+class _Squashed(Actions):
+    """A bounded Box: the site u is any real vector, the action low + (tanh(u) + 1) / 2 · (high − low)."""
+
+    raw: Box
+
+    def __init__(self, space: Box) -> None:
+        if not space.is_bounded():
+            raise InputError(
+                f"Expected a bounded action space, but got {space}; "
+                "give it bounds, for instance with gymnasium.wrappers.RescaleAction."
+            )
+        self.raw = space
+        self.space = Box(-np.inf, np.inf, (int(np.prod(space.shape)),), dtype=np.float32)
+        self._low = space.low.astype(np.float64).reshape(-1)
+        self._width = space.high.astype(np.float64).reshape(-1) - self._low
+
+    def decode(self, site_values: Array) -> Array:
+        if np.isnan(site_values).any():
+            raise TrainingError("Expected an action of numbers, but the policy gave NaN; lower the learning rate.")
+        value = self._low + (np.tanh(site_values.astype(np.float64)) + 1) / 2 * self._width
+        shaped = value.reshape(len(value), *self.raw.shape).astype(self.raw.dtype)
+        return np.clip(shaped, self.raw.low, self.raw.high)
+
+    def encode(self, batch: Any) -> Array:
+        value = np.asarray(batch, dtype=np.float64).reshape(len(batch), len(self._low))
+        share = (value - self._low) / np.where(self._width > 0, self._width, 1)
+        unit = np.where(self._width > 0, 2 * share - 1, 0)
+        return np.arctanh(np.clip(unit, -EDGE, EDGE)).astype(np.float32)

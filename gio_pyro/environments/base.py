@@ -1,0 +1,83 @@
+"""What the collector steps: N environments, seen through their encodings."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from gio_pyro.environments.actions import Actions
+from gio_pyro.environments.make import Env, Vector, single_spaces
+from gio_pyro.environments.observations import Observations
+from gio_pyro.environments.tape import Tape
+from gio_pyro.errors import TrainingError, told
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one step of N environments gave."""
+
+    after: Array
+    """States `[N, ...]` that followed the actions: the last of an episode that ended, never the next one's first."""
+    reward: Array
+    """`[N]` float64, reward units."""
+    terminated: Array
+    """`[N]` booleans."""
+    truncated: Array
+    """`[N]` booleans."""
+    real: Array
+    """`[N]` booleans: False where the environment only began its next episode and took no action."""
+    observation: Array
+    """States `[N, ...]` to act upon next, once `World.renew` has been asked; `after` itself where no episode ended."""
+
+
+class World(ABC):
+    """N environments with the same spaces.
+
+    Attributes:
+        env: the environment, or the vector of them.
+        count: N.
+        observations: from its observations to states.
+        actions: from the site "action" to its actions.
+        tapes: what recorded the running episode of each environment; empty where they are out of reach.
+        ended: `[N]` booleans: the episodes that are over and wait for a reset.
+        seen: the last states `[N, ...]`.
+    """
+
+    env: Env | Vector
+    tapes: list[Tape]
+    seen: Array
+
+    def __init__(self, env: Env | Vector, count: int) -> None:
+        observation_space, action_space = single_spaces(env)
+        self.env, self.count = env, count
+        self.observations, self.actions = Observations.of(observation_space), Actions.of(action_space)
+        self.ended = np.zeros(count, dtype=np.bool_)
+
+    @abstractmethod
+    def reset(self, seed: int | None) -> Array:
+        """Begin new episodes everywhere; returns their first states `[N, ...]`."""
+
+    @abstractmethod
+    def renew(self) -> Array | None:
+        """Begin the episodes that wait for somebody to; returns the states `[N, ...]` to act upon, None if none did.
+
+        It is asked before an action is chosen and not after a step, so that nothing is reset that is not played.
+        """
+
+    @abstractmethod
+    def step(self, site_actions: Array) -> Outcome:
+        """Take the actions `[N, ...]`, values of the site "action"."""
+
+
+@contextmanager
+def asked(what: str) -> Iterator[None]:
+    """Tell an error of the environment's own in one sentence."""
+    try:
+        yield
+    except Exception as error:
+        raise TrainingError(f"Expected the environment to {what}, but it raised {told(error, None)}.") from error

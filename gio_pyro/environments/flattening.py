@@ -1,0 +1,107 @@
+"""Batches of nested observations as vectors: what `gymnasium.spaces.flatten` does to one, done to N at once."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+from gymnasium import Space
+from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete, Tuple
+
+from gio_pyro.errors import InputError
+
+Array = np.ndarray[Any, np.dtype[Any]]
+Path = tuple[str | int, ...]
+
+
+@dataclass(frozen=True)
+class Leaf:
+    """One entry of a nested space."""
+
+    path: Path
+    """The keys and indices that lead to it."""
+    space: Space[Any]
+    low: Array
+    """Bounds of the flat entry, `[d]` float32."""
+    high: Array
+    encode: Callable[[Any], Array]
+    """From a batch of values to `[N, d]` float32."""
+
+
+def leaves_of(space: Space[Any], path: Path = ()) -> tuple[list[Leaf], list[str]]:
+    """Return the entries of a space in the order of `gymnasium.spaces.flatten`, and the names of those left out."""
+    if isinstance(space, Dict | Tuple):
+        inner = space.spaces.items() if isinstance(space, Dict) else enumerate(space.spaces)
+        found = [leaves_of(part, (*path, key)) for key, part in inner]
+        return [leaf for leaves, _ in found for leaf in leaves], [name for _, names in found for name in names]
+    if isinstance(space, Box):
+        low, high = single(space.low).reshape(-1), single(space.high).reshape(-1)
+        return [Leaf(path, space, low, high, partial(_flat, space.shape))], []
+    if isinstance(space, MultiBinary):
+        zero = np.zeros(int(np.prod(space.shape)), dtype=np.float32)
+        return [Leaf(path, space, zero, zero + 1, partial(_flat, space.shape))], []
+    if isinstance(space, Discrete):
+        return [_hot(path, space, np.array([space.start]), np.array([space.n]))], []
+    if isinstance(space, MultiDiscrete):
+        return [_hot(path, space, space.start.reshape(-1), space.nvec.reshape(-1))], []
+    return [], [named(path)]
+
+
+def named(path: Path) -> str:
+    """Return a path as text."""
+    return "/".join(map(str, path))
+
+
+def pick(tree: Any, path: Path) -> Any:
+    """Return the entry of an observation at a path; raises `InputError` where there is none."""
+    try:
+        for key in path:
+            tree = tree[key]
+    except (KeyError, IndexError, TypeError) as error:
+        raise InputError(f"Expected an observation with the entry {named(path)}, but it is missing.") from error
+    return tree
+
+
+def numbers(batch: Any, shape: tuple[int, ...]) -> Array:
+    """Return a batch as an array `[N, *shape]`; raises `InputError` where it is none."""
+    try:
+        given = np.asarray(batch)
+    except ValueError as error:
+        raise InputError(f"Expected observations of shape {shape}, but got rows of different shapes.") from error
+    if given.dtype.kind not in "biuf":
+        raise InputError(f"Expected observations of numbers, but got {given.dtype}: {str(batch)[:80]}.")
+    if given.ndim == 0 or given.shape[1:] != shape:
+        raise InputError(f"Expected observations of shape {shape}, but got {given.shape[1:]}.")
+    return given
+
+
+def single(values: Array) -> Array:
+    """Return a copy in float32, in rows; what is too large becomes infinite."""
+    if values.dtype != np.float64:
+        return values.astype(np.float32, order="C")
+    with np.errstate(over="ignore"):
+        return values.astype(np.float32, order="C")
+
+
+def _flat(shape: tuple[int, ...], batch: Any) -> Array:
+    given = numbers(batch, shape)
+    return single(given).reshape(len(given), int(np.prod(shape)))
+
+
+def _hot(path: Path, space: Discrete | MultiDiscrete, first: Array, sizes: Array) -> Leaf:
+    zero = np.zeros(int(sizes.sum()), dtype=np.float32)
+    return Leaf(path, space, zero, zero + 1, partial(_one_hot, space.shape, first, sizes, np.cumsum(sizes) - sizes))
+
+
+def _one_hot(shape: tuple[int, ...], first: Array, sizes: Array, offsets: Array, batch: Any) -> Array:
+    given = numbers(batch, shape)
+    value = given.reshape(len(given), len(sizes))
+    if not ((value >= first) & (value < first + sizes) & (value == np.floor(value))).all():
+        raise InputError(
+            f"Expected an observation between {first.tolist()} and {(first + sizes - 1).tolist()}, "
+            f"but got {value.tolist()[:3]}."
+        )
+    hot = np.zeros((len(value), int(sizes.sum())), dtype=np.float32)
+    np.put_along_axis(hot, value.astype(np.int64) - first + offsets, 1, axis=1)
+    return hot

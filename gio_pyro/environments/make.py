@@ -1,0 +1,83 @@
+"""Environments from ids, checked before anything is learned, and fresh ones for evaluation."""
+
+from typing import Any
+
+import gymnasium as gym
+from gymnasium.vector import VectorEnv
+
+from gio_pyro.environments.actions import Actions
+from gio_pyro.environments.observations import Observations
+from gio_pyro.errors import InputError, told
+
+Env = gym.Env[Any, Any]
+Vector = VectorEnv[Any, Any, Any]
+
+OF_THE_VECTOR = ("num_envs", "vectorization_mode", "vector_kwargs", "wrappers")
+"""What `gymnasium.make_vec` keeps in a spec beside the arguments of the single environment."""
+
+
+def make_env(environment: str | Env | Vector, **kwargs: Any) -> Env | Vector:
+    """Return the environment, made from its id where a string is given; a vector of environments passes through.
+
+    Raises:
+        InputError: an unknown id, arguments it does not take, or spaces that are not supported.
+    """
+    env = _made(environment, kwargs) if isinstance(environment, str) else environment
+    if not isinstance(env, gym.Env | VectorEnv):
+        raise InputError(f"Expected an environment id or a gymnasium.Env, but got {type(env).__name__}.")
+    observation_space, action_space = single_spaces(env)
+    Observations.of(observation_space, quiet=True)
+    Actions.of(action_space)
+    return env
+
+
+def single_spaces(env: Env | Vector) -> tuple[gym.Space[Any], gym.Space[Any]]:
+    """Return the observation and the action space of one environment, also of a vector of them."""
+    if isinstance(env, VectorEnv):
+        return env.single_observation_space, env.single_action_space
+    return env.observation_space, env.action_space
+
+
+def _made(name: str, kwargs: dict[str, Any]) -> Env:
+    try:
+        return gym.make(name, **kwargs)
+    except Exception as error:
+        text = told(error, None)
+        if isinstance(error, TypeError):
+            raise InputError(f"Expected arguments that {name} takes, but got {kwargs}: {text}.") from error
+        raise InputError(f"Expected a registered environment, but got {name!r}: {text}.") from error
+
+
+def fresh_copy(env: Env | Vector, *, render_mode: str | None = None) -> Env:
+    """Return a new single environment like `env`, for evaluation.
+
+    Args:
+        env: an environment, or a vector of them.
+        render_mode: in place of the one that `env` was made with.
+
+    Raises:
+        InputError: Gymnasium cannot make it again.
+    """
+    spec = _spec(env)
+    if spec is None:
+        raise InputError("Expected an environment that Gymnasium can make again, but it has no spec; register it.")
+    changed: dict[str, Any] = {} if render_mode is None else {"render_mode": render_mode}
+    try:
+        if "num_envs" not in spec.kwargs and "vectorization_mode" not in spec.kwargs:
+            return gym.make(spec, **changed)
+        kwargs = {name: value for name, value in spec.kwargs.items() if name not in OF_THE_VECTOR}
+        single = gym.make(spec.id, **kwargs | changed)
+        for wrapper in spec.kwargs.get("wrappers", ()):
+            single = wrapper(single)
+        return single
+    except Exception as error:
+        raise InputError(
+            f"Expected an environment that Gymnasium can make again, but {spec.id} raised {told(error, None)}; "
+            "register it as it is wrapped."
+        ) from error
+
+
+def _spec(env: Env | Vector) -> Any:
+    """The spec of one environment: a `SyncVectorEnv` holds them, with their wrappers."""
+    inner = getattr(env.unwrapped, "envs", None) if isinstance(env, VectorEnv) else None
+    return (inner[0].spec if inner else None) or env.spec

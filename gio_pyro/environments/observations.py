@@ -1,0 +1,154 @@
+"""What the environment shows, as the arrays that programs see."""
+
+import warnings
+from abc import ABC, abstractmethod
+from typing import Any
+
+import numpy as np
+from gymnasium import Space
+from gymnasium.spaces import Box, Discrete
+
+from gio_pyro.environments.flattening import leaves_of, numbers, pick
+from gio_pyro.errors import GioWarning, InputError, TrainingError
+from gio_pyro.types import finite
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+class Observations(ABC):
+    """Between an environment's observations and the states that programs see.
+
+    Attributes:
+        raw: the environment's space.
+        space: the space of the states: Discrete from 0, an image of uint8 as it is, or one vector of float32.
+    """
+
+    raw: Space[Any]
+    space: Space[Any]
+
+    @staticmethod
+    def of(space: Space[Any], *, quiet: bool = False) -> "Observations":
+        """Return the encoding of a space; `quiet` says nothing of entries that are left out.
+
+        Raises:
+            InputError: a space that does not become numbers.
+        """
+        if isinstance(space, Discrete):
+            return _Numbers(space)
+        if isinstance(space, Box) and space.dtype == np.uint8 and len(space.shape) == 3:
+            return _Image(space)
+        return _Vector(space, quiet)
+
+    @property
+    def count(self) -> int:
+        """How many states there are; raises `InputError` where they are not Discrete."""
+        return finite(self.space, "observation")
+
+    @abstractmethod
+    def encode(self, batch: Any) -> Array:
+        """Return the states `[N, ...]` of N observations in Gymnasium's batched form, never a view of them.
+
+        Raises:
+            InputError: observations that are not of the space.
+            TrainingError: an observation that is NaN or infinite.
+        """
+
+    @abstractmethod
+    def encode_one(self, observation: Any) -> Array:
+        """Return the state `[1, ...]` of one observation; raises as `encode` does."""
+
+    def batched(self, observation: Any) -> bool:
+        """Say whether this is a batch of observations, as Stable-Baselines3 decides it: by its dimensions."""
+        assert self.raw.shape is not None
+        return np.ndim(observation) == len(self.raw.shape) + 1
+
+
+class _Numbers(Observations):
+    """The values of a Discrete space, which may start anywhere, as int64 from 0."""
+
+    raw: Discrete
+
+    def __init__(self, space: Discrete) -> None:
+        self.raw, self.space = space, Discrete(int(space.n))
+        self.first, self.last = int(space.start), int(space.start + space.n) - 1
+
+    def encode(self, batch: Any) -> Array:
+        given = np.asarray(batch)
+        if given.dtype.kind == "i" and given.size and self.first <= given.min() and given.max() <= self.last:
+            return given.astype(np.int64).reshape(-1) - self.first
+        return np.array([self._index(value) for value in given.reshape(-1)], dtype=np.int64)
+
+    def encode_one(self, observation: Any) -> Array:
+        return np.array([self._index(observation)])
+
+    def _index(self, value: Any) -> int:
+        try:
+            number = int(value) if float(value).is_integer() else None
+        except (TypeError, ValueError, OverflowError):
+            number = None
+        if number is None or not self.first <= number <= self.last:
+            shown = value.item() if isinstance(value, np.generic) else value
+            raise InputError(f"Expected an observation between {self.first} and {self.last}, but got {shown!r}.")
+        return number - self.first
+
+
+class _Image(Observations):
+    """Images of uint8, as they are."""
+
+    raw: Box
+
+    def __init__(self, space: Box) -> None:
+        self.raw = self.space = space
+
+    def encode(self, batch: Any) -> Array:
+        given = numbers(batch, self.raw.shape)
+        if given.dtype == np.uint8:
+            return given.copy()
+        if given.dtype.kind not in "iu" or (given.size and not 0 <= given.min() <= given.max() <= 255):
+            raise InputError(f"Expected an image of uint8, but got {given.dtype}; scale it to 0 to 255.")
+        return given.astype(np.uint8)
+
+    def encode_one(self, observation: Any) -> Array:
+        return self.encode(np.asarray(observation)[None])
+
+
+class _Vector(Observations):
+    """Everything else: its numbers one after the other, as `gymnasium.spaces.flatten` has them, in float32."""
+
+    def __init__(self, space: Space[Any], quiet: bool) -> None:
+        self.raw = space
+        self._leaves, left_out = leaves_of(space)
+        if not sum(leaf.low.size for leaf in self._leaves):
+            raise InputError(
+                f"Expected an observation space of numbers, but got {space}; "
+                "wrap the environment so that it shows a Box or a Discrete space."
+            )
+        if left_out and not quiet:
+            names = ", ".join(left_out)
+            text = f"Expected observations of numbers, but {names} cannot be flattened; learning goes on without."
+            warnings.warn(text, GioWarning, stacklevel=4)
+        low = np.concatenate([leaf.low for leaf in self._leaves])
+        high = np.concatenate([leaf.high for leaf in self._leaves])
+        self.space = Box(low, high, dtype=np.float32)
+
+    def encode(self, batch: Any) -> Array:
+        return _finite(self._joined([leaf.encode(pick(batch, leaf.path)) for leaf in self._leaves]))
+
+    def encode_one(self, observation: Any) -> Array:
+        return _finite(self._joined([leaf.encode([pick(observation, leaf.path)]) for leaf in self._leaves]))
+
+    def batched(self, observation: Any) -> bool:
+        first = self._leaves[0]
+        assert first.space.shape is not None
+        return np.ndim(pick(observation, first.path)) == len(first.space.shape) + 1
+
+    @staticmethod
+    def _joined(parts: list[Array]) -> Array:
+        return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
+
+
+def _finite(states: Array) -> Array:
+    if not np.isfinite(states).all():
+        bad = states[~np.isfinite(states)][0]
+        raise TrainingError(f"Expected a finite observation, but the environment gave {bad}; correct it.")
+    return states

@@ -1,0 +1,64 @@
+"""How the running episode of an environment came about, so that it can be played again up to the same point."""
+
+from collections.abc import Iterable
+from copy import deepcopy
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+
+LONGEST = 100_000
+"""A longer episode is not recorded to its end, and cannot be played again."""
+
+
+class Tape(gym.Wrapper[Any, Any, Any, Any]):
+    """Passes everything on, and remembers it since the last reset."""
+
+    def __init__(self, env: gym.Env[Any, Any]) -> None:
+        super().__init__(env)
+        self.seed: int | None = None
+        self.origin: dict[str, Any] | None = None
+        self.actions: list[Any] = []
+        self.steps, self.total = 0, 0.0
+        self.last: Any = None
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        """Reset the environment; where no seed says how, its random state does."""
+        self.seed, self.origin = seed, generator_state(self.env) if seed is None else None
+        self.actions, self.steps, self.total = [], 0, 0.0
+        self.last, info = self.env.reset(seed=seed, options=options)
+        return self.last, info
+
+    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
+        """Step the environment; the last observation of an episode is copied.
+
+        An environment that reuses its observation's memory would otherwise overwrite it: a `SyncVectorEnv` with
+        autoreset in the same step resets before it hands the last observation over (gymnasium issue 1132).
+        """
+        if self.steps < LONGEST:
+            self.actions.append(action.copy() if isinstance(action, np.ndarray) else action)
+        self.steps += 1
+        self.last, reward, terminated, truncated, info = self.env.step(action)
+        self.total += float(reward)
+        if terminated or truncated:
+            self.last = deepcopy(self.last)
+        return self.last, reward, terminated, truncated, info
+
+    def play(self, seed: int | None, origin: dict[str, Any] | None, actions: Iterable[Any]) -> None:
+        """Reset as the recorded episode was reset, and take its actions."""
+        if seed is None:
+            set_generator_state(self.env, origin or {})
+        self.reset(seed=seed)
+        for action in actions:
+            self.step(action)
+
+
+def generator_state(env: gym.Env[Any, Any]) -> dict[str, Any] | None:
+    """Return the state of an environment's random generator, or None where it has none of NumPy's."""
+    generator = getattr(env.unwrapped, "np_random", None)
+    return generator.bit_generator.state if isinstance(generator, np.random.Generator) else None
+
+
+def set_generator_state(env: gym.Env[Any, Any], state: dict[str, Any]) -> None:
+    """Set what `generator_state` returned; raises what NumPy raises for a state of another kind of generator."""
+    env.unwrapped.np_random.bit_generator.state = state

@@ -1,0 +1,135 @@
+"""One environment, or a vector of them under any of Gymnasium's autoreset modes, as a `World`."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv
+
+from gio_pyro.environments.base import Array, Outcome, World, asked
+from gio_pyro.environments.make import Env, Vector
+from gio_pyro.environments.tape import Tape
+from gio_pyro.errors import TrainingError
+
+
+def world_of(env: Env | Vector) -> World:
+    """Return the world of an environment or of a vector of them."""
+    return VectorWorld(env) if isinstance(env, VectorEnv) else SingleWorld(env)
+
+
+class SingleWorld(World):
+    """One environment."""
+
+    def __init__(self, env: Env) -> None:
+        super().__init__(env, 1)
+        self.tapes = [Tape(env)]
+        self._real = np.ones(1, dtype=np.bool_)
+
+    def reset(self, seed: int | None) -> Array:
+        """Begin a new episode; returns its first state `[1, ...]`."""
+        with asked("reset"):
+            observation, _ = self.tapes[0].reset(seed=seed)
+        self.ended = ~self._real
+        self.seen = self.observations.encode_one(observation)
+        return self.seen
+
+    def renew(self) -> Array | None:
+        """Begin an episode if the last one is over."""
+        return self.reset(None) if self.ended[0] else None
+
+    def step(self, site_actions: Array) -> Outcome:
+        """Take the action `[1, ...]`."""
+        action = self.actions.decode_one(site_actions)
+        with asked("take a step"):
+            observation, given, terminated, truncated, _ = self.tapes[0].step(action)
+            reward = np.array([float(given)])
+            flags = np.array([[bool(terminated)], [bool(truncated)]])
+        self.seen = self.observations.encode_one(observation)
+        self.ended = flags[0] | flags[1]
+        return Outcome(self.seen, reward, flags[0], flags[1], self._real, self.seen)
+
+
+class VectorWorld(World):
+    """A vector of environments, which resets them itself unless its autoreset mode is DISABLED."""
+
+    env: Vector
+
+    def __init__(self, env: Vector) -> None:
+        super().__init__(env, env.num_envs)
+        self.mode = AutoresetMode(env.metadata.get("autoreset_mode", AutoresetMode.NEXT_STEP))
+        self._inner: Any = env.unwrapped
+        self.tapes = [Tape(inner) for inner in self._inner.envs] if isinstance(self._inner, SyncVectorEnv) else []
+
+    def reset(self, seed: int | None) -> Array:
+        """Begin new episodes everywhere, each environment with a seed of its own that no other run shares."""
+        return self._reset(seed=None if seed is None else self._spread(seed))
+
+    def _spread(self, seed: int) -> Any:
+        """Gymnasium would count up from the seed, so that runs with the seeds 0 and 1 met the same episodes."""
+        seeds = np.random.SeedSequence(seed).generate_state(self.count).tolist()
+        return seeds if isinstance(self._inner, SyncVectorEnv | AsyncVectorEnv) else seeds[0]
+
+    def _reset(self, **how: Any) -> Array:
+        with asked("reset"), self._taped():
+            observation, _ = self.env.reset(**how)
+        self.seen = self.observations.encode(observation)
+        self.ended = np.zeros(self.count, dtype=np.bool_)
+        return self.seen
+
+    def renew(self) -> Array | None:
+        """Reset the environments whose episodes are over, where the vector does not do so itself."""
+        if self.mode != AutoresetMode.DISABLED or not self.ended.any():
+            return None
+        return self._reset(options={"reset_mask": self.ended.copy()})
+
+    def step(self, site_actions: Array) -> Outcome:
+        """Take the actions `[N, ...]`."""
+        actions = self.actions.decode(site_actions)
+        with asked("take a step"), self._taped():
+            observation, given, terminated, truncated, info = self.env.step(actions)
+            reward = np.array(given, dtype=np.float64).reshape(self.count)
+            flags = np.array([terminated, truncated], dtype=np.bool_).reshape(2, self.count)
+        real = ~self.ended if self.mode == AutoresetMode.NEXT_STEP else np.ones(self.count, dtype=np.bool_)
+        flags &= real
+        self.seen = self.observations.encode(observation)
+        done = flags[0] | flags[1]
+        same_step = self.mode == AutoresetMode.SAME_STEP
+        self.ended = np.zeros_like(done) if same_step else done
+        after = self._with_last(done, info) if same_step and done.any() else self.seen
+        return Outcome(after, reward, flags[0], flags[1], real, self.seen)
+
+    def _with_last(self, done: Array, info: dict[str, Any]) -> Array:
+        """The states seen, with the last of its episode for each environment that has begun another."""
+        after, last = self.seen.copy(), info.get("final_obs")
+        for i in np.flatnonzero(done).tolist():
+            one = _entry(last, i)
+            if one is None:
+                raise TrainingError(
+                    "Expected info['final_obs'] to hold the last observation of each episode that ended, but "
+                    f"environment {i} has none; make the vector with autoreset_mode NEXT_STEP."
+                )
+            after[i] = self.observations.encode_one(one)[0]
+        return after
+
+    @contextmanager
+    def _taped(self) -> Iterator[None]:
+        """Let a `SyncVectorEnv` step through the tapes: it resets its environments where nobody else can see it."""
+        inner = self._inner
+        if not self.tapes:
+            yield
+            return
+        own, inner.envs = inner.envs, self.tapes
+        try:
+            yield
+        finally:
+            inner.envs = own
+
+
+def _entry(batch: Any, index: int) -> Any:
+    """One observation of a batch: Gymnasium stores an array of objects, other vectors perhaps a batch of arrays."""
+    if isinstance(batch, dict):
+        return {key: _entry(value, index) for key, value in batch.items()}
+    if isinstance(batch, tuple):
+        return tuple(_entry(value, index) for value in batch)
+    return None if batch is None else batch[index]

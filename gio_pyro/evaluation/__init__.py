@@ -1,0 +1,6 @@
+"""Policy evaluation: what a state and an action are worth under the policy (theory, equation 5)."""
+
+from gio_pyro.evaluation.table import TableCritic, optimistic_value
+from gio_pyro.evaluation.twin import TwinCritic
+
+__all__ = ["TableCritic", "TwinCritic", "optimistic_value"]

@@ -1,0 +1,104 @@
+"""Policies as networks, and the losses whose least value is the KL projection of theory, equation 6.
+
+The improved policy is p*(a|s) ∝ exp(Q(s, a)/α + bonus(s, a)).
+
+Discrete actions have p* in closed form, and the network is fitted to it: the cross-entropy E_{a~p*} −log π(a|s) has
+the same least value as KL(π ‖ p*), and a gradient (π − p*) that does not vanish where π is nearly certain and wrong.
+Continuous ones minimise KL(π ‖ p*) itself, E_{a~π} [ log π(a|s) − Q(s, a)/α − bonus(s, a) ], with its gradient carried
+through the drawn action, the imagined future and the guide.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pyro.distributions as dist
+import torch
+from gymnasium import Space
+from gymnasium.spaces import Discrete
+from torch import Tensor, nn
+
+from gio_pyro.networks import encoder, mlp, width
+from gio_pyro.programs import Choices
+
+LOG_SCALE = (-5.0, 2.0)
+"""Least and greatest log standard deviation of a continuous policy, before the squash."""
+
+
+class CategoricalPolicy(nn.Module):
+    """π(a|s) over finitely many actions, uniform at first."""
+
+    pathwise = False
+    """Whether the loss's gradient passes through the drawn actions."""
+
+    def __init__(self, states: Space[Any], actions: Discrete, hidden: Sequence[int]) -> None:
+        super().__init__()
+        self.encoder = encoder(states)
+        self.net = last_layer_zero(mlp(self.encoder.size, hidden, int(actions.n)))
+
+    def forward(self, state: Tensor) -> dist.Categorical:
+        """Return π(·|s), a batch of B categorical distributions."""
+        return dist.Categorical(logits=self.net(self.encoder(state)))
+
+    def loss(self, chosen: Choices, q: Tensor, bonus: Tensor, temperature: float | Tensor) -> Tensor:
+        """Return the mean cross-entropy to p*; `chosen` holds every action, all arguments are `[B, A]`."""
+        best = torch.softmax((q / temperature + bonus).detach(), -1)
+        return -(best * chosen.log_prob).sum(-1).mean()
+
+    def entropy(self, chosen: Choices) -> Tensor:
+        """Return the mean entropy, nats."""
+        return -chosen.mean(chosen.log_prob).mean()
+
+    def likeliest(self, state: Tensor) -> Tensor:
+        """Return the likeliest action in each state, `[B]`."""
+        return self(state).logits.argmax(-1)
+
+
+class GaussianPolicy(nn.Module):
+    """π(a|s) over numbers before the squash to the action box: an independent normal for each, standard at first."""
+
+    pathwise = True
+
+    def __init__(self, states: Space[Any], actions: Space[Any], hidden: Sequence[int]) -> None:
+        super().__init__()
+        self.encoder = encoder(states)
+        self.net = last_layer_zero(mlp(self.encoder.size, hidden, 2 * width(actions)))
+
+    def forward(self, state: Tensor) -> dist.Independent:
+        """Return π(·|s), a batch of B normal distributions over d numbers."""
+        mean, log_scale = self.net(self.encoder(state)).chunk(2, -1)
+        return dist.Normal(mean, log_scale.clamp(*LOG_SCALE).exp()).to_event(1)
+
+    def loss(self, chosen: Choices, q: Tensor, bonus: Tensor, temperature: float | Tensor) -> Tensor:
+        """Return the mean of log π − Q/α − bonus over the drawn actions, times α; all arguments are `[B, K]`."""
+        return (temperature * (chosen.log_prob - bonus) - q).mean()
+
+    def entropy(self, chosen: Choices) -> Tensor:
+        """Return the mean entropy of the squashed action, nats of density over the box [−1, 1]^d."""
+        flat = chosen.action.reshape(*chosen.log_prob.shape, -1)
+        return -(chosen.log_prob - log_slope(flat).sum(-1)).mean()
+
+    def likeliest(self, state: Tensor) -> Tensor:
+        """Return the mean action before the squash, `[B, d]`."""
+        mean: Tensor = self(state).mean
+        return mean
+
+
+def log_slope(x: Tensor) -> Tensor:
+    """Return log d tanh(x)/dx = log(1 − tanh² x), without cancellation."""
+    return 2 * (0.6931471805599453 - x - nn.functional.softplus(-2 * x))
+
+
+def last_layer_zero(net: nn.Sequential) -> nn.Sequential:
+    """Return the network with its last layer set to 0, so that it starts by preferring nothing."""
+    last = net[-1]
+    assert isinstance(last, nn.Linear)
+    nn.init.zeros_(last.weight)
+    nn.init.zeros_(last.bias)
+    return net
+
+
+def network_policy(states: Space[Any], actions: Space[Any], hidden: Sequence[int]) -> CategoricalPolicy | GaussianPolicy:
+    """Return a policy over this kind of action."""
+    if isinstance(actions, Discrete):
+        return CategoricalPolicy(states, actions, hidden)
+    return GaussianPolicy(states, actions, hidden)

@@ -1,0 +1,224 @@
+"""Networks over Gymnasium spaces, for the engine and for programs alike.
+
+A space is turned into features once, by `encoder`; what is built on top of it is a multilayer perceptron. Inputs are
+standardised by statistics that are *told* to a network (`observe`), never gathered while it is read.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from gymnasium import Space
+from gymnasium.spaces import Box, Discrete
+from torch import Tensor, nn
+from torch.nn.functional import one_hot
+
+from gio_pyro.errors import InputError
+
+HIDDEN = (128, 128)
+"""Units of each hidden layer where nobody says otherwise."""
+RESOLUTION = {True: 0.5, False: 1e-3}
+"""Least standard deviation that inputs are divided by: half a step of whole-numbered ones, or of real ones."""
+CLIP = 10.0
+"""Standardised inputs are cut at this many standard deviations."""
+
+
+def mlp(inputs: int, hidden: Sequence[int], outputs: int) -> nn.Sequential:
+    """Return a perceptron with rectified hidden layers, `[..., inputs] -> [..., outputs]`."""
+    sizes = [inputs, *hidden]
+    layers: list[nn.Module] = []
+    for size, following in zip(sizes, sizes[1:], strict=False):
+        layers += [nn.Linear(size, following), nn.ReLU()]
+    return nn.Sequential(*layers, nn.Linear(sizes[-1], outputs))
+
+
+class Ensemble(nn.Module):
+    """Perceptrons of one shape that are computed together, `[..., B, inputs] -> [members, B, outputs]`."""
+
+    def __init__(self, members: int, inputs: int, hidden: Sequence[int], outputs: int) -> None:
+        super().__init__()
+        sizes = [inputs, *hidden, outputs]
+        self.weights, self.biases = nn.ParameterList(), nn.ParameterList()
+        for size, following in zip(sizes, sizes[1:], strict=False):
+            bound = 1 / math.sqrt(size)
+            self.weights.append(torch.empty(members, size, following).uniform_(-bound, bound))
+            self.biases.append(torch.empty(members, 1, following).uniform_(-bound, bound))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return every member's answer to the same batch `[B, inputs]`."""
+        x = x.expand(len(self.weights[0]), *x.shape[-2:])
+        last = len(self.weights) - 1
+        for layer, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
+            x = torch.baddbmm(bias, x, weight)
+            x = x if layer == last else x.relu()
+        return x
+
+
+class Standardise(nn.Module):
+    """(x − mean) / standard deviation, with the mean and deviation of all that was observed so far.
+
+    Args:
+        shape: of one example; statistics are kept for each number of it.
+        whole: whether the numbers are integers, which bounds their deviation from below.
+    """
+
+    mean: Tensor
+    deviation: Tensor
+    squares: Tensor
+    count: Tensor
+
+    def __init__(self, shape: Sequence[int], *, whole: bool = False) -> None:
+        super().__init__()
+        self.least = RESOLUTION[whole]
+        self.register_buffer("mean", torch.zeros(*shape))
+        self.register_buffer("deviation", torch.ones(*shape))
+        self.register_buffer("squares", torch.zeros(*shape))
+        self.register_buffer("count", torch.zeros(()))
+
+    @torch.no_grad()
+    def observe(self, x: Tensor) -> None:
+        """Take a batch `[B, *shape]` into the statistics (Chan, Golub and LeVeque, 1979)."""
+        x = x.to(self.mean.dtype)
+        total = self.count + len(x)
+        ahead = x.mean(0) - self.mean
+        within = (x - x.mean(0)).square().sum(0)
+        self.squares += within + ahead.square() * self.count * len(x) / total
+        self.mean += ahead * len(x) / total
+        self.count.copy_(total)
+        spread = (self.squares / total).sqrt().clamp_min(self.least)
+        self.deviation.copy_(torch.where(total > 1, spread, torch.ones_like(spread)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return standardised numbers of the same shape, cut at `CLIP`."""
+        return ((x - self.mean) / self.deviation).clamp(-CLIP, CLIP)
+
+
+class Encoder(nn.Module):
+    """Features of a value of a space, `[B, ...] -> [B, size]`; `observe` tells it what values look like."""
+
+    size: int
+
+    def observe(self, x: Tensor) -> None:
+        """Take a batch into the input statistics, where there are any."""
+
+
+class OneHot(Encoder):
+    """A Discrete space."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__()
+        self.size = count
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return indicators, `[B, count]`."""
+        return one_hot(x, self.size).to(torch.get_default_dtype())
+
+
+class Vector(Encoder):
+    """A Box space, flattened and standardised."""
+
+    def __init__(self, space: Box) -> None:
+        super().__init__()
+        self.size = math.prod(space.shape)
+        self.scale = Standardise((self.size,), whole=is_whole(space))
+
+    def observe(self, x: Tensor) -> None:
+        """Take `[B, ...]` into the statistics."""
+        self.scale.observe(x.flatten(1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return standardised numbers, `[B, size]`."""
+        scaled: Tensor = self.scale(x.flatten(1))
+        return scaled
+
+
+class Image(Encoder):
+    """An image of whole numbers, height by width by channels: three convolutions, strided where there is room."""
+
+    def __init__(self, space: Box) -> None:
+        super().__init__()
+        height, width, channels = space.shape
+        self.scale = Standardise(space.shape, whole=True)
+        layers: list[nn.Module] = []
+        for outputs in (16, 32, 64):
+            stride = 2 if min(height, width) >= 12 else 1
+            kernel = min(3, height, width)
+            layers += [nn.Conv2d(channels, outputs, kernel, stride), nn.ReLU()]
+            height, width = (height - kernel) // stride + 1, (width - kernel) // stride + 1
+            channels = outputs
+        self.net = nn.Sequential(*layers, nn.Flatten())
+        self.size = channels * height * width
+
+    def observe(self, x: Tensor) -> None:
+        """Take `[B, H, W, C]` into the statistics."""
+        self.scale.observe(x)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return features, `[B, size]`."""
+        features: Tensor = self.net(self.scale(x).movedim(-1, 1))
+        return features
+
+
+def is_whole(space: Box) -> bool:
+    """Whether the numbers of a Box are integers."""
+    return space.dtype is not None and space.dtype.kind in "ui"
+
+
+def is_image(space: Box) -> bool:
+    """Whether a Box is an image: whole numbers, height by width by channels."""
+    return is_whole(space) and len(space.shape) == 3
+
+
+def encoder(space: Space[Any]) -> Encoder:
+    """Return features of a space: indicators, standardised numbers, or convolutions of an image.
+
+    Raises:
+        InputError: a space that is neither Discrete nor a Box (the engine flattens others before they come here).
+    """
+    if isinstance(space, Discrete):
+        return OneHot(int(space.n))
+    if not isinstance(space, Box):
+        raise InputError(f"Expected a Discrete or Box space, but got {space}; flatten it first.")
+    return Image(space) if is_image(space) else Vector(space)
+
+
+class PairEncoder(nn.Module):
+    """Features of a state and a future, `[B, ...] -> [B, size]`.
+
+    Where a future is a state, its change from s is what is seen of it: in worlds of short steps all of what an action
+    does is in that small difference.
+    """
+
+    def __init__(self, states: Space[Any], futures: Space[Any]) -> None:
+        super().__init__()
+        self.changes = isinstance(futures, Box) and futures == states and not is_image(futures)
+        self.first, self.second = encoder(states), encoder(futures)
+        self.size = self.first.size + self.second.size
+
+    def observe(self, state: Tensor, future: Tensor) -> None:
+        """Take new pairs into the statistics of the inputs."""
+        self.first.observe(state)
+        self.second.observe(future - state if self.changes else future)
+
+    def forward(self, state: Tensor, future: Tensor) -> Tensor:
+        """Return the features of both, side by side."""
+        return torch.cat([self.first(state), self.second(future - state if self.changes else future)], -1)
+
+
+def width(space: Space[Any]) -> int:
+    """Return how many numbers represent a value of a Discrete or Box space: indicators, or the numbers themselves."""
+    if isinstance(space, Discrete):
+        return int(space.n)
+    assert space.shape is not None
+    return math.prod(space.shape)
+
+
+def action_features(space: Space[Any], action: Tensor) -> Tensor:
+    """Return what a network sees of an action, `[B, width]`: indicators, or numbers squashed into (−1, 1).
+
+    The squash is the tanh that the engine applies before the environment sees the action.
+    """
+    if isinstance(space, Discrete):
+        return one_hot(action, int(space.n)).to(torch.get_default_dtype())
+    return action.tanh()
