@@ -33,6 +33,9 @@ from gio_pyro.types import Program, Spec
 OTHER_SEED = 1_000_003
 """Added to the training seed for whatever must not repeat or disturb training: played episodes, drawn predictions."""
 
+OBSERVED_AT_ONCE = 100
+"""Environment steps between two updates of input statistics: telling them every step would cost a tenth of the time."""
+
 Metrics = dict[str, float]
 Callback = Callable[["GIO", Metrics], bool | None]
 """Called after every round with the agent and its metrics; returning False stops `learn`."""
@@ -75,11 +78,11 @@ class GIO:
         self.device = device_named(device)
         raw_states, raw_actions = spaces_of(self.env)
         states, actions = Observations.of(raw_states).space, Actions.of(raw_actions).space
-        self.spec = Spec(states, actions, self.future.space(states))
         self.settings = Settings.of(settings, states=states, actions=actions)
+        self.spec = Spec(states, actions, self.future.space(states), hidden=self.settings.hidden)
         self.random = PrivateRandom(self.settings.seed, self.device)
         self.playing = PrivateRandom(self.settings.seed + OTHER_SEED, self.device)
-        self.steps = 0
+        self.steps = self.unobserved = 0
         self.collector = Collector(self.env, seed=self.settings.seed, device=self.device)
         self.replay = Replay(self.settings.buffer_size)
         chosen = default_programs(self.spec)
@@ -99,7 +102,10 @@ class GIO:
             self.temperature = temperature_of(self.spec, s).to(self.device)
         name = s.objective or getattr(program["guide"], "objective", None) or "sleep"
         objective = objective_named(name, samples=s.samples)
-        self.inference = Inference(self.model, self.guide, objective, learning_rate=s.learning_rate)
+        compiled = s.compile and isinstance(self.control, NetworkControl)
+        self.inference = Inference(
+            self.model, self.guide, objective, learning_rate=s.learning_rate, compiled=compiled
+        )
         self.reward = reward_named(s.intrinsic, self.model, self.guide, samples=s.samples)
         self.figures: dict[str, Tensor] = {}
         self.sound = torch.ones((), dtype=torch.bool, device=self.device)
@@ -152,11 +158,19 @@ class GIO:
         rows = collected.rows
         self.replay.add(rows, collected.stream, collected.begins)
         self.steps += len(rows)
-        for part in (self.model, self.guide):
-            part.observe(rows.state, rows.action, self.future.of(rows))
-        self.control.observe(rows.state)
+        self.unobserved += len(rows)
+        if self.unobserved >= OBSERVED_AT_ONCE:
+            self._observe()
         for _ in range(0 if self.steps < s.learning_starts else s.updates):
             self._update()
+
+    def _observe(self) -> None:
+        """Tell whoever keeps statistics of its inputs about the rows that came since the last time."""
+        rows, self.unobserved = self.replay.latest(self.unobserved), 0
+        future = self.future.of(rows)
+        for program in (self.model, self.guide):
+            program.observe(rows.state, rows.action, future)
+        self.control.observe(rows.state)
 
     def _update(self) -> None:
         """Fit both programs, then evaluate and improve the policy (theory, equations 5 to 8)."""
@@ -164,7 +178,7 @@ class GIO:
         for _ in range(s.gradient_steps):
             batch = self.replay.batch(s.batch_size)
             future = self.future.of(batch)
-            self._note({f"{k}_nats": v for k, v in self.inference.step(self.policy, batch, future).items()})
+            self._note(self.inference.step(self.policy, batch, future))
         if not s.gradient_steps:
             batch = self.replay.batch(s.batch_size)
             future = self.future.of(batch)

@@ -16,8 +16,6 @@ from torch.nn.functional import one_hot
 
 from gio_pyro.errors import InputError
 
-HIDDEN = (128, 128)
-"""Units of each hidden layer where nobody says otherwise."""
 RESOLUTION = {True: 0.5, False: 1e-3}
 """Least standard deviation that inputs are divided by: half a step of whole-numbered ones, or of real ones."""
 CLIP = 10.0

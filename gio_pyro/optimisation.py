@@ -1,24 +1,96 @@
-"""One step of gradient descent that never asks the device for a number."""
+"""Gradient descent as one function of a batch: run as it stands, or lowered to one graph and compiled.
 
-from collections.abc import Sequence
+A `Descent` holds a loss and an optimiser. Run as it stands, it is PyTorch as usual. Compiled, the loss *and* its
+gradient, Pyro handlers and all, are traced once into a graph of tensor operations, which is compiled for the machine;
+parameters, input statistics and random generators are the same objects as before, read and drawn from in the same
+order. What a program decides in Python (an `if`, a counter, a print) is decided once, while tracing: compiling is for
+programs without such decisions, and therefore asked for, not assumed.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from gio_pyro.errors import GioError, InputError, told
 
-def adam(groups: Sequence[nn.Parameter] | Sequence[dict[str, object]], learning_rate: float) -> torch.optim.Adam:
+Figures = dict[str, Tensor]
+Loss = Callable[..., tuple[Tensor, Figures]]
+"""`(context, *tensors) -> (loss, figures)`, all of it on one device and without asking the host for a number."""
+
+
+def adam(groups: Sequence[nn.Parameter] | Sequence[dict[str, Any]], learning_rate: float) -> torch.optim.Adam:
     """Return Adam over parameters, or over groups with step sizes of their own."""
     return torch.optim.Adam(groups, lr=learning_rate, fused=True)
 
 
-def descend(optimiser: torch.optim.Optimizer, loss: Tensor) -> None:
-    """Take one step down `loss`, for the optimiser's own parameters only; one that is not finite changes nothing.
+@dataclass
+class Descent:
+    """Steps down one loss with one optimiser.
 
-    The fused step is told on the device whether to skip, as torch's gradient scaler does it, so nothing waits for the
-    host.
+    A step whose loss is not finite changes no parameter: the fused optimiser is told so on the device, as torch's
+    gradient scaler tells it, and nothing waits for the host.
     """
-    optimiser.zero_grad()
-    own = [parameter for group in optimiser.param_groups for parameter in group["params"]]
-    loss.backward(inputs=own)  # type: ignore[no-untyped-call]
-    optimiser.found_inf = (~torch.isfinite(loss.detach())).float()  # type: ignore[attr-defined]
-    optimiser.step()
+
+    loss: Loss
+    optimiser: torch.optim.Optimizer | None
+    """None where there is nothing to train: then the loss is only computed."""
+    compiled: bool = False
+    graphs: dict[Any, Callable[..., Any]] = field(default_factory=dict)
+
+    def step(self, context: Any, *tensors: Tensor) -> Figures:
+        """Take one step and return the figures of the loss before it, without gradients.
+
+        Args:
+            context: handed to the loss as it is, and fixed in a compiled graph.
+            tensors: handed to the loss.
+        """
+        loss, figures, gradients = (self._lowered if self.compiled else self._plain)(context, *tensors)
+        if self.optimiser is not None:
+            for parameter, gradient in zip(self.parameters(), gradients, strict=True):
+                parameter.grad = gradient
+            self.optimiser.found_inf = (~torch.isfinite(loss)).float()  # type: ignore[attr-defined]
+            self.optimiser.step()
+        return figures
+
+    def parameters(self) -> list[nn.Parameter]:
+        """Return what is trained."""
+        groups = self.optimiser.param_groups if self.optimiser is not None else []
+        return [parameter for group in groups for parameter in group["params"]]
+
+    def _plain(self, context: Any, *tensors: Tensor) -> tuple[Tensor, Figures, Sequence[Tensor | None]]:
+        loss, figures = self.loss(context, *tensors)
+        own = self.parameters()
+        wanted = own if loss.requires_grad else []
+        gradients = torch.autograd.grad(loss, wanted, allow_unused=True) if wanted else [None] * len(own)
+        return loss.detach(), {name: value.detach() for name, value in figures.items()}, gradients
+
+    def _lowered(self, context: Any, *tensors: Tensor) -> tuple[Tensor, Figures, Sequence[Tensor | None]]:
+        key = (id(context), *((tensor.shape, tensor.dtype) for tensor in tensors))
+        if key not in self.graphs:
+            self.graphs[key] = self._trace(context, *tensors)
+        result: tuple[Tensor, Figures, Sequence[Tensor | None]] = self.graphs[key](*tensors)
+        return result
+
+    def _trace(self, context: Any, *tensors: Tensor) -> Callable[..., Any]:
+        from torch.fx.experimental.proxy_tensor import make_fx  # heavy, and only for who compiles
+
+        try:
+            graph = make_fx(lambda *inputs: self._plain(context, *inputs))(*tensors)
+            compiled = torch.compile(graph, dynamic=False)
+
+            def run(*inputs: Tensor) -> Any:
+                with torch.no_grad():
+                    return compiled(*inputs)
+
+            run(*tensors)
+        except GioError:
+            raise
+        except Exception as error:
+            raise InputError(
+                f"Expected programs that compile, but tracing or compiling raised {told(error)}; leave compile off, or "
+                "take Python decisions and .item() out of the programs."
+            ) from error
+        return run

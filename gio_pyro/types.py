@@ -41,6 +41,8 @@ class Spec:
     action_space: Space[Any]
     future_space: Space[Any]
     model: FittedModel | None = None
+    hidden: tuple[int, ...] = (128, 128)
+    """Units of each hidden layer that the agent's own networks have, for programs that want to match them."""
 
     def sizes(self) -> tuple[int, int, int]:
         """Return (S, A, F), for programs of finite worlds; raises `InputError` for a space that is not Discrete."""
@@ -83,6 +85,10 @@ class Transitions:
 
     def __getitem__(self, index: Any) -> Transitions:
         return Transitions(**{f.name: getattr(self, f.name)[index] for f in fields(self)})
+
+    def tensors(self) -> tuple[Tensor, ...]:
+        """Return the fields in their order, so that `Transitions(*rows.tensors())` is `rows`."""
+        return tuple(getattr(self, f.name) for f in fields(self))
 
     def to(self, device: torch.device | str) -> Transitions:
         """Return the same transitions on another device."""

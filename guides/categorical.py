@@ -9,14 +9,13 @@ the policy does. So the guide follows a changing policy at once and only has to 
 import pyro
 import pyro.distributions as dist
 import torch
-from pyro.nn import PyroModule
 from torch import Tensor, nn
 
-from gio_pyro.networks import HIDDEN, PairEncoder, mlp
+from gio_pyro.networks import PairEncoder, mlp
 from gio_pyro.types import Policy, Spec, finite
 
 
-class CategoricalGuide(PyroModule):
+class CategoricalGuide(nn.Module):
     """q_φ(a|s, F) ∝ π(a|s) exp table[s, F, a]; a table of S · F · A numbers that starts at 0, so q starts as π.
 
     Raises:
@@ -36,7 +35,7 @@ class CategoricalGuide(PyroModule):
             return pyro.sample("action", tilted(policy, state, self.table[state, future]))
 
 
-class CategoricalNetworkGuide(PyroModule):
+class CategoricalNetworkGuide(nn.Module):
     """q_φ(a|s, F) ∝ π(a|s) exp h_φ(s, F)_a over finitely many actions, with a network h of any state and future.
 
     Raises:
@@ -44,12 +43,11 @@ class CategoricalNetworkGuide(PyroModule):
     """
 
     learning_rate = 1e-3
-    hidden = HIDDEN
 
     def __init__(self, spec: Spec) -> None:
         super().__init__()
         self.encoder = PairEncoder(spec.state_space, spec.future_space)
-        self.net = mlp(self.encoder.size, self.hidden, finite(spec.action_space, "action"))
+        self.net = mlp(self.encoder.size, spec.hidden, finite(spec.action_space, "action"))
 
     def observe(self, state: Tensor, action: Tensor, future: Tensor) -> None:
         """Take new data into the statistics of the inputs."""

@@ -11,15 +11,14 @@ import pyro
 import pyro.distributions as dist
 import torch
 from gymnasium.spaces import Box
-from pyro.nn import PyroModule
-from torch import Tensor
+from torch import Tensor, nn
 
 from gio_pyro.errors import InputError
-from gio_pyro.networks import HIDDEN, PairEncoder, mlp, width
+from gio_pyro.networks import PairEncoder, mlp, width
 from gio_pyro.types import Policy, Spec
 
 
-class GaussianGuide(PyroModule):
+class GaussianGuide(nn.Module):
     """q_φ(a|s, F) over numbers before the squash to the action box.
 
     The scale of the likelihood, 1/√λ, is at least `exp(−floor_nats)`, so each number of an action is paid at most
@@ -30,7 +29,6 @@ class GaussianGuide(PyroModule):
     """
 
     learning_rate = 1e-3
-    hidden = HIDDEN
     floor_nats = 3.0
 
     def __init__(self, spec: Spec) -> None:
@@ -38,7 +36,7 @@ class GaussianGuide(PyroModule):
         if not isinstance(spec.action_space, Box):
             raise InputError(f"Expected continuous actions for GaussianGuide, but got {spec.action_space}.")
         self.encoder = PairEncoder(spec.state_space, spec.future_space)
-        self.net = mlp(self.encoder.size, self.hidden, 2 * width(spec.action_space))
+        self.net = mlp(self.encoder.size, spec.hidden, 2 * width(spec.action_space))
 
     def observe(self, state: Tensor, action: Tensor, future: Tensor) -> None:
         """Take new data into the statistics of the inputs."""

@@ -4,14 +4,13 @@ import pyro
 import pyro.distributions as dist
 import torch
 from gymnasium.spaces import Box
-from pyro.nn import PyroModule
 from torch import Tensor, nn
 
 from gio_pyro.networks import width
 from gio_pyro.types import Policy, Spec, finite
 
 
-class UniformGuide(PyroModule):
+class UniformGuide(nn.Module):
     """ρ(a) uniform over the actions: maximum-entropy reinforcement learning (a soft actor-critic), up to a constant.
 
     Of A discrete actions each has 1/A. A continuous one is uniform over the action box; before the squash, where the
@@ -37,7 +36,7 @@ class UniformGuide(PyroModule):
             return pyro.sample("action", uniform)
 
 
-class MarginalGuide(PyroModule):
+class MarginalGuide(nn.Module):
     """ρ(a) = π_0(a), learned as the policy's marginal over visited states: MIRL, which penalises I(S; A).
 
     Raises:
@@ -58,7 +57,7 @@ class MarginalGuide(PyroModule):
             return pyro.sample("action", dist.Categorical(logits=self.logits.expand(len(state), -1)))
 
 
-class HabitGuide(PyroModule):
+class HabitGuide(nn.Module):
     """ρ(a) = π_0(a|s), a habit that follows the policy slowly: KL control with a learned prior.
 
     Raises:

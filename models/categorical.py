@@ -3,14 +3,13 @@
 import pyro
 import pyro.distributions as dist
 import torch
-from pyro.nn import PyroModule
 from torch import Tensor, nn
 
-from gio_pyro.networks import HIDDEN, action_features, encoder, mlp, width
+from gio_pyro.networks import action_features, encoder, mlp, width
 from gio_pyro.types import Policy, Spec, finite
 
 
-class CategoricalModel(PyroModule):
+class CategoricalModel(nn.Module):
     """p_ψ(F|s, a) = softmax(table[s, a]): one free distribution for each state and action.
 
     It can represent every finite world, and shares nothing between states. The table holds S · A · F numbers and
@@ -33,7 +32,7 @@ class CategoricalModel(PyroModule):
             return pyro.sample("future", dist.Categorical(logits=self.table[state, action]), obs=future)
 
 
-class CategoricalNetworkModel(PyroModule):
+class CategoricalNetworkModel(nn.Module):
     """p_ψ(F|s, a) over finitely many futures, from a network of any state and action.
 
     Raises:
@@ -41,13 +40,12 @@ class CategoricalNetworkModel(PyroModule):
     """
 
     learning_rate = 1e-3
-    hidden = HIDDEN
 
     def __init__(self, spec: Spec) -> None:
         super().__init__()
         self.encoder, self.actions = encoder(spec.state_space), spec.action_space
         inputs = self.encoder.size + width(spec.action_space)
-        self.net = mlp(inputs, self.hidden, finite(spec.future_space, "future"))
+        self.net = mlp(inputs, spec.hidden, finite(spec.future_space, "future"))
 
     def observe(self, state: Tensor, action: Tensor, future: Tensor) -> None:
         """Take new data into the statistics of the inputs."""

@@ -6,15 +6,14 @@ import pyro
 import pyro.distributions as dist
 import torch
 from gymnasium.spaces import Box
-from pyro.nn import PyroModule
-from torch import Tensor
+from torch import Tensor, nn
 
 from gio_pyro.errors import InputError
-from gio_pyro.networks import HIDDEN, Standardise, action_features, encoder, is_whole, mlp, width
+from gio_pyro.networks import Standardise, action_features, encoder, is_whole, mlp, width
 from gio_pyro.types import Policy, Spec
 
 
-class GaussianModel(PyroModule):
+class GaussianModel(nn.Module):
     """p_ψ(F|s, a) = N(mean, scale²), each number of F on its own, from one network of state and action.
 
     Where F is a state, the network predicts the change from s to F. It works in units of the standard deviation of
@@ -26,7 +25,6 @@ class GaussianModel(PyroModule):
     """
 
     learning_rate = 1e-3
-    hidden = HIDDEN
     floor_nats = 4.0
 
     def __init__(self, spec: Spec) -> None:
@@ -39,7 +37,7 @@ class GaussianModel(PyroModule):
         self.target = Standardise(future.shape, whole=is_whole(future))
         self.actions = spec.action_space
         size = math.prod(future.shape)
-        self.net = mlp(self.encoder.size + width(spec.action_space), self.hidden, 2 * size)
+        self.net = mlp(self.encoder.size + width(spec.action_space), spec.hidden, 2 * size)
 
     def observe(self, state: Tensor, action: Tensor, future: Tensor) -> None:
         """Take new data into the statistics of inputs and outputs."""

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from gio_pyro.control.behaviour import ContinuousBehaviour, DiscreteBehaviour
 from gio_pyro.evaluation import TwinCritic
 from gio_pyro.improvement import network_policy
-from gio_pyro.optimisation import adam, descend
+from gio_pyro.optimisation import Descent, Figures, adam
 from gio_pyro.programs import choices, detached
 from gio_pyro.replay import Replay
 from gio_pyro.rewards import Reward, intrinsic_reward
@@ -28,8 +28,13 @@ class NetworkControl(nn.Module):
         states, actions, s = spec.state_space, spec.action_space, settings
         self.settings = settings
         self.policy = network_policy(states, actions, s.hidden)
-        self.critic = TwinCritic(states, actions, s.hidden, learning_rate=s.learning_rate, rate=s.target_rate)
-        self.optimiser = adam(list(self.policy.parameters()), s.learning_rate)
+        self.critic = TwinCritic(states, actions, s.hidden, rate=s.target_rate)
+        self.optimisers = {
+            "critic": adam(list(self.critic.online.parameters()), s.learning_rate),
+            "policy": adam(list(self.policy.parameters()), s.learning_rate),
+        }
+        self.evaluation = Descent(self._critic_loss, self.optimisers["critic"], s.compile)
+        self.projection = Descent(self._policy_loss, self.optimisers["policy"], s.compile)
 
     def behaviour(self, *, uniform_share: float) -> DiscreteBehaviour | ContinuousBehaviour:
         """Return what collects."""
@@ -43,28 +48,36 @@ class NetworkControl(nn.Module):
 
     def improve(
         self, replay: Replay, batch: Transitions, future: Tensor, reward: Reward, temperature: Temperature, step: int
-    ) -> dict[str, Tensor]:
+    ) -> Figures:
         """Take one step of the critic, of its targets, of the policy and of a learned temperature.
 
         Nothing here waits for the host: the figures stay on the device until somebody reads them.
         """
-        fixed, alpha = detached(self.policy), temperature.at(step)
-        target = self.target(fixed, batch, future, reward, alpha)
-        critic_loss, mean_q = self.critic.fit(batch.state, batch.action, target)
-        chosen = choices(self.policy(batch.state))
+        alpha = torch.as_tensor(temperature.at(step), device=batch.reward.device)
+        figures = self.evaluation.step(reward, alpha, future, *batch.tensors())
+        self.critic.follow()
+        figures |= self.projection.step(reward, alpha, batch.state)
+        temperature.update(figures["entropy"])
+        return figures
+
+    def _critic_loss(
+        self, reward: Reward, alpha: Tensor, future: Tensor, *batch: Tensor
+    ) -> tuple[Tensor, Figures]:
+        rows = Transitions(*batch)
+        target = self.target(detached(self.policy), rows, future, reward, alpha)
+        loss, mean_q = self.critic.loss(rows.state, rows.action, target)
+        return loss, {"critic_loss": loss, "q": mean_q}
+
+    def _policy_loss(self, reward: Reward, alpha: Tensor, state: Tensor) -> tuple[Tensor, Figures]:
+        chosen = choices(self.policy(state))
         with torch.set_grad_enabled(self.policy.pathwise):
-            q = self.critic(batch.state, chosen)
-            bonus = reward.bonus(fixed, batch.state, chosen)
+            q = self.critic(state, chosen)
+            bonus = reward.bonus(detached(self.policy), state, chosen)
         loss = self.policy.loss(chosen, q, bonus, alpha)
-        descend(self.optimiser, loss)
-        entropy = self.policy.entropy(chosen)
-        temperature.update(entropy)
-        return {"critic_loss": critic_loss, "actor_loss": loss.detach(), "q": mean_q, "entropy": entropy.detach()}
+        return loss, {"actor_loss": loss, "entropy": self.policy.entropy(chosen)}
 
     @torch.no_grad()
-    def target(
-        self, policy: Policy, batch: Transitions, future: Tensor, reward: Reward, alpha: float | Tensor
-    ) -> Tensor:
+    def target(self, policy: Policy, batch: Transitions, future: Tensor, reward: Reward, alpha: Tensor) -> Tensor:
         """Return r + α paid + γ V(s') of each transition, `[B]` reward units (see `gio_pyro.rewards`)."""
         after = choices(policy(batch.next_state))
         bonus = reward.bonus(policy, batch.next_state, after)

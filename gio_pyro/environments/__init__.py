@@ -1,7 +1,8 @@
 """The world as the loop sees it: any Gymnasium environment, one or a vector of them, in whole transitions."""
 
 from gio_pyro.environments.actions import Actions
-from gio_pyro.environments.collector import Behaviour, Collected, Collector
+from gio_pyro.environments.collected import Collected
+from gio_pyro.environments.collector import Behaviour, Collector
 from gio_pyro.environments.make import Env, fresh_copy, make_env
 from gio_pyro.environments.observations import Observations
 

@@ -59,7 +59,7 @@ class Actions(ABC):
 
     def decode_one(self, site_values: Array) -> Any:
         """Return the environment's action of site values `[1, ...]`."""
-        return self.decode(site_values)[0]
+        return np.asarray(self.decode(site_values)[0])
 
     @abstractmethod
     def encode(self, batch: Any) -> Array:
@@ -129,10 +129,10 @@ class _Squashed(Actions):
             raise TrainingError("Expected an action of numbers, but the policy gave NaN; lower the learning rate.")
         value = self._low + (np.tanh(site_values.astype(np.float64)) + 1) / 2 * self._width
         shaped = value.reshape(len(value), *self.raw.shape).astype(self.raw.dtype)
-        return np.clip(shaped, self.raw.low, self.raw.high)
+        return np.asarray(np.clip(shaped, self.raw.low, self.raw.high))
 
     def encode(self, batch: Any) -> Array:
         value = np.asarray(batch, dtype=np.float64).reshape(len(batch), len(self._low))
         share = (value - self._low) / np.where(self._width > 0, self._width, 1)
         unit = np.where(self._width > 0, 2 * share - 1, 0)
-        return np.arctanh(np.clip(unit, -EDGE, EDGE)).astype(np.float32)
+        return np.asarray(np.arctanh(np.clip(unit, -EDGE, EDGE)), dtype=np.float32)

@@ -1,8 +1,6 @@
 """What the collector steps: N environments, seen through their encodings."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +15,10 @@ from gio_pyro.errors import TrainingError, told
 Array = np.ndarray[Any, np.dtype[Any]]
 
 
+class CannotRestore(Exception):  # noqa: N818
+    """Why running episodes cannot be played again, as half a sentence; never leaves this room."""
+
+
 @dataclass(frozen=True)
 class Outcome:
     """What one step of N environments gave."""
@@ -24,7 +26,7 @@ class Outcome:
     after: Array
     """States `[N, ...]` that followed the actions: the last of an episode that ended, never the next one's first."""
     reward: Array
-    """`[N]` float64, reward units."""
+    """`[N]` float64, reward units; 0 where not `real`."""
     terminated: Array
     """`[N]` booleans."""
     truncated: Array
@@ -73,11 +75,11 @@ class World(ABC):
     def step(self, site_actions: Array) -> Outcome:
         """Take the actions `[N, ...]`, values of the site "action"."""
 
+    def settle(self, seen: Array, ended: Array) -> None:
+        """Go on from where the tapes have been played to; raises `CannotRestore` where that is not all there is."""
+        self.seen, self.ended = seen, ended
 
-@contextmanager
-def asked(what: str) -> Iterator[None]:
-    """Tell an error of the environment's own in one sentence."""
-    try:
-        yield
-    except Exception as error:
-        raise TrainingError(f"Expected the environment to {what}, but it raised {told(error, None)}.") from error
+
+def trouble(what: str, error: Exception) -> TrainingError:
+    """Return an error of the environment's own, told in one sentence."""
+    return TrainingError(f"Expected the environment to {what}, but it raised {told(error, None)}.")

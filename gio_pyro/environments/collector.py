@@ -1,7 +1,8 @@
 """Steps the world with a behaviour, and hands on whole transitions on the device."""
 
+import warnings
 from collections import deque
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any, Protocol
 from weakref import ReferenceType, WeakKeyDictionary, ref
 
@@ -9,12 +10,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gio_pyro.environments.base import Array, Outcome
+from gio_pyro.environments.base import CannotRestore, Outcome
+from gio_pyro.environments.collected import Collected, Step, together
 from gio_pyro.environments.make import Env, Vector
+from gio_pyro.environments.snapshot import record_of, restore
+from gio_pyro.environments.tally import Tally
 from gio_pyro.environments.transfer import to_device
 from gio_pyro.environments.worlds import world_of
-from gio_pyro.errors import TrainingError
-from gio_pyro.types import Transitions
+from gio_pyro.errors import GioWarning, TrainingError
+
+LARGEST = float(np.finfo(np.float32).max)
+"""A larger reward is infinite where learning keeps it, in float32."""
 
 
 class Behaviour(Protocol):
@@ -23,18 +29,6 @@ class Behaviour(Protocol):
     def __call__(self, state: Tensor) -> tuple[Tensor, Tensor]:
         """Return values of the site "action" `[N, ...]` for states `[N, ...]`, and μ(a|s) of each, `[N]`."""
         ...
-
-
-@dataclass(frozen=True)
-class Collected:
-    """Transitions in the order in which they happened, and how they hang together."""
-
-    rows: Transitions
-    """`[B, ...]` on the device."""
-    stream: Tensor
-    """`[B]` int64: which of the N environments."""
-    begins: Tensor
-    """`[B]` booleans: True where the row does not continue the previous row of its stream."""
 
 
 _LAST_USER: "WeakKeyDictionary[Env | Vector, ReferenceType[Collector]]" = WeakKeyDictionary()
@@ -51,37 +45,76 @@ class Collector:
 
     Attributes:
         world: the environments behind their encodings.
+        observations: from observations to states.
+        actions: between the site "action" and the environment's actions.
         returns: undiscounted returns of the last 100 episodes that ended, reward units.
         lengths: their steps.
-        episodes: how many have ended.
     """
 
     def __init__(self, env: Env | Vector, *, seed: int, device: torch.device) -> None:
         self.env, self.seed, self.device = env, seed, device
         self.world = world_of(env)
         self.observations, self.actions = self.world.observations, self.world.actions
-        self.returns: deque[float] = deque(maxlen=100)
-        self.lengths: deque[int] = deque(maxlen=100)
-        self.episodes = 0
+        self._tally = Tally(self.world.count)
+        self.returns: deque[float] = self._tally.returns
+        self.lengths: deque[int] = self._tally.lengths
+        self._begins = np.ones(self.world.count, dtype=np.bool_)
         self._state: Tensor | None = None
-        self._seeded = False
-        self._begin_counting()
+        self._next_seed: int | None = seed
+
+    @property
+    def episodes(self) -> int:
+        """How many episodes have ended."""
+        return self._tally.episodes
 
     def counts(self) -> dict[str, Any]:
-        """Return what `resume` takes, as plain values."""
-        return {
-            "episodes": self.episodes,
-            "returns": list(self.returns),
-            "lengths": list(self.lengths),
-            "seeded": self._seeded,
-        }
+        """Return what `resume` takes, as plain values: the counts without the running episodes."""
+        return self._tally.ended() | {"seeded": self._next_seed is None}
 
-    def resume(self, counts: dict[str, Any]) -> None:
-        """Take over the counts of an earlier run; its unfinished episode is dropped and the next step begins one."""
-        self.episodes, self._seeded = int(counts["episodes"]), bool(counts["seeded"])
-        self.returns.extend(float(r) for r in counts["returns"])
-        self.lengths.extend(int(n) for n in counts["lengths"])
+    def snapshot(self) -> dict[str, Any]:
+        """Return what `resume` takes, as tensors and plain values: the counts and the running episodes."""
+        running = None
+        if self._state is not None and self._is_last_user():
+            running = record_of(self.world) | self._tally.running() | {"begins": self._begins.tolist()}
+        return self.counts() | {"next_seed": self._next_seed, "running": running}
+
+    def resume(self, record: Mapping[str, Any]) -> None:
+        """Take over what `snapshot` or `counts` returned.
+
+        The running episodes go on exactly where the environment can be brought back to where it was; where it cannot,
+        a `GioWarning` says why, and new ones begin.
+        """
+        self._tally.resume(record)
         self._state = None
+        self._next_seed = None if record["seeded"] else self.seed
+        if "running" not in record:
+            return
+        self._next_seed, running = record["next_seed"], record["running"]
+        if running is not None:
+            self._go_on(running)
+        if self._state is None and self._next_seed is None:
+            self._next_seed = self._another_seed(running)
+
+    def _go_on(self, running: Mapping[str, Any]) -> None:
+        try:
+            restore(self.world, running)
+        except CannotRestore as why:
+            text = f"Expected to go on with the running episode of {self.env}, but {why}; a new episode begins."
+            warnings.warn(text, GioWarning, stacklevel=3)
+            return
+        self._tally.go_on(running)
+        self._begins = np.array(running["begins"], dtype=np.bool_)
+        self._state = to_device({"state": self.world.seen}, self.device)["state"]
+        _LAST_USER[self.env] = ref(self)
+
+    def _another_seed(self, running: Mapping[str, Any] | None) -> int:
+        """A seed that follows from what is resumed, so that resuming twice is the same, and that repeats no episode."""
+        steps = 0 if running is None else sum(running["length"])
+        return int(np.random.SeedSequence([self.seed, self.episodes, steps]).generate_state(1)[0])
+
+    def _is_last_user(self) -> bool:
+        last = _LAST_USER.get(self.env)
+        return last is not None and last() is self
 
     def collect(self, behaviour: Behaviour, steps: int) -> Collected:
         """Take at least `steps` steps, exactly as many with one environment.
@@ -90,29 +123,25 @@ class Collector:
             TrainingError: the environment raised, or gave a reward or an observation that is NaN or infinite.
             InputError: an observation outside its space.
         """
-        last = _LAST_USER.get(self.env)
-        if last is None or last() is not self:
+        if not self._is_last_user():
             self._state = None  # another agent has moved the environment since
             _LAST_USER[self.env] = ref(self)
-        steps_taken: list[dict[str, Tensor]] = []
-        real: list[Array] = []
-        begins: list[Array] = []
-        taken = 0
-        while taken < steps:
-            state = self._ready()
-            begins.append(self._begins)
-            step, outcome = self._step(behaviour, state)
-            steps_taken.append(step)
-            real.append(outcome.real)
-            taken += int(outcome.real.sum())
-        return self._collected(steps_taken, np.concatenate(real), np.concatenate(begins))
+        taken: list[Step] = []
+        count = 0
+        begins = self._begins if self._state is not None else np.ones(self.world.count, dtype=np.bool_)
+        with torch.no_grad():
+            while count < steps:
+                taken.append(self._step(behaviour, self._ready()))
+                count += taken[-1].real.tolist().count(True)
+        self._begins = taken[-1].follows
+        return together(taken, begins, self.device)
 
     def _ready(self) -> Tensor:
         """The states to act upon."""
         if self._state is None:
-            first = self.world.reset(None if self._seeded else self.seed)
-            self._seeded = True
-            self._begin_counting()
+            first = self.world.reset(self._next_seed)
+            self._next_seed = None
+            self._tally.begin()
         else:
             renewed = self.world.renew()
             if renewed is None:
@@ -121,57 +150,21 @@ class Collector:
         self._state = to_device({"state": first}, self.device)["state"]
         return self._state
 
-    def _step(self, behaviour: Behaviour, state: Tensor) -> tuple[dict[str, Tensor], Outcome]:
-        with torch.no_grad():
-            action, mu = behaviour(state)
+    def _step(self, behaviour: Behaviour, state: Tensor) -> Step:
+        action, mu = behaviour(state)
         self._state = None  # whatever goes wrong now, the next step begins an episode
-        outcome = self.world.step(action.detach().cpu().numpy())
-        given = {
-            "reward": _finite(outcome),
-            "terminated": outcome.terminated,
-            "truncated": outcome.truncated,
-            "observation": outcome.observation,
-        }
-        if outcome.after is not outcome.observation:
-            given["next_state"] = outcome.after
-        arrived = to_device(given, self.device)
-        self._state = arrived.pop("observation")
-        self._count(outcome)
-        return {"next_state": self._state, "state": state, "action": action, "behaviour": mu} | arrived, outcome
+        outcome = self.world.step(action.numpy(force=True))
+        for reward in outcome.reward.tolist():
+            if not abs(reward) <= LARGEST:
+                raise TrainingError(f"Expected a finite reward, but the environment gave {reward}; correct it.")
+        self._state, after = self._states_of(outcome)
+        self._tally.count(outcome)
+        return Step(state, action, mu, after, outcome.reward, outcome.terminated, outcome.truncated, outcome.real)
 
-    def _begin_counting(self) -> None:
-        self._return, self._length = np.zeros(self.world.count), np.zeros(self.world.count, dtype=np.int64)
-        self._begins = np.ones(self.world.count, dtype=np.bool_)
-
-    def _count(self, outcome: Outcome) -> None:
-        self._return += np.where(outcome.real, outcome.reward, 0.0)
-        self._length += outcome.real
-        ended = outcome.terminated | outcome.truncated
-        self._begins = ended | (self._begins & ~outcome.real)
-        if not ended.any():
-            return
-        self.returns.extend(self._return[ended].tolist())
-        self.lengths.extend(self._length[ended].tolist())
-        self.episodes += int(ended.sum())
-        self._return[ended], self._length[ended] = 0.0, 0
-
-    def _collected(self, steps: list[dict[str, Tensor]], real: Array, begins: Array) -> Collected:
-        """Put the steps one after the other; those that only reset an environment are left out."""
-        streams = np.tile(np.arange(self.world.count), len(steps))
-        kept = np.flatnonzero(real)
-        how = to_device({"stream": streams[kept], "begins": begins[kept], "kept": kept}, self.device)
-        rows = {name: torch.cat([step[name] for step in steps]) for name in steps[0]}
-        if len(kept) < len(real):
-            rows = {name: row[how["kept"]] for name, row in rows.items()}
-        weight = torch.ones(len(kept), device=self.device)
-        return Collected(Transitions(**rows, weight=weight), how["stream"], how["begins"])
-
-
-def _finite(outcome: Outcome) -> Array:
-    """The rewards in float32."""
-    with np.errstate(over="ignore"):
-        reward = np.where(outcome.real, outcome.reward, 0.0).astype(np.float32)
-    if not np.isfinite(reward).all():
-        bad = outcome.reward[~np.isfinite(reward)][0]
-        raise TrainingError(f"Expected a finite reward, but the environment gave {bad}; correct it.")
-    return reward
+    def _states_of(self, outcome: Outcome) -> tuple[Tensor, Tensor]:
+        """What to act upon next and what followed the actions, on the device: the same but where the world reset."""
+        if outcome.after is outcome.observation:
+            state = to_device({"state": outcome.observation}, self.device)["state"]
+            return state, state
+        both = to_device({"state": outcome.observation, "after": outcome.after}, self.device)
+        return both["state"], both["after"]

@@ -91,7 +91,8 @@ def _flat(shape: tuple[int, ...], batch: Any) -> Array:
 
 def _hot(path: Path, space: Discrete | MultiDiscrete, first: Array, sizes: Array) -> Leaf:
     zero = np.zeros(int(sizes.sum()), dtype=np.float32)
-    return Leaf(path, space, zero, zero + 1, partial(_one_hot, space.shape, first, sizes, np.cumsum(sizes) - sizes))
+    shape = space.shape or ()
+    return Leaf(path, space, zero, zero + 1, partial(_one_hot, shape, first, sizes, np.cumsum(sizes) - sizes))
 
 
 def _one_hot(shape: tuple[int, ...], first: Array, sizes: Array, offsets: Array, batch: Any) -> Array:

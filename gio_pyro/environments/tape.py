@@ -1,6 +1,6 @@
 """How the running episode of an environment came about, so that it can be played again up to the same point."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from copy import deepcopy
 from typing import Any
 
@@ -17,7 +17,7 @@ class Tape(gym.Wrapper[Any, Any, Any, Any]):
     def __init__(self, env: gym.Env[Any, Any]) -> None:
         super().__init__(env)
         self.seed: int | None = None
-        self.origin: dict[str, Any] | None = None
+        self.origin: Mapping[str, Any] | None = None
         self.actions: list[Any] = []
         self.steps, self.total = 0, 0.0
         self.last: Any = None
@@ -26,7 +26,7 @@ class Tape(gym.Wrapper[Any, Any, Any, Any]):
         """Reset the environment; where no seed says how, its random state does."""
         self.seed, self.origin = seed, generator_state(self.env) if seed is None else None
         self.actions, self.steps, self.total = [], 0, 0.0
-        self.last, info = self.env.reset(seed=seed, options=options)
+        self.last, info = self.env.reset(seed=seed, **({} if options is None else {"options": options}))
         return self.last, info
 
     def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
@@ -44,7 +44,7 @@ class Tape(gym.Wrapper[Any, Any, Any, Any]):
             self.last = deepcopy(self.last)
         return self.last, reward, terminated, truncated, info
 
-    def play(self, seed: int | None, origin: dict[str, Any] | None, actions: Iterable[Any]) -> None:
+    def play(self, seed: int | None, origin: Mapping[str, Any] | None, actions: Iterable[Any]) -> None:
         """Reset as the recorded episode was reset, and take its actions."""
         if seed is None:
             set_generator_state(self.env, origin or {})
@@ -53,12 +53,12 @@ class Tape(gym.Wrapper[Any, Any, Any, Any]):
             self.step(action)
 
 
-def generator_state(env: gym.Env[Any, Any]) -> dict[str, Any] | None:
+def generator_state(env: gym.Env[Any, Any]) -> Mapping[str, Any] | None:
     """Return the state of an environment's random generator, or None where it has none of NumPy's."""
     generator = getattr(env.unwrapped, "np_random", None)
     return generator.bit_generator.state if isinstance(generator, np.random.Generator) else None
 
 
-def set_generator_state(env: gym.Env[Any, Any], state: dict[str, Any]) -> None:
+def set_generator_state(env: gym.Env[Any, Any], state: Mapping[str, Any]) -> None:
     """Set what `generator_state` returned; raises what NumPy raises for a state of another kind of generator."""
     env.unwrapped.np_random.bit_generator.state = state

@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv
+from gymnasium.vector.utils import concatenate
 
-from gio_pyro.environments.base import Array, Outcome, World, asked
+from gio_pyro.environments.base import Array, CannotRestore, Outcome, World, trouble
 from gio_pyro.environments.make import Env, Vector
 from gio_pyro.environments.tape import Tape
 from gio_pyro.errors import TrainingError
@@ -28,8 +29,10 @@ class SingleWorld(World):
 
     def reset(self, seed: int | None) -> Array:
         """Begin a new episode; returns its first state `[1, ...]`."""
-        with asked("reset"):
+        try:
             observation, _ = self.tapes[0].reset(seed=seed)
+        except Exception as error:
+            raise trouble("reset", error) from error
         self.ended = ~self._real
         self.seen = self.observations.encode_one(observation)
         return self.seen
@@ -41,13 +44,14 @@ class SingleWorld(World):
     def step(self, site_actions: Array) -> Outcome:
         """Take the action `[1, ...]`."""
         action = self.actions.decode_one(site_actions)
-        with asked("take a step"):
+        try:
             observation, given, terminated, truncated, _ = self.tapes[0].step(action)
-            reward = np.array([float(given)])
-            flags = np.array([[bool(terminated)], [bool(truncated)]])
+            reward, flags = np.array([float(given)]), (bool(terminated), bool(truncated))
+        except Exception as error:
+            raise trouble("take a step", error) from error
         self.seen = self.observations.encode_one(observation)
-        self.ended = flags[0] | flags[1]
-        return Outcome(self.seen, reward, flags[0], flags[1], self._real, self.seen)
+        self.ended = np.array([any(flags)])
+        return Outcome(self.seen, reward, np.array(flags[:1]), np.array(flags[1:]), self._real, self.seen)
 
 
 class VectorWorld(World):
@@ -71,8 +75,11 @@ class VectorWorld(World):
         return seeds if isinstance(self._inner, SyncVectorEnv | AsyncVectorEnv) else seeds[0]
 
     def _reset(self, **how: Any) -> Array:
-        with asked("reset"), self._taped():
-            observation, _ = self.env.reset(**how)
+        try:
+            with self._taped():
+                observation, _ = self.env.reset(**how)
+        except Exception as error:
+            raise trouble("reset", error) from error
         self.seen = self.observations.encode(observation)
         self.ended = np.zeros(self.count, dtype=np.bool_)
         return self.seen
@@ -86,12 +93,16 @@ class VectorWorld(World):
     def step(self, site_actions: Array) -> Outcome:
         """Take the actions `[N, ...]`."""
         actions = self.actions.decode(site_actions)
-        with asked("take a step"), self._taped():
-            observation, given, terminated, truncated, info = self.env.step(actions)
+        try:
+            with self._taped():
+                observation, given, terminated, truncated, info = self.env.step(actions)
             reward = np.array(given, dtype=np.float64).reshape(self.count)
             flags = np.array([terminated, truncated], dtype=np.bool_).reshape(2, self.count)
+        except Exception as error:
+            raise trouble("take a step", error) from error
         real = ~self.ended if self.mode == AutoresetMode.NEXT_STEP else np.ones(self.count, dtype=np.bool_)
         flags &= real
+        reward[~real] = 0.0
         self.seen = self.observations.encode(observation)
         done = flags[0] | flags[1]
         same_step = self.mode == AutoresetMode.SAME_STEP
@@ -111,6 +122,18 @@ class VectorWorld(World):
                 )
             after[i] = self.observations.encode_one(one)[0]
         return after
+
+    def settle(self, seen: Array, ended: Array) -> None:
+        """Go on from where the tapes have been played to, as a `SyncVectorEnv` that has stepped them itself."""
+        inner = self._inner
+        if self.env.unwrapped is not self.env:
+            raise CannotRestore("what wraps its vector may remember more than its environments")
+        if not all(hasattr(inner, name) for name in ("_env_obs", "_observations", "_autoreset_envs")):
+            raise CannotRestore("this version of Gymnasium keeps the state of a vector elsewhere")
+        inner._env_obs = [tape.last for tape in self.tapes]
+        inner._observations = concatenate(inner.single_observation_space, inner._env_obs, inner._observations)
+        inner._autoreset_envs = ended.copy()
+        super().settle(seen, ended)
 
     @contextmanager
     def _taped(self) -> Iterator[None]:

@@ -15,7 +15,6 @@ from gymnasium.spaces import Discrete
 from torch import Tensor, nn
 
 from gio_pyro.networks import Ensemble, encoder, width
-from gio_pyro.optimisation import adam, descend
 from gio_pyro.programs import Choices
 
 
@@ -42,24 +41,20 @@ class QNetworks(nn.Module):
 
 
 class TwinCritic(nn.Module):
-    """Q(s, a), reward units, as the smaller of two networks; `fit` moves them towards targets.
+    """Q(s, a), reward units, as the smaller of two networks; `loss` is what moves them towards targets.
 
     Args:
         states: the state space.
         actions: the action space, Discrete or a Box of numbers before the squash.
         hidden: units of each hidden layer.
-        learning_rate: Adam's step size.
         rate: how much of the networks goes into their targets at every step.
     """
 
-    def __init__(
-        self, states: Space[Any], actions: Space[Any], hidden: Sequence[int], *, learning_rate: float, rate: float
-    ) -> None:
+    def __init__(self, states: Space[Any], actions: Space[Any], hidden: Sequence[int], *, rate: float) -> None:
         super().__init__()
         self.online = QNetworks(states, actions, hidden)
         self.target = copy.deepcopy(self.online).requires_grad_(False)
         self.rate = rate
-        self.optimiser = adam(list(self.online.parameters()), learning_rate)
 
     def observe(self, state: Tensor) -> None:
         """Take new states `[B, ...]` into the input statistics."""
@@ -79,15 +74,13 @@ class TwinCritic(nn.Module):
             return network(state).amin(0)
         return network(chosen.spread(state), chosen.action).amin(0).reshape(len(state), -1)
 
-    def fit(self, state: Tensor, action: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        """Take one step towards `target` `[B]` and let the slow targets follow; returns the loss and the mean Q."""
+    def loss(self, state: Tensor, action: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        """Return half the mean squared error of both networks, summed, and the mean Q; all arguments are `[B, ...]`."""
         both = self.online(state, action)
         q = both.gather(-1, action.expand(2, -1).unsqueeze(-1)).squeeze(-1) if self.online.discrete else both
-        loss = 0.5 * (q - target).square().mean(-1).sum()
-        descend(self.optimiser, loss)
-        self._follow()
-        return loss.detach(), q.detach().mean()
+        return 0.5 * (q - target).square().mean(-1).sum(), q.mean()
 
     @torch.no_grad()
-    def _follow(self) -> None:
+    def follow(self) -> None:
+        """Move the slow targets a little towards the networks."""
         torch._foreach_lerp_(list(self.target.parameters()), list(self.online.parameters()), self.rate)

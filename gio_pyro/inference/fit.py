@@ -5,11 +5,12 @@
 The loss is a mean over the batch, so its step size does not depend on the batch size.
 """
 
-import torch
-from torch import Tensor
+from typing import Any
 
-from gio_pyro.optimisation import descend
+from torch import Tensor, nn
+
 from gio_pyro.inference.objectives import Objective, dynamics
+from gio_pyro.optimisation import Descent, Figures, adam
 from gio_pyro.programs import Guide, Model, Program, detached
 from gio_pyro.types import Policy, Transitions
 
@@ -22,33 +23,35 @@ class Inference:
         guide: q_φ; may have no parameters.
         objective: what the guide is fitted to.
         learning_rate: Adam's step size for programs that do not ask for one of their own.
+        compiled: whether the step is compiled (see `gio_pyro.optimisation`).
     """
 
-    def __init__(self, model: Model, guide: Guide, objective: Objective, *, learning_rate: float) -> None:
+    def __init__(
+        self, model: Model, guide: Guide, objective: Objective, *, learning_rate: float, compiled: bool = False
+    ) -> None:
         self.model, self.guide, self.objective = model, guide, objective
-        groups = [
+        groups: list[dict[str, Any]] = [
             {"params": parameters, "lr": learning_rate if program.learning_rate is None else program.learning_rate}
             for program in (model, guide)
             if (parameters := trainable(program))
         ]
-        self.optimiser = torch.optim.Adam(groups, fused=True) if groups else None
+        self.optimiser = adam(groups, learning_rate) if groups else None
+        self.descent = Descent(self._loss, self.optimiser, compiled)
 
-    def step(self, policy: Policy, batch: Transitions, future: Tensor) -> dict[str, Tensor]:
+    def step(self, policy: Policy, batch: Transitions, future: Tensor) -> Figures:
         """Take one gradient step and return the two terms of the loss before it, in nats, on the device.
 
         A step whose loss is not finite changes no parameter; the caller sees it in the terms.
         """
-        fixed = detached(policy)
-        terms = {
-            "dynamics": dynamics(self.model, fixed, batch, future),
-            "guide": self.objective(self.model, self.guide, fixed, batch, future),
-        }
-        loss = -torch.stack(list(terms.values())).sum()
-        if self.optimiser is not None and loss.requires_grad:
-            descend(self.optimiser, loss)
-        return {name: value.detach() for name, value in terms.items()}
+        return self.descent.step(policy, future, *batch.tensors())
+
+    def _loss(self, policy: Policy, future: Tensor, *batch: Tensor) -> tuple[Tensor, Figures]:
+        fixed, rows = detached(policy), Transitions(*batch)
+        learned = dynamics(self.model, fixed, rows, future)
+        objective = self.objective(self.model, self.guide, fixed, rows, future)
+        return -(learned + objective), {"dynamics_nats": learned, "guide_nats": objective}
 
 
-def trainable(program: Program) -> list[torch.nn.Parameter]:
+def trainable(program: Program) -> list[nn.Parameter]:
     """Return the parameters of a program that want gradients."""
     return [p for p in program.parameters() if p.requires_grad]

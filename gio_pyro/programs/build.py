@@ -24,6 +24,7 @@ from gio_pyro.programs.program import (
     FUTURE,
     Guide,
     Model,
+    detached,
     require_fits,
     require_visible,
 )
@@ -112,7 +113,7 @@ def reference(program: Any) -> str:
 
 def build_model(program: Program, spec: Spec, policy: Policy, state: Tensor) -> Model:
     """Return a ready `Model`: a class is built from `spec`, a module is copied, and it is run on `state` `[B]`."""
-    model = Model(construct(program, spec))
+    model, policy = Model(construct(program, spec)), detached(policy)
     with _first_run(model, "(policy, state, future=None)"):
         model.materialise(policy, state)
         require_fits(model.name, ACTION, model.site(ACTION, policy, state), spec.action_space)
@@ -128,7 +129,7 @@ def build_model(program: Program, spec: Spec, policy: Policy, state: Tensor) -> 
 
 def build_guide(program: Program, spec: Spec, model: Model, policy: Policy, state: Tensor) -> Guide:
     """Return a ready `Guide` fitted beside `model`, likewise; it is run on futures of that model."""
-    guide = Guide(construct(program, replace(spec, model=model)))
+    guide, policy = Guide(construct(program, replace(spec, model=model))), detached(policy)
     with _first_run(guide, "(policy, state, future)"):
         action = policy(state).sample()
         future = model.future(policy, state, action).sample()

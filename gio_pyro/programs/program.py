@@ -12,7 +12,7 @@ after, so two agents in one process never meet and the user's own Pyro code neve
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import pyro
@@ -46,6 +46,7 @@ class Program(nn.Module):
         super().__init__()
         _localise(program)
         self.program = program
+        self._local = [module for module in _modules(program) if isinstance(module, PyroModule)]
         self.stored = nn.ParameterDict()
         self._store: dict[str, dict[str, Any]] = {"params": {}, "constraints": {}}
 
@@ -84,7 +85,7 @@ class Program(nn.Module):
     def _isolated(self) -> Iterator[None]:
         known = set(self._store["params"])
         with (
-            pyro.settings.context(module_local_params=True),
+            pyro.settings.context(module_local_params=True) if self._local else nullcontext(),
             pyro.get_param_store().scope(self._store),  # type: ignore[arg-type]
         ):
             yield
@@ -108,8 +109,8 @@ class Program(nn.Module):
 
     def _refuse_hidden(self) -> None:
         """Raise `ProgramError` if a PyroModule made a `pyro.param`, which Pyro would keep where nobody trains it."""
-        for module in self.program.modules() if isinstance(self.program, nn.Module) else ():
-            made = module._pyro_context.param_state["params"] if isinstance(module, PyroModule) else {}
+        for module in self._local:
+            made = module._pyro_context.param_state["params"]
             for name, tensor in made.items():
                 if not any(tensor is own for own in self.parameters()):
                     raise ProgramError(
@@ -152,9 +153,13 @@ class Program(nn.Module):
 
 def _localise(program: Callable_) -> None:
     """Give a PyroModule that was built before it came here the place where Pyro keeps module-local parameters."""
-    for module in program.modules() if isinstance(program, nn.Module) else ():
+    for module in _modules(program):
         if isinstance(module, PyroModule):
             vars(module._pyro_context).setdefault("param_state", {"params": {}, "constraints": {}})
+
+
+def _modules(program: Callable_) -> Iterator[nn.Module]:
+    yield from program.modules() if isinstance(program, nn.Module) else ()
 
 
 class _Reached(Exception):  # noqa: N818 (not an error: how a run ends early)

@@ -1,0 +1,166 @@
+"""What the environment shows becomes what programs see."""
+
+import warnings
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete, Sequence, Text, Tuple
+from gymnasium.vector.utils import concatenate, create_empty_array
+
+from gio_pyro.environments import Observations
+from gio_pyro.errors import GioWarning, InputError, TrainingError
+
+NESTED = Dict(
+    {
+        "zebra": Box(-1, 1, (2, 3), dtype=np.float64),
+        "ant": Discrete(4, start=-2),
+        "image": Box(0, 255, (2, 2, 3), dtype=np.uint8),
+        "inner": Dict({"b": MultiBinary((2, 2)), "a": MultiDiscrete([2, 3], start=[5, -1])}),
+        "pair": Tuple((Discrete(3), Box(0, np.inf, (), dtype=np.float32))),
+    }
+)
+VECTORS = [
+    Box(-2, 3, (3,), dtype=np.float32),
+    Box(-2, 3, (2, 2), dtype=np.float64),
+    Box(-np.inf, np.inf, (), dtype=np.float32),
+    Box(0, 255, (4,), dtype=np.uint8),
+    Box(0, 9, (2, 3, 4), dtype=np.int64),
+    MultiBinary(5),
+    MultiDiscrete([3, 2, 4]),
+    MultiDiscrete([[2, 3], [4, 2]], start=[[1, -1], [0, 7]]),
+    Tuple((Discrete(2), MultiBinary(2))),
+    NESTED,
+]
+
+
+def samples(space: gym.Space[Any], count: int) -> tuple[list[Any], Any]:
+    space.seed(0)
+    one = [space.sample() for _ in range(count)]
+    return one, concatenate(space, one, create_empty_array(space, count))
+
+
+@pytest.mark.parametrize("space", VECTORS, ids=str)
+def test_a_vector_is_what_gymnasium_flattens_to(space: gym.Space[Any]):
+    one, batch = samples(space, 7)
+    expected = np.stack([gym.spaces.flatten(space, value) for value in one]).astype(np.float32)
+    encoding = Observations.of(space)
+    np.testing.assert_array_equal(encoding.encode(batch), expected)
+    np.testing.assert_array_equal(np.concatenate([encoding.encode_one(value) for value in one]), expected)
+    assert encoding.raw is space
+
+
+@pytest.mark.parametrize("space", VECTORS, ids=str)
+def test_the_space_of_vectors_is_gymnasiums_in_float32(space: gym.Space[Any]):
+    encoding, flat = Observations.of(space), gym.spaces.flatten_space(space)
+    assert encoding.space == Box(flat.low.astype(np.float32), flat.high.astype(np.float32), dtype=np.float32)
+    assert all(row in encoding.space for row in encoding.encode(samples(space, 5)[1]))
+
+
+@pytest.mark.parametrize("space", [*VECTORS, Discrete(3, start=4), Box(0, 255, (4, 4, 3), dtype=np.uint8)], ids=str)
+def test_a_batch_is_told_from_one(space: gym.Space[Any]):
+    one, batch = samples(space, 3)
+    encoding = Observations.of(space)
+    assert encoding.batched(batch)
+    assert not encoding.batched(one[0])
+
+
+@pytest.mark.parametrize("space", [*VECTORS, Discrete(3), Box(0, 255, (4, 4, 3), dtype=np.uint8)], ids=str)
+def test_states_are_never_views_of_what_the_environment_keeps(space: gym.Space[Any]):
+    one, batch = samples(space, 3)
+    encoding = Observations.of(space)
+    for state, given in ((encoding.encode(batch), batch), (encoding.encode_one(one[0]), one[0])):
+        assert not (isinstance(given, np.ndarray) and np.shares_memory(state, given))
+
+
+def test_discrete_values_are_counted_from_the_start_of_the_space():
+    encoding = Observations.of(Discrete(4, start=-2))
+    assert encoding.encode(np.array([-2, -1, 0, 1])).tolist() == [0, 1, 2, 3]
+    assert encoding.encode_one(1).tolist() == [3]
+    assert (encoding.space, encoding.count) == (Discrete(4), 4)
+    assert encoding.encode([]).shape == (0,)
+
+
+@pytest.mark.parametrize("value", [np.int64(3), np.array(3), 3.0, True + 2, np.float32(3), np.uint8(3)])
+def test_a_discrete_value_may_be_any_whole_number(value: Any):
+    for states in (Observations.of(Discrete(10)).encode_one(value), Observations.of(Discrete(10)).encode([value])):
+        assert (states.tolist(), states.dtype) == ([3], np.int64)
+
+
+@pytest.mark.parametrize("value", [10, -1, 2.5, float("nan"), float("inf"), "x", None, [1, 2], np.uint64(2**63)])
+def test_a_discrete_value_outside_the_space_is_refused(value: Any):
+    with pytest.raises(InputError, match="Expected an observation between 0 and 9, but got"):
+        Observations.of(Discrete(10)).encode_one(value)
+
+
+def test_one_value_outside_the_space_is_found_in_a_batch():
+    with pytest.raises(InputError, match="between 0 and 9, but got 77"):
+        Observations.of(Discrete(10)).encode(np.array([1, 77, 3]))
+
+
+def test_an_image_stays_as_it_is():
+    space = Box(0, 255, (4, 5, 3), dtype=np.uint8)
+    one, batch = samples(space, 2)
+    encoding = Observations.of(space)
+    assert encoding.space == space
+    assert encoding.encode(batch).dtype == np.uint8
+    np.testing.assert_array_equal(encoding.encode(batch), batch)
+    np.testing.assert_array_equal(encoding.encode_one(one[1]), batch[1:])
+    np.testing.assert_array_equal(encoding.encode(batch.astype(np.int64)), batch)
+
+
+@pytest.mark.parametrize("image", [np.zeros((4, 5, 3)), np.full((4, 5, 3), 256), np.full((4, 5, 3), -1)])
+def test_an_image_of_other_numbers_is_refused(image: Any):
+    with pytest.raises(InputError, match="Expected an image of uint8, but got"):
+        Observations.of(Box(0, 255, (4, 5, 3), dtype=np.uint8)).encode_one(image)
+
+
+def test_states_that_are_not_discrete_have_no_count():
+    with pytest.raises(InputError, match="Expected a Discrete observation space here"):
+        _ = Observations.of(Box(0, 1, (2,))).count
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf"), 1e300])
+def test_an_observation_that_is_not_finite_stops_loudly(bad: float):
+    with pytest.raises(TrainingError, match="Expected a finite observation, but the environment gave"):
+        Observations.of(Box(-np.inf, np.inf, (2,), dtype=np.float64)).encode(np.array([[0.0, 1.0], [bad, 2.0]]))
+
+
+@pytest.mark.parametrize("bad", [[1.0, 2.0], [[1.0]] * 3, "text", [1.0, "x", 2.0], [[1.0], [1.0, 2.0], [3.0]], None])
+def test_an_observation_of_another_shape_is_refused(bad: Any):
+    with pytest.raises(InputError, match="Expected observations of"):
+        Observations.of(Box(0, 1, (3,))).encode_one(bad)
+
+
+@pytest.mark.parametrize("bad", [[3], [-1], [0.5], [float("nan")]])
+def test_a_part_outside_its_space_is_refused(bad: list[float]):
+    with pytest.raises(InputError, match=r"Expected an observation between \[0\] and \[2\], but got"):
+        Observations.of(MultiDiscrete([3])).encode_one(np.array(bad))
+
+
+@pytest.mark.parametrize("bad", [{}, {"a": [0.0]}, 3, [1.0, 2.0]])
+def test_a_missing_entry_is_named(bad: Any):
+    with pytest.raises(InputError, match=r"Expected an observation with the entry (a|b/0), but it is missing"):
+        Observations.of(Dict({"a": Box(0, 1, (1,)), "b": Tuple((Discrete(2), Discrete(2)))})).encode_one(bad)
+
+
+def test_entries_that_are_no_numbers_are_left_out_and_named_once():
+    space = Dict({"a": Box(0, 1, (2,)), "b": Dict({"said": Text(9)}), "c": Tuple((Sequence(Discrete(2)),))})
+    with pytest.warns(GioWarning, match="but b/said, c/0 cannot be flattened") as told:
+        encoding = Observations.of(space)
+    assert len(told) == 1
+    assert encoding.encode_one({"a": np.array([0.25, 0.5]), "b": {"said": "hi"}, "c": ((),)}).tolist() == [[0.25, 0.5]]
+    assert encoding.batched({"a": np.zeros((3, 2)), "b": {"said": ("", "", "")}, "c": ((), (), ())})
+
+
+def test_a_quiet_encoding_says_nothing():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        Observations.of(Dict({"a": Discrete(2), "b": Text(3)}), quiet=True)
+
+
+@pytest.mark.parametrize("space", [Text(4), Dict({"a": Text(4)}), Tuple((Sequence(Discrete(2)),)), Box(0, 1, (0,))])
+def test_a_space_without_numbers_is_refused(space: gym.Space[Any]):
+    with pytest.raises(InputError, match="Expected an observation space of numbers, but got"):
+        Observations.of(space)
