@@ -29,6 +29,7 @@ from gio_pyro.rollout import Evaluation, play
 from gio_pyro.settings import Settings, device_named, finite_world
 from gio_pyro.temperature import Temperature, target_entropy_of
 from gio_pyro.types import Program, Spec
+from gio_pyro.watch import Watch
 
 OTHER_SEED = 1_000_003
 """Added to the training seed for whatever must not repeat or disturb training: played episodes, drawn predictions."""
@@ -108,6 +109,8 @@ class GIO:
         )
         self.reward = reward_named(s.intrinsic, self.model, self.guide, samples=s.samples)
         self.figures: dict[str, Tensor] = {}
+        self.watch = Watch(self.spec.action_space, s.discount)
+        self.largest_reward = 0.0
         self.sound = torch.ones((), dtype=torch.bool, device=self.device)
 
     def learn(self, steps: int, *, callback: Callback | None = None, progress_bar: bool = False) -> GIO:
@@ -161,8 +164,9 @@ class GIO:
         self.unobserved += len(rows)
         if self.unobserved >= OBSERVED_AT_ONCE:
             self._observe()
-        for _ in range(0 if self.steps < s.learning_starts else s.updates):
-            self._update()
+        if len(self.replay) >= (s.batch_size or 1):
+            for _ in range(s.updates):
+                self._update(improvements=0 if self.steps < s.learning_starts else s.improvements)
 
     def _observe(self) -> None:
         """Tell whoever keeps statistics of its inputs about the rows that came since the last time."""
@@ -172,20 +176,20 @@ class GIO:
             program.observe(rows.state, rows.action, future)
         self.control.observe(rows.state)
 
-    def _update(self) -> None:
-        """Fit both programs, then evaluate and improve the policy (theory, equations 5 to 8)."""
+    def _update(self, improvements: int) -> None:
+        """Fit both programs, then evaluate and improve the policy (theory, equations 5 to 8).
+
+        While the agent warms up there are no improvements: a policy that is paid by a guide which has not learned
+        anything yet is paid for being certain.
+        """
         s = self.settings
-        for _ in range(s.gradient_steps):
+        for _ in range(max(s.gradient_steps, 1)):
             batch = self.replay.batch(s.batch_size)
             future = self.future.of(batch)
-            self._note(self.inference.step(self.policy, batch, future))
-        if not s.gradient_steps:
-            batch = self.replay.batch(s.batch_size)
-            future = self.future.of(batch)
-        for _ in range(s.improvements):
-            self._note(
-                self.control.improve(self.replay, batch, future, self.reward, self.temperature, self.steps)
-            )
+            if s.gradient_steps:
+                self._note(self.inference.step(self.policy, batch, future))
+        for _ in range(improvements):
+            self._note(self.control.improve(self.replay, batch, future, self.reward, self.temperature, self.steps))
 
     def _note(self, figures: dict[str, Tensor]) -> None:
         """Keep figures on the device until somebody reads them, and remember whether any was not finite."""
@@ -205,22 +209,32 @@ class GIO:
                 f"Expected finite losses, but got NaN or infinity (last: {_listed(figures)}); look for NaN in the "
                 "data, or lower the learning rate."
             )
-        visited = self.replay.latest(self.settings.log_interval).state
+        rows = self.replay.latest(self.settings.log_interval)
+        self.largest_reward = max(self.largest_reward, float(rows.reward.abs().max()))
+        metrics = self._world_figures() | self._intrinsic_figures(rows.state) | figures
+        if isinstance(self.control, NetworkControl) and figures:
+            self.watch.check(metrics, self.largest_reward)
+        return metrics
+
+    def _world_figures(self) -> Metrics:
         returns, lengths = self.collector.returns, self.collector.lengths
+        return {
+            "time/total_timesteps": float(self.steps),
+            "rollout/ep_rew_mean": float(np.mean(returns)) if returns else float("nan"),
+            "rollout/ep_len_mean": float(np.mean(lengths)) if lengths else float("nan"),
+        }
+
+    def _intrinsic_figures(self, visited: Tensor) -> Metrics:
         with self._private(), torch.no_grad():
             nats = self.control.intrinsic(self.reward, visited)
             entropy = self.control.entropy(visited)
         alpha = float(self.temperature.at(self.steps))
         return {
-            "time/total_timesteps": float(self.steps),
-            "rollout/ep_rew_mean": float(np.mean(returns)) if returns else float("nan"),
-            "rollout/ep_len_mean": float(np.mean(lengths)) if lengths else float("nan"),
             "intrinsic/nats": float(nats.mean()),
             "intrinsic/nats_std": float(nats.std(correction=0)),
             "intrinsic/reward": alpha * float(nats.mean()),
             "train/ent_coef": alpha,
             "train/entropy": float(entropy),
-            **figures,
         }
 
     def intrinsic_reward(self, state: Tensor) -> Tensor:
@@ -256,7 +270,7 @@ class GIO:
                 return actions.decode(np.zeros((0, *(self.spec.action_space.shape or ())), dtype=np.int64)), None
             site = self.policy.likeliest(x) if deterministic else self.policy(x).sample()
         taken = site.cpu().numpy()
-        return (actions.decode(taken) if many else actions.decode_one(taken[0])), None
+        return (actions.decode(taken) if many else actions.decode_one(taken)), None
 
     def evaluate(
         self, episodes: int = 20, *, deterministic: bool = False, seed: int | None = None, max_steps: int = 10_000

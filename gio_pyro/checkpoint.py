@@ -10,7 +10,7 @@ import torch
 from gio_pyro.errors import CheckpointError, InputError
 
 NAME = "checkpoint.pt"
-FORMAT, VERSION = "gio_pyro checkpoint", 1
+FORMAT, VERSION = "gio_pyro checkpoint", 2
 
 
 def write(folder: Path, state: dict[str, Any]) -> Path:

@@ -37,6 +37,18 @@ class ConvergenceWarning(GioWarning):
     """An iteration stopped at its limit before it reached its tolerance."""
 
 
+class DivergenceWarning(GioWarning):
+    """A critic claims more than the rewards seen allow."""
+
+
+class EntropyCollapseWarning(GioWarning):
+    """A policy has all but stopped exploring."""
+
+
+class NoisyInformationWarning(GioWarning):
+    """The intrinsic reward is read with so much noise that its mean says little."""
+
+
 def told(error: Exception, length: int | None = 160) -> str:
     """Return the kind and text of somebody else's error on one line, at most `length` characters of the text."""
     return f"{type(error).__name__}: {' '.join(str(error).split())[:length]}".rstrip(".: ")

@@ -12,7 +12,6 @@ import torch
 from gymnasium import Space
 from gymnasium.spaces import Box, Discrete
 from torch import Tensor, nn
-from torch.nn.functional import one_hot
 
 from gio_pyro.errors import InputError
 
@@ -92,6 +91,14 @@ class Standardise(nn.Module):
         return ((x - self.mean) / self.deviation).clamp(-CLIP, CLIP)
 
 
+def indicators(x: Tensor, count: int) -> Tensor:
+    """Return 1 at the place of each index and 0 elsewhere, `[..., count]`.
+
+    torch's own one_hot asks the device whether the indices are in range, and so waits for it.
+    """
+    return (x.unsqueeze(-1) == torch.arange(count, device=x.device)).to(torch.get_default_dtype())
+
+
 class Encoder(nn.Module):
     """Features of a value of a space, `[B, ...] -> [B, size]`; `observe` tells it what values look like."""
 
@@ -110,7 +117,7 @@ class OneHot(Encoder):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return indicators, `[B, count]`."""
-        return one_hot(x, self.size).to(torch.get_default_dtype())
+        return indicators(x, self.size)
 
 
 class Vector(Encoder):
@@ -218,5 +225,5 @@ def action_features(space: Space[Any], action: Tensor) -> Tensor:
     The squash is the tanh that the engine applies before the environment sees the action.
     """
     if isinstance(space, Discrete):
-        return one_hot(action, int(space.n)).to(torch.get_default_dtype())
+        return indicators(action, int(space.n))
     return action.tanh()

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gio_pyro.errors import GioError, InputError, told
+from gio_pyro.errors import InputError, told
 
 Figures = dict[str, Tensor]
 Loss = Callable[..., tuple[Tensor, Figures]]
@@ -86,8 +86,6 @@ class Descent:
                     return compiled(*inputs)
 
             run(*tensors)
-        except GioError:
-            raise
         except Exception as error:
             raise InputError(
                 f"Expected programs that compile, but tracing or compiling raised {told(error)}; leave compile off, or "

@@ -1,77 +1,64 @@
-"""What an agent is, as tensors and plain types, and back."""
+"""What an agent is, as tensors and plain types, and back.
+
+Everything is here that learning depends on: leave one thing out and two runs part within a few steps.
+"""
 
 from __future__ import annotations
 
-import importlib
-import json
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
+from gymnasium import Space
+from gymnasium.spaces import Discrete
 from torch import Tensor
 
+from gio_pyro import records
 from gio_pyro.environments import Env
+from gio_pyro.environments.make import Vector
 from gio_pyro.errors import CheckpointError, GioError
-from gio_pyro.futures import FUTURES, Future
-from gio_pyro.programs import reference
-from gio_pyro.programs.build import HOMES
-from gio_pyro.types import Program, Transitions
+from gio_pyro.futures import Future
+from gio_pyro.types import Program
 
 if TYPE_CHECKING:
     from gio_pyro.agent import GIO
 
 DAMAGE = (TypeError, ValueError, RuntimeError, AttributeError, AssertionError, ArithmeticError, LookupError)
 """What taking over fields of the wrong kind raises."""
-PARTS = ("model", "guide", "policy", "critic")
+MODULES = ("model", "guide", "control", "temperature")
+COUNTS = ("steps", "unobserved")
+STREAMS = ("random", "playing")
 
 
 def state_of(agent: GIO) -> dict[str, Any]:
-    """Return everything that learning depends on, except the state inside the environment."""
-    optimiser = agent.inference.optimiser
+    """Return everything that learning depends on, as nested tensors and plain values."""
     return {
         "settings": asdict(agent.settings),
-        "environment": environment_record(agent.env),
-        "programs": {kind: program_record(program, kind) for kind, program in agent.programs.items()},
+        "environment": records.environment_record(agent.env),
+        "programs": {kind: records.program_record(program, kind) for kind, program in agent.programs.items()},
         "future": type(agent.future).__name__,
-        "steps": agent.steps,
-        "collector": agent.collector.counts(),
-        **{part: getattr(agent, part).state_dict() for part in PARTS},
-        "optimiser": None if optimiser is None else optimiser.state_dict(),
-        "replay": _tensors(agent.replay.all()) if len(agent.replay) else None,
-        "random": agent.random.state,
-        "playing": agent.playing.state,
-        "environment_random": _generator_record(agent.env),
+        **{name: getattr(agent, name) for name in COUNTS},
+        "sound": bool(agent.sound),
+        "collector": agent.collector.snapshot(),
+        **{name: getattr(agent, name).state_dict() for name in MODULES},
+        "optimisers": {name: optimiser.state_dict() for name, optimiser in optimisers(agent).items()},
+        "replay": agent.replay.state_dict(),
+        **{name: getattr(agent, name).state for name in STREAMS},
     }
 
 
-def environment_record(env: Env) -> dict[str, Any] | None:
-    """Return the id and plain arguments that make the environment again, or None where they would not.
-
-    Wrappers are code, so a wrapped environment is passed again when the agent is loaded.
-    """
-    if env.spec is None or env.spec.additional_wrappers:
-        return None
-    limit = {} if env.spec.max_episode_steps is None else {"max_episode_steps": env.spec.max_episode_steps}
-    try:
-        return {"id": env.spec.id, "kwargs": json.loads(json.dumps(env.spec.kwargs)) | limit}
-    except TypeError:
-        return None
-
-
-def program_record(program: str | Program, kind: str) -> str:
-    """Return the bare name of one of this library's programs, or where another one came from."""
-    name = program if isinstance(program, str) else reference(program)
-    short = name.rpartition(":")[2]
-    home = importlib.import_module(HOMES[kind])
-    if short not in home.__all__:
-        return name
-    return short if name in (short, f"{HOMES[kind]}:{short}", reference(getattr(home, short))) else name
+def optimisers(agent: GIO) -> dict[str, torch.optim.Optimizer]:
+    """Return whatever steps parameters, by name; programs without parameters and tables have none."""
+    found = {"programs": agent.inference.optimiser, "temperature": agent.temperature.optimiser}
+    found |= getattr(agent.control, "optimisers", {})
+    return {name: optimiser for name, optimiser in found.items() if optimiser is not None}
 
 
 def restore(
     kind: type[GIO],
     state: dict[str, Any],
-    environment: str | Env | None,
+    environment: str | Env | Vector | None,
     model: str | Program | None,
     guide: str | Program | None,
     future: Future | None,
@@ -80,10 +67,10 @@ def restore(
     """Return the agent that `state` describes; see `GIO.load`."""
     try:
         agent = kind(
-            _environment(state["environment"]) if environment is None else environment,
-            model=_program(state["programs"]["model"], "model") if model is None else model,
-            guide=_program(state["programs"]["guide"], "guide") if guide is None else guide,
-            future=_future(state["future"]) if future is None else future,
+            records.environment_from(state["environment"]) if environment is None else environment,
+            model=records.program_from(state["programs"]["model"], "model") if model is None else model,
+            guide=records.program_from(state["programs"]["guide"], "guide") if guide is None else guide,
+            future=records.future_from(state["future"]) if future is None else future,
             device=device,
             **state["settings"],
         )
@@ -102,85 +89,90 @@ def restore(
 
 
 def _fill(agent: GIO, state: dict[str, Any]) -> None:
-    for part in PARTS:
-        getattr(agent, part).load_state_dict(state[part])
-    if agent.inference.optimiser is not None:
-        agent.inference.optimiser.load_state_dict(state["optimiser"])
-        _check_optimiser(agent.inference.optimiser)
-    if state["replay"] is not None:
-        replayed = Transitions(**state["replay"])
-        _check_replay(replayed, agent)
-        agent.replay.add(replayed.to(agent.device))
-    agent.steps = int(state["steps"])
-    agent.random.state = state["random"]
-    agent.playing.state = state["playing"]
+    for name in MODULES:
+        getattr(agent, name).load_state_dict(state[name])
+    mine = optimisers(agent)
+    if mine.keys() != state["optimisers"].keys():
+        raise CheckpointError(f"Expected optimisers of {_listed(mine)}, but got {_listed(state['optimisers'])}.")
+    for name, optimiser in mine.items():
+        _continue(optimiser, state["optimisers"][name])
+    for name in COUNTS:
+        setattr(agent, name, _count(state[name], name))
+    _check_replay(state["replay"], agent)
+    agent.replay.load_state_dict(state["replay"], agent.device)
+    agent.sound.fill_(bool(state["sound"]))
+    for name in STREAMS:
+        getattr(agent, name).state = state[name]
     agent.collector.resume(state["collector"])
-    if state["environment_random"] is not None:
-        _restore_generator(agent.env, state["environment_random"])
 
 
-def _check_optimiser(optimiser: torch.optim.Optimizer) -> None:
-    """Refuse moments that do not fit their parameters: the fused step would write past them."""
-    for parameter, moments in optimiser.state.items():
+def _listed(names: Any) -> str:
+    return ", ".join(sorted(names)) or "nothing"
+
+
+def _count(value: Any, name: str) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise CheckpointError(f"Expected {name} to be a whole number of at least 0, but got {value!r}.")
+    return value
+
+
+def _continue(optimiser: torch.optim.Optimizer, saved: dict[str, Any]) -> None:
+    """Take over moments and step sizes; what else an optimiser is set to is not the file's to say."""
+    own = optimiser.state_dict()["param_groups"]
+    if [group["params"] for group in own] != [group["params"] for group in saved["param_groups"]]:
+        raise CheckpointError("Expected an optimiser of the same parameters, but it is of others.")
+    groups = [mine | {"lr": _step_size(theirs["lr"])} for mine, theirs in zip(own, saved["param_groups"], strict=True)]
+    optimiser.load_state_dict({"state": saved["state"], "param_groups": groups})
+    for parameter, moments in optimiser.state.items():  # a fused step would write past moments that do not fit
         for name, value in moments.items():
             shape = torch.Size([]) if name == "step" else parameter.shape
             if not isinstance(value, Tensor) or value.shape != shape or not value.is_floating_point():
                 raise CheckpointError(f"Expected the optimiser's {name} to fit its parameter, but it does not.")
 
 
-def _check_replay(rows: Transitions, agent: GIO) -> None:
-    """Refuse transitions that are not of the agent's spaces."""
-    limits = {"state": agent.collector.states.count, "action": agent.collector.actions.count}
-    limits["next_state"] = limits["state"]
-    for field in fields(rows):
-        values: Tensor = getattr(rows, field.name)
-        fits = values.shape == (len(rows.weight),) and bool(torch.isfinite(values).all())
-        if field.name in limits and fits:
-            fits = not values.is_floating_point() and bool(((values >= 0) & (values < limits[field.name])).all())
+def _step_size(value: Any) -> float:
+    if not isinstance(value, float) or not 0.0 <= value < float("inf"):
+        raise CheckpointError(f"Expected a step size of at least 0, but got {value!r}.")
+    return value
+
+
+def _check_replay(saved: dict[str, Any], agent: GIO) -> None:
+    """Refuse transitions that are not of the agent's spaces, and links that lead out of the replay."""
+    rows, added = saved["rows"], _count(saved["added"], "the replay's count")
+    size = min(added, agent.replay.capacity)
+    last = [_count(number, "a place in the replay") for number in saved["last"].values()]
+    if added != agent.steps or bool(rows) != bool(size) or any(number >= added for number in last):
+        raise CheckpointError("Expected a replay of every step that was taken, but its counts do not agree.")
+    if rows:
+        _check_rows(rows, size, agent)
+        links = rows["following"]
+        if links.shape != (size,) or links.dtype != torch.int32 or not bool(((links >= -1) & (links < size)).all()):
+            raise CheckpointError("Expected a replay that fits the environment, but its links lead out of it.")
+    if saved["merged"] is not None:
+        _check_rows(saved["merged"], len(saved["merged"]["weight"]), agent)
+    if _count(saved["unmerged"], "the replay's count") > size:
+        raise CheckpointError("Expected a replay of every step that was taken, but its counts do not agree.")
+
+
+def _check_rows(rows: dict[str, Tensor], size: int, agent: GIO) -> None:
+    states, actions = agent.spec.state_space, agent.spec.action_space
+    spaces = {"state": states, "next_state": states, "action": actions}
+    for name, values in rows.items():
+        fits = values.shape[:1] == (size,) and not bool(values.isnan().any())
+        if name in spaces:
+            fits = fits and _fits(values, spaces[name])
+        elif name in ("terminated", "truncated"):
+            fits = fits and values.shape == (size,) and values.dtype == torch.bool
+        elif name != "following":
+            fits = fits and values.shape == (size,) and values.is_floating_point()
+            fits = fits and (name == "behaviour" or bool(values.isfinite().all()))
         if not fits:
-            raise CheckpointError(f"Expected a replay that fits the environment, but its {field.name} does not.")
+            raise CheckpointError(f"Expected a replay that fits the environment, but its {name} does not.")
 
 
-def _tensors(transitions: Transitions) -> dict[str, Any]:
-    return {field.name: getattr(transitions, field.name).cpu() for field in fields(transitions)}
-
-
-def _environment(record: dict[str, Any] | None) -> Any:
-    import gymnasium as gym
-
-    if record is None or ":" in record["id"] or record["id"] not in gym.registry:
-        named = "an environment without an id" if record is None else repr(record["id"])
-        raise CheckpointError(
-            f"Expected an environment that Gymnasium knows, but the checkpoint was trained on {named}; register it, "
-            "or name it again (environment= in Python, its id on the command line)."
-        )
-    return gym.make(record["id"], **record["kwargs"])
-
-
-def _program(name: str, kind: str) -> str:
-    if name not in importlib.import_module(HOMES[kind]).__all__:
-        raise CheckpointError(
-            f"Expected a {kind} of gio_pyro, but the checkpoint was trained with {name!r}; name it again ({kind}= in "
-            f"Python, --{kind} on the command line)."
-        )
-    return name
-
-
-def _future(name: str) -> str:
-    if name not in FUTURES:
-        raise CheckpointError(
-            f"Expected a future of gio_pyro, but the checkpoint was trained with {name!r}; pass it again with future=."
-        )
-    return name
-
-
-def _generator_record(env: Env) -> str | None:
-    """The state of the environment's generator as text: its integers have 128 bits."""
-    try:
-        return json.dumps(env.unwrapped.np_random.bit_generator.state)
-    except (AttributeError, TypeError):
-        return None
-
-
-def _restore_generator(env: Env, record: str) -> None:
-    env.unwrapped.np_random.bit_generator.state = json.loads(record)
+def _fits(values: Tensor, space: Space[Any]) -> bool:
+    """Whether a batch is of a Discrete space of indices, or of a Box of finite numbers."""
+    if isinstance(space, Discrete):
+        return values.ndim == 1 and values.dtype == torch.int64 and bool(((values >= 0) & (values < space.n)).all())
+    dtype = torch.from_numpy(np.empty(0, dtype=space.dtype)).dtype
+    return values.shape[1:] == space.shape and values.dtype == dtype and bool(values.isfinite().all())

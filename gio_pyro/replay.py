@@ -161,11 +161,11 @@ class Replay:
         return replace(self._merged, weight=self._merged.weight.to(kind), behaviour=self._merged.behaviour.to(kind))
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the transitions and how they follow one another, as tensors and plain values."""
-        if self._size == 0:
-            return {"rows": {}, "added": 0, "last": {}}
-        filled = {name: rows[: self._size].cpu() for name, rows in self._rows.items()}
-        return {"rows": filled, "added": self._added, "last": {str(k): v for k, v in self._last.items()}}
+        """Return copies of the transitions and of how they follow one another, as tensors and plain values."""
+        filled = {name: _copy(rows[: self._size]) for name, rows in self._rows.items()}
+        merged = self._merged and {f.name: _copy(getattr(self._merged, f.name)) for f in fields(self._merged)}
+        last = {str(stream): number for stream, number in self._last.items()}
+        return {"rows": filled, "added": self._added, "last": last, "merged": merged, "unmerged": self._unmerged}
 
     def load_state_dict(self, state: dict[str, Any], device: torch.device) -> None:
         """Take over what `state_dict` returned, onto `device`; the ring goes on where it stood."""
@@ -173,7 +173,12 @@ class Replay:
         self._rows, self._size = rows, len(rows["reward"]) if rows else 0
         self._added = int(state["added"])
         self._last = {int(stream): int(slot) for stream, slot in state["last"].items()}
-        self._merged, self._unmerged = None, 0
+        merged, self._unmerged = state["merged"], int(state["unmerged"])
+        self._merged = None if merged is None else Transitions(**merged).to(device)
+
+
+def _copy(rows: Tensor) -> Tensor:
+    return rows.to("cpu", copy=True)
 
 
 def concatenate(first: Transitions, second: Transitions) -> Transitions:

@@ -20,7 +20,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from gio_pyro import persistence
+from gio_pyro import records
 from gio_pyro.errors import InputError
 
 if TYPE_CHECKING:
@@ -63,8 +63,8 @@ class RunFolder:
     def write_config(self, agent: GIO) -> None:
         """Write `config.json`."""
         config = {
-            "environment": persistence.environment_record(agent.env),
-            "programs": {k: persistence.program_record(p, k) for k, p in agent.programs.items()},
+            "environment": records.environment_record(agent.env),
+            "programs": {k: records.program_record(p, k) for k, p in agent.programs.items()},
             "future": type(agent.future).__name__,
             "device": str(agent.device),
             "settings": asdict(agent.settings),

@@ -37,7 +37,8 @@ class Settings:
     hidden: tuple[int, ...] = (128, 128)
     """Units of each hidden layer of policy and critic."""
     learning_starts: int = 0
-    """Environment steps before learning starts; until then actions are uniform."""
+    """Environment steps before the policy starts to improve; until then actions are uniform and only the programs are
+    fitted."""
     train_freq: int = 500
     """Environment steps collected in a round; at least one of each environment is."""
     updates: int = 1
@@ -123,6 +124,7 @@ NETWORK: Mapping[str, Any] = MappingProxyType(
         "gradient_steps": 1,
         "improvements": 1,
         "batch_size": 128,
+        "target_rate": 0.05,
         "samples": 1,
         "uniform_share": 0.05,
     }
@@ -135,6 +137,7 @@ CONTINUOUS: Mapping[str, Any] = MappingProxyType(
         "temperature": 0.2,
         "train_freq": 1,
         "batch_size": 256,
+        "target_rate": 0.005,
         "uniform_share": 0.0,
     }
 )

@@ -117,10 +117,10 @@ class _Squashed(Actions):
         if not space.is_bounded():
             raise InputError(
                 f"Expected a bounded action space, but got {space}; "
-                "give it bounds, for instance with gymnasium.wrappers.RescaleAction."
+                "give it bounds, for instance with gymnasium.wrappers.TransformAction."
             )
         self.raw = space
-        self.space = Box(-np.inf, np.inf, (int(np.prod(space.shape)),), dtype=np.float32)
+        self.space = Box(-np.inf, np.inf, (math.prod(space.shape),), dtype=np.float32)
         self._low = space.low.astype(np.float64).reshape(-1)
         self._width = space.high.astype(np.float64).reshape(-1) - self._low
 

@@ -75,8 +75,11 @@ class World(ABC):
     def step(self, site_actions: Array) -> Outcome:
         """Take the actions `[N, ...]`, values of the site "action"."""
 
+    def must_be_restorable(self) -> None:  # noqa: B027 - one environment always is
+        """Raise `CannotRestore` where playing the tapes again does not bring everything back."""
+
     def settle(self, seen: Array, ended: Array) -> None:
-        """Go on from where the tapes have been played to; raises `CannotRestore` where that is not all there is."""
+        """Go on from where the tapes have been played to."""
         self.seen, self.ended = seen, ended
 
 

@@ -1,5 +1,6 @@
 """Batches of nested observations as vectors: what `gymnasium.spaces.flatten` does to one, done to N at once."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -37,10 +38,10 @@ def leaves_of(space: Space[Any], path: Path = ()) -> tuple[list[Leaf], list[str]
         return [leaf for leaves, _ in found for leaf in leaves], [name for _, names in found for name in names]
     if isinstance(space, Box):
         low, high = single(space.low).reshape(-1), single(space.high).reshape(-1)
-        return [Leaf(path, space, low, high, partial(_flat, space.shape))], []
+        return [Leaf(path, space, low, high, partial(_flat, space.shape, math.prod(space.shape)))], []
     if isinstance(space, MultiBinary):
-        zero = np.zeros(int(np.prod(space.shape)), dtype=np.float32)
-        return [Leaf(path, space, zero, zero + 1, partial(_flat, space.shape))], []
+        zero = np.zeros(math.prod(space.shape), dtype=np.float32)
+        return [Leaf(path, space, zero, zero + 1, partial(_flat, space.shape, math.prod(space.shape)))], []
     if isinstance(space, Discrete):
         return [_hot(path, space, np.array([space.start]), np.array([space.n]))], []
     if isinstance(space, MultiDiscrete):
@@ -84,25 +85,24 @@ def single(values: Array) -> Array:
         return values.astype(np.float32, order="C")
 
 
-def _flat(shape: tuple[int, ...], batch: Any) -> Array:
+def _flat(shape: tuple[int, ...], width: int, batch: Any) -> Array:
     given = numbers(batch, shape)
-    return single(given).reshape(len(given), int(np.prod(shape)))
+    return single(given).reshape(len(given), width)
 
 
 def _hot(path: Path, space: Discrete | MultiDiscrete, first: Array, sizes: Array) -> Leaf:
     zero = np.zeros(int(sizes.sum()), dtype=np.float32)
-    shape = space.shape or ()
-    return Leaf(path, space, zero, zero + 1, partial(_one_hot, shape, first, sizes, np.cumsum(sizes) - sizes))
+    encode = partial(_one_hot, space.shape or (), first, first + sizes - 1, np.cumsum(sizes) - sizes - first, len(zero))
+    return Leaf(path, space, zero, zero + 1, encode)
 
 
-def _one_hot(shape: tuple[int, ...], first: Array, sizes: Array, offsets: Array, batch: Any) -> Array:
+def _one_hot(shape: tuple[int, ...], first: Array, last: Array, shift: Array, width: int, batch: Any) -> Array:
     given = numbers(batch, shape)
-    value = given.reshape(len(given), len(sizes))
-    if not ((value >= first) & (value < first + sizes) & (value == np.floor(value))).all():
+    value = given.reshape(len(given), len(first))
+    if not ((value >= first) & (value <= last)).all() or (value.dtype.kind == "f" and (value % 1).any()):
         raise InputError(
-            f"Expected an observation between {first.tolist()} and {(first + sizes - 1).tolist()}, "
-            f"but got {value.tolist()[:3]}."
+            f"Expected an observation between {first.tolist()} and {last.tolist()}, but got {value.tolist()[:3]}."
         )
-    hot = np.zeros((len(value), int(sizes.sum())), dtype=np.float32)
-    np.put_along_axis(hot, value.astype(np.int64) - first + offsets, 1, axis=1)
+    hot = np.zeros((len(value), width), dtype=np.float32)
+    hot[np.arange(len(value))[:, None], value.astype(np.int64) + shift] = 1
     return hot

@@ -27,9 +27,10 @@ def record_of(world: World) -> dict[str, Any]:
 
 def restore(world: World, record: Mapping[str, Any]) -> None:
     """Bring a fresh world to where the recorded one was; raises `CannotRestore`, after which it must be reset."""
+    world.must_be_restorable()
     seen, episodes = record["seen"].numpy(), record["episodes"]
-    if not episodes or len(episodes) != len(world.tapes):
-        raise CannotRestore("this kind of vector environment does not let its environments be reached")
+    if len(episodes) != len(world.tapes):
+        raise CannotRestore(f"it was recorded with {len(record['ended'])} environments that could not all be reached")
     try:
         for tape, episode in zip(world.tapes, episodes, strict=True):
             _play(tape, episode)

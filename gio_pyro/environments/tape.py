@@ -55,7 +55,10 @@ class Tape(gym.Wrapper[Any, Any, Any, Any]):
 
 def generator_state(env: gym.Env[Any, Any]) -> Mapping[str, Any] | None:
     """Return the state of an environment's random generator, or None where it has none of NumPy's."""
-    generator = getattr(env.unwrapped, "np_random", None)
+    try:
+        generator = env.unwrapped.np_random
+    except Exception:  # an environment may refuse to say
+        return None
     return generator.bit_generator.state if isinstance(generator, np.random.Generator) else None
 
 

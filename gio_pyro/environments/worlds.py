@@ -11,7 +11,7 @@ from gymnasium.vector.utils import concatenate
 from gio_pyro.environments.base import Array, CannotRestore, Outcome, World, trouble
 from gio_pyro.environments.make import Env, Vector
 from gio_pyro.environments.tape import Tape
-from gio_pyro.errors import TrainingError
+from gio_pyro.errors import InputError, TrainingError
 
 
 def world_of(env: Env | Vector) -> World:
@@ -61,7 +61,7 @@ class VectorWorld(World):
 
     def __init__(self, env: Vector) -> None:
         super().__init__(env, env.num_envs)
-        self.mode = AutoresetMode(env.metadata.get("autoreset_mode", AutoresetMode.NEXT_STEP))
+        self.mode = _mode(env)
         self._inner: Any = env.unwrapped
         self.tapes = [Tape(inner) for inner in self._inner.envs] if isinstance(self._inner, SyncVectorEnv) else []
 
@@ -123,13 +123,18 @@ class VectorWorld(World):
             after[i] = self.observations.encode_one(one)[0]
         return after
 
+    def must_be_restorable(self) -> None:
+        """Refuse all but a `SyncVectorEnv` that nothing wraps."""
+        if not self.tapes:
+            raise CannotRestore("this kind of vector environment does not let its environments be reached")
+        if self.env.unwrapped is not self.env:
+            raise CannotRestore("what wraps its vector may remember more than its environments")
+        if not all(hasattr(self._inner, name) for name in ("_env_obs", "_observations", "_autoreset_envs")):
+            raise CannotRestore("this version of Gymnasium keeps the state of a vector elsewhere")
+
     def settle(self, seen: Array, ended: Array) -> None:
         """Go on from where the tapes have been played to, as a `SyncVectorEnv` that has stepped them itself."""
         inner = self._inner
-        if self.env.unwrapped is not self.env:
-            raise CannotRestore("what wraps its vector may remember more than its environments")
-        if not all(hasattr(inner, name) for name in ("_env_obs", "_observations", "_autoreset_envs")):
-            raise CannotRestore("this version of Gymnasium keeps the state of a vector elsewhere")
         inner._env_obs = [tape.last for tape in self.tapes]
         inner._observations = concatenate(inner.single_observation_space, inner._env_obs, inner._observations)
         inner._autoreset_envs = ended.copy()
@@ -147,6 +152,14 @@ class VectorWorld(World):
             yield
         finally:
             inner.envs = own
+
+
+def _mode(env: Vector) -> AutoresetMode:
+    given = env.metadata.get("autoreset_mode", AutoresetMode.NEXT_STEP)
+    try:
+        return AutoresetMode(given)
+    except ValueError as error:
+        raise InputError(f"Expected metadata['autoreset_mode'] to be an AutoresetMode, but got {given!r}.") from error
 
 
 def _entry(batch: Any, index: int) -> Any:

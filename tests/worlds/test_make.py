@@ -51,7 +51,7 @@ def test_what_is_no_environment_is_refused(thing: Any):
     [
         ("observation", Text(5), "Expected an observation space of numbers, but got Text"),
         ("observation", Graph(Box(0, 1), None), "Expected an observation space of numbers, but got Graph"),
-        ("action", Box(-np.inf, np.inf, (2,)), "Expected a bounded action space, but got Box.*RescaleAction"),
+        ("action", Box(-np.inf, np.inf, (2,)), "Expected a bounded action space, but got Box.*TransformAction"),
         ("action", Box(0, 9, (2,), dtype=np.int64), "Expected a Discrete, MultiDiscrete or float Box action space"),
         ("action", MultiBinary(3), "Expected a Discrete, MultiDiscrete or float Box action space"),
         ("action", MultiDiscrete([100, 100]), "at most 4,096 combinations of actions, but .* has 10,000"),
@@ -112,3 +112,10 @@ def test_a_wrapper_that_cannot_be_made_again_is_refused():
 
     with pytest.raises(InputError, match="that Gymnasium can make again, but CartPole-v1 raised ValueError"):
         fresh_copy(Mine(gym.make("CartPole-v1")))
+
+
+def test_an_unbounded_action_space_is_given_bounds_as_the_error_says():
+    env = Script(THREE)
+    env.action_space = Box(-np.inf, np.inf, (2,), dtype=np.float32)
+    bounded = gym.wrappers.TransformAction(env, lambda action: action, Box(-1, 1, (2,), dtype=np.float32))
+    assert make_env(bounded) is bounded

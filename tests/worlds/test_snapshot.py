@@ -168,20 +168,20 @@ class Unseeded(Diary):
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (Moody, "led elsewhere"),
+        (partial(Moody, 2), "led elsewhere"),
         (Paid, "earned something else"),
         (Unseeded, "has no random generator"),
         (partial(DiaryVector, 2, None), "this kind of vector environment"),
         (partial(gym.make_vec, "CartPole-v1", 2), "this kind of vector environment"),
-        (lambda: gym.wrappers.NormalizeObservation(gym.make("CartPole-v1")), "led elsewhere"),
+        (lambda: gym.wrappers.NormalizeObservation(gym.make("CartPole-v1", max_episode_steps=3)), "led elsewhere"),
         (
-            lambda: gym.wrappers.vector.RecordEpisodeStatistics(sync([Diary], AutoresetMode.NEXT_STEP)),
+            lambda: gym.wrappers.vector.RecordEpisodeStatistics(sync([partial(Diary, 2)], AutoresetMode.NEXT_STEP)),
             "what wraps its vector",
         ),
     ],
 )
 def test_what_cannot_be_brought_back_is_told_once(make: Callable[[], Any], words: str):
-    falls(run(make, 17), make, words)
+    falls(run(make, 5), make, words)
 
 
 def test_environments_in_other_processes_begin_anew():
@@ -221,7 +221,7 @@ def test_an_environment_that_raises_on_the_way_begins_anew():
 
 def test_another_environment_begins_anew():
     falls(run(SINGLE["Pendulum"]), SINGLE["CartPole"], "playing its episode again")
-    falls(run(VECTORS["CartPole-v1 NextStep"]), SINGLE["CartPole"], "other environments")
+    falls(run(VECTORS["CartPole-v1 NextStep"]), SINGLE["CartPole"], "recorded with 3 environments")
 
 
 def test_what_begins_anew_begins_the_same_and_repeats_nothing():
@@ -254,3 +254,31 @@ def test_recording_does_not_grow_with_the_episodes():
     going = quiet(SINGLE["FrozenLake"])
     going.collect(Draws(going.actions), 600)
     assert len(going.snapshot()["running"]["episodes"][0]["actions"]) <= 100
+
+
+def test_numbers_that_somebody_else_drew_are_not_drawn_again():
+    going = quiet(SINGLE["FrozenLake"])
+    behaviour = Draws(going.actions)
+    going.collect(behaviour, 10)
+    going.env.unwrapped.np_random.random(7)
+    fresh = resumed(going.snapshot(), SINGLE["FrozenLake"])
+    assert same(going.collect(behaviour, 60), fresh.collect(Draws(fresh.actions, 10), 60))
+
+
+@pytest.mark.parametrize("vector", [False, True])
+def test_an_environment_may_change_the_action_that_it_is_given(vector: bool):
+    class Halving(gym.ActionWrapper[Any, Any, Any]):
+        def action(self, action: Any) -> Any:
+            action *= 0.5
+            return action
+
+    def one() -> gym.Env[Any, Any]:
+        return Halving(gym.make("Pendulum-v1"))
+
+    make = partial(sync, [one, one], AutoresetMode.SAME_STEP) if vector else one
+    going = quiet(make)
+    behaviour = Draws(going.actions)
+    going.collect(behaviour, 10)
+    fresh = resumed(going.snapshot(), make)
+    again = Draws(fresh.actions, behaviour.calls)
+    assert same(going.collect(behaviour, 20), fresh.collect(again, 20))

@@ -1,0 +1,174 @@
+"""Learn six Gymnasium environments without transition tables, several seeds each, beside the same loop without control.
+
+    pip install -c constraints.txt -e ".[benchmarks]"
+    python examples/benchmarks/deep_control.py                                  # everything: many hours on one core
+    python examples/benchmarks/deep_control.py --only Pendulum --seeds 5        # about two minutes a seed
+    python examples/benchmarks/deep_control.py --only HalfCheetah --method sac  # Stable-Baselines3's SAC, its defaults
+
+Methods: `gio` is the default agent; `soft` is the same loop with `UniformGuide`, a soft actor-critic; `sac` is
+Stable-Baselines3's SAC with its own defaults and networks of the same size. One settings table for each kind of action
+(`gio_pyro.settings.NETWORK` and `CONTINUOUS`); an environment only names its temperature and its budget.
+
+A result is the mean return of 20 evaluation episodes after the last step, with the likeliest action (`return`) and with
+drawn actions (`return_drawn`); in MiniGrid, the share of these episodes that reach the goal. Rows already in the CSV
+file are not run again. Exit status 1 if a bound is missed.
+"""
+
+import argparse
+import csv
+import sys
+import time
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import gymnasium as gym
+import torch
+
+import gio_pyro as gio
+from gio_pyro.errors import GioWarning
+from gio_pyro.settings import CONTINUOUS, NETWORK
+
+RESULTS = Path(__file__).parent / "results" / "deep_control.csv"
+EPISODES = 20
+EVALUATION_SEED = 1_000_003
+KEYS = ("environment", "method", "steps", "seed")
+
+
+@dataclass(frozen=True)
+class Task:
+    """One line of the table."""
+
+    environment: str
+    steps: int
+    temperature: float
+    methods: tuple[str, ...] = ("gio",)
+    seeds: int = 5
+    bound: float | None = None
+    """Least mean return of a seed that counts as solved; with `success`, least share of successful episodes."""
+    needed: int = 0
+    """How many of the seeds must keep the bound."""
+    success: bool = False
+
+
+TASKS = (
+    Task("Pendulum-v1", 10_000, 0.2, bound=-200, needed=5),
+    Task("CartPole-v1", 50_000, 0.05, bound=475, needed=5),
+    Task("Acrobot-v1", 50_000, 0.05, bound=-100, needed=4),
+    Task("minigrid:MiniGrid-Empty-8x8-v0", 50_000, 0.01, bound=0.95, needed=4, success=True),
+    Task("HalfCheetah-v5", 100_000, 0.2, methods=("gio", "sac"), seeds=2),
+    Task("MountainCarContinuous-v0", 50_000, 0.2, methods=("gio", "soft"), seeds=3),
+)
+
+
+def main() -> int:
+    """Run what is missing, print the table, and return the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", default="", help="run environments whose id contains this")
+    parser.add_argument("--method", default="", help="gio, soft or sac; those of the table by default")
+    parser.add_argument("--first", type=int, default=0, help="the first seed")
+    parser.add_argument("--seeds", type=int, help="how many seeds; those of the table by default")
+    parser.add_argument("--steps", type=int, help="environment steps of every run, instead of the table's")
+    parser.add_argument("--results", type=Path, default=RESULTS)
+    parser.add_argument("--no-compile", action="store_true", help="run the update as it stands")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    warnings.simplefilter("ignore", GioWarning)  # MiniGrid's mission is text and left out
+    for name, table in (("finite actions", NETWORK), ("continuous actions", CONTINUOUS)):
+        print(f"{name}:", ", ".join(f"{key}={value}" for key, value in table.items()), flush=True)
+    missed = 0
+    for task in TASKS:
+        if options.only in task.environment:
+            missed += run_task(task, options)
+    return 1 if missed else 0
+
+
+def run_task(task: Task, options: argparse.Namespace) -> bool:
+    """Run what is missing of one task, print its rows, and return whether its bound was missed."""
+    steps, missed = options.steps or task.steps, False
+    for method in (options.method,) if options.method else task.methods:
+        solved, seeds = 0, options.seeds or task.seeds
+        for seed in range(options.first, options.first + seeds):
+            row = run(task, method, steps, seed, options)
+            solved += keeps(task, row)
+            print("  ".join(f"{name} {value}" for name, value in row.items()), flush=True)
+        if task.bound is not None and method == "gio":
+            print(f"{task.environment}: {solved} of {seeds} seeds at {task.bound} or better, {task.needed} needed")
+            missed |= solved < min(task.needed, seeds)
+    return missed
+
+
+def run(task: Task, method: str, steps: int, seed: int, options: argparse.Namespace) -> dict[str, str]:
+    """Return the row of one run, from the file or from a run that is then added to it."""
+    key = (task.environment, method, str(steps), str(seed))
+    rows = read(options.results)
+    if key not in rows:
+        start = time.perf_counter()
+        figures = sac(task, steps, seed) if method == "sac" else ours(task, method, steps, seed, not options.no_compile)
+        figures |= {"seconds": f"{time.perf_counter() - start:.0f}"}
+        row = dict(zip(KEYS, key, strict=True)) | {"temperature": str(task.temperature)} | figures
+        rows = read(options.results) | {key: row}  # others may have written meanwhile
+        write(options.results, list(rows.values()))
+    return rows[key]
+
+
+def ours(task: Task, method: str, steps: int, seed: int, compiled: bool) -> dict[str, str]:
+    """Learn with this library and return what the policy earns."""
+    guide = "UniformGuide" if method == "soft" else None
+    agent = gio.GIO(task.environment, temperature=task.temperature, guide=guide, seed=seed, compile=compiled)
+    agent.learn(steps)
+    nats = agent.metrics()["intrinsic/nats"]
+    best, drawn = (agent.evaluate(EPISODES, deterministic=d, seed=EVALUATION_SEED + 100 * seed) for d in (True, False))
+    return {
+        "return": f"{best.mean:.6g}",
+        "return_drawn": f"{drawn.mean:.6g}",
+        "success": f"{sum(r > 0 for r in best.returns) / EPISODES:.3g}",
+        "success_drawn": f"{sum(r > 0 for r in drawn.returns) / EPISODES:.3g}",
+        "nats": f"{nats:.4g}",
+        "hidden": str(agent.settings.hidden[0]),
+    }
+
+
+def sac(task: Task, steps: int, seed: int) -> dict[str, str]:
+    """Learn with Stable-Baselines3's SAC, its own defaults and our network sizes, and return the same."""
+    from stable_baselines3 import SAC
+    from stable_baselines3.common.evaluation import evaluate_policy
+
+    hidden = gio.Settings().hidden
+    agent = SAC("MlpPolicy", task.environment, policy_kwargs={"net_arch": list(hidden)}, seed=seed, device="cpu")
+    agent.learn(steps)
+    env = gym.make(task.environment)
+    env.reset(seed=EVALUATION_SEED + 100 * seed)
+    means = [evaluate_policy(agent, env, n_eval_episodes=EPISODES, deterministic=d, warn=False)[0] for d in (True, False)]
+    blank = {"success": "", "success_drawn": "", "nats": ""}
+    return {"return": f"{means[0]:.6g}", "return_drawn": f"{means[1]:.6g}", **blank, "hidden": str(hidden[0])}
+
+
+def keeps(task: Task, row: dict[str, str]) -> bool:
+    """Whether a row keeps the task's bound."""
+    return task.bound is not None and float(row["success" if task.success else "return"]) >= task.bound
+
+
+def read(path: Path) -> dict[tuple[str, ...], dict[str, str]]:
+    """Return the rows that are there, by environment, method, steps and seed."""
+    if not path.exists():
+        return {}
+    with path.open(newline="") as file:
+        return {tuple(row[key] for key in KEYS): row for row in csv.DictReader(file)}
+
+
+def write(path: Path, rows: list[dict[str, str]]) -> None:
+    """Write all rows in order; a reader sees the old file or the new one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(".part")
+    order = [task.environment for task in TASKS]
+    rows = sorted(rows, key=lambda row: (order.index(row["environment"]), row["method"], int(row["steps"]), row["seed"]))
+    with temporary.open("w", newline="") as file:
+        writer = csv.DictWriter(file, fieldnames=list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    temporary.replace(path)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,107 @@
+"""What an agent was made of, as text: enough to make it again, and never code to run.
+
+A checkpoint names environments, wrappers, programs and futures. Only what this library or Gymnasium's registry already
+knows by name is made from such a name; everything else the caller names again.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+from enum import Enum
+from typing import Any
+
+from gio_pyro.environments.make import OF_THE_VECTOR, Env, Vector
+from gio_pyro.errors import CheckpointError, told
+from gio_pyro.futures import FUTURES
+from gio_pyro.programs import reference
+from gio_pyro.programs.build import HOMES
+from gio_pyro.types import Program
+
+
+def environment_record(env: Env | Vector) -> dict[str, Any] | None:
+    """Return the id and plain arguments that make the environment again, or None where they would not.
+
+    A vector that `gymnasium.make_vec` made has "vector": its further arguments. Wrappers are code: they are listed
+    under "wrappers" as text, and a wrapped environment is passed again when the agent is loaded.
+    """
+    spec = env.spec
+    if spec is None or spec.kwargs.get("wrappers"):
+        return None
+    limit = {} if spec.max_episode_steps is None else {"max_episode_steps": spec.max_episode_steps}
+    try:
+        given = json.loads(json.dumps(limit | spec.kwargs, default=_value))
+    except TypeError:
+        return None
+    vector = {name: given.pop(name) for name in OF_THE_VECTOR if name in given}
+    wrappers = [*getattr(spec.entry_point, "wrappers", ()), *(w.entry_point for w in spec.additional_wrappers)]
+    record = {"id": spec.id, "kwargs": given}
+    return record | ({"vector": vector} if vector else {}) | ({"wrappers": wrappers} if wrappers else {})
+
+
+def _value(item: Any) -> Any:
+    if isinstance(item, Enum):
+        return item.value
+    raise TypeError
+
+
+def environment_from(record: dict[str, Any] | None) -> Env | Vector:
+    """Make the environment of a record.
+
+    Raises:
+        CheckpointError: it has no id, Gymnasium does not know it, or it is wrapped in code.
+    """
+    import gymnasium as gym
+
+    again = "pass it again (environment= in Python; on the command line its id, module:id where a module registers it"
+    if record is None:
+        raise CheckpointError(
+            f"Expected an environment that Gymnasium knows, but the checkpoint was trained on one without an id; {again})."
+        )
+    if record.get("wrappers"):
+        wrapped = ", ".join(record["wrappers"])
+        raise CheckpointError(
+            f"Expected an environment that Gymnasium makes by itself, but the checkpoint was trained on {record['id']!r} "
+            f"wrapped in {wrapped}; {again}, with --wrapper)."
+        )
+    if ":" in record["id"] or record["id"] not in gym.registry:
+        raise CheckpointError(
+            f"Expected an environment that Gymnasium knows, but the checkpoint was trained on {record['id']!r}; {again})."
+        )
+    try:
+        if record.get("vector"):
+            return gym.make_vec(record["id"], **record["vector"], **record["kwargs"])
+        return gym.make(record["id"], **record["kwargs"])
+    except Exception as error:
+        raise CheckpointError(
+            f"Expected an environment that Gymnasium can make again, but {record['id']} raised {told(error)}."
+        ) from error
+
+
+def program_record(program: str | Program, kind: str) -> str:
+    """Return the bare name of one of this library's programs, or where another one came from."""
+    name = program if isinstance(program, str) else reference(program)
+    short = name.rpartition(":")[2]
+    home = importlib.import_module(HOMES[kind])
+    if short not in home.__all__:
+        return name
+    return short if name in (short, f"{HOMES[kind]}:{short}", reference(getattr(home, short))) else name
+
+
+def program_from(name: str, kind: str) -> str:
+    """Return the name of one of this library's programs; raises `CheckpointError` for any other."""
+    if name not in importlib.import_module(HOMES[kind]).__all__:
+        raise CheckpointError(
+            f"Expected a {kind} of gio_pyro, but the checkpoint was trained with {name!r}; name it again ({kind}= in "
+            f"Python, --{kind} on the command line)."
+        )
+    return name
+
+
+def future_from(name: str) -> str:
+    """Return the name of one of this library's futures; raises `CheckpointError` for any other."""
+    if name not in FUTURES:
+        raise CheckpointError(
+            f"Expected a future of gio_pyro, but the checkpoint was trained with {name!r}; pass it again with future=."
+        )
+    return name
