@@ -159,7 +159,7 @@ class GIO:
         behaviour = self.control.behaviour(uniform_share=1.0 if warming_up else s.uniform_share)
         collected = self.collector.collect(behaviour, steps)
         rows = collected.rows
-        self.replay.add(rows, collected.stream, collected.begins)
+        self.replay.add(rows, *collected.links())
         self.steps += len(rows)
         self.unobserved += len(rows)
         if self.unobserved >= OBSERVED_AT_ONCE:
@@ -209,8 +209,10 @@ class GIO:
                 f"Expected finite losses, but got NaN or infinity (last: {_listed(figures)}); look for NaN in the "
                 "data, or lower the learning rate."
             )
-        rows = self.replay.latest(self.settings.log_interval)
-        self.largest_reward = max(self.largest_reward, float(rows.reward.abs().max()))
+        s = self.settings
+        rows = self.replay.latest(s.log_interval)
+        unread = self.replay.latest(s.log_interval + s.train_freq + self.collector.world.count)
+        self.largest_reward = max(self.largest_reward, float(unread.reward.abs().max()))
         metrics = self._world_figures() | self._intrinsic_figures(rows.state) | figures
         if isinstance(self.control, NetworkControl) and figures:
             self.watch.check(metrics, self.largest_reward)
@@ -225,7 +227,7 @@ class GIO:
         }
 
     def _intrinsic_figures(self, visited: Tensor) -> Metrics:
-        with self._private(), torch.no_grad():
+        with PrivateRandom(self.settings.seed, self.device).use(), torch.no_grad(), without_validation():
             nats = self.control.intrinsic(self.reward, visited)
             entropy = self.control.entropy(visited)
         alpha = float(self.temperature.at(self.steps))
@@ -293,8 +295,9 @@ class GIO:
     def save(self, path: str | Path) -> None:
         """Write a checkpoint into the folder `path`, atomically; one that is there is replaced.
 
-        It holds tensors and plain types only. The environment's own state is not part of it: after `load` the
-        running episode is dropped and a new one begins.
+        It holds tensors and plain types only, and everything that learning depends on: the agent that is loaded learns
+        on exactly as this one would. The running episode is played again from its actions; where the environment does
+        not come back to the same state, `load` says so in a `GioWarning` and a new episode begins.
         """
         checkpoint.write(Path(path), persistence.state_of(self))
 
@@ -303,7 +306,7 @@ class GIO:
         cls,
         path: str | Path,
         *,
-        environment: str | Env | None = None,
+        environment: str | Env | VectorEnv | None = None,
         model: Program | str | None = None,
         guide: Program | str | None = None,
         future: Future | None = None,

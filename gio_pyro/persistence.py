@@ -40,6 +40,7 @@ def state_of(agent: GIO) -> dict[str, Any]:
         "future": type(agent.future).__name__,
         **{name: getattr(agent, name) for name in COUNTS},
         "sound": bool(agent.sound),
+        "largest_reward": agent.largest_reward,
         "collector": agent.collector.snapshot(),
         **{name: getattr(agent, name).state_dict() for name in MODULES},
         "optimisers": {name: optimiser.state_dict() for name, optimiser in optimisers(agent).items()},
@@ -101,6 +102,7 @@ def _fill(agent: GIO, state: dict[str, Any]) -> None:
     _check_replay(state["replay"], agent)
     agent.replay.load_state_dict(state["replay"], agent.device)
     agent.sound.fill_(bool(state["sound"]))
+    agent.largest_reward = float(state["largest_reward"])
     for name in STREAMS:
         getattr(agent, name).state = state[name]
     agent.collector.resume(state["collector"])
@@ -150,7 +152,7 @@ def _check_replay(saved: dict[str, Any], agent: GIO) -> None:
             raise CheckpointError("Expected a replay that fits the environment, but its links lead out of it.")
     if saved["merged"] is not None:
         _check_rows(saved["merged"], len(saved["merged"]["weight"]), agent)
-    if _count(saved["unmerged"], "the replay's count") > size:
+    if _count(saved["unmerged"], "the replay's count") > added:
         raise CheckpointError("Expected a replay of every step that was taken, but its counts do not agree.")
 
 

@@ -1,5 +1,6 @@
 """Replay: every transition that was collected, in order, and the same transitions with equal ones merged."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -45,14 +46,24 @@ class Replay:
     def __len__(self) -> int:
         return self._size
 
-    def add(self, new: Transitions, stream: Tensor | None = None, begins: Tensor | None = None) -> None:
+    def add(
+        self,
+        new: Transitions,
+        stream: Sequence[int] | None = None,
+        begins: Sequence[bool] | None = None,
+        ends: Sequence[bool] | None = None,
+    ) -> None:
         """Append transitions `[B, ...]`, all on one device.
+
+        How they hang together is given on the host, so that nothing has to wait for the device.
 
         Args:
             new: the transitions, in the order of time.
             stream: `[B]` which of several environments each comes from; one environment by default.
             begins: `[B]` whether each does not continue the one before it in its stream, although that did not end.
+            ends: `[B]` whether its episode ended with each; read from the transitions by default.
         """
+        ends = (new.terminated | new.truncated).tolist() if ends is None else ends
         first = max(len(new) - self.capacity, 0)
         number = self._added + torch.arange(first, len(new), device=new.weight.device)
         self._reserve(new)
@@ -60,25 +71,25 @@ class Replay:
         for name in STORED:
             self._rows[name][where] = getattr(new, name)[first:]
         self._rows["following"][where] = NOTHING
-        self._link(new, stream, begins)
+        self._link(ends, stream, begins)
         if self._size + len(new) > self.capacity:
             self._merged = None
         self._added += len(new)
         self._size = min(self._size + len(new), self.capacity)
         self._unmerged += len(new)
 
-    def _link(self, new: Transitions, stream: Tensor | None, begins: Tensor | None) -> None:
+    def _link(self, ends: Sequence[bool], stream: Sequence[int] | None, begins: Sequence[bool] | None) -> None:
         """Note for each row the slot of the one that follows it in its episode."""
-        streams = [0] * len(new) if stream is None else stream.tolist()
-        breaks = [False] * len(new) if begins is None else begins.tolist()
+        streams = [0] * len(ends) if stream is None else stream
+        breaks = [False] * len(ends) if begins is None else begins
         links: dict[int, int] = {}
-        for row, end in enumerate((new.terminated | new.truncated).tolist()):
-            last = self._last.pop(streams[row], NOTHING)
+        for row, end in enumerate(ends):
+            last = self._last.pop(int(streams[row]), NOTHING)
             if last != NOTHING and not breaks[row]:
                 links[last] = self._added + row
             if not end:
-                self._last[streams[row]] = self._added + row
-        oldest = self._added + len(new) - self.capacity
+                self._last[int(streams[row])] = self._added + row
+        oldest = self._added + len(ends) - self.capacity
         kept = [(a % self.capacity, b % self.capacity) for a, b in links.items() if a >= oldest]
         if kept:
             following = self._rows["following"]
@@ -163,7 +174,8 @@ class Replay:
     def state_dict(self) -> dict[str, Any]:
         """Return copies of the transitions and of how they follow one another, as tensors and plain values."""
         filled = {name: _copy(rows[: self._size]) for name, rows in self._rows.items()}
-        merged = self._merged and {f.name: _copy(getattr(self._merged, f.name)) for f in fields(self._merged)}
+        once = self._merged
+        merged = None if once is None else {f.name: _copy(getattr(once, f.name)) for f in fields(once)}
         last = {str(stream): number for stream, number in self._last.items()}
         return {"rows": filled, "added": self._added, "last": last, "merged": merged, "unmerged": self._unmerged}
 

@@ -1,7 +1,7 @@
 """Steps of N environments, put together as transitions on the device."""
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ from gio_pyro.types import Transitions
 
 @dataclass(frozen=True)
 class Collected:
-    """Transitions in the order in which they happened, and how they hang together."""
+    """Transitions in the order in which they happened, and, on the host, how they hang together."""
 
     rows: Transitions
     """`[B, ...]` on the device."""
@@ -22,48 +22,47 @@ class Collected:
     """`[B]` int64: which of the N environments."""
     begins: Tensor
     """`[B]` booleans: True where the row does not continue the previous row of its stream."""
+    ends: Tensor
+    """`[B]` booleans: True where the episode ended with the row."""
+
+    def links(self) -> tuple[list[int], list[bool], list[bool]]:
+        """Return stream, begins and ends as lists."""
+        return self.stream.tolist(), self.begins.tolist(), self.ends.tolist()
 
 
 class Step(NamedTuple):
-    """One step of N environments: the states and actions on the device, the rest as the environment left it."""
+    """One step of N environments: transitions on the device, and what the host knows of them."""
 
-    state: Tensor
-    action: Tensor
-    behaviour: Tensor
-    next_state: Tensor
-    reward: Array
-    terminated: Array
-    truncated: Array
+    rows: dict[str, Tensor]
+    """Each field of `Transitions` but the weight, `[N, ...]`."""
+    ends: Array
+    """`[N]` booleans: the episode ended."""
     real: Array
+    """`[N]` booleans: a transition, not the beginning of an episode."""
 
     @property
     def follows(self) -> Array:
         """`[N]` booleans: what comes next begins an episode."""
-        return np.asarray(self.terminated | self.truncated | ~self.real)
+        return np.asarray(self.ends | ~self.real)
 
 
-def together(steps: list[Step], begins: Array, device: torch.device) -> Collected:
+def together(steps: list[Step], begins: Array) -> Collected:
     """Put steps one after the other; those that only began an episode are left out.
 
     Args:
         steps: at least one.
         begins: `[N]` booleans: the environments whose first step begins an episode.
-        device: where the states and actions are.
     """
-    given = {name: np.concatenate([getattr(s, name) for s in steps]) for name in ("terminated", "truncated")}
-    given["reward"] = np.concatenate([s.reward for s in steps], dtype=np.float32, casting="same_kind")
-    given["stream"] = np.tile(np.arange(len(begins)), len(steps))
-    given["begins"] = np.concatenate([begins, *(s.follows for s in steps[:-1])])
-    acted = {n: torch.cat([getattr(s, n) for s in steps]) for n in ("state", "action", "behaviour", "next_state")}
-    real = np.concatenate([s.real for s in steps])
-    if real.all():
-        return _collected(acted | to_device(given, device))
-    kept = np.flatnonzero(real)
-    arrived = to_device({name: array[kept] for name, array in given.items()} | {"kept": kept}, device)
-    where = arrived.pop("kept")
-    return _collected({name: values[where] for name, values in acted.items()} | arrived)
-
-
-def _collected(fields: dict[str, Any]) -> Collected:
-    stream, begins = fields.pop("stream"), fields.pop("begins")
-    return Collected(Transitions(**fields, weight=torch.ones(len(stream), device=stream.device)), stream, begins)
+    stream = np.tile(np.arange(len(begins)), len(steps))
+    fresh = np.concatenate([begins, *(step.follows for step in steps[:-1])])
+    ends = np.concatenate([step.ends for step in steps])
+    real = np.concatenate([step.real for step in steps])
+    first = steps[0].rows
+    rows = first if len(steps) == 1 else {name: torch.cat([step.rows[name] for step in steps]) for name in first}
+    if not real.all():
+        device = first["reward"].device
+        where = to_device({"where": np.flatnonzero(real)}, device)["where"]
+        rows = {name: values[where] for name, values in rows.items()}
+        stream, fresh, ends = stream[real], fresh[real], ends[real]
+    hang = (torch.from_numpy(array) for array in (stream, fresh, ends))
+    return Collected(Transitions(**rows, weight=torch.ones_like(rows["reward"])), *hang)

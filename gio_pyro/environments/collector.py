@@ -134,7 +134,7 @@ class Collector:
                 taken.append(self._step(behaviour, self._ready()))
                 count += taken[-1].real.tolist().count(True)
         self._begins = taken[-1].follows
-        return together(taken, begins, self.device)
+        return together(taken, begins)
 
     def _ready(self) -> Tensor:
         """The states to act upon."""
@@ -157,14 +157,20 @@ class Collector:
         for reward in outcome.reward.tolist():
             if not abs(reward) <= LARGEST:
                 raise TrainingError(f"Expected a finite reward, but the environment gave {reward}; correct it.")
-        self._state, after = self._states_of(outcome)
         self._tally.count(outcome)
-        return Step(state, action, mu, after, outcome.reward, outcome.terminated, outcome.truncated, outcome.real)
+        arrived = self._sent(outcome)
+        self._state = arrived.pop("observation", arrived["next_state"])
+        rows = {"state": state, "action": action, "behaviour": mu} | arrived
+        return Step(rows, outcome.terminated | outcome.truncated, outcome.real)
 
-    def _states_of(self, outcome: Outcome) -> tuple[Tensor, Tensor]:
-        """What to act upon next and what followed the actions, on the device: the same but where the world reset."""
-        if outcome.after is outcome.observation:
-            state = to_device({"state": outcome.observation}, self.device)["state"]
-            return state, state
-        both = to_device({"state": outcome.observation, "after": outcome.after}, self.device)
-        return both["state"], both["after"]
+    def _sent(self, outcome: Outcome) -> dict[str, Tensor]:
+        """All that the environment gave, on the device, in one transfer."""
+        given = {
+            "next_state": outcome.after,
+            "reward": outcome.reward.astype(np.float32),
+            "terminated": outcome.terminated,
+            "truncated": outcome.truncated,
+        }
+        if outcome.after is not outcome.observation:  # the world has begun another episode
+            given["observation"] = outcome.observation
+        return to_device(given, self.device)
