@@ -104,9 +104,7 @@ class GIO:
         name = s.objective or getattr(program["guide"], "objective", None) or "sleep"
         objective = objective_named(name, samples=s.samples)
         compiled = s.compile and isinstance(self.control, NetworkControl)
-        self.inference = Inference(
-            self.model, self.guide, objective, learning_rate=s.learning_rate, compiled=compiled
-        )
+        self.inference = Inference(self.model, self.guide, objective, learning_rate=s.learning_rate, compiled=compiled)
         self.reward = reward_named(s.intrinsic, self.model, self.guide, samples=s.samples)
         self.figures: dict[str, Tensor] = {}
         self.watch = Watch(self.spec.action_space, s.discount)
@@ -139,13 +137,16 @@ class GIO:
                 with self._private():
                     self._round(min(self.settings.train_freq, end - before))
                 bar.update(self.steps - before)
-                if self.steps // self.settings.log_interval == before // self.settings.log_interval < end > self.steps:
+                if self.steps < end and not self._reports_between(before, self.steps):
                     continue
                 metrics = self.metrics()
                 bar.set_postfix_str(_headline(metrics))
                 if callback is not None and callback(self, metrics) is False:
                     break
         return self
+
+    def _reports_between(self, before: int, after: int) -> bool:
+        return after // self.settings.log_interval > before // self.settings.log_interval
 
     @contextmanager
     def _private(self) -> Iterator[None]:
@@ -183,13 +184,12 @@ class GIO:
         anything yet is paid for being certain.
         """
         s = self.settings
-        for _ in range(max(s.gradient_steps, 1)):
+        for _ in range(s.gradient_steps):
             batch = self.replay.batch(s.batch_size)
-            future = self.future.of(batch)
-            if s.gradient_steps:
-                self._note(self.inference.step(self.policy, batch, future))
+            self._note(self.inference.step(self.policy, batch, self.future.of(batch)))
         for _ in range(improvements):
-            self._note(self.control.improve(self.replay, batch, future, self.reward, self.temperature, self.steps))
+            rows = self.control.rows(self.replay)
+            self._note(self.control.improve(rows, self.future.of(rows), self.reward, self.temperature, self.steps))
 
     def _note(self, figures: dict[str, Tensor]) -> None:
         """Keep figures on the device until somebody reads them, and remember whether any was not finite."""

@@ -78,14 +78,15 @@ class Descent:
         from torch.fx.experimental.proxy_tensor import make_fx  # heavy, and only for who compiles
 
         try:
-            graph = make_fx(lambda *inputs: self._plain(context, *inputs))(*tensors)
-            compiled = torch.compile(graph, dynamic=False)
+            with torch.random.fork_rng():  # what is drawn while tracing is no part of the stream
+                graph = make_fx(lambda *inputs: self._plain(context, *inputs))(*tensors)
+                compiled = torch.compile(graph, dynamic=False)
 
-            def run(*inputs: Tensor) -> Any:
-                with torch.no_grad():
-                    return compiled(*inputs)
+                def run(*inputs: Tensor) -> Any:
+                    with torch.no_grad():
+                        return compiled(*inputs)
 
-            run(*tensors)
+                run(*tensors)
         except Exception as error:
             raise InputError(
                 f"Expected programs that compile, but tracing or compiling raised {told(error)}; leave compile off, or "

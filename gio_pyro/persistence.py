@@ -105,6 +105,7 @@ def _fill(agent: GIO, state: dict[str, Any]) -> None:
     agent.largest_reward = float(state["largest_reward"])
     for name in STREAMS:
         getattr(agent, name).state = state[name]
+    _check_episodes(state["collector"]["running"], agent.collector.world.count)
     agent.collector.resume(state["collector"])
 
 
@@ -136,6 +137,14 @@ def _step_size(value: Any) -> float:
     if not isinstance(value, float) or not 0.0 <= value < float("inf"):
         raise CheckpointError(f"Expected a step size of at least 0, but got {value!r}.")
     return value
+
+
+def _check_episodes(running: dict[str, Any] | None, count: int) -> None:
+    """Refuse flags that are not one for each environment: NumPy would make some of anything."""
+    for name in ("ended", "begins"):
+        flags = [False] * count if running is None else running[name]
+        if not isinstance(flags, list) or [type(flag) for flag in flags] != [bool] * count:
+            raise CheckpointError(f"Expected {count} flags of {name} episodes, but got {str(flags)[:80]}.")
 
 
 def _check_replay(saved: dict[str, Any], agent: GIO) -> None:

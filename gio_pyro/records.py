@@ -53,21 +53,12 @@ def environment_from(record: dict[str, Any] | None) -> Env | Vector:
     """
     import gymnasium as gym
 
-    again = "pass it again (environment= in Python; on the command line its id, module:id where a module registers it"
     if record is None:
-        raise CheckpointError(
-            f"Expected an environment that Gymnasium knows, but the checkpoint was trained on one without an id; {again})."
-        )
+        raise _unknown("an environment without an id")
     if record.get("wrappers"):
-        wrapped = ", ".join(record["wrappers"])
-        raise CheckpointError(
-            f"Expected an environment that Gymnasium makes by itself, but the checkpoint was trained on {record['id']!r} "
-            f"wrapped in {wrapped}; {again}, with --wrapper)."
-        )
+        raise _unknown(f"{record['id']!r} wrapped in {', '.join(record['wrappers'])}", with_=", with --wrapper")
     if ":" in record["id"] or record["id"] not in gym.registry:
-        raise CheckpointError(
-            f"Expected an environment that Gymnasium knows, but the checkpoint was trained on {record['id']!r}; {again})."
-        )
+        raise _unknown(repr(record["id"]))
     try:
         if record.get("vector"):
             return gym.make_vec(record["id"], **record["vector"], **record["kwargs"])
@@ -76,6 +67,13 @@ def environment_from(record: dict[str, Any] | None) -> Env | Vector:
         raise CheckpointError(
             f"Expected an environment that Gymnasium can make again, but {record['id']} raised {told(error)}."
         ) from error
+
+
+def _unknown(named: str, with_: str = "") -> CheckpointError:
+    return CheckpointError(
+        f"Expected an environment that Gymnasium knows, but the checkpoint was trained on {named}; name it again "
+        f"(environment= in Python, its id or module:id on the command line{with_})."
+    )
 
 
 def program_record(program: str | Program, kind: str) -> str:

@@ -10,7 +10,6 @@ from torch import Tensor
 from gio_pyro.errors import InputError
 from gio_pyro.types import Transitions
 
-
 STORED = ("state", "action", "reward", "next_state", "terminated", "truncated", "behaviour")
 """The fields of `Transitions` that are kept; the weight of a row that was not merged is 1."""
 NOTHING = -1

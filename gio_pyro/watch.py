@@ -17,7 +17,7 @@ COLLAPSED = 4.5
 COLLAPSED_SHARE = 1e-3
 """Share of log A that is the least entropy of discrete actions."""
 IMPOSSIBLE, HOPELESS = 2.0, 100.0
-"""Times the greatest value that the rewards seen allow: above the first a critic diverges, above the second for good."""
+"""Times the greatest value that the rewards seen allow: above the first a critic diverges, above the second it ends."""
 
 
 class Watch:

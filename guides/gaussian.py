@@ -54,4 +54,5 @@ class GaussianGuide(nn.Module):
         own = prior.base_dist.scale.pow(-2)
         total = own + precision
         mean = (own * prior.base_dist.loc + precision * location) / total
-        return dist.Normal(mean, total.rsqrt()).to_event(1)
+        posterior: dist.Independent = dist.Normal(mean, total.rsqrt()).to_event(1)
+        return posterior

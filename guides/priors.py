@@ -22,6 +22,8 @@ class UniformGuide(nn.Module):
 
     ignores_future = True
 
+    zeros: Tensor
+
     def __init__(self, spec: Spec) -> None:
         super().__init__()
         self.continuous = isinstance(spec.action_space, Box)

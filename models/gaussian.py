@@ -56,7 +56,8 @@ class GaussianModel(nn.Module):
         mean, raw = self.net(features).reshape(len(state), 2, *self.shape).unbind(1)
         mean = self.target.mean + self.target.deviation * mean
         scale = self.target.deviation * bounded_scale(raw, self.floor_nats)
-        return dist.Normal(mean + state if self.changes else mean, scale).to_event(len(self.shape))
+        outcome: dist.Independent = dist.Normal(mean + state if self.changes else mean, scale).to_event(len(self.shape))
+        return outcome
 
 
 def bounded_scale(raw: Tensor, floor_nats: float) -> Tensor:

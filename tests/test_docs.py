@@ -29,12 +29,23 @@ def quickly(code: str) -> str:
 
 
 def test_the_programs_page_has_a_model_and_a_guide_that_pass_the_kit_and_learn(here):
-    programs, use = blocks("docs/programs.md")
+    programs, use, _ = blocks("docs/programs.md")
     (here / "my_programs.py").write_text(programs)
     names: dict[str, object] = {}
     exec(quickly(use), names)
     assert isinstance(names["agent"], gio.GIO)
     assert names["agent"].steps == 500
+
+
+def test_the_programs_page_has_a_continuous_guide_that_passes_the_kit_and_learns(here):
+    programs, _, continuous = blocks("docs/programs.md")
+    names: dict[str, object] = {}
+    exec(programs + continuous, names)
+    guide = names["MyContinuousGuide"]
+    small = {"learning_starts": 100, "batch_size": 32, "hidden": (16, 16)}
+    agent = gio.GIO("Pendulum-v1", guide=guide, **small)
+    gio.testing.check_guide(guide, gio.models.GaussianModel, agent.spec)
+    assert agent.learn(150).steps == 150
 
 
 def test_the_readmes_first_example_runs(here):

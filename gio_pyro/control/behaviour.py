@@ -89,4 +89,5 @@ def uniform_in_box(like: Tensor) -> dist.Independent:
     tanh(u) is uniform on (−1, 1) exactly if u is logistic with scale 1/2: its distribution function is then
     1 / (1 + exp(−2u)) = (1 + tanh u) / 2.
     """
-    return dist.Logistic(torch.zeros_like(like), torch.full_like(like, 0.5)).to_event(1)
+    uniform: dist.Independent = dist.Logistic(torch.zeros_like(like), torch.full_like(like, 0.5)).to_event(1)
+    return uniform

@@ -46,8 +46,12 @@ class NetworkControl(nn.Module):
         self.policy.encoder.observe(state)
         self.critic.observe(state)
 
+    def rows(self, replay: Replay) -> Transitions:
+        """Return what an improvement reads: a sample."""
+        return replay.batch(self.settings.batch_size)
+
     def improve(
-        self, replay: Replay, batch: Transitions, future: Tensor, reward: Reward, temperature: Temperature, step: int
+        self, batch: Transitions, future: Tensor, reward: Reward, temperature: Temperature, step: int
     ) -> Figures:
         """Take one step of the critic, of its targets, of the policy and of a learned temperature.
 
@@ -60,9 +64,7 @@ class NetworkControl(nn.Module):
         temperature.update(figures["entropy"])
         return figures
 
-    def _critic_loss(
-        self, reward: Reward, alpha: Tensor, future: Tensor, *batch: Tensor
-    ) -> tuple[Tensor, Figures]:
+    def _critic_loss(self, reward: Reward, alpha: Tensor, future: Tensor, *batch: Tensor) -> tuple[Tensor, Figures]:
         rows = Transitions(*batch)
         target = self.target(detached(self.policy), rows, future, reward, alpha)
         loss, mean_q = self.critic.loss(rows.state, rows.action, target)

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from gio_pyro.control.behaviour import TableBehaviour
 from gio_pyro.evaluation import TableCritic
 from gio_pyro.improvement import TablePolicy
+from gio_pyro.optimisation import Figures
 from gio_pyro.programs import choices
 from gio_pyro.replay import Replay
 from gio_pyro.rewards import Reward, finite_nats, intrinsic_reward
@@ -36,12 +37,16 @@ class TableControl(nn.Module):
     def observe(self, state: Tensor) -> None:
         """Tables need no statistics of their inputs."""
 
+    def rows(self, replay: Replay) -> Transitions:
+        """Return what an improvement reads: everything that was seen, equal transitions merged."""
+        return replay.merged()
+
     def improve(
-        self, replay: Replay, batch: Transitions, future: Tensor, reward: Reward, temperature: Temperature, step: int
-    ) -> dict[str, Tensor]:
-        """Evaluate the policy on the whole replay and improve it, once; returns figures of the step."""
-        everything, alpha = replay.merged(), temperature.at(step)
-        paid = reward.paid(self.policy, everything, everything.next_state)
+        self, everything: Transitions, future: Tensor, reward: Reward, temperature: Temperature, step: int
+    ) -> Figures:
+        """Evaluate the policy and improve it, once; returns figures of the step."""
+        alpha = temperature.at(step)
+        paid = reward.paid(self.policy, everything, future)
         change = self.critic.evaluate(
             everything,
             self.policy,
@@ -68,4 +73,5 @@ class TableControl(nn.Module):
 
     def entropy(self, state: Tensor) -> Tensor:
         """Return the policy's mean entropy over the given states, nats."""
-        return self.policy(state).entropy().mean()
+        entropy: Tensor = self.policy(state).entropy().mean()
+        return entropy

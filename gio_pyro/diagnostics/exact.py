@@ -83,7 +83,7 @@ def compare_with_exact(agent: GIO) -> ExactReport:
     visits = tabular.episode_visits(mdp, pi, limit)
     divergence = torch.special.xlogy(mdp.transition, mdp.transition) - mdp.transition * safe_log(channel)
     uniform = torch.full_like(pi, 1.0 / mdp.actions)
-    best = tabular.policy_iteration(mdp, agent.settings.temperature, tolerance=1e-6)
+    best = tabular.policy_iteration(mdp, float(agent.temperature.at(agent.steps)), tolerance=1e-6)
     return ExactReport(
         return_uniform=float(tabular.expected_return(mdp, uniform, limit)),
         return_learned=float(tabular.expected_return(mdp, pi, limit)),
@@ -99,7 +99,7 @@ def compare_with_exact(agent: GIO) -> ExactReport:
 
 def policy_table(agent: GIO) -> Tensor:
     """Return π(a|s) of every state, `[S, A]` float64, on the CPU."""
-    states = torch.arange(agent.collector.states.count, device=agent.device)
+    states = torch.arange(agent.collector.observations.count, device=agent.device)
     return torch.softmax(log_probs(agent.policy(states)).double().cpu(), -1)
 
 

@@ -34,10 +34,10 @@ class QNetworks(nn.Module):
     def forward(self, state: Tensor, action: Tensor | None = None) -> Tensor:
         """Return both estimates: `[2, B, A]` of every discrete action, `[2, B]` of given continuous ones."""
         features = self.encoder(state)
-        if self.discrete:
-            return self.nets(features)
-        assert action is not None
-        return self.nets(torch.cat([features, action.tanh()], -1)).squeeze(-1)
+        if action is not None and not self.discrete:
+            features = torch.cat([features, action.tanh()], -1)
+        both: Tensor = self.nets(features)
+        return both if self.discrete else both.squeeze(-1)
 
 
 class TwinCritic(nn.Module):
@@ -70,9 +70,8 @@ class TwinCritic(nn.Module):
         return self._least(self.target, state, chosen)
 
     def _least(self, network: QNetworks, state: Tensor, chosen: Choices) -> Tensor:
-        if network.discrete:
-            return network(state).amin(0)
-        return network(chosen.spread(state), chosen.action).amin(0).reshape(len(state), -1)
+        both: Tensor = network(state) if network.discrete else network(chosen.spread(state), chosen.action)
+        return both.amin(0).reshape(len(state), -1)
 
     def loss(self, state: Tensor, action: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         """Return half the mean squared error of both networks, summed, and the mean Q; all arguments are `[B, ...]`."""

@@ -50,7 +50,8 @@ class CategoricalPolicy(nn.Module):
 
     def likeliest(self, state: Tensor) -> Tensor:
         """Return the likeliest action in each state, `[B]`."""
-        return self(state).logits.argmax(-1)
+        best: Tensor = self(state).logits.argmax(-1)
+        return best
 
 
 class GaussianPolicy(nn.Module):
@@ -66,7 +67,8 @@ class GaussianPolicy(nn.Module):
     def forward(self, state: Tensor) -> dist.Independent:
         """Return π(·|s), a batch of B normal distributions over d numbers."""
         mean, log_scale = self.net(self.encoder(state)).chunk(2, -1)
-        return dist.Normal(mean, log_scale.clamp(*LOG_SCALE).exp()).to_event(1)
+        pi: dist.Independent = dist.Normal(mean, log_scale.clamp(*LOG_SCALE).exp()).to_event(1)
+        return pi
 
     def loss(self, chosen: Choices, q: Tensor, bonus: Tensor, temperature: float | Tensor) -> Tensor:
         """Return the mean of log π − Q/α − bonus over the drawn actions, times α; all arguments are `[B, K]`."""
@@ -97,7 +99,9 @@ def last_layer_zero(net: nn.Sequential) -> nn.Sequential:
     return net
 
 
-def network_policy(states: Space[Any], actions: Space[Any], hidden: Sequence[int]) -> CategoricalPolicy | GaussianPolicy:
+def network_policy(
+    states: Space[Any], actions: Space[Any], hidden: Sequence[int]
+) -> CategoricalPolicy | GaussianPolicy:
     """Return a policy over this kind of action."""
     if isinstance(actions, Discrete):
         return CategoricalPolicy(states, actions, hidden)

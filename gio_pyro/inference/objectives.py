@@ -116,7 +116,8 @@ def score(model: Model, policy: Policy, state: Tensor, chosen: Choices, future: 
 
 def prior(policy: Policy, state: Tensor, chosen: Choices) -> Tensor:
     """Return log π(a|s) of K actions each, `[B, K]` nats."""
-    return policy(chosen.spread(state)).log_prob(chosen.action).reshape(len(state), -1)
+    log_pi: Tensor = policy(chosen.spread(state)).log_prob(chosen.action)
+    return log_pi.reshape(len(state), -1)
 
 
 OBJECTIVES: Mapping[str, Callable[[int], Objective]] = MappingProxyType(

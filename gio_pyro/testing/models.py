@@ -3,6 +3,7 @@
 from typing import Any
 
 import torch
+from gymnasium.spaces import Box
 
 from gio_pyro.errors import ProgramError
 from gio_pyro.programs import Model
@@ -10,10 +11,13 @@ from gio_pyro.programs.build import construct
 from gio_pyro.programs.program import require_visible
 from gio_pyro.testing.setting import (
     Setting,
+    count,
     move,
+    others,
     quietly,
     require_batch,
     require_gradient,
+    require_path,
     require_sites,
     require_vectorised,
     run,
@@ -25,7 +29,8 @@ def check_model(model: Any, spec: Spec) -> None:
     """Check a model p_ψ: a class built from `spec`, or a program `(policy, state, future=None)`.
 
     It must sample "action" from the policy and "future" given both, one value and one log-probability for each
-    example; take `future` as data; depend on the action; and pass gradients to its parameters.
+    example; take `future` as data; depend on the action; and pass gradients to its parameters. Where actions are
+    continuous its futures must also pass gradients on to the action.
 
     Raises:
         ProgramError: the first of these that does not hold, and what to do.
@@ -42,6 +47,7 @@ def check_model(model: Any, spec: Spec) -> None:
 def ready_model(model: Any, spec: Spec, s: Setting) -> Model:
     """Return a private copy of the model with its parameters in place and moved; its sites are checked."""
     built = Model(construct(model, spec))
+    built.observe(s.state, s.action, s.future)
     require_sites(
         built, run(built, s.policy, s.state, data={"action": s.action, "future": s.future}), {"action", "future"}
     )
@@ -51,10 +57,9 @@ def ready_model(model: Any, spec: Spec, s: Setting) -> Model:
 
 
 def _check_sites(model: Model, s: Setting, spec: Spec) -> None:
-    _, actions, futures = spec.sizes()
     sites = run(model, s.policy, s.state, data={"action": s.action, "future": s.future})
-    require_batch(model, sites["action"], "action", actions)
-    require_batch(model, sites["future"], "future", futures)
+    require_batch(model, sites["action"], "action", spec.action_space)
+    require_batch(model, sites["future"], "future", spec.future_space)
     own, prior = sites["action"]["fn"].log_prob(s.action), s.policy(s.state).log_prob(s.action)
     if not torch.allclose(own, prior, atol=1e-5):
         raise ProgramError(
@@ -77,13 +82,28 @@ def _check_scores(model: Model, s: Setting, spec: Spec) -> None:
     score = model.log_prob(s.policy, s.state, s.action, s.future)
     alone = model.log_prob(s.policy, s.state[-1:], s.action[-1:], s.future[-1:])
     require_vectorised(model, score, alone, "future")
-    _, actions, futures = spec.sizes()
-    if futures < 2:
+    if count(spec.future_space) < 2:
         return
     require_visible(model, score)
     require_gradient(model, score, "future")
-    scores = [model.log_prob(s.policy, s.state, torch.full_like(s.action, a), s.future) for a in range(actions)]
-    if actions > 1 and all(torch.allclose(scores[0], other) for other in scores[1:]):
+    scores = [model.log_prob(s.policy, s.state, action, s.future) for action in others(spec.action_space, s.action)]
+    if count(spec.action_space) > 1 and all(torch.allclose(scores[0], other) for other in scores[1:]):
         raise ProgramError(
             f"Expected the futures of {model.name} to depend on the action, but they do not; use the sampled action."
         )
+    if isinstance(spec.action_space, Box):
+        _check_path(model, s)
+
+
+def _check_path(model: Model, s: Setting) -> None:
+    """Follow the gradient from imagined futures, as drawn or enumerated, to the action."""
+    action = s.action.clone().requires_grad_(True)
+    future = model.future(s.policy, s.state, action)
+    if future.has_rsample:
+        return require_path(model, future.rsample(), action, "the futures")
+    if not future.has_enumerate_support:
+        raise ProgramError(
+            f"Expected the futures of {model.name} to be reparameterised or enumerated where actions are continuous, "
+            f"but a {type(future).__name__} is neither; use a distribution that has rsample."
+        )
+    return require_path(model, future.log_prob(s.future), action, "the futures")

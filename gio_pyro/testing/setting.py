@@ -1,24 +1,32 @@
 """The made-up batch that programs are checked on, and how they are run on it."""
 
+import math
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pyro.distributions as dist
 import torch
+from gymnasium import Space
+from gymnasium.spaces import Box, Discrete
 from pyro import poutine
 from torch import Tensor
 
-from gio_pyro.errors import GioError, ProgramError, told
+from gio_pyro.errors import GioError, InputError, ProgramError, told
 from gio_pyro.programs import Program, without_validation
-from gio_pyro.programs.program import require_finite
+from gio_pyro.programs.program import require_fits
 from gio_pyro.randomness import PrivateRandom
 from gio_pyro.types import Policy, Spec
 
 BATCH = 7
 """Examples in the batch: few, and a number that spaces seldom share, so that a transposed shape is seen."""
+TRIED = 16
+"""Most values of a site that are tried before it is said to make no difference."""
+MOVED = 0.1
+"""How far parameters are moved: enough to tell the values of a table apart, too little to saturate a network."""
 
 Sites = dict[str, dict[str, Any]]
 
@@ -34,15 +42,57 @@ class Setting:
 
     @classmethod
     def of(cls, spec: Spec) -> "Setting":
-        """Draw a setting; raises `InputError` for spaces that are not Discrete."""
-        states, actions, futures = spec.sizes()
-        logits = torch.randn(states, actions)
-        return cls(
-            lambda state: dist.Categorical(logits=logits[state]),
-            torch.randint(states, (BATCH,)),
-            torch.randint(actions, (BATCH,)),
-            torch.randint(futures, (BATCH,)),
-        )
+        """Draw a setting; raises `InputError` for spaces that are neither Discrete nor Box."""
+        spaces = {"state": spec.state_space, "action": spec.action_space, "future": spec.future_space}
+        for name, space in spaces.items():
+            if not isinstance(space, Discrete | Box):
+                raise InputError(
+                    f"Expected a Discrete or Box {name} space, but got {space}; take the spaces of an agent's spec."
+                )
+        return cls(_policy(spec.state_space, spec.action_space), *(_draw(space) for space in spaces.values()))
+
+
+def _draw(space: Space[Any]) -> Tensor:
+    """Return `BATCH` values of a space: normal numbers, uniform ones between bounds, whole numbers of uint8."""
+    if isinstance(space, Discrete):
+        return torch.randint(int(space.n), (BATCH,))
+    assert isinstance(space, Box)
+    if space.dtype == np.uint8:
+        low, high = (int(bound) for bound in (space.low.min(), space.high.max()))
+        return torch.randint(low, high + 1, (BATCH, *space.shape), dtype=torch.uint8)
+    low, high = (torch.as_tensor(bound, dtype=torch.float32) for bound in (space.low, space.high))
+    inside = low + (high - low) * torch.rand(BATCH, *space.shape)
+    return torch.where(high - low < 1e6, inside, torch.randn(BATCH, *space.shape).clamp(low, high))
+
+
+def _policy(states: Space[Any], actions: Space[Any]) -> Policy:
+    """Return a policy that differs from state to state: categorical, or normal over a Box."""
+    sizes = [int(s.n) if isinstance(s, Discrete) else math.prod(s.shape or ()) for s in (states, actions)]
+    table = torch.randn(sizes[0], 2 * sizes[1])
+    if isinstance(states, Box):
+        table = table / math.sqrt(max(sizes[0], 1))
+
+    def policy(state: Tensor) -> Any:
+        row = table[state] if isinstance(states, Discrete) else state.flatten(1).float().sin() @ table
+        first, second = row.chunk(2, -1)
+        if isinstance(actions, Discrete):
+            return dist.Categorical(logits=first)
+        shape = (len(state), *(actions.shape or ()))
+        return dist.Normal(first.reshape(shape), second.sin().exp().reshape(shape)).to_event(len(shape) - 1)
+
+    return policy
+
+
+def count(space: Space[Any]) -> int:
+    """Return how many values a space has, as far as anybody asks: a Box that holds numbers has more than one."""
+    return int(space.n) if isinstance(space, Discrete) else 1 + math.prod(space.shape or ())
+
+
+def others(space: Space[Any], value: Tensor) -> list[Tensor]:
+    """Return other batches for a site: each value of a Discrete space for all examples, or `value` in other orders."""
+    if isinstance(space, Discrete):
+        return [torch.full_like(value, number) for number in range(min(int(space.n), TRIED))]
+    return [value.roll(places, 0) for places in range(BATCH)]
 
 
 @contextmanager
@@ -53,7 +103,7 @@ def quietly(program: Any) -> Iterator[None]:
     """
     name = getattr(program, "__name__", type(program).__name__)
     try:
-        with PrivateRandom(0).use(), without_validation(), warnings.catch_warnings():
+        with PrivateRandom(0).use(), torch.enable_grad(), without_validation(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     except GioError:
@@ -80,7 +130,7 @@ def move(program: Program) -> None:
     """Shift the parameters from where they start: a fresh table may be constant and hide what is wrong."""
     with torch.no_grad():
         for parameter in program.parameters():
-            parameter.add_(torch.randn_like(parameter))
+            parameter.add_(MOVED * torch.randn_like(parameter))
 
 
 def require_sites(program: Program, sites: Sites, expected: set[str]) -> None:
@@ -97,8 +147,8 @@ def require_sites(program: Program, sites: Sites, expected: set[str]) -> None:
         )
 
 
-def require_batch(program: Program, node: dict[str, Any], site: str, values: int) -> None:
-    """Raise `ProgramError` unless a site has one distribution over `values` values for each example, without NaN."""
+def require_batch(program: Program, node: dict[str, Any], site: str, space: Space[Any]) -> None:
+    """Raise `ProgramError` unless a site has one distribution over a space for each example, without NaN."""
     at = f'the site "{site}" of {program.name}'
     shape = tuple(node["fn"].batch_shape)
     if shape != (BATCH,):
@@ -110,7 +160,7 @@ def require_batch(program: Program, node: dict[str, Any], site: str, values: int
         raise ProgramError(
             f"Expected {at} to have batch shape ({BATCH},) for {BATCH} examples, but got {shape}; {hint}."
         )
-    require_finite(program.name, site, node["fn"], values)
+    require_fits(program.name, site, node["fn"], space)
     if bool(torch.isnan(node["fn"].log_prob(node["value"])).any()):
         raise ProgramError(f"Expected log-probabilities at {at}, but got NaN; look for log 0 or 0/0.")
 
@@ -141,6 +191,16 @@ def require_gradient(program: Program, score: Tensor, site: str) -> None:
         raise ProgramError(
             f'Expected the parameters of {program.name} to get a gradient from the site "{site}", but none does; look '
             "for detach, no_grad, or a parameter that is not used."
+        )
+
+
+def require_path(program: Program, result: Tensor, cause: Tensor, what: str) -> None:
+    """Raise `ProgramError` unless a gradient passes from `result` to `cause`: a continuous policy improves by it."""
+    found = torch.autograd.grad(result.sum(), cause, allow_unused=True)[0] if result.requires_grad else None
+    if found is None or not bool((found != 0).any()) or not bool(torch.isfinite(found).all()):
+        raise ProgramError(
+            f"Expected {what} of {program.name} to pass on a finite gradient, by which a continuous policy improves, "
+            "but it does not; look for detach, no_grad or rounding."
         )
 
 
