@@ -45,6 +45,11 @@ class Replay:
     def __len__(self) -> int:
         return self._size
 
+    @property
+    def bytes(self) -> int:
+        """What the storage weighs, in bytes."""
+        return sum(rows.nbytes for rows in self._rows.values())
+
     def add(
         self,
         new: Transitions,

@@ -41,7 +41,7 @@ class Task:
 
     environment: str
     steps: int
-    temperature: float
+    temperature: float | str
     methods: tuple[str, ...] = ("gio",)
     seeds: int = 5
     bound: float | None = None
@@ -56,7 +56,7 @@ TASKS = (
     Task("CartPole-v1", 50_000, 0.05, bound=475, needed=5),
     Task("Acrobot-v1", 50_000, 0.05, bound=-100, needed=4),
     Task("minigrid:MiniGrid-Empty-8x8-v0", 50_000, 0.01, bound=0.95, needed=4, success=True),
-    Task("HalfCheetah-v5", 100_000, 0.2, methods=("gio", "sac"), seeds=2),
+    Task("HalfCheetah-v5", 100_000, "auto:0.2", methods=("gio", "sac"), seeds=2),
     Task("MountainCarContinuous-v0", 50_000, 0.2, methods=("gio", "soft"), seeds=3),
 )
 
@@ -139,7 +139,9 @@ def sac(task: Task, steps: int, seed: int) -> dict[str, str]:
     agent.learn(steps)
     env = gym.make(task.environment)
     env.reset(seed=EVALUATION_SEED + 100 * seed)
-    means = [evaluate_policy(agent, env, n_eval_episodes=EPISODES, deterministic=d, warn=False)[0] for d in (True, False)]
+    means = [
+        evaluate_policy(agent, env, n_eval_episodes=EPISODES, deterministic=d, warn=False)[0] for d in (True, False)
+    ]
     blank = {"success": "", "success_drawn": "", "nats": ""}
     return {"return": f"{means[0]:.6g}", "return_drawn": f"{means[1]:.6g}", **blank, "hidden": str(hidden[0])}
 
@@ -162,7 +164,9 @@ def write(path: Path, rows: list[dict[str, str]]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(".part")
     order = [task.environment for task in TASKS]
-    rows = sorted(rows, key=lambda row: (order.index(row["environment"]), row["method"], int(row["steps"]), row["seed"]))
+    rows = sorted(
+        rows, key=lambda row: (order.index(row["environment"]), row["method"], int(row["steps"]), row["seed"])
+    )
     with temporary.open("w", newline="") as file:
         writer = csv.DictWriter(file, fieldnames=list(rows[0]))
         writer.writeheader()
