@@ -65,7 +65,8 @@ class TableCritic(nn.Module):
         """
         states, actions = self.q.shape
         pair = batch.state * actions + batch.action
-        share = batch.weight / torch.zeros_like(self.q).flatten().index_add(0, pair, batch.weight)[pair]
+        weight = batch.weight.to(self.q)
+        share = weight / torch.zeros_like(self.q).flatten().index_add(0, pair, weight)[pair]
         here = torch.zeros_like(self.tried)
         here.view(-1)[pair] = True
         self.tried |= here

@@ -17,6 +17,7 @@ import torch
 from gymnasium import Space
 from gymnasium.spaces import Box, Discrete
 from torch import Tensor, nn
+from torch.distributions import Distribution
 
 from gio_pyro.errors import GioError, ProgramError, told
 from gio_pyro.programs.program import (
@@ -120,11 +121,21 @@ def build_model(program: Program, spec: Spec, policy: Policy, state: Tensor) -> 
         action = policy(state).sample()
         distribution = model.future(policy, state, action)
         require_fits(model.name, FUTURE, distribution, spec.future_space)
+        _require_pathwise(model.name, distribution, spec)
         future = distribution.sample()
         model.materialise(policy, state, future)
         with torch.enable_grad():
             require_visible(model, model.log_prob(policy, state, action, future))
     return model
+
+
+def _require_pathwise(name: str, distribution: Distribution, spec: Spec) -> None:
+    """Raise `ProgramError` where a continuous policy could not learn through what it imagines."""
+    if isinstance(spec.action_space, Box) and not (distribution.has_rsample or distribution.has_enumerate_support):
+        raise ProgramError(
+            f"Expected the futures of {name} to be reparameterised (has_rsample), since actions are continuous, but got "
+            f"{type(distribution).__name__}; take such a distribution, or finite futures."
+        )
 
 
 def build_guide(program: Program, spec: Spec, model: Model, policy: Policy, state: Tensor) -> Guide:
