@@ -78,7 +78,7 @@ class GIO:
         self.future: Future = future_from(future)
         self.device = device_named(device)
         raw_states, raw_actions = spaces_of(self.env)
-        states, actions = Observations.of(raw_states).space, Actions.of(raw_actions).space
+        states, actions = Observations.of(raw_states, quiet=True).space, Actions.of(raw_actions).space
         self.settings = Settings.of(settings, states=states, actions=actions)
         self.spec = Spec(states, actions, self.future.space(states), hidden=self.settings.hidden)
         self.random = PrivateRandom(self.settings.seed, self.device)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gio_pyro.environments import Env
+from gio_pyro.environments.make import Env, Vector
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class Grid:
     """One mark for each cell, possibly empty."""
 
 
-def grid_of(env: Env) -> Grid | None:
+def grid_of(env: Env | Vector) -> Grid | None:
     """Return the grid of a toy-text world with one state for each cell, or None where there is none to draw."""
     world = env.unwrapped
     count = int(getattr(env.observation_space, "n", 0))

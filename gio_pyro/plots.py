@@ -12,30 +12,40 @@ from matplotlib.ticker import MaxNLocator
 from gio_pyro.errors import InputError
 from gio_pyro.grid import Grid
 
+LATEST = "rollout/ep_rew_latest"
+"""The column of the mean return of the episodes that ended since the last report."""
 ARROWS = {"FrozenLake": "←↓→↑", "CliffWalking": "↑→↓←"}
 """How the actions of known grid worlds point, in their order."""
 
 
-def learning_curve(path: Path, metrics: dict[str, list[float]], references: dict[str, float]) -> None:
-    """Draw return and mutual information against environment steps.
+def learning_curve(
+    path: Path, metrics: dict[str, list[float]], references: dict[str, float], *, information: str = "MI bound"
+) -> None:
+    """Draw return and what the guide pays against environment steps.
 
     Args:
         path: the PNG file.
-        metrics: columns as `RunFolder.metrics` returns them.
+        metrics: columns as `RunFolder.metrics` returns them; NaN, as before the first episode has ended, is left out.
         references: named returns drawn as horizontal lines, reward units.
+        information: what the guide's nats are.
     """
     figure = Figure(figsize=(9, 3.4), layout="constrained", dpi=120)
     left, right = figure.subplots(1, 2)
     steps = metrics["time/total_timesteps"]
-    left.plot(steps, metrics["rollout/ep_rew_mean"], color="C0", alpha=0.5, label="while exploring, last 100 episodes")
+    if LATEST in metrics:
+        ended = np.isfinite(metrics[LATEST])
+        left.plot(np.array(steps)[ended], np.array(metrics[LATEST])[ended], color="C0", alpha=0.3, label="episodes")
+    left.plot(steps, metrics["rollout/ep_rew_mean"], color="C0", alpha=0.6, label="while exploring, last 100 episodes")
     if "exact/return" in metrics:
         left.plot(steps, metrics["exact/return"], color="C0", label="of the policy, exact")
     for (name, value), style in zip(references.items(), ("--", ":"), strict=False):
         left.axhline(value, color="0.4", linestyle=style, linewidth=1, label=name)
     left.set(ylabel="return")
     left.legend(frameon=False, fontsize=7, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
-    right.plot(steps, metrics["intrinsic/nats"], color="C1")
-    right.set(ylabel="learned MI (nats)", ylim=(0, None))
+    nats = metrics["intrinsic/nats"]
+    right.plot(steps, nats, color="C1")
+    lowest = min((value for value in nats if np.isfinite(value)), default=0.0)
+    right.set(ylabel=f"{information} (nats)", ylim=(0, None) if lowest >= 0 else None)
     for axes in (left, right):
         axes.set(xlabel="environment steps")
         axes.xaxis.set_major_locator(MaxNLocator(5))

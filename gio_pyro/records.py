@@ -26,15 +26,17 @@ def environment_record(env: Env | Vector) -> dict[str, Any] | None:
     under "wrappers" as text, and a wrapped environment is passed again when the agent is loaded.
     """
     spec = env.spec
-    if spec is None or spec.kwargs.get("wrappers"):
+    if spec is None:
         return None
     limit = {} if spec.max_episode_steps is None else {"max_episode_steps": spec.max_episode_steps}
+    wrappers = [w.entry_point for w in spec.additional_wrappers]
+    wrappers += [reference(wrapper) for wrapper in spec.kwargs.get("wrappers", ())]
     try:
-        given = json.loads(json.dumps(limit | spec.kwargs, default=_value))
+        plain = {name: value for name, value in spec.kwargs.items() if name != "wrappers"}
+        given = json.loads(json.dumps(limit | plain, default=_value))
     except TypeError:
         return None
     vector = {name: given.pop(name) for name in OF_THE_VECTOR if name in given}
-    wrappers = [*getattr(spec.entry_point, "wrappers", ()), *(w.entry_point for w in spec.additional_wrappers)]
     record = {"id": spec.id, "kwargs": given}
     return record | ({"vector": vector} if vector else {}) | ({"wrappers": wrappers} if wrappers else {})
 

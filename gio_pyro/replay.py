@@ -163,9 +163,9 @@ class Replay:
         """Return the distinct (state, action, reward, next state, terminated), with the number of each as weight.
 
         `behaviour` is the harmonic mean of the merged rows', so that importance weights sum to the same;
-        `truncated` is False. Transitions of other than Discrete states are returned as they are.
+        `truncated` is False. Transitions of other than Discrete states and actions are returned as they are.
         """
-        if not self.latest(1).finite:
+        if not (last := self.latest(1)).finite or last.action.is_floating_point():
             return self.all()
         if self._merged is None:
             self._merged = merge(self.all())

@@ -1,13 +1,15 @@
 """Whole episodes, played to see what a policy earns."""
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from gio_pyro.environments import Env
-from gio_pyro.errors import InputError
+from gio_pyro.environments.base import trouble
+from gio_pyro.errors import InputError, TrainingError
 
 
 @dataclass(frozen=True)
@@ -40,19 +42,48 @@ def play(
     seed: int,
     max_steps: int,
 ) -> Evaluation:
-    """Play `episodes` episodes with the policy `act(observation, deterministic=...)` and close the environment."""
+    """Play `episodes` episodes with the policy `act(observation, deterministic=...)` and close the environment.
+
+    Raises:
+        InputError: a number out of range.
+        TrainingError: the environment raised, or gave a reward or an observation that is NaN or infinite.
+    """
     for name, value, least in (("episodes", episodes, 1), ("max_steps", max_steps, 1), ("seed", seed, 0)):
         if not isinstance(value, int) or value < least:
             raise InputError(f"Expected {name} to be a whole number of at least {least}, but got {value}.")
     returns, lengths = [], []
     for episode in range(episodes):
-        observation, _ = env.reset(seed=seed if episode == 0 else None)
-        total, length, done = 0.0, 0, False
-        while not done and length < max_steps:
-            action, _ = act(observation, deterministic=deterministic)
-            observation, reward, terminated, truncated, _ = env.step(action)
-            total, length, done = total + float(reward), length + 1, terminated or truncated
+        total, length = 0.0, 0
+        for _, reward in steps_of(act, env, seed if episode == 0 else None, deterministic=deterministic):
+            total, length = total + reward, length + 1
+            if length == max_steps:
+                break
         returns.append(total)
         lengths.append(length)
     env.close()
     return Evaluation(tuple(returns), tuple(lengths))
+
+
+def steps_of(
+    act: Callable[..., tuple[Any, None]], env: Env, seed: int | None, *, deterministic: bool
+) -> Iterator[tuple[Any, float]]:
+    """Play one episode: give each observation after the first, and the reward that came with it.
+
+    Raises:
+        TrainingError: the environment raised, or gave a reward or an observation that is NaN or infinite.
+    """
+    try:
+        observation, _ = env.reset(seed=seed)
+    except Exception as error:
+        raise trouble("reset", error) from error
+    done = False
+    while not done:
+        action, _ = act(observation, deterministic=deterministic)
+        try:
+            observation, given, terminated, truncated, _ = env.step(action)
+            reward, done = float(given), bool(terminated or truncated)
+        except Exception as error:
+            raise trouble("take a step", error) from error
+        if not math.isfinite(reward):
+            raise TrainingError(f"Expected a finite reward, but the environment gave {reward}; correct it.")
+        yield observation, reward

@@ -1,22 +1,25 @@
 """The folder that a run leaves behind: readable config, metrics, checkpoint, posterior, pictures.
 
-config.json      every setting and program, as text
-metrics.csv      one row a round; the same figures as TensorBoard scalars in tensorboard/
+config.json      every setting and program, as text, and the step at which the run is done
+metrics.csv      one row a report; the same figures as TensorBoard scalars in tensorboard/
 checkpoint.pt    tensors and plain types (see gio_pyro.checkpoint)
 summary.json     the table printed at the end
 posterior.nc     an arviz InferenceData
 *.png            learning curve; maps where the world is a grid
+episode.gif      an episode of the trained policy, where the environment renders
 """
 
 from __future__ import annotations
 
 import csv
 import json
+import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from importlib import metadata
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -60,9 +63,10 @@ class RunFolder:
         except OSError as error:
             raise InputError(f"Expected to make the folder {path}, but: {error}.") from error
 
-    def write_config(self, agent: GIO) -> None:
-        """Write `config.json`."""
+    def write_config(self, agent: GIO, *, steps: int | None = None) -> None:
+        """Write `config.json`; `steps` is the environment step at which the run will be done."""
         config = {
+            "steps": steps,
             "environment": records.environment_record(agent.env),
             "programs": {k: records.program_record(p, k) for k, p in agent.programs.items()},
             "future": type(agent.future).__name__,
@@ -77,22 +81,45 @@ class RunFolder:
         with _replacing(self.path / name) as file:
             file.write(json.dumps(_without_nan(content), indent=2, allow_nan=False) + "\n")
 
+    def read_json(self, name: str) -> dict[str, Any]:
+        """Return what `write_json` wrote; an empty dictionary where there is nothing, or nothing whole."""
+        try:
+            content = json.loads((self.path / name).read_text())
+        except (OSError, ValueError):
+            return {}
+        return content if isinstance(content, dict) else {}
+
     def log(self, metrics: dict[str, float]) -> None:
-        """Append one round's figures to `metrics.csv` and TensorBoard."""
-        path = self.path / "metrics.csv"
-        if not path.exists() or path.stat().st_size == 0:
-            path.write_text(",".join(metrics) + "\n")
-        with path.open(newline="") as file:
-            columns = next(csv.reader(file))
-        with path.open("a", newline="") as file:
-            csv.DictWriter(file, columns, extrasaction="ignore", lineterminator="\n").writerow(metrics)
+        """Append one report's figures to `metrics.csv` and TensorBoard."""
+        columns = self._columns_for(metrics)
+        with (self.path / "metrics.csv").open("a", newline="") as file:
+            csv.DictWriter(file, columns, restval=math.nan, lineterminator="\n").writerow(metrics)
         step = int(metrics["time/total_timesteps"])
         if self._writer is None:
             from torch.utils.tensorboard import SummaryWriter
 
             self._writer = SummaryWriter(str(self.path / "tensorboard"), purge_step=step)
         for name, value in metrics.items():
-            self._writer.add_scalar(name, value, step)
+            if value == value:  # TensorBoard would only complain about NaN
+                self._writer.add_scalar(name, value, step)
+
+    def _columns_for(self, metrics: dict[str, float]) -> list[str]:
+        """Return the file's columns; those of figures that it has not seen yet are added, with NaN in earlier rows."""
+        path = self.path / "metrics.csv"
+        with path.open("a+", newline="") as file:
+            file.seek(0)
+            have = next(csv.reader(file), [])
+        new = [name for name in metrics if name not in have]
+        if new:
+            self._write_columns({**self.metrics(), **{name: [] for name in new}})
+        return have + new
+
+    def _write_columns(self, columns: dict[str, list[float]]) -> None:
+        """Replace `metrics.csv`; columns that are shorter than others are filled with NaN."""
+        with _replacing(self.path / "metrics.csv") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(columns)
+            writer.writerows(zip_longest(*columns.values(), fillvalue=math.nan))
 
     def rewind(self, steps: int) -> None:
         """Drop from `metrics.csv` what a killed run wrote after its checkpoint at `steps`, and rows cut in half."""
@@ -103,12 +130,8 @@ class RunFolder:
         if not columns:
             path.unlink()
             return
-        rows = zip(*columns.values(), strict=True)
-        kept = [row for row, step in zip(rows, columns[STEPS], strict=True) if step <= steps]
-        with _replacing(path) as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(columns)
-            writer.writerows(kept)
+        kept = [row for row, step in enumerate(columns[STEPS]) if step <= steps]
+        self._write_columns({name: [column[row] for row in kept] for name, column in columns.items()})
 
     def metrics(self) -> dict[str, list[float]]:
         """Return the columns of `metrics.csv`; an empty dictionary before the first round. Broken rows are left out."""
@@ -133,9 +156,13 @@ class RunFolder:
 def _replacing(path: Path) -> Iterator[TextIO]:
     """Open a text file that takes the place of `path` once it is whole."""
     temporary = path.with_name(f"{path.name}.part")
-    with temporary.open("w", newline="") as file:
-        yield file
-    os.replace(temporary, path)
+    try:
+        with temporary.open("w", newline="") as file:
+            yield file
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 def _numbers(line: list[str]) -> list[float] | None:

@@ -7,7 +7,7 @@ from pyro.nn import PyroModule
 from torch import Tensor
 
 from gio_pyro.errors import ProgramError
-from gio_pyro.types import FittedModel, Policy, Spec
+from gio_pyro.types import FittedModel, Policy, Spec, finite
 
 
 class BayesGuide(PyroModule):
@@ -17,11 +17,13 @@ class BayesGuide(PyroModule):
     It is the yardstick of every learned guide's amortisation gap.
 
     Raises:
+        InputError: an action space that is not Discrete.
         ProgramError: built from a spec that carries no model.
     """
 
     def __init__(self, spec: Spec) -> None:
         super().__init__()
+        finite(spec.action_space, "action")
         if spec.model is None:
             raise ProgramError("Expected a spec with a fitted model for BayesGuide, but got none; set spec.model.")
         self._model: tuple[FittedModel] = (spec.model,)  # in a tuple, so that its parameters stay the model's

@@ -25,7 +25,12 @@ def here(tmp_path, monkeypatch):
 
 def quickly(code: str) -> str:
     """The same code with learning cut short and no bar."""
-    return code.replace("20_000", "500").replace("40_000", "500").replace("7_000", "500").replace("progress_bar=True", "progress_bar=False")
+    return (
+        code.replace("20_000", "500")
+        .replace("40_000", "500")
+        .replace("7_000", "500")
+        .replace("progress_bar=True", "progress_bar=False")
+    )
 
 
 def test_the_programs_page_has_a_model_and_a_guide_that_pass_the_kit_and_learn(here):

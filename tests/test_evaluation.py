@@ -5,31 +5,22 @@ from math import log
 import pyro.distributions as dist
 import pytest
 import torch
+from gymnasium.spaces import Discrete
 from torch import Tensor
 
 from gio_pyro import tabular
-from gio_pyro.evaluation import TableCritic, optimistic_value
+from gio_pyro.evaluation import TableCritic, TwinCritic, optimistic_value
+from gio_pyro.programs import Choices, choices
 from gio_pyro.tabular import TabularMDP
 from gio_pyro.tabular.iteration import intrinsic_reward as exact_reward
-from gio_pyro.types import Policy, Transitions
+from gio_pyro.types import Policy, Spec, Transitions
 
+from .finite import exact_replay, table_policy
+from .spaces import image, spec, vector
 from .tabular.worlds import corridor, random_mdp, random_rows
 
 S, A = 4, 3
 ALPHA = 0.5
-
-
-def table_policy(table: Tensor) -> Policy:
-    return lambda state: dist.Categorical(logits=table.float().log()[state])
-
-
-def exact_replay(mdp: TabularMDP) -> Transitions:
-    """Every transition that can happen, weighted by its probability."""
-    p = torch.where(mdp.terminal[:, None, None], 0.0, mdp.transition)
-    s, a, s_next = p.nonzero(as_tuple=True)
-    no = torch.zeros(len(s), dtype=torch.bool)
-    reward, weight = mdp.reward[s, a].float(), p[s, a, s_next].float()
-    return Transitions(s, a, reward, s_next, mdp.terminal[s_next], no, torch.ones(len(s)), weight)
 
 
 def fixed_point(mdp: TabularMDP, pi: Tensor, guide: tabular.guides.Guide = tabular.bayes) -> Tensor:
@@ -207,3 +198,162 @@ def test_the_state_dict_holds_what_was_tried():
     other.load_state_dict(critic.state_dict())
     assert other.tried.tolist() == [[True], [False]]
     assert torch.equal(other.q, critic.q)
+
+
+def test_what_is_paid_on_the_spot_is_converted_and_not_discounted():
+    critic = TableCritic(2, 1, initial_value=4.0)
+    batch = step((0, 0, 1.0, 1, False, False))
+    critic.evaluate(
+        batch, one_action, torch.zeros(1), discount=0.5, temperature=2.0, sweeps=1, paid=torch.tensor([3.0])
+    )
+    assert critic.q.tolist() == [[1.0 + 2.0 * 3.0 + 0.5 * 4.0], [4.0]]
+
+
+def test_what_is_paid_on_the_spot_is_paid_at_the_end_of_an_episode_too():
+    critic = TableCritic(2, 1, initial_value=4.0)
+    batch = step((0, 0, 1.0, 1, True, False))
+    critic.evaluate(batch, one_action, torch.zeros(1), discount=0.5, temperature=2.0, sweeps=1, paid=0.25)
+    assert critic.q[0].item() == 1.5
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_pay_on_the_spot_and_a_bonus_beforehand_have_fixed_points_that_differ_by_it(seed: int):
+    """Q̃ = Q + α log ρ̄ for any table log ρ̄: what one takes into Q, the other adds at the choice."""
+    mdp, pi = random_mdp(seed, S, A, discount=0.7), random_rows(seed + 9, S, A)
+    log_rho = torch.randn(S, A, generator=torch.Generator().manual_seed(seed))
+    rows, entropy = exact_replay(mdp), -(pi * pi.log()).sum(-1).float()
+    settings = {"discount": 0.7, "temperature": ALPHA, "sweeps": 5_000, "tolerance": 1e-7}
+    before, after = TableCritic(S, A), TableCritic(S, A)
+    bonus = (pi.float() * log_rho).sum(-1) + entropy
+    before.evaluate(rows, table_policy(pi), bonus[rows.next_state], **settings)
+    paid = log_rho[rows.state, rows.action]
+    after.evaluate(rows, table_policy(pi), entropy[rows.next_state], paid=paid, **settings)
+    torch.testing.assert_close(after.q, before.q + ALPHA * log_rho, atol=1e-4, rtol=1e-4)
+
+
+TWINS = {
+    "continuous": spec(vector(3), vector(2)),
+    "discrete": spec(vector(3), Discrete(4)),
+    "one-hot": spec(Discrete(5), Discrete(4)),
+    "image": spec(image(7), vector(2)),
+}
+every_twin = pytest.mark.parametrize("kind", TWINS)
+
+
+def twin(kind: str, rate: float = 0.1) -> TwinCritic:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return TwinCritic(TWINS[kind].state_space, TWINS[kind].action_space, (16,), rate=rate)
+
+
+def drawn(world: Spec, count: int = 6, draws: int = 1) -> tuple[Tensor, Choices]:
+    g = torch.Generator().manual_seed(1)
+    if isinstance(world.state_space, Discrete):
+        state = torch.randint(5, (count,), generator=g)
+    else:
+        state = 3 * torch.randn(count, *world.state_space.shape, generator=g)
+    with torch.random.fork_rng():
+        torch.manual_seed(2)
+        if isinstance(world.action_space, Discrete):
+            return state, choices(dist.Categorical(logits=torch.randn(count, 4)))
+        return state, choices(dist.Normal(torch.zeros(count, 2), 2.0).to_event(1), draws)
+
+
+@every_twin
+def test_a_twin_critic_gives_each_action_one_number(kind: str):
+    state, chosen = drawn(TWINS[kind], draws=3)
+    critic = twin(kind)
+    actions = 4 if isinstance(TWINS[kind].action_space, Discrete) else 3
+    assert critic(state, chosen).shape == (6, actions)
+    assert critic.later(state, chosen).shape == (6, actions)
+
+
+@every_twin
+def test_a_twin_critic_is_the_smaller_of_two_networks(kind: str):
+    state, chosen = drawn(TWINS[kind])
+    critic = twin(kind)
+    both = critic.online(state, None if critic.online.discrete else chosen.action)
+    both = both if critic.online.discrete else both.unsqueeze(-1)
+    torch.testing.assert_close(critic(state, chosen), torch.minimum(both[0], both[1]))
+    assert bool((both[0] != both[1]).any())
+
+
+def test_several_draws_of_a_state_stay_beside_it():
+    state, chosen = drawn(TWINS["continuous"], draws=3)
+    critic = twin("continuous")
+    together = critic(state, chosen)
+    for k in range(3):
+        one = Choices(chosen.action.reshape(6, 3, 2)[:, k], chosen.log_prob[:, k : k + 1], torch.zeros(6, 1))
+        torch.testing.assert_close(together[:, k : k + 1], critic(state, one))
+
+
+def test_a_twin_critic_sees_continuous_actions_squashed():
+    critic = twin("continuous")
+    state, far = torch.zeros(2, 3), torch.tensor([[20.0, -20.0], [40.0, -90.0]])
+    values = critic.online(state, far)
+    torch.testing.assert_close(values[:, 0], values[:, 1])
+
+
+@every_twin
+def test_targets_start_as_the_networks_and_stay_without_gradient(kind: str):
+    state, chosen = drawn(TWINS[kind])
+    critic = twin(kind)
+    torch.testing.assert_close(critic.later(state, chosen), critic(state, chosen).detach(), rtol=0, atol=0)
+    assert not any(p.requires_grad for p in critic.target.parameters())
+    assert critic(state, chosen).requires_grad
+    assert not critic.later(state, chosen).requires_grad
+
+
+@every_twin
+def test_targets_come_closer_by_their_rate(kind: str):
+    critic = twin(kind, rate=0.25)
+    with torch.no_grad():
+        for parameter in critic.online.parameters():
+            parameter.add_(1.0)
+    critic.follow()
+    critic.follow()
+    for target, online in zip(critic.target.parameters(), critic.online.parameters(), strict=True):
+        torch.testing.assert_close(online - target, torch.full_like(target, 0.75**2), atol=1e-5, rtol=1e-5)
+
+
+@every_twin
+def test_the_loss_is_half_the_squared_error_of_both_networks(kind: str):
+    state, chosen = drawn(TWINS[kind])
+    critic, world = twin(kind), TWINS[kind]
+    discrete = isinstance(world.action_space, Discrete)
+    action = torch.tensor([0, 3, 1, 2, 2, 0]) if discrete else chosen.action
+    target = torch.arange(6.0)
+    loss, mean = critic.loss(state, action, target)
+    errors = []
+    for member in range(2):
+        q = critic.online(state, action)[member]
+        q = torch.stack([q[row, int(a)] for row, a in enumerate(action)]) if discrete else q
+        errors.append(((q - target) ** 2).mean() / 2)
+    torch.testing.assert_close(loss, errors[0] + errors[1])
+    assert mean.ndim == 0
+
+
+@every_twin
+def test_following_the_loss_reaches_the_targets(kind: str):
+    state, chosen = drawn(TWINS[kind])
+    critic = twin(kind)
+    discrete = isinstance(TWINS[kind].action_space, Discrete)
+    action = torch.tensor([0, 3, 1, 2, 2, 0]) if discrete else chosen.action
+    target = torch.tensor([1.0, -1.0, 2.0, 0.5, -0.5, 0.0])
+    if kind == "one-hot":
+        state = torch.tensor([0, 1, 2, 3, 4, 1])
+    optimiser = torch.optim.Adam(critic.online.parameters(), lr=0.02)
+    for _ in range(300):
+        loss, _ = critic.loss(state, action, target)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    assert float(loss.detach()) < 0.01
+
+
+@every_twin
+def test_observed_states_standardise_networks_and_targets_alike(kind: str):
+    state, chosen = drawn(TWINS[kind])
+    critic = twin(kind)
+    critic.observe(state)
+    torch.testing.assert_close(critic.later(state, chosen), critic(state, chosen).detach(), rtol=0, atol=0)

@@ -1,12 +1,13 @@
 """The guides of this library: q_φ(a|s, F), each of which is a method."""
 
-from math import log
+from dataclasses import replace
+from math import exp, log
 from typing import Any
 
 import pyro.distributions as dist
 import pytest
 import torch
-from gymnasium.spaces import Box, Discrete
+from gymnasium.spaces import Box, Discrete, MultiBinary
 from torch import Tensor
 
 from gio_pyro import guides, tabular
@@ -15,27 +16,25 @@ from gio_pyro.guides import (
     BayesGuide,
     CategoricalGuide,
     CategoricalNetworkGuide,
+    GaussianGuide,
     HabitGuide,
     MarginalGuide,
     UniformGuide,
 )
-from gio_pyro.models import CategoricalModel
-from gio_pyro.programs import Guide, Model, build_guide, build_model, log_probs
+from gio_pyro.models import CategoricalModel, GaussianModel
+from gio_pyro.programs import Guide, Model, build_guide, build_model, log_probs, score_every_action
 from gio_pyro.types import Policy, Spec
 
+from .finite import table_policy, true_model
+from .spaces import GUIDES, KINDS, OTHER_GUIDES
 from .tabular.worlds import random_mdp, random_rows
 
 S, A = 4, 3
 SPEC = Spec(Discrete(S), Discrete(A), Discrete(S))
 STATE = torch.arange(S).repeat_interleave(S)
 FUTURE = torch.arange(S).repeat(S)
-NAMES = guides.__all__
+NAMES = GUIDES["finite"]
 LEARNED = [CategoricalGuide, CategoricalNetworkGuide, MarginalGuide, HabitGuide]
-
-
-def table_policy(table: Tensor) -> Policy:
-    """A policy from a table of probabilities, `[S, A]`."""
-    return lambda state: dist.Categorical(logits=table.float().log()[state])
 
 
 def table_model(table: Tensor, policy: Policy) -> Model:
@@ -190,20 +189,129 @@ def test_a_learned_guide_passes_gradients_to_every_parameter(kind: Any):
     assert all(p.grad is not None and bool((p.grad != 0).any()) for p in parameters)
 
 
-BOX = Box(0.0, 1.0, (2,))
-REFUSED = [
-    *[(kind, position) for kind in (CategoricalGuide, CategoricalNetworkGuide) for position in range(3)],
-    (UniformGuide, 1),
-    (MarginalGuide, 1),
-    (HabitGuide, 0),
-    (HabitGuide, 1),
-]
+@pytest.mark.parametrize(("kind", "name"), OTHER_GUIDES)
+def test_a_guide_refuses_worlds_that_it_is_not_for(kind: str, name: str):
+    model = true_model(CHANNEL)
+    with pytest.raises(InputError, match=r"^Expected (a Discrete|continuous) .*, but got .*\.$"):
+        getattr(guides, name)(replace(KINDS[kind], model=model))
 
 
-@pytest.mark.parametrize(("kind", "position"), REFUSED)
-def test_a_space_that_is_not_discrete_is_refused(kind: Any, position: int):
+@pytest.mark.parametrize("position", range(3))
+def test_a_table_refuses_a_space_that_is_not_discrete(position: int):
     spaces: list[Any] = [Discrete(3)] * 3
-    spaces[position] = BOX
+    spaces[position] = Box(0.0, 1.0, (2,))
     name = ("state", "action", "future")[position]
     with pytest.raises(InputError, match=f"Expected a Discrete {name} space .*, but .*Box"):
-        kind(Spec(*spaces))
+        CategoricalGuide(Spec(*spaces))
+
+
+def test_the_uniform_guide_takes_discrete_and_continuous_actions_only():
+    with pytest.raises(InputError, match="Expected a Discrete action space .*MultiBinary"):
+        UniformGuide(Spec(Discrete(3), MultiBinary(2), Discrete(3)))
+
+
+VECTORS = KINDS["vector, continuous"]
+
+
+def normals(mean: float, scale: float) -> Policy:
+    return lambda state: dist.Normal(torch.full((len(state), 2), mean), scale).to_event(1)
+
+
+def continuous(kind: Any, policy: Policy | None = None) -> Guide:
+    policy = policy or normals(0.0, 1.0)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = build_model(GaussianModel, VECTORS, policy, torch.zeros(1, 3))
+        return build_guide(kind, VECTORS, model, policy, torch.zeros(1, 3))
+
+
+def answering(location: float, raw: float) -> Guide:
+    """A Gaussian guide whose network gives these numbers whatever it sees."""
+    guide = continuous(GaussianGuide)
+    with torch.no_grad():
+        last = guide.program.net[-1]
+        last.weight.zero_()
+        last.bias.copy_(torch.tensor([location] * 2 + [raw] * 2))
+    return guide
+
+
+SOME = torch.randn(5, 3, generator=torch.Generator().manual_seed(0))
+THERE = torch.randn(5, 3, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.mark.parametrize(("mean", "scale"), [(0.0, 1.0), (2.0, 0.5), (-1.0, 3.0)])
+@pytest.mark.parametrize(("location", "precision"), [(0.5, 1.0), (-2.0, 10.0)])
+def test_the_gaussian_guide_is_the_policy_times_a_normal(mean: float, scale: float, location: float, precision: float):
+    raw = 6 - log(exp(6 - log(precision)) - 1)
+    q = answering(location, raw).posterior(normals(mean, scale), SOME, THERE)
+    total = scale**-2 + precision
+    torch.testing.assert_close(q.mean, torch.full((5, 2), (mean / scale**2 + precision * location) / total))
+    torch.testing.assert_close(q.variance, torch.full((5, 2), 1 / total))
+
+
+def test_a_gaussian_guide_that_learned_nothing_of_the_future_is_the_policy():
+    q = answering(100.0, -60.0).posterior(normals(0.7, 0.4), SOME, THERE)
+    torch.testing.assert_close((q.mean, q.stddev), (torch.full((5, 2), 0.7), torch.full((5, 2), 0.4)))
+
+
+@pytest.mark.parametrize("scale", [0.1, 1.0, 5.0])
+def test_the_floor_bounds_what_a_gaussian_guide_is_paid(scale: float):
+    """With the greatest precision it is paid ½ log(1 + σ² exp(2 · 3)) nats a number where it is exact."""
+    q = answering(0.0, 1e6).posterior(normals(0.0, scale), SOME, THERE)
+    most = 0.5 * log(1 + scale**2 * exp(6.0))
+    assert float(torch.log(scale / q.stddev[0, 0])) == pytest.approx(most, rel=1e-4)
+
+
+def test_the_gaussian_guide_depends_on_state_and_future():
+    guide = continuous(GaussianGuide)
+    q = guide.posterior(normals(0.0, 1.0), SOME, THERE).mean
+    assert not torch.allclose(q, guide.posterior(normals(0.0, 1.0), SOME, THERE.flip(0)).mean)
+    assert not torch.allclose(q, guide.posterior(normals(0.0, 1.0), SOME.flip(0), THERE).mean)
+
+
+def test_the_gaussian_guide_passes_gradients_to_every_parameter_and_to_the_future():
+    guide, future = continuous(GaussianGuide), THERE.clone().requires_grad_(True)
+    score = guide.log_prob(normals(0.0, 1.0), SOME, future, torch.ones(5, 2)).sum()
+    found = torch.autograd.grad(score, [future, *guide.parameters()])
+    assert all(bool((gradient != 0).any()) for gradient in found)
+
+
+def test_the_uniform_guide_over_continuous_actions_is_the_slope_of_the_squash_over_the_box():
+    guide = continuous(UniformGuide)
+    u = torch.tensor([[0.0, 0.5], [-3.0, 2.0]])
+    score = guide.log_prob(normals(0.0, 1.0), SOME[:2], THERE[:2], u)
+    by_hand = ((1 - u.double().tanh().square()) / 2).log().sum(-1)
+    torch.testing.assert_close(score.double(), by_hand, atol=1e-5, rtol=1e-5)
+    assert list(guide.parameters()) == []
+    assert dict(guide.state_dict()) == {}
+
+
+def test_the_uniform_guide_is_finite_far_out():
+    score = continuous(UniformGuide).log_prob(normals(0.0, 1.0), SOME[:1], THERE[:1], torch.tensor([[200.0, -200.0]]))
+    assert float(score) == pytest.approx(2 * (log(2) - 400.0), rel=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["vector, discrete", "image, discrete"])
+@pytest.mark.parametrize("name", ["BayesGuide", "CategoricalNetworkGuide"])
+def test_guides_over_discrete_actions_see_vectors_and_images(kind: str, name: str):
+    world = KINDS[kind]
+    actions = int(world.action_space.n)
+    g = torch.Generator().manual_seed(0)
+    state = torch.randint(0, 256, (2, 6, *world.state_space.shape), dtype=torch.uint8, generator=g)
+    state = state if kind.startswith("image") else state / 100
+    pi = torch.softmax(torch.randn(actions, generator=g), -1)
+
+    def policy(state: Tensor) -> Any:
+        return dist.Categorical(probs=pi.expand(len(state), -1))
+
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = build_model(GaussianModel, world, policy, state[0, :1])
+        guide = build_guide(getattr(guides, name), world, model, policy, state[0, :1])
+    for program in (model, guide):
+        program.observe(state[0], torch.zeros(6, dtype=torch.long), state[1])
+    q = guide.posterior(policy, *state).probs
+    assert q.shape == (6, actions)
+    if name == "BayesGuide":
+        scores = score_every_action(model, policy, *state)
+        torch.testing.assert_close(q, torch.softmax(scores.detach() + pi.log(), -1), atol=1e-5, rtol=1e-4)

@@ -1,6 +1,9 @@
 """Replay keeps what was collected, in order, and counts what is equal."""
 
+import subprocess
+import sys
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -202,6 +205,10 @@ def test_continuous_states_are_not_merged():
     assert len(replay.merged()) == 3
 
 
+def test_continuous_actions_are_not_merged():
+    assert len(filled(10, rows(1, 1, 1, action=torch.zeros(3, 2))).merged()) == 3
+
+
 def test_concatenation_keeps_the_order():
     assert concatenate(rows(3), rows(1, 2)).state.tolist() == [3, 1, 2]
 
@@ -213,3 +220,208 @@ def test_distinct_states_carry_the_weight_of_their_rows():
 
 def test_a_mean_is_weighted():
     assert float(rows(1, 2, weight=[1.0, 3.0]).mean(torch.tensor([0.0, 4.0]))) == 3.0
+
+
+def pieces(replay: Replay, size: int = 400, length: int = 4) -> list[list[int]]:
+    """The states of drawn sequences, cut where they are not valid."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        drawn = replay.sequences(size, length)
+    return [state[: int(valid.sum())].tolist() for state, valid in zip(drawn.steps.state, drawn.valid, strict=True)]
+
+
+def test_a_sequence_is_successive_rows_of_an_episode():
+    replay = filled(100, rows(*range(10)))
+    drawn = pieces(replay)
+    assert all(piece == list(range(piece[0], min(piece[0] + 4, 10))) for piece in drawn)
+    assert {piece[0] for piece in drawn} == set(range(10))
+
+
+def test_a_sequence_has_the_shapes_that_were_asked_for():
+    drawn = filled(100, rows(*range(10))).sequences(7, 5)
+    assert drawn.valid.shape == (7, 5)
+    assert all(getattr(drawn.steps, f.name).shape == (7, 5) for f in fields(drawn.steps))
+    assert bool(drawn.valid[:, 0].all())
+
+
+def test_a_sequence_of_vectors_keeps_their_shape():
+    state = torch.arange(30.0).reshape(10, 3)
+    replay = filled(100, rows(*range(10), state=state, next_state=state + 3))
+    drawn = replay.sequences(6, 4)
+    assert drawn.steps.state.shape == (6, 4, 3)
+    step = drawn.steps.state[:, 1:] - drawn.steps.next_state[:, :-1]
+    assert not bool(step[drawn.valid[:, 1:]].any())
+
+
+def test_a_sequence_that_ends_repeats_its_last_row():
+    with torch.random.fork_rng():
+        drawn = filled(100, rows(*range(3))).sequences(50, 5)
+    for state, valid in zip(drawn.steps.state.tolist(), drawn.valid.tolist(), strict=True):
+        known = sum(valid)
+        assert valid == [True] * known + [False] * (5 - known)
+        assert state[known:] == [2] * (5 - known)
+
+
+@pytest.mark.parametrize("flag", ["terminated", "truncated"])
+def test_a_sequence_never_crosses_the_end_of_an_episode(flag: str):
+    ends = [False, False, True, False, True, False]
+    drawn = pieces(filled(100, rows(*range(6), **{flag: ends})))
+    assert {tuple(piece) for piece in drawn} == {(0, 1, 2), (1, 2), (2,), (3, 4), (4,), (5,)}
+
+
+def test_a_sequence_crosses_batches_of_one_episode():
+    drawn = pieces(filled(100, rows(0, 1), rows(2), rows(3, 4)))
+    assert {tuple(piece) for piece in drawn} == {(0, 1, 2, 3), (1, 2, 3, 4), (2, 3, 4), (3, 4), (4,)}
+
+
+def test_a_sequence_stays_in_its_stream():
+    """Two environments in turn: rows 0, 2, 4 … of one and 1, 3, 5 … of the other."""
+    replay = Replay(100)
+    for first in range(0, 12, 4):
+        replay.add(rows(*range(first, first + 4)), stream=[0, 1, 0, 1])
+    drawn = pieces(replay, length=3)
+    assert {tuple(piece) for piece in drawn} == {
+        *((n, n + 2, n + 4) for n in range(8)),
+        *((n, n + 2) for n in (8, 9)),
+        (10,),
+        (11,),
+    }
+
+
+def test_streams_may_be_tensors():
+    replay = Replay(100)
+    replay.add(rows(0, 1, 2, 3), torch.tensor([0, 1, 0, 1]), torch.tensor([False, False, False, True]))
+    assert {tuple(piece) for piece in pieces(replay)} == {(0, 2), (2,), (1,), (3,)}
+
+
+def test_a_row_that_begins_anew_does_not_continue_the_one_before():
+    """As after `reset` in the middle of an episode: nothing ended, and yet nothing goes on."""
+    replay = Replay(100)
+    replay.add(rows(0, 1, 2, 3), begins=[False, False, True, False])
+    replay.add(rows(4), begins=[True])
+    assert {tuple(piece) for piece in pieces(replay)} == {(0, 1), (1,), (2, 3), (3,), (4,)}
+
+
+def test_ends_may_be_told_instead_of_read():
+    replay = Replay(100)
+    replay.add(rows(0, 1, 2), ends=[False, True, False])
+    assert {tuple(piece) for piece in pieces(replay)} == {(0, 1), (1,), (2,)}
+
+
+def test_the_end_of_one_streams_episode_is_not_that_of_another():
+    replay = Replay(100)
+    replay.add(rows(0, 1, 2, 3, terminated=[True, False, False, False]), stream=[0, 1, 0, 1])
+    assert {tuple(piece) for piece in pieces(replay)} == {(0,), (1, 3), (2,), (3,)}
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 5, 8, 11])
+@pytest.mark.parametrize("capacity", [4, 7, 10])
+def test_a_sequence_never_runs_into_what_has_overwritten_its_continuation(capacity: int, size: int):
+    replay, last = Replay(capacity), 0
+    for first in range(0, 40, size):
+        replay.add(rows(*range(first, first + size)))
+        last = first + size - 1
+        kept = range(max(last - capacity + 1, 0), last + 1)
+        for piece in pieces(replay, 60, 5):
+            assert piece == list(range(piece[0], min(piece[0] + 5, last + 1)))
+            assert piece[0] in kept
+
+
+@pytest.mark.parametrize("capacity", [5, 9, 16, 1_000])
+@pytest.mark.parametrize("seed", range(3))
+def test_sequences_of_many_streams_in_a_ring_are_those_of_the_episodes(capacity: int, seed: int):
+    """Random streams, ends and begins; each row is followed by what followed it, as long as that is kept."""
+    g = torch.Generator().manual_seed(seed)
+    replay, follows, last = Replay(capacity), {}, {}
+    number = 0
+    for _ in range(30):
+        size = int(torch.randint(1, 7, (), generator=g))
+        stream = torch.randint(3, (size,), generator=g).tolist()
+        ends, begins = ((torch.rand(size, generator=g) < p).tolist() for p in (0.2, 0.1))
+        for row in range(size):
+            before = last.pop(stream[row], None)
+            if before is not None and not begins[row]:
+                follows[before] = number + row
+            if not ends[row]:
+                last[stream[row]] = number + row
+        replay.add(rows(*range(number, number + size), terminated=ends), stream, begins)
+        number += size
+        for piece in pieces(replay, 40, 6):
+            expected = [piece[0]]
+            while len(expected) < 6 and expected[-1] in follows:
+                expected.append(follows[expected[-1]])
+            assert piece == expected
+            assert min(piece) >= number - capacity
+
+
+def test_a_saved_replay_knows_how_its_rows_follow_one_another():
+    first, second = Replay(9), Replay(9)
+    for start in range(0, 24, 2):
+        first.add(rows(start, start + 1), stream=[0, 1])
+    second.load_state_dict(first.state_dict(), torch.device("cpu"))
+    for replay in (first, second):
+        replay.add(rows(24, 25), stream=[0, 1])
+    assert pieces(first) == pieces(second)
+    assert max(len(piece) for piece in pieces(second)) == 4
+
+
+def test_what_is_saved_is_a_copy():
+    replay = filled(4, rows(1, 2, 3, 4))
+    saved = replay.state_dict()
+    replay.add(rows(5, 6))
+    assert saved["rows"]["state"].tolist() == [1, 2, 3, 4]
+
+
+def pendulum(count: int) -> Transitions:
+    """Transitions as Pendulum gives them."""
+    numbers, flag = torch.zeros(count), torch.zeros(count, dtype=torch.bool)
+    return Transitions(
+        torch.zeros(count, 3), torch.zeros(count, 1), numbers, torch.zeros(count, 3), flag, flag, numbers, numbers + 1
+    )
+
+
+RAW = 4 * (3 + 1 + 1 + 3) + 2 + 4
+"""Bytes of a Pendulum transition: eight numbers, two flags and the density of its action."""
+
+
+def test_a_million_transitions_take_little_more_than_their_bytes():
+    replay = Replay(1_000_000)
+    for _ in range(20):
+        replay.add(pendulum(50_000), ends=[False] * 50_000)
+    assert len(replay) == 1_000_000
+    assert replay.bytes <= 1.3 * RAW * 1_000_000
+
+
+def test_a_large_replay_with_few_rows_is_small():
+    replay = Replay(1_000_000)
+    replay.add(pendulum(10))
+    assert replay.bytes < 100_000
+
+
+PROBE = """
+import resource, torch
+from gio_pyro.replay import Replay
+from tests.test_replay import pendulum
+
+rows, ends = pendulum(50_000), [False] * 50_000
+Replay(100_000).add(rows, ends=ends)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+replay = Replay(1_000_000)
+replay.add(pendulum(10))
+few = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+for _ in range(20):
+    replay.add(rows, ends=ends)
+now = int(open("/proc/self/statm").read().split()[1]) * resource.getpagesize() // 1024
+print(few - before, now - before, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs Linux's /proc")
+def test_the_process_grows_by_no_more_than_the_rows():
+    """Kilobytes: with ten rows, with a million, and at the worst moment while the storage grows."""
+    run = subprocess.run([sys.executable, "-c", PROBE], capture_output=True, text=True, check=True)
+    few, million, worst = (int(number) for number in run.stdout.split())
+    raw = RAW * 1_000_000 / 1024
+    assert few < 2_000
+    assert million < 1.3 * raw
+    assert worst < 2.0 * raw

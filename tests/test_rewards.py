@@ -11,34 +11,29 @@ from gymnasium.spaces import Discrete
 from torch import Tensor
 
 from gio_pyro import tabular
-from gio_pyro.errors import TrainingError
-from gio_pyro.guides import BayesGuide, CategoricalGuide, HabitGuide, MarginalGuide, UniformGuide
-from gio_pyro.programs import Guide, Model, build_guide
-from gio_pyro.rewards import expected_log_guide, intrinsic_reward
+from gio_pyro.errors import InputError, TrainingError
+from gio_pyro.guides import (
+    BayesGuide,
+    CategoricalGuide,
+    GaussianGuide,
+    HabitGuide,
+    MarginalGuide,
+    UniformGuide,
+)
+from gio_pyro.models import GaussianModel
+from gio_pyro.programs import Choices, Guide, Model, build_guide, build_model, choices
+from gio_pyro.rewards import Imagined, Replayed, expected_log_guide, intrinsic_reward, reward_named
 from gio_pyro.tabular.iteration import intrinsic_reward as exact_reward
-from gio_pyro.types import Policy, Spec
+from gio_pyro.types import Policy, Spec, Transitions
 
+from .finite import exact_replay, table_policy, true_model
+from .spaces import spec, vector
 from .tabular.worlds import random_mdp, random_rows
 
 NATS = {"atol": 1e-5, "rtol": 0.0}
 worlds = pytest.mark.parametrize("kind", ["dense", "sparse", "deterministic"])
 seeds = pytest.mark.parametrize("seed", range(5))
 sizes = pytest.mark.parametrize(("states", "actions"), [(4, 3), (2, 2), (9, 5)])
-
-
-def table_policy(table: Tensor) -> Policy:
-    return lambda state: dist.Categorical(logits=table.float().log()[state])
-
-
-def true_model(channel: Tensor) -> Model:
-    """The program that knows the world, zeros included."""
-
-    def world(policy: Policy, state: Tensor, future: Tensor | None = None) -> Tensor:
-        with pyro.plate("batch", len(state)):
-            action = pyro.sample("action", policy(state))
-            return pyro.sample("future", dist.Categorical(logits=channel.float().log()[state, action]), obs=future)
-
-    return Model(world)
 
 
 class Pair:
@@ -57,7 +52,7 @@ class Pair:
         return expected_log_guide(self.model, self.guide, self.policy, self.state, samples=4)
 
     def reward(self) -> Tensor:
-        return intrinsic_reward(self.policy, self.state, self.log_rho())
+        return intrinsic_reward(choices(self.policy(self.state)), self.log_rho())
 
 
 @seeds
@@ -138,7 +133,7 @@ def test_sampled_futures_pay_the_mutual_information_on_average():
     with torch.random.fork_rng():
         torch.manual_seed(0)
         state = torch.zeros(1_000, dtype=torch.long)
-        paid = intrinsic_reward(policy, state, expected_log_guide(model, guide, policy, state, samples=8))
+        paid = intrinsic_reward(choices(policy(state)), expected_log_guide(model, guide, policy, state, samples=8))
     exact = float(tabular.mutual_information(mdp.transition, pi)[0])
     assert abs(float(paid.mean()) - exact) < 5 * float(paid.std()) / 1_000**0.5
 
@@ -148,7 +143,7 @@ def test_two_actions_told_apart_for_sure_pay_log_two():
     policy, model = table_policy(torch.full((2, 2), 0.5)), true_model(channel)
     guide = build_guide(BayesGuide, Spec(Discrete(2), Discrete(2), Discrete(2)), model, policy, torch.arange(2))
     state = torch.arange(2)
-    paid = intrinsic_reward(policy, state, expected_log_guide(model, guide, policy, state, samples=1))
+    paid = intrinsic_reward(choices(policy(state)), expected_log_guide(model, guide, policy, state, samples=1))
     torch.testing.assert_close(paid, torch.full((2,), log(2)), **NATS)
 
 
@@ -184,3 +179,102 @@ def test_a_model_that_gives_nan_stops_loudly():
     pair = Pair(0, "dense", UniformGuide)
     with pyro.validation_enabled(False), pytest.raises(TrainingError):
         expected_log_guide(Model(half_broken), pair.guide, pair.policy, pair.state, samples=4)
+
+
+@seeds
+@worlds
+def test_what_replay_is_paid_averages_to_what_is_imagined(seed: int, kind: str):
+    """On exact frequencies: Σ_F p(F|s,a) log q(a|s,F) = log ρ̄(s,a)."""
+    pair = Pair(seed, kind, CategoricalGuide)
+    pair.guide.load_state_dict({"program.table": torch.randn(4, 4, 3, generator=torch.Generator().manual_seed(seed))})
+    rows = exact_replay(pair.mdp)
+    paid = Replayed(pair.guide).paid(pair.policy, rows, rows.next_state)
+    table = torch.zeros(12).index_add(0, rows.state * 3 + rows.action, rows.weight * paid)
+    torch.testing.assert_close(table.reshape(4, 3), pair.log_rho(), **NATS)
+    assert not paid.requires_grad
+
+
+def test_each_reading_leaves_nothing_for_the_other():
+    pair = Pair(0, "dense", BayesGuide)
+    rows, chosen = exact_replay(pair.mdp), choices(pair.policy(pair.state))
+    assert Imagined(pair.model, pair.guide, 1).paid(pair.policy, rows, rows.next_state) == 0.0
+    nothing = Replayed(pair.guide).bonus(pair.policy, pair.state, chosen)
+    assert torch.equal(nothing, torch.zeros(4, 3))
+
+
+def test_a_reading_is_known_by_its_name():
+    pair = Pair(0, "dense", BayesGuide)
+    assert reward_named("imagined", pair.model, pair.guide, samples=3) == Imagined(pair.model, pair.guide, 3)
+    assert reward_named("replayed", pair.model, pair.guide, samples=3) == Replayed(pair.guide)
+    with pytest.raises(InputError, match="Expected intrinsic to be imagined or replayed, but got 'dreamt'"):
+        reward_named("dreamt", pair.model, pair.guide, samples=3)
+
+
+class Continuous:
+    """A model and a guide of a continuous world as they start, and a policy."""
+
+    def __init__(self, guide: Any = GaussianGuide) -> None:
+        self.spec = spec(vector(3), vector(2))
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            self.state = torch.randn(6, 3)
+            self.model: Model = build_model(GaussianModel, self.spec, self.policy, self.state)
+            self.guide: Guide = build_guide(guide, self.spec, self.model, self.policy, self.state)
+
+    def policy(self, state: Tensor) -> dist.Independent:
+        return dist.Normal(state[:, :2], 0.7).to_event(1)
+
+    def bonus(self, chosen: Choices, samples: int = 1) -> Tensor:
+        return Imagined(self.model, self.guide, samples).bonus(self.policy, self.state, chosen)
+
+
+@pytest.mark.parametrize("draws", [1, 3])
+@pytest.mark.parametrize("samples", [1, 4])
+def test_drawn_actions_have_a_bonus_each(draws: int, samples: int):
+    world = Continuous()
+    with torch.random.fork_rng():
+        chosen = choices(world.policy(world.state), draws)
+        assert world.bonus(chosen, samples).shape == chosen.log_prob.shape == (6, draws)
+
+
+def test_a_bonus_belongs_to_its_state_and_action():
+    """With a guide that ignores the future nothing is random: each bonus is that of its own action."""
+    world = Continuous(UniformGuide)
+    with torch.random.fork_rng():
+        chosen = choices(world.policy(world.state), 3)
+        bonus = world.bonus(chosen)
+    actions = chosen.action.reshape(6, 3, 2)
+    expected = (0.5 * (1 - actions.double().tanh().square())).log().sum(-1)
+    torch.testing.assert_close(bonus.double(), expected, atol=1e-4, rtol=1e-4)
+
+
+def test_a_bonus_passes_gradients_to_the_action_of_each_example():
+    world = Continuous()
+    with torch.random.fork_rng():
+        chosen = choices(world.policy(world.state))
+        action = chosen.action.clone().requires_grad_(True)
+        bonus = world.bonus(Choices(action, chosen.log_prob, chosen.log_weight))
+    (gradient,) = torch.autograd.grad(bonus.sum(), action)
+    assert bool((gradient != 0).any(-1).all())
+
+
+def test_a_continuous_guide_that_is_the_policy_is_paid_nothing():
+    class Prior(GaussianGuide):
+        def posterior(self, prior: Any, state: Tensor, future: Tensor) -> Any:
+            return prior
+
+    world = Continuous(Prior)
+    with torch.no_grad(), torch.random.fork_rng():
+        chosen = choices(world.policy(world.state), 5)
+        torch.testing.assert_close(intrinsic_reward(chosen, world.bonus(chosen)), torch.zeros(6), **NATS)
+
+
+def test_replayed_continuous_actions_are_paid_the_guides_log_density():
+    world = Continuous()
+    with torch.random.fork_rng():
+        action, after, no = torch.randn(6, 2), torch.randn(6, 3), torch.zeros(6, dtype=torch.bool)
+    one = torch.ones(6)
+    rows = Transitions(world.state, action, one, after, no, no, one, one)
+    paid = Replayed(world.guide).paid(world.policy, rows, after)
+    expected = world.guide.posterior(world.policy, world.state, after).log_prob(action)
+    torch.testing.assert_close(paid, expected.detach())

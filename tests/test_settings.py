@@ -1,22 +1,32 @@
 """Every setting is checked when it is given, and the message names it."""
 
+from dataclasses import fields, replace
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
+from gymnasium.spaces import Discrete
 
 import gio_pyro as gio
 from gio_pyro.errors import InputError
-from gio_pyro.settings import Settings
+from gio_pyro.settings import CONTINUOUS, NETWORK, Settings, defaults, device_named, finite_world
+
+from .spaces import image, vector
 
 NAN, INF = float("nan"), float("inf")
+AT_LEAST_ONE = ("train_freq", "updates", "improvements", "buffer_size", "samples", "sweeps", "log_interval")
 REFUSED = [
     *[("temperature", value) for value in (0.0, -1.0, NAN, INF)],
     *[("discount", value) for value in (-0.1, 1.0, 1.5, NAN)],
+    *[("target_rate", value) for value in (0.0, -0.1, 1.1, NAN)],
+    *[("target_entropy", value) for value in (NAN, INF)],
     *[("learning_rate", value) for value in (0.0, -1e-3, NAN, INF)],
     *[("uniform_share", value) for value in (-0.1, 1.1, NAN)],
     *[("seed", value) for value in (-1,)],
-    *[(name, value) for name in ("train_freq", "buffer_size", "samples", "sweeps") for value in (0, -5)],
+    *[(name, value) for name in AT_LEAST_ONE for value in (0, -5)],
     ("gradient_steps", -1),
+    ("learning_starts", -1),
     ("batch_size", 0),
     *[("initial_value", value) for value in (NAN, INF)],
 ]
@@ -32,6 +42,16 @@ ACCEPTED = [
     ("initial_value", None),
     ("seed", 0),
     ("buffer_size", 1),
+    ("temperature", "auto"),
+    ("temperature", "linear:0.5:0.05:20000"),
+    ("target_rate", 1.0),
+    ("target_entropy", -6.0),
+    ("learning_starts", 0),
+    ("hidden", (1,)),
+    ("hidden", (256, 256, 64)),
+    ("intrinsic", "replayed"),
+    ("objective", "elbo"),
+    ("compile", True),
 ]
 
 
@@ -80,3 +100,125 @@ def test_an_agent_refuses_an_unknown_objective():
 def test_settings_cannot_be_changed_after_they_were_checked():
     with pytest.raises(AttributeError):
         Settings().temperature = -1.0  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("value", [(), (0,), (-3, 4), (2.5,), ("many",), 128, "128", None, (True,)])
+def test_hidden_layers_that_cannot_be_are_refused_by_name(value: Any):
+    with pytest.raises(InputError, match="^Expected hidden to be .*see gio_pyro.Settings.$"):
+        Settings(hidden=value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("compile", 1), ("compile", "yes"), ("intrinsic", "dreamt"), ("objective", 3)]
+)
+def test_a_choice_that_is_none_is_refused_by_name(name: str, value: Any):
+    with pytest.raises(InputError, match=f"^Expected {name} to be .*, but got {value!r}"):
+        Settings(**{name: value})
+
+
+@pytest.mark.parametrize("value", ["auto:-1", "linear:1:2", "warm"])
+def test_a_temperature_in_words_is_checked_when_it_is_given(value: str):
+    with pytest.raises(InputError, match=f"^Expected temperature from .*, but got {value!r}; see gio_pyro.Settings.$"):
+        Settings(temperature=value)
+
+
+FINITE = (Discrete(16), Discrete(4))
+DISCRETE = (vector(4), Discrete(2))
+CONTINUOUS_WORLD = (vector(3), vector(1))
+MIXED = (Discrete(16), vector(1))
+PICTURES = (image(7), Discrete(7))
+
+
+def of(spaces: tuple[Any, Any], **given: Any) -> Settings:
+    return Settings.of(given, states=spaces[0], actions=spaces[1])
+
+
+def test_finite_worlds_have_the_defaults_that_are_written():
+    assert of(FINITE) == Settings()
+
+
+@pytest.mark.parametrize("spaces", [DISCRETE, PICTURES])
+def test_networks_over_discrete_actions_have_defaults_of_their_own(spaces: Any):
+    assert of(spaces) == Settings(**NETWORK)
+
+
+@pytest.mark.parametrize("spaces", [CONTINUOUS_WORLD, MIXED])
+def test_networks_over_continuous_actions_have_defaults_of_their_own(spaces: Any):
+    assert of(spaces) == Settings(**CONTINUOUS)
+
+
+def test_only_continuous_actions_are_explored_by_the_policy_alone():
+    shares = [of(spaces).uniform_share for spaces in (FINITE, DISCRETE, CONTINUOUS_WORLD)]
+    assert shares[0] > 0
+    assert shares[1] > 0
+    assert shares[2] == 0
+
+
+def test_a_sample_is_drawn_for_networks_and_none_for_tables():
+    assert of(FINITE).batch_size is None
+    assert of(DISCRETE).batch_size is not None
+    assert of(CONTINUOUS_WORLD).batch_size is not None
+
+
+@pytest.mark.parametrize("spaces", [FINITE, DISCRETE, CONTINUOUS_WORLD])
+def test_what_is_given_stands_in_place_of_the_defaults(spaces: Any):
+    settings = of(spaces, temperature=0.7, batch_size=9, seed=3)
+    assert (settings.temperature, settings.batch_size, settings.seed) == (0.7, 9, 3)
+    assert replace(settings, temperature=0.01, batch_size=None, seed=0) == replace(
+        of(spaces), temperature=0.01, batch_size=None
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "kept"),
+    [
+        ("seed", np.int64(3), 3),
+        ("temperature", np.float32(0.5), 0.5),
+        ("hidden", [64, 32], (64, 32)),
+        ("compile", np.bool_(True), True),
+    ],
+)
+def test_numbers_of_numpy_and_lists_are_taken_as_plain_values(name: str, given: Any, kept: Any):
+    value = getattr(of(FINITE, **{name: given}), name)
+    assert value == kept
+    assert type(value) is type(kept)
+
+
+def test_an_unknown_setting_is_told_with_the_known_ones():
+    with pytest.raises(InputError) as error:
+        of(FINITE, temprature=0.1)
+    assert str(error.value).startswith("Expected settings among temperature, discount, objective, ")
+    assert str(error.value).endswith(", but got 'temprature'.")
+
+
+def test_a_wrong_value_is_refused_for_every_kind_of_world():
+    for spaces in (FINITE, DISCRETE, CONTINUOUS_WORLD):
+        with pytest.raises(InputError, match="Expected discount"):
+            of(spaces, discount=2.0)
+
+
+@pytest.mark.parametrize(
+    ("spaces", "finite"),
+    [(FINITE, True), (DISCRETE, False), (CONTINUOUS_WORLD, False), (MIXED, False), (PICTURES, False)],
+)
+def test_a_world_is_finite_where_states_and_actions_are(spaces: Any, finite: bool):
+    assert finite_world(*spaces) == finite
+
+
+@pytest.mark.parametrize("given", [NETWORK, CONTINUOUS, defaults(*CONTINUOUS_WORLD)])
+def test_nobody_can_change_the_defaults_of_others(given: Any):
+    with pytest.raises(TypeError):
+        given["temperature"] = 9.0
+
+
+def test_every_default_is_a_setting():
+    names = {field.name for field in fields(Settings)}
+    assert set(NETWORK) | set(CONTINUOUS) <= names
+
+
+def test_a_device_is_known_by_its_name():
+    assert device_named("cpu") == torch.device("cpu")
+    assert device_named("auto").type in ("cpu", "cuda")
+    for name in ("gpu", "meta", "cuda:99", ""):
+        with pytest.raises(InputError, match=f"Expected a device that is here: auto, cpu or cuda, but got '{name}'"):
+            device_named(name)

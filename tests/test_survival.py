@@ -1,8 +1,8 @@
 """A run that ends anywhere, by saving, by a kill or by a full disk, goes on as if it had not ended."""
 
 import errno
+import math
 import os
-import resource
 import subprocess
 import sys
 import warnings
@@ -10,22 +10,26 @@ from collections.abc import Callable
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import gymnasium as gym
+import numpy as np
 import pytest
 import torch
+from gymnasium.envs.registration import EnvSpec
 from gymnasium.vector import AutoresetMode
 
-from gio_pyro import GIO, checkpoint
-from gio_pyro.errors import CheckpointError, GioWarning, InputError, TrainingError
+from gio_pyro import GIO, checkpoint, persistence
+from gio_pyro.cli import training
+from gio_pyro.errors import GioWarning, InputError, TrainingError
 from tests.agents import differences
-from tests.environments import make
+from tests.cli.shell import gio
 
-HALF, WHOLE = 120, 240
+HALF, WHOLE = 100, 200
 SMALL: dict[str, Any] = {"learning_starts": 50, "batch_size": 32, "hidden": (16, 16), "log_interval": 50}
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
-ROOT = Path(__file__).parent.parent
+
+pytestmark = pytest.mark.filterwarnings("ignore::gio_pyro.errors.GioWarning")  # so short a run may well go astray
 
 
 def vector(name: str, count: int, mode: AutoresetMode = AutoresetMode.NEXT_STEP, **kwargs: Any) -> Any:
@@ -48,16 +52,14 @@ def agent_of(env: Any, **settings: Any) -> GIO:
 CASES: dict[str, Callable[[], GIO]] = {
     "Pendulum": partial(agent_of, "Pendulum-v1"),
     "Pendulum, learned temperature": partial(agent_of, "Pendulum-v1", temperature="auto:0.3", seed=4),
-    "Pendulum, scheduled temperature": partial(agent_of, "Pendulum-v1", temperature="linear:0.5:0.05:200"),
-    "Pendulum, UniformGuide": partial(agent_of, "Pendulum-v1", guide="UniformGuide"),
-    "Pendulum, replayed": partial(agent_of, "Pendulum-v1", intrinsic="replayed"),
-    "Pendulum, a ring that is full": partial(agent_of, "Pendulum-v1", buffer_size=70),
-    "CartPole": partial(agent_of, "CartPole-v1"),
-    "CartPole, learned temperature": partial(agent_of, "CartPole-v1", temperature="auto", uniform_share=0.3),
-    "3 CartPoles": partial(agent_of, partial(vector, "CartPole-v1", 3)),
-    "3 Pendulums, same step": partial(
-        agent_of, partial(vector, "Pendulum-v1", 3, AutoresetMode.SAME_STEP, max_episode_steps=17)
+    "Pendulum, scheduled temperature, full ring": partial(
+        agent_of, "Pendulum-v1", temperature="linear:0.5:0.05:150", buffer_size=70
     ),
+    "Pendulum, UniformGuide": partial(agent_of, "Pendulum-v1", guide="UniformGuide"),
+    "CartPole": partial(agent_of, "CartPole-v1"),
+    "CartPole, replayed": partial(agent_of, "CartPole-v1", intrinsic="replayed", temperature="auto"),
+    "3 CartPoles": partial(agent_of, partial(vector, "CartPole-v1", 3)),
+    "3 Pendulums": partial(agent_of, partial(vector, "Pendulum-v1", 3, AutoresetMode.SAME_STEP, max_episode_steps=17)),
     "FrozenLake": partial(agent_of, "FrozenLake-v1", train_freq=20, batch_size=None, gradient_steps=3, sweeps=20),
 }
 if find_spec("minigrid"):
@@ -115,6 +117,181 @@ def test_minigrid_is_among_the_cases():
 
 
 def checkpoint_of(agent: GIO) -> dict[str, Any]:
-    from gio_pyro import persistence
-
     return {"format": checkpoint.FORMAT, "version": checkpoint.VERSION, **persistence.state_of(agent)}
+
+
+KILLS = 50
+KILLER = """
+import os, random, signal, sys, time
+import torch
+torch.set_num_threads(1)
+import gio_pyro
+folder, kills = sys.argv[1], int(sys.argv[2])
+agent = gio_pyro.GIO("FrozenLake-v1", gradient_steps=1, sweeps=1, improvements=1, log_interval=10**6)
+agent.learn(3_000).save(folder)
+random.seed(0)
+cut = 0
+for _ in range(kills):
+    child = os.fork()
+    if not child:
+        while True:
+            agent.save(folder)
+    time.sleep(random.uniform(0.0, 0.06))
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    cut += len([name for name in os.listdir(folder) if name.endswith(".part")]) > 0
+    assert gio_pyro.GIO.load(folder).steps == 3_000
+print(cut)
+"""
+
+
+def test_a_process_that_is_killed_while_it_saves_leaves_a_whole_checkpoint(tmp_path: Path):
+    command = [sys.executable, "-c", KILLER, str(tmp_path / "run"), str(KILLS)]
+    done = subprocess.run(command, check=True, env=ENVIRONMENT, timeout=300, capture_output=True, text=True)
+    assert int(done.stdout) >= 5, "the kills are meant to meet a file that is half written"
+    agent = GIO.load(tmp_path / "run")
+    agent.save(tmp_path / "run")
+    assert [path.name for path in (tmp_path / "run").iterdir()] == [checkpoint.NAME]
+
+
+FULL_DISK = """
+import resource, sys
+from gio_pyro.cli.main import entry_point
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]), resource.RLIM_INFINITY))
+sys.exit(entry_point(sys.argv[2:]))
+"""
+QUICK = ["--checkpoint-every", "500", "--quiet"]
+
+
+class TestFullDisk:
+    def test_one_sentence_the_last_checkpoint_and_a_run_that_goes_on(self, tmp_path: Path):
+        train = ["train", "FrozenLake-v1", "--steps", "8000", "--out", str(tmp_path / "run"), *QUICK]
+        command = [sys.executable, "-c", FULL_DISK, "100000", *train]
+        done = subprocess.run(command, env=ENVIRONMENT, timeout=120, capture_output=True, text=True, check=False)
+        assert done.returncode == 2
+        assert done.stderr.startswith("gio: Expected to write")
+        assert "Traceback" not in done.stderr
+        assert not list((tmp_path / "run").glob("*.part"))
+        saved = GIO.load(tmp_path / "run").steps
+        assert 0 < saved < 8000
+        assert f"step {saved} is saved in" in done.stderr
+        assert gio("train", "--resume", tmp_path / "run", "--steps", 500, *QUICK) == 0
+        assert GIO.load(tmp_path / "run").steps == saved + 500
+
+    @pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left on device"), RuntimeError("write failed")])
+    def test_saving_says_so_and_keeps_the_last(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception):
+        agent = agent_of("CartPole-v1").learn(60)
+        agent.save(tmp_path)
+
+        def full(*_: object) -> None:
+            raise error
+
+        agent.learn(20)
+        with monkeypatch.context() as patch:
+            patch.setattr(torch, "save", full)
+            with pytest.raises(InputError, match="the last checkpoint is kept"):
+                agent.save(tmp_path)
+        assert GIO.load(tmp_path).steps == 60
+        agent.save(tmp_path)
+        assert GIO.load(tmp_path).steps == 80
+
+
+class Breaking(gym.Env[Any, Any]):
+    """A line to walk on; after a number of steps of its whole life something goes wrong."""
+
+    observation_space = gym.spaces.Box(-10, 10, (2,), dtype=np.float32)
+    action_space = gym.spaces.Box(-1, 1, (1,), dtype=np.float32)
+    after = 700
+    metadata: ClassVar[dict[str, Any]] = {"render_modes": []}
+
+    def __init__(self, how: str) -> None:
+        self.how, self.place, self.steps = how, 0.0, 0
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[Any, dict[str, Any]]:
+        super().reset(seed=seed)
+        self.place = float(self.np_random.uniform(-1, 1))
+        return self._seen(), {}
+
+    def _seen(self) -> Any:
+        return np.array([self.place, self.place**2], dtype=np.float32)
+
+    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
+        self.steps += 1
+        self.place = float(np.clip(self.place + 0.1 * action[0], -3, 3))
+        wrong = self.steps > self.after and self.how
+        if wrong == "step raises":
+            raise OSError("the motor is off")
+        if wrong == "closed":
+            raise gym.error.ClosedEnvironmentError("Trying to step a closed environment.")
+        seen = np.full(2, np.nan, dtype=np.float32) if wrong == "observation is NaN" else self._seen()
+        reward = math.nan if wrong == "reward is NaN" else 1e300 if wrong == "reward is huge" else -abs(self.place)
+        return seen, reward, False, False, {}
+
+
+WRONGS = {
+    "step raises": "the motor is off",
+    "closed": "closed environment",
+    "observation is NaN": "finite observation",
+    "reward is NaN": "finite reward",
+    "reward is huge": "finite reward",
+}
+
+
+def registered(monkeypatch: pytest.MonkeyPatch, how: str) -> str:
+    spec = EnvSpec(id="Breaking-v0", entry_point=Breaking, max_episode_steps=20, kwargs={"how": how})
+    monkeypatch.setitem(gym.registry, "Breaking-v0", spec)
+    return "Breaking-v0"
+
+
+class TestBreaking:
+    """Whatever goes wrong, there is one sentence, the last good checkpoint, and a way on."""
+
+    @pytest.mark.parametrize("how", ["step raises", "observation is NaN", "reward is NaN"])
+    def test_on_the_command_line(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any, how: str):
+        run, env = tmp_path / "run", registered(monkeypatch, how)
+        assert gio("train", env, "--steps", 2000, "--hidden", 8, "--out", run, *QUICK) == 2
+        said = capsys.readouterr().err
+        assert said.startswith("gio: Expected")
+        assert WRONGS[how] in said
+        assert f"step 500 is saved in {run}" in said
+        assert "Traceback" not in said
+        assert GIO.load(run).steps == 500
+        registered(monkeypatch, "")
+        with monkeypatch.context() as patch:
+            patch.setattr(training, "_finish", lambda *_: None)
+            assert gio("train", "--resume", run, "--steps", 20, *QUICK) == 0
+        assert GIO.load(run).steps == 520
+
+    @pytest.mark.parametrize("how", WRONGS)
+    def test_in_python(self, tmp_path: Path, how: str):
+        agent = agent_of(gym.wrappers.TimeLimit(Breaking(how), 20), log_interval=5)
+        agent.env.unwrapped.after = 60
+        with pytest.raises(TrainingError, match=WRONGS[how]):
+            agent.learn(100, callback=lambda agent, _: agent.save(tmp_path))
+        loaded = GIO.load(tmp_path, environment=gym.wrappers.TimeLimit(Breaking(""), 20))
+        assert loaded.steps == 60
+        assert loaded.learn(20).steps == 80
+
+    def test_a_loss_that_is_not_finite_is_not_saved(self, tmp_path: Path):
+        agent = agent_of("Pendulum-v1", log_interval=10)
+        agent.learn(60, callback=lambda agent, _: agent.save(tmp_path))
+        loss = agent.inference.descent.loss
+
+        def nan(*given: Any) -> Any:
+            value, figures = loss(*given)
+            return value * math.nan, figures | {"dynamics_nats": value * math.nan}
+
+        agent.inference.descent.loss = nan
+        with pytest.raises(TrainingError, match="finite losses"):
+            agent.learn(60, callback=lambda agent, _: agent.save(tmp_path))
+        kept = GIO.load(tmp_path)
+        assert kept.steps == 60
+        assert all(bool(p.isfinite().all()) for part in (agent, kept) for p in part.model.parameters())
+        assert kept.learn(20).steps == 80
+
+    def test_a_closed_environment(self):
+        env = gym.make_vec("CartPole-v1", 1, vectorization_mode="async")
+        agent = agent_of(env).learn(10)
+        env.close()
+        with pytest.raises(TrainingError, match="to take a step, but it raised"):
+            agent.learn(10)

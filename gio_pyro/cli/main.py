@@ -1,5 +1,6 @@
 """`gio`: the command line. A user's mistake is answered with one sentence on standard error and exit status 2."""
 
+import os
 import signal
 import sys
 import warnings
@@ -25,34 +26,49 @@ def entry_point(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: Sequence[str] | None) -> int:
+    os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
     _import_everything()
     import torch
-    import tyro
 
-    from gio_pyro.cli.commands import diagnose, empowerment, evaluate, train
     from gio_pyro.errors import GioError, GioWarning
 
     torch.set_num_threads(1)  # small tables and networks run faster and steadier on one
-    warnings.simplefilter("ignore")
-    warnings.simplefilter("always", GioWarning)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("always", GioWarning)
+        warnings.showwarning = _say
+        try:
+            return _command(list(sys.argv[1:] if arguments is None else arguments))
+        except GioError as error:
+            print(f"gio: {error}", file=sys.stderr)
+            return 2
+
+
+def _command(arguments: list[str]) -> int:
+    import tyro
+
+    from gio_pyro.cli.commands import diagnose, empowerment, evaluate, train
+    from gio_pyro.cli.worlds import rewritten
+
     commands: dict[str, Any] = {
         "train": train,
         "evaluate": evaluate,
         "diagnose": diagnose,
         "empowerment": empowerment,
     }
-    try:
-        return int(
-            tyro.extras.subcommand_cli_from_dict(
-                commands,
-                prog="gio",
-                description="Intrinsic control as probabilistic programs.",
-                args=list(sys.argv[1:] if arguments is None else arguments),
-            )
+    return int(
+        tyro.extras.subcommand_cli_from_dict(
+            commands,
+            prog="gio",
+            description="Intrinsic control as probabilistic programs.",
+            args=rewritten(arguments),
         )
-    except GioError as error:
-        print(f"gio: {error}", file=sys.stderr)
-        return 2
+    )
+
+
+def _say(message: Warning | str, *_: Any, **__: Any) -> None:
+    """Show a warning as one line, without the line of code that gave it."""
+    print(f"gio: {message}", file=sys.stderr)
 
 
 def _import_everything() -> None:

@@ -1,11 +1,16 @@
 """What the commands print, and how they open what a run left."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+from gio_pyro import checkpoint
 from gio_pyro.agent import GIO
+from gio_pyro.cli.worlds import again
 from gio_pyro.diagnostics import ExactReport
-from gio_pyro.errors import InputError
+from gio_pyro.errors import CheckpointError, GioError, InputError, told
+from gio_pyro.persistence import DAMAGE, restore
+from gio_pyro.rollout import Evaluation
 from gio_pyro.run_folder import RunFolder
 
 
@@ -27,7 +32,9 @@ def training_rows(report: ExactReport) -> list[tuple[str, str]]:
         rows.append(("mean MI, exact", f"{report.information_exact:.4f} nats"))
         rows.append(("amortisation gap", f"{report.amortisation_gap:.4f} nats"))
     else:
-        rows.append(("mean intrinsic reward", f"{report.information_learned:.4f} nats, not MI: the guide ignores it"))
+        rows.append(
+            ("mean intrinsic reward", f"{report.information_learned:.4f} nats, not MI: the guide ignores the future")
+        )
         rows.append(("mean MI, under the model", f"{report.information_model:.4f} nats"))
         rows.append(("mean MI, exact", f"{report.information_exact:.4f} nats"))
     return rows
@@ -37,11 +44,52 @@ def _way(share: float) -> str:
     return f"({share:.1%} of the way to the optimum)" if share == share else ""
 
 
+def played_rows(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return the table printed after training in a world that is known from playing only, from `summary.json`."""
+    rows = []
+    if "return_before" in summary:
+        before = f"{summary['return_before']:.4g} ± {summary['return_before_error']:.2g}"
+        rows.append(("return before (untrained, drawn actions)", before))
+    after = f"{summary['return_after']:.4g} ± {summary['return_after_error']:.2g}"
+    rows.append(("return after (likeliest actions)", f"{after}   (standard error of {summary['episodes']} episodes)"))
+    nats = f"{summary['intrinsic_nats']:.4f} nats"
+    if summary["guide_sees_future"]:
+        rows.append(("mean MI bound", nats))
+    else:
+        rows.append(("mean intrinsic reward", f"{nats}, not MI: the guide ignores the future"))
+    rows.append(("entropy of the policy", f"{summary['entropy']:.4f} nats"))
+    rows.append(("steps per second", f"{summary['steps_per_second']:.0f}"))
+    return rows
+
+
+def mean_of(played: Evaluation) -> str:
+    """Return the mean return of played episodes with its standard error, as text."""
+    return f"{played.mean:.4g} ± {played.standard_error:.2g}"
+
+
 def load_run(
-    run: Path, *, env: str | None = None, model: str | None = None, guide: str | None = None, device: str = "auto"
+    run: Path,
+    *,
+    env: str | None = None,
+    wrappers: Sequence[str] = (),
+    model: str | None = None,
+    guide: str | None = None,
+    device: str = "auto",
 ) -> tuple[GIO, RunFolder]:
-    """Return the agent and the folder of a finished or interrupted run."""
-    agent = GIO.load(run, environment=env, model=model, guide=guide, device=device)
+    """Return the agent and the folder of a finished or interrupted run.
+
+    Raises:
+        CheckpointError: no checkpoint, or one that is damaged, or names what must be named again.
+        InputError: an environment or wrappers that are not the run's.
+    """
+    state = checkpoint.read(run)
+    try:
+        environment = again(state["environment"], env, wrappers)
+    except DAMAGE as error:
+        if isinstance(error, GioError):
+            raise
+        raise CheckpointError(f"Expected an environment in {run}, but got {told(error)}; it is damaged.") from error
+    agent = restore(GIO, state, environment, model, guide, None, device)
     return agent, RunFolder(run.parent if run.is_file() else run)
 
 

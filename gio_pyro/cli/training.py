@@ -2,30 +2,50 @@
 
 import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import asdict
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from gio_pyro import diagnostics, tabular
 from gio_pyro.agent import GIO, Metrics
 from gio_pyro.cli import report
+from gio_pyro.cli.film import can_film, film
 from gio_pyro.cli.main import INTERRUPTED
-from gio_pyro.errors import InputError, TrainingError
+from gio_pyro.cli.worlds import world
+from gio_pyro.control import TableControl
+from gio_pyro.errors import GioError, InputError, TrainingError, told
 from gio_pyro.grid import grid_of
-from gio_pyro.plots import ARROWS, learning_curve, policy_map
+from gio_pyro.plots import ARROWS, LATEST, learning_curve, policy_map
 from gio_pyro.run_folder import RunFolder
+from gio_pyro.settings import finite_world
 
-DEFAULT_ENVIRONMENT = "FrozenLake-v1"
-CHECKPOINT_EVERY = 5_000
-"""Environment steps between checkpoints."""
+DEFAULT_ENVIRONMENT = "Pendulum-v1"
+STEPS = {True: 40_000, False: 7_000}
+"""Environment steps by default, of finite worlds and of others."""
+BEFORE, AFTER = 5, 20
+"""Episodes played before and after learning where there is no table to compute returns from."""
+LONGEST = 1_000
+"""Most steps of these episodes where the environment has no limit of its own."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """The environment of a new run, as it was asked for (see `gio_pyro.cli.worlds.world`)."""
+
+    name: str
+    arguments: Mapping[str, Any]
+    wrappers: Sequence[str]
+    vector: Mapping[str, Any] | None
 
 
 def open_run(
-    env: str | None,
+    place: Place,
     out: Path | None,
     *,
     programs: dict[str, str | None],
@@ -34,27 +54,35 @@ def open_run(
     settings: dict[str, Any],
 ) -> tuple[GIO, RunFolder]:
     """Build the agent first, so that a mistake leaves no folder behind; None stands for the default."""
-    env = DEFAULT_ENVIRONMENT if env is None else env
     if out is not None and out.exists():
         raise InputError(f"Expected a new folder, but {out} exists; name another, or continue it with --resume.")
     named = {kind: name for kind, name in programs.items() if name is not None}
+    env = world(place.name, place.arguments, place.wrappers, place.vector)
     agent = GIO(env, **named, future=future, device=device, **settings)
     diagnostics.exact_world(agent)
-    folder = RunFolder.create(out, env)
-    folder.write_config(agent)
-    return agent, folder
+    return agent, RunFolder.create(out, place.name.rpartition(":")[2])
 
 
-def run_training(agent: GIO, folder: RunFolder, steps: int, *, progress_bar: bool) -> int:
-    """Learn, save, report; returns the exit status."""
+def planned_end(agent: GIO, folder: RunFolder) -> int:
+    """Return the step at which a run is done that was not told when: that of its config, or the default further on."""
+    planned = folder.read_json("config.json").get("steps")
+    if isinstance(planned, int) and planned > agent.steps:
+        return planned
+    return agent.steps + STEPS[finite_world(agent.spec.state_space, agent.spec.action_space)]
+
+
+def run_training(agent: GIO, folder: RunFolder, end: int, *, checkpoint_every: int, progress_bar: bool) -> int:
+    """Learn up to the step `end`, save, report; returns the exit status."""
+    folder.write_config(agent, steps=end)
     agent.save(folder.path)
     try:
-        whole = _learn(agent, folder, steps, progress_bar=progress_bar)
+        figures = {} if diagnostics.exact_world(agent) is not None else _before(agent, folder)
+        whole = _learn(agent, folder, end, checkpoint_every=checkpoint_every, progress_bar=progress_bar)
     except KeyboardInterrupt:
         return _interrupted(folder, "at once; the last checkpoint is kept")
     try:
         if whole:
-            _finish(agent, folder)
+            _finish(agent, folder, figures)
             print(f"\nrun folder: {folder.path}")
             return 0
     except KeyboardInterrupt:
@@ -67,29 +95,60 @@ def _interrupted(folder: RunFolder, how: str) -> int:
     return INTERRUPTED
 
 
-def _learn(agent: GIO, folder: RunFolder, steps: int, *, progress_bar: bool) -> bool:
+def _before(agent: GIO, folder: RunFolder) -> dict[str, Any]:
+    """Play a few episodes of the untrained policy, and keep what they returned; a run that goes on reads it again."""
+    kept = folder.read_json("summary.json")
+    known = {name: kept.get(name) for name in ("return_before", "return_before_error")}
+    if all(isinstance(value, float) for value in known.values()):
+        return known
+    if agent.steps:
+        return {}
+    played = agent.evaluate(BEFORE, max_steps=_longest(agent))
+    figures = {"return_before": played.mean, "return_before_error": played.standard_error}
+    folder.write_json("summary.json", figures | {"steps": 0})
+    return figures
+
+
+def _longest(agent: GIO) -> int:
+    limit = agent.env.spec.max_episode_steps if agent.env.spec is not None else None
+    return limit or LONGEST
+
+
+def _learn(agent: GIO, folder: RunFolder, end: int, *, checkpoint_every: int, progress_bar: bool) -> bool:
     """Learn with checkpoints; returns whether all steps were taken. The last whole round is always saved."""
-    saved = agent.steps
-    world = diagnostics.exact_world(agent)
+    saved = first = agent.steps
+    ended = agent.collector.episodes
+    table = diagnostics.exact_world(agent)
+    start = time.perf_counter()
 
     with _stop_on_interrupt() as interrupted:
 
         def after_round(agent: GIO, metrics: Metrics) -> bool:
-            nonlocal saved
-            folder.log(metrics | _exact_return(agent, world))
-            if agent.steps - saved >= CHECKPOINT_EVERY:
+            nonlocal saved, ended
+            speed = {"time/fps": (agent.steps - first) / (time.perf_counter() - start)}
+            folder.log(metrics | speed | {LATEST: _latest_return(agent, ended)} | _exact_return(agent, table))
+            ended = agent.collector.episodes
+            if agent.steps - saved >= checkpoint_every:
                 agent.save(folder.path)
                 saved = agent.steps
             return not interrupted
 
         try:
-            agent.learn(steps, callback=after_round, progress_bar=progress_bar)
-        except TrainingError as error:
-            raise TrainingError(f"{error} Stopped; step {saved} is saved in {folder.path}.") from error
+            agent.learn(max(end - agent.steps, 0), callback=after_round, progress_bar=progress_bar)
+            agent.save(folder.path)
+        except (GioError, OSError) as error:
+            what = str(error) if isinstance(error, GioError) else f"Expected files that can be written, but: {error}."
+            raise TrainingError(f"{what} Stopped; step {saved} is saved in {folder.path}.") from error
         finally:
-            folder.close()
-        agent.save(folder.path)
+            with suppress(OSError):  # a full disk is told by the first who meets it
+                folder.close()
     return not interrupted
+
+
+def _latest_return(agent: GIO, ended: int) -> float:
+    """Return the mean return of the episodes after the first `ended`, NaN where there are none."""
+    new = min(agent.collector.episodes - ended, len(agent.collector.returns))
+    return float(np.mean(list(agent.collector.returns)[-new:])) if new else float("nan")
 
 
 def _exact_return(agent: GIO, world: tabular.TabularMDP | None) -> dict[str, float]:
@@ -117,12 +176,52 @@ def _stop_on_interrupt() -> Iterator[list[int]]:
         signal.signal(signal.SIGINT, before)
 
 
-def _finish(agent: GIO, folder: RunFolder) -> None:
-    references = _compare(agent, folder) if diagnostics.exact_world(agent) is not None else {}
-    if len(agent.replay):
-        diagnostics.to_arviz(agent).to_netcdf(str(folder.path / "posterior.nc"))
-        learning_curve(folder.path / "learning_curve.png", folder.metrics(), references)
-        _draw_policy(agent, folder.path / "policy.png")
+def _finish(agent: GIO, folder: RunFolder, before: dict[str, Any]) -> None:
+    if not len(agent.replay):
+        return
+    known = diagnostics.exact_world(agent) is not None
+    references = _compare(agent, folder) if known else _play(agent, folder, before)
+    transitions, draws = diagnostics.affordable(agent)
+    posterior = diagnostics.to_arviz(agent, transitions=transitions, draws=draws)
+    posterior.to_netcdf(str(folder.path / "posterior.nc"))
+    nats = "MI bound" if _sees_future(agent) else "intrinsic reward"
+    learning_curve(folder.path / "learning_curve.png", folder.metrics(), references, information=nats)
+    _draw_policy(agent, folder.path / "policy.png")
+    if can_film(agent):
+        _film(agent, folder.path / "episode.gif")
+
+
+def _sees_future(agent: GIO) -> bool:
+    return not getattr(agent.guide.program, "ignores_future", False)
+
+
+def _film(agent: GIO, path: Path) -> None:
+    """Rendering needs packages and displays of its own: a run does not fail for the want of them."""
+    try:
+        film(agent, path)
+    except Exception as error:
+        path.unlink(missing_ok=True)
+        print(f"No {path.name}, because rendering raised {told(error)}.", file=sys.stderr)
+
+
+def _play(agent: GIO, folder: RunFolder, before: dict[str, Any]) -> dict[str, float]:
+    """Print and keep the table of what was played; returns the returns to draw as lines."""
+    after = agent.evaluate(AFTER, deterministic=True, max_steps=_longest(agent))
+    figures = {name: column[-1] for name, column in folder.metrics().items()}
+    summary = before | {
+        "return_after": after.mean,
+        "return_after_error": after.standard_error,
+        "episodes": len(after.returns),
+        "intrinsic_nats": figures["intrinsic/nats"],
+        "guide_sees_future": _sees_future(agent),
+        "entropy": figures["train/entropy"],
+        "steps_per_second": figures["time/fps"],
+        "steps": agent.steps,
+    }
+    folder.write_json("summary.json", summary)
+    print("\n" + report.table(report.played_rows(summary)))
+    lines = {"untrained": before.get("return_before"), "after, likeliest actions": after.mean}
+    return {name: value for name, value in lines.items() if value is not None}
 
 
 def _compare(agent: GIO, folder: RunFolder) -> dict[str, float]:
@@ -139,12 +238,13 @@ def _compare(agent: GIO, folder: RunFolder) -> dict[str, float]:
 
 def _draw_policy(agent: GIO, path: Path) -> None:
     grid = grid_of(agent.env)
-    if grid is None or agent.env.spec is None:
+    if grid is None or agent.env.spec is None or not isinstance(agent.control, TableControl):
         return
-    states = torch.arange(agent.collector.states.count, device=agent.device)
+    states = torch.arange(agent.collector.observations.count, device=agent.device)
+    critic = agent.control.critic
     with torch.no_grad():
         policy = agent.policy(states).probs
-        value = (policy * agent.critic(states)).sum(-1)
-        value[~agent.critic.tried.any(-1)] = torch.nan
+        value = (policy * critic(states)).sum(-1)
+        value[~critic.tried.any(-1)] = torch.nan
     arrows = next((a for name, a in ARROWS.items() if agent.env.spec.id.startswith(name)), None)
     policy_map(path, grid, value.cpu().numpy(), policy.cpu().numpy(), arrows)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,16 @@ if TYPE_CHECKING:
     from gio_pyro.agent import GIO
 
 CHAINS = 4
+NUMBERS = 2_000_000
+"""About how many numbers `affordable` allows in the largest variable."""
+
+
+def affordable(agent: GIO) -> tuple[int, int]:
+    """Return how many transitions and draws of them `to_arviz` can take without a file of gigabytes."""
+    sizes = [math.prod(space.shape or ()) for space in (agent.spec.state_space, agent.spec.future_space)]
+    rows = max(NUMBERS // (CHAINS * max(sizes)), 40)
+    transitions = min(64, max(rows // 10, 4))
+    return transitions, min(250, rows // transitions)
 
 
 def to_arviz(agent: GIO, *, transitions: int = 64, draws: int = 250) -> Any:
@@ -33,6 +44,9 @@ def to_arviz(agent: GIO, *, transitions: int = 64, draws: int = 250) -> Any:
         observed_data         future `(transition)`
         constant_data         state, action: what was really done `(transition)`
 
+    Actions, states and futures that are vectors or images have further dimensions: `action_dim`, or `state_dim_0`,
+    `state_dim_1`, ... Continuous actions are those of the site, before the squash.
+
     Raises:
         InputError: an empty replay, or fewer than 1 transition or draw asked for.
     """
@@ -44,20 +58,28 @@ def to_arviz(agent: GIO, *, transitions: int = 64, draws: int = 250) -> Any:
         drawn = _draw(agent, batch.state, future, CHAINS * draws)
     groups: dict[str, dict[str, np.ndarray]] = {}
     for (group, variable), values in drawn.items():
-        groups.setdefault(group, {})[variable] = values.cpu().numpy().reshape(CHAINS, draws, transitions)
-    observed = {"future": future.cpu().numpy()}
-    constant = {"state": batch.state.cpu().numpy(), "action": batch.action.cpu().numpy()}
-    dims = {name: ["transition"] for name in ("action", "future", "log_q", "log_pi", "state")}
+        array = values.cpu().numpy()
+        groups.setdefault(group, {})[variable] = array.reshape(CHAINS, draws, *array.shape[1:])
+    data = {
+        "observed_data": {"future": future.cpu().numpy()},
+        "constant_data": {"state": batch.state.cpu().numpy(), "action": batch.action.cpu().numpy()},
+    }
+    sets = {group: _dataset(arrays, ["chain", "draw"]) for group, arrays in groups.items()}
+    sets |= {group: _dataset(arrays, []) for group, arrays in data.items()}
+    about = {"inference_library": "gio_pyro", "draws": "independent; chains are for between-chain statistics"}
+    return _arviz().InferenceData(**sets, attrs=about)
+
+
+def _dataset(arrays: dict[str, np.ndarray], leading: list[str]) -> Any:
+    """One group: each array has the leading dimensions, then the transitions, then those of its own values."""
+    dims = {}
+    for name, array in arrays.items():
+        own = array.ndim - len(leading) - 1
+        dims[name] = ["transition", *([f"{name}_dim"] if own == 1 else [f"{name}_dim_{i}" for i in range(own)])]
+    coords = {"transition": np.arange(next(iter(arrays.values())).shape[len(leading)])}
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="More chains")  # few draws asked for are few draws given
-        return _arviz().from_dict(
-            **groups,
-            observed_data=observed,
-            constant_data=constant,
-            dims=dims,
-            coords={"transition": np.arange(transitions)},
-            attrs={"inference_library": "gio_pyro", "draws": "independent; chains are for between-chain statistics"},
-        )
+        return _arviz().dict_to_dataset(arrays, coords=coords, dims=dims, default_dims=leading)
 
 
 def _draw(agent: GIO, state: Tensor, future: Tensor, count: int) -> dict[tuple[str, str], Tensor]:
@@ -65,16 +87,20 @@ def _draw(agent: GIO, state: Tensor, future: Tensor, count: int) -> dict[tuple[s
     pi = agent.policy(state)
     size = torch.Size([count])
     action = q.sample(size)
-    repeated = state.repeat(count)
-    futures = agent.model.future(agent.policy, repeated, action.flatten())
+    futures = agent.model.future(agent.policy, _repeated(state, count), action.flatten(0, 1))
+    shape = (count, len(state))
     return {
         ("posterior", "action"): action,
         ("prior", "action"): pi.sample(size),
-        ("posterior_predictive", "future"): futures.sample().reshape(count, -1),
-        ("log_likelihood", "future"): futures.log_prob(future.repeat(count)).reshape(count, -1),
+        ("posterior_predictive", "future"): futures.sample().unflatten(0, shape),
+        ("log_likelihood", "future"): futures.log_prob(_repeated(future, count)).unflatten(0, shape),
         ("sample_stats", "log_q"): q.log_prob(action),
         ("sample_stats", "log_pi"): pi.log_prob(action),
     }
+
+
+def _repeated(rows: Tensor, count: int) -> Tensor:
+    return rows.repeat(count, *(1 for _ in rows.shape[1:]))
 
 
 def _arviz() -> Any:

@@ -266,6 +266,11 @@ def per_example(distribution: Distribution, value: Tensor, batch: int, name: str
             f"Expected one log-probability for each of {batch} examples from {name}, but got shape "
             f"{tuple(log_prob.shape)}; give the site batch shape [B] (see pyro's to_event)."
         )
+    if value.shape[1:] != distribution.event_shape:
+        raise ProgramError(
+            f"Expected values of shape {(batch, *distribution.event_shape)} for {name} to score, but got "
+            f"{tuple(value.shape)}, which would be broadcast; reshape them."
+        )
     return log_prob
 
 

@@ -75,7 +75,7 @@ class TestRunFolder:
 
     def test_holds_what_is_documented_and_nothing_left_over(self, run: Any):
         names = {path.name for path in run.path.iterdir()}
-        maps = {"learning_curve.png", "policy.png"}
+        maps = {"learning_curve.png", "policy.png", "episode.gif"}
         files = {"config.json", "metrics.csv", "checkpoint.pt", "summary.json", "posterior.nc", "tensorboard"}
         assert names == files | maps
 
@@ -130,14 +130,18 @@ class TestRunFolder:
 class TestOut:
     def test_an_existing_folder_is_refused_and_left_untouched(self, run: Any, capsys: Any):
         before = contents(run.path)
-        assert train("--out", run.path) == 2
+        assert train("FrozenLake-v1", "--out", run.path) == 2
         assert capsys.readouterr().err.startswith("gio: ")
         assert contents(run.path) == before
 
     def test_an_existing_empty_folder_and_a_file_are_refused(self, tmp_path: Path):
         (tmp_path / "file").write_text("mine")
         (tmp_path / "empty").mkdir()
-        assert train("--out", tmp_path / "file") == train("--out", tmp_path / "empty") == 2
+        assert (
+            train("FrozenLake-v1", "--out", tmp_path / "file")
+            == train("FrozenLake-v1", "--out", tmp_path / "empty")
+            == 2
+        )
         assert (tmp_path / "file").read_text() == "mine"
         assert not list((tmp_path / "empty").iterdir())
 
@@ -145,14 +149,14 @@ class TestOut:
     def test_default_folders_are_numbered_and_never_reused(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         monkeypatch.chdir(tmp_path)
         (tmp_path / "runs" / "FrozenLake-v1-002").mkdir(parents=True)
-        assert train(steps=0) == train(steps=0) == 0
+        assert train("FrozenLake-v1", steps=0) == train("FrozenLake-v1", steps=0) == 0
         assert not list((tmp_path / "runs" / "FrozenLake-v1-002").iterdir())
         names = sorted(path.name for path in (tmp_path / "runs").iterdir())
         assert names == ["FrozenLake-v1-001", "FrozenLake-v1-002", "FrozenLake-v1-003"]
 
     @pytest.mark.usefixtures("unjudged")
     def test_missing_parents_are_made(self, tmp_path: Path):
-        assert train("--out", tmp_path / "a" / "b", steps=0) == 0
+        assert train("FrozenLake-v1", "--out", tmp_path / "a" / "b", steps=0) == 0
         assert (tmp_path / "a" / "b" / "checkpoint.pt").is_file()
 
     @pytest.mark.parametrize("mistake", [("--steps", "-1"), ("--guide", "own.py:Siteless"), ("--seed", str(2**70))])
@@ -162,14 +166,14 @@ class TestOut:
         monkeypatch.chdir(tmp_path)
         (tmp_path / "own.py").write_text("def Siteless(policy, state, future):\n    return state\n")
         with contextlib.suppress(Exception):  # whether it is one sentence is asked elsewhere
-            assert gio("train", "--out", "run", *mistake, "--quiet") == 2
+            assert gio("train", "FrozenLake-v1", "--out", "run", *mistake, "--quiet") == 2
         assert not (tmp_path / "run").exists()
 
 
 class TestArguments:
     def test_no_steps_leave_a_run_that_goes_on(self, tmp_path: Path):
         run = tmp_path / "run"
-        assert train("--out", run, steps=0) == 0
+        assert train("FrozenLake-v1", "--out", run, steps=0) == 0
         assert gio_library.GIO.load(run).steps == 0
         assert train("--resume", run, steps=500) == 0
         assert gio_library.GIO.load(run).steps == 500
@@ -214,7 +218,9 @@ class TestArguments:
         env = register(monkeypatch)
         assert train(env, "--out", tmp_path / "run", steps=100) == 0
         assert (tmp_path / "run" / "posterior.nc").exists()
-        assert not (tmp_path / "run" / "summary.json").exists()
+        summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+        assert summary["steps"] == 100
+        assert summary["return_before"] < 0
 
     def test_a_world_whose_policies_all_earn_the_same_trains(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         env = register(monkeypatch, reward=lambda step: 0.0, table=corridor_table(reward=0.0))
@@ -227,7 +233,7 @@ class TestArguments:
 
     def test_one_seed_gives_one_run(self, tmp_path: Path):
         for name in ("a", "b"):
-            assert train("--out", tmp_path / name, "--seed", 5, steps=500) == 0
+            assert train("FrozenLake-v1", "--out", tmp_path / name, "--seed", 5, steps=500) == 0
         for name in ("metrics.csv", "summary.json", "config.json"):
             assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
 
@@ -235,7 +241,7 @@ class TestArguments:
 class TestResume:
     def test_step_counts_go_on_and_metrics_are_appended(self, tmp_path: Path):
         run = tmp_path / "run"
-        assert train("--out", run, steps=700) == 0
+        assert train("FrozenLake-v1", "--out", run, steps=700) == 0
         first = (run / "metrics.csv").read_bytes()
         assert train("--resume", run, steps=600) == 0
         assert steps_of(run) == [500.0, 700.0, 1200.0, 1300.0]
@@ -286,7 +292,7 @@ class TestInterruptInProcess:
             raise KeyboardInterrupt
 
         monkeypatch.setattr(training, "_finish", interrupted)
-        assert train("--out", tmp_path / "run", steps=100) == 130
+        assert train("FrozenLake-v1", "--out", tmp_path / "run", steps=100) == 130
         assert gio_library.GIO.load(tmp_path / "run").steps == 100
         said = capsys.readouterr().err
         assert "nothing was written" not in said
@@ -294,7 +300,7 @@ class TestInterruptInProcess:
 
     def test_the_callers_handler_is_put_back(self, tmp_path: Path):
         before = signal.getsignal(signal.SIGINT)
-        assert train("--out", tmp_path / "run", steps=0) == 0
+        assert train("FrozenLake-v1", "--out", tmp_path / "run", steps=0) == 0
         assert signal.getsignal(signal.SIGINT) is before
 
 
@@ -304,11 +310,10 @@ import torch.utils.tensorboard
 import gio_pyro
 from gio_pyro.cli import commands, main, training
 gio_pyro.GIO("FrozenLake-v1").learn(20)  # so that the first round of a child is quick
-training.CHECKPOINT_EVERY = 1
 for number, seconds in enumerate((0.0, 0.05, 0.7)):
     child = os.fork()
     if not child:
-        main.entry_point(["train", "--steps", "10000000", "--out", f"run{number}", "--quiet"])
+        main.entry_point(f"train FrozenLake-v1 --steps 10000000 --out run{number} --quiet --checkpoint-every 1".split())
     while not os.path.exists(f"run{number}/metrics.csv"):
         time.sleep(0.001)
     time.sleep(seconds)
@@ -339,7 +344,7 @@ def wait_for(process: subprocess.Popen[str], path: Path, size: int = 1) -> None:
 
 class TestSignals:
     def test_an_interrupt_saves_says_where_and_can_be_resumed(self, tmp_path: Path):
-        with started(tmp_path, "--steps", 10_000_000, "--out", "run") as process:
+        with started(tmp_path, "FrozenLake-v1", "--steps", 10_000_000, "--out", "run") as process:
             wait_for(process, tmp_path / "run" / "metrics.csv")
             process.send_signal(signal.SIGINT)
             _, said = process.communicate(timeout=30)
@@ -354,7 +359,7 @@ class TestSignals:
 
     @pytest.mark.parametrize("seconds", [0.5, 1.5])
     def test_an_interrupt_while_starting_gives_no_traceback(self, tmp_path: Path, seconds: float):
-        with started(tmp_path, "--steps", 10_000_000, "--out", "run") as process:
+        with started(tmp_path, "FrozenLake-v1", "--steps", 10_000_000, "--out", "run") as process:
             time.sleep(seconds)
             process.send_signal(signal.SIGINT)
             _, said = process.communicate(timeout=15)

@@ -16,7 +16,7 @@ from gio_pyro.inference import Elbo, ForwardKL, Objective, Sleep, WakeSleep
 from gio_pyro.models import GaussianModel
 from gio_pyro.programs import Guide, Model, choices, detached
 from gio_pyro.rewards import Imagined, intrinsic_reward
-from gio_pyro.types import Policy, Spec
+from gio_pyro.types import Policy, Spec, Transitions
 
 from .linear_gaussian import (
     CROSSED,
@@ -205,7 +205,7 @@ def test_a_gaussian_guide_that_holds_the_likelihood_is_exact_for_every_policy(po
 
 
 def test_model_and_guide_fitted_together_learn_the_world():
-    """The model sees tanh(u), as the environment would; this world has no tanh, so actions are kept where it bends little."""
+    """The model sees tanh(u), as an environment would; in this world actions are kept where that bends little."""
     tame = LinearPolicy(PI.gain / 2, PI.bias, torch.tensor([0.5, 0.5]))
     pair = build(WORLD, QuickGuide, QuickModel)
     fit(pair, Sleep(1), collect(WORLD, tame), tame, steps=700)
@@ -213,6 +213,54 @@ def test_model_and_guide_fitted_together_learn_the_world():
     assert slack(WORLD, pair[1], tame) <= 0.02
     mean, error = paid(pair, tame, states(30_000))
     assert abs(mean - float(WORLD.information(tame.scale))) < 5 * error + 0.05
+
+
+def rows_and_future(world: World, policy: LinearPolicy) -> tuple[Transitions, Tensor]:
+    rows = collect(world, policy, 500).all()
+    return rows, rows.next_state
+
+
+@pytest.mark.parametrize("samples", [1, 3])
+@pytest.mark.parametrize("world", [WORLD, CROSSED], ids=["at right angles", "crossed"])
+def test_at_the_exact_guide_the_elbo_is_the_evidence_whatever_is_drawn(world: World, samples: int):
+    """log p(F|s, a) + log π(a|s) − log q(a|s, F) is log p(F|s) for every action, so nothing is left to chance."""
+    rows, future = rows_and_future(world, MU)
+    spread = world.b @ torch.diag(PI.scale**2) @ world.b.T + torch.diag(world.noise**2)
+    evidence = dist.MultivariateNormal(rows.state @ world.a.T + PI.mean(rows.state) @ world.b.T, spread)
+    elbo = Elbo(samples)(*build(world, TrueGuide(world)), PI, rows, future)
+    torch.testing.assert_close(elbo, evidence.log_prob(future).mean(), atol=1e-3, rtol=1e-4)
+
+
+def test_at_the_exact_guide_wake_sleep_weighs_its_proposals_alike():
+    rows, future = rows_and_future(WORLD, MU)
+    torch.manual_seed(5)
+    exact = WakeSleep(4)(*build(WORLD, TrueGuide(WORLD)), PI, rows, future)
+    torch.manual_seed(5)
+    q = build(WORLD, TrueGuide(WORLD))[1].posterior(PI, rows.state, future)
+    torch.testing.assert_close(exact, q.log_prob(q.sample((4,))).mean(), atol=1e-3, rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_only_the_guide_is_reached_by_a_continuous_objective(name: str):
+    model, guide = build(WORLD, GaussianGuide, GaussianModel)
+    rows, future = rows_and_future(WORLD, MU)
+    loss = OBJECTIVES[name](model, guide, PI, rows, future)
+    own = torch.autograd.grad(loss, list(guide.parameters()), retain_graph=True)
+    others = torch.autograd.grad(loss, list(model.parameters()), allow_unused=True)
+    assert all(bool((g != 0).any()) for g in own)
+    assert all(g is None for g in others)
+    assert all(p.requires_grad for p in model.parameters())
+
+
+def test_the_elbo_takes_its_gradient_through_the_drawn_action():
+    """Reparameterised: at an exact guide of the wrong mean it points at the posterior's mean with little noise."""
+    world = scalar_world()
+    pair = build(world, Constant, policy=scalar_policy())
+    rows, _ = rows_and_future(world, scalar_policy())
+    future = torch.full((500, 1), 1.5)  # the posterior is N(1, 1/3): slope (1 - 0) / (1/3) in the mean
+    loss = Elbo()(*pair, scalar_policy(), rows, future)
+    (gradient,) = torch.autograd.grad(loss, pair[1].program.center)
+    assert float(gradient) == pytest.approx(3.0, abs=5 * 3 / sqrt(500))
 
 
 class Constant(nn.Module):

@@ -1,10 +1,31 @@
+"""The objectives of finite worlds: where they end, by hand, and whom their gradients reach."""
+
+from math import log
+
+import pyro.distributions as dist
 import pytest
 import torch
+from gymnasium.spaces import Discrete
+from torch import Tensor
 
 from gio_pyro.errors import InputError
-from gio_pyro.inference import OBJECTIVES, Elbo, ForwardKL, Inference, Sleep, WakeSleep, dynamics, objective_named
-from gio_pyro.programs import score_every_action
-from tests.inference.worlds import A, S, build, expected_kl, fit, make_world
+from gio_pyro.guides import BayesGuide, CategoricalGuide
+from gio_pyro.inference import (
+    OBJECTIVES,
+    Elbo,
+    ForwardKL,
+    Inference,
+    Objective,
+    Sleep,
+    WakeSleep,
+    dynamics,
+    objective_named,
+)
+from gio_pyro.models import CategoricalModel
+from gio_pyro.programs import Guide, Model, build_guide, build_model, score_every_action
+from gio_pyro.types import Policy, Spec, Transitions
+from tests.finite import true_model
+from tests.inference.worlds import A, S, build, expected_kl, fit, make_world, policy_of
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
@@ -26,7 +47,7 @@ def test_unweighted_forward_kl_learns_the_posterior_of_the_wrong_policy(seed):
 @pytest.mark.parametrize("name", ["elbo", "forward_kl", "sleep", "wake_sleep"])
 def test_model_and_guide_fitted_together_reach_the_truth(name, seed):
     world = make_world(seed)
-    model, guide = fit(world, OBJECTIVES[name], exact=False)
+    model, guide = fit(world, objective_named(name), exact=False)
     assert expected_kl(world, guide) <= 0.01
     assert model_error(world, model) <= 0.005
 
@@ -47,16 +68,8 @@ def model_error(world, model) -> float:
     return float((torch.special.xlogy(world.channel, world.channel) - world.channel * log_p).sum(-1).mean())
 
 
-def test_elbo_matches_numbers_worked_by_hand():
-    """Binary symmetric channel 0.1, uniform policy, q = (.8, .2): log evidence −log 2, gap KL((.8,.2) ‖ (.9,.1))."""
-    from gymnasium.spaces import Discrete
-
-    from gio_pyro.guides import CategoricalGuide
-    from gio_pyro.models import CategoricalModel
-    from gio_pyro.programs import build_guide, build_model
-    from gio_pyro.types import Spec, Transitions
-    from tests.inference.worlds import policy_of
-
+def symmetric(behaviour: float = 0.5, weight: float = 1.0) -> tuple[Model, Guide, Policy, Transitions, Tensor]:
+    """A binary symmetric channel of 0.1, a uniform policy, q = (0.8, 0.2), and one row: action 0 led to future 0."""
     policy = policy_of(torch.full((1, 2), 0.5))
     spec = Spec(Discrete(1), Discrete(2), Discrete(2))
     zero, one = torch.zeros(1, dtype=torch.long), torch.ones(1)
@@ -65,14 +78,111 @@ def test_elbo_matches_numbers_worked_by_hand():
     with torch.no_grad():
         model.program.table.copy_(torch.tensor([[[0.9, 0.1], [0.1, 0.9]]]).log())
         guide.program.table.copy_(torch.tensor([[[0.8, 0.2], [0.2, 0.8]]]).log())
-    batch = Transitions(zero, zero, one, zero, one.bool(), one.bool(), one / 2, one)
-    elbo = Elbo()(model, guide, policy, batch, zero)
-    assert float(elbo.detach()) == pytest.approx(-0.73755, abs=1e-5)
-    evidence = -0.693147
-    assert evidence - float(elbo.detach()) == pytest.approx(0.044403, abs=1e-5)
-    assert float(dynamics(model, policy, batch, zero).detach()) == pytest.approx(
-        torch.tensor(0.9).log().item(), abs=1e-6
+    batch = Transitions(zero, zero, one, zero, one.bool(), one.bool(), behaviour * one, weight * one)
+    return model, guide, policy, batch, zero
+
+
+def test_elbo_matches_numbers_worked_by_hand():
+    """log evidence −log 2, gap KL((.8, .2) ‖ (.9, .1))."""
+    elbo = Elbo()(*symmetric()).item()
+    assert elbo == pytest.approx(-0.73755, abs=1e-5)
+    assert -log(2) - elbo == pytest.approx(0.044403, abs=1e-5)
+
+
+def test_dynamics_is_the_score_of_what_was_done():
+    model, _, policy, batch, future = symmetric()
+    assert dynamics(model, policy, batch, future).item() == pytest.approx(log(0.9), abs=1e-6)
+
+
+@pytest.mark.parametrize("behaviour", [0.5, 0.25, 1.0])
+def test_forward_kl_weighs_by_the_ratio_of_the_policies(behaviour: float):
+    given = symmetric(behaviour)
+    assert ForwardKL()(*given).item() == pytest.approx(0.5 / behaviour * log(0.8), abs=1e-6)
+    assert ForwardKL(weighted=False)(*given).item() == pytest.approx(log(0.8), abs=1e-6)
+
+
+def test_sleep_and_wake_sleep_average_over_the_posterior():
+    """By symmetry the same number for either future."""
+    expected = 0.9 * log(0.8) + 0.1 * log(0.2)
+    assert Sleep()(*symmetric()).item() == pytest.approx(expected, abs=1e-6)
+    assert WakeSleep()(*symmetric()).item() == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_an_objective_is_a_mean_over_the_batch(name: str):
+    """So that a step does not depend on the batch size, nor on whether equal rows were merged."""
+    given, heavier = symmetric(), symmetric(weight=5.0)
+    once, weighed = objective_named(name)(*given), objective_named(name)(*heavier)
+    torch.testing.assert_close(once, weighed)
+    assert once.ndim == 0
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_only_a_joint_objective_reaches_the_model(name: str):
+    model, guide, policy, batch, future = symmetric()
+    reached = torch.autograd.grad(
+        objective_named(name)(model, guide, policy, batch, future),
+        [model.program.table, guide.program.table],
+        allow_unused=True,
     )
+    assert (reached[0] is not None) == (name == "joint_elbo")
+    assert reached[1] is not None
+    assert model.program.table.requires_grad, "the model was left frozen"
+
+
+@pytest.mark.parametrize(
+    ("name", "made"),
+    [
+        ("elbo", Elbo(7)),
+        ("joint_elbo", Elbo(7, joint=True)),
+        ("forward_kl", ForwardKL()),
+        ("sleep", Sleep(7)),
+        ("wake_sleep", WakeSleep()),
+    ],
+)
+def test_an_objective_is_made_from_its_name_and_the_number_of_draws(name: str, made: Objective):
+    assert objective_named(name, samples=7) == made
+
+
+def test_every_objective_has_a_name():
+    assert list(OBJECTIVES) == ["elbo", "joint_elbo", "forward_kl", "sleep", "wake_sleep"]
+
+
+def test_an_objective_of_ones_own_is_taken_as_it_is():
+    def own(model: Model, guide: Guide, policy: Policy, batch: Transitions, future: Tensor) -> Tensor:
+        return batch.mean(guide.log_prob(policy, batch.state, future, batch.action))
+
+    assert objective_named(own) is own
+    model, guide, policy, batch, future = symmetric()
+    figures = Inference(model, guide, own, learning_rate=0.1).step(policy, batch, future)
+    assert figures["guide_nats"].item() == pytest.approx(log(0.8), abs=1e-6)
+
+
+def test_each_program_is_stepped_at_its_own_rate():
+    model, guide, policy, batch, future = symmetric()
+    before = model.program.table.detach().clone(), guide.program.table.detach().clone()
+    model.program.learning_rate, guide.program.learning_rate = 0.3, None
+    Inference(model, guide, Sleep(), learning_rate=0.01).step(policy, batch, future)
+    moved = [(p.program.table.detach() - b).abs().max().item() for p, b in zip((model, guide), before, strict=True)]
+    assert moved == pytest.approx([0.3, 0.01], rel=1e-2)
+
+
+def test_a_guide_without_parameters_leaves_the_model_to_learn():
+    model, _, policy, batch, future = symmetric()
+    spec = Spec(Discrete(1), Discrete(2), Discrete(2))
+    guide = build_guide(BayesGuide, spec, model, policy, future)
+    inference = Inference(model, guide, Sleep(), learning_rate=0.1)
+    first = inference.step(policy, batch, future)["dynamics_nats"]
+    assert inference.step(policy, batch, future)["dynamics_nats"] > first
+
+
+def test_programs_without_parameters_are_only_read():
+    _, _, policy, batch, future = symmetric()
+    model = true_model(torch.tensor([[[0.9, 0.1], [0.1, 0.9]]]))
+    guide = build_guide(BayesGuide, Spec(Discrete(1), Discrete(2), Discrete(2)), model, policy, future)
+    inference = Inference(model, guide, Sleep(), learning_rate=0.1)
+    assert inference.optimiser is None
+    assert inference.step(policy, batch, future)["dynamics_nats"].item() == pytest.approx(log(0.9), abs=1e-6)
 
 
 def test_losses_do_not_depend_on_how_often_the_batch_is_repeated():
@@ -100,8 +210,6 @@ def test_gradients_of_the_guide_are_exact_not_sampled():
 def test_no_gradient_reaches_the_policy():
     world = make_world(0, transitions=2_000)
     logits = torch.zeros(S, A, requires_grad=True)
-    import pyro.distributions as dist
-
     model, guide = build(world, exact=False)
     Inference(model, guide, Elbo(), learning_rate=0.1).step(
         lambda state: dist.Categorical(logits=logits[state]), world.batch, world.batch.next_state

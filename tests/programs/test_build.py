@@ -5,16 +5,28 @@ from textwrap import dedent
 from typing import Any
 
 import gymnasium as gym
+import pyro
 import pyro.distributions as dist
 import pytest
 import torch
-from gymnasium.spaces import Discrete
+from gymnasium.spaces import Box, Discrete
 
 import gio_pyro as gio
 from gio_pyro import guides, models
 from gio_pyro.errors import ProgramError
-from gio_pyro.programs import Guide, Model, build_guide, build_model, reference, resolve
+from gio_pyro.networks import width
+from gio_pyro.programs import (
+    Guide,
+    Model,
+    build_guide,
+    build_model,
+    default_programs,
+    example,
+    reference,
+    resolve,
+)
 from gio_pyro.types import Spec
+from tests.spaces import FITTING_GUIDES, GUIDES, KINDS, MODELS, image, vector
 
 SPEC = Spec(Discrete(4), Discrete(2), Discrete(4))
 
@@ -202,6 +214,86 @@ def test_building_gives_wrapped_programs_that_name_themselves():
     assert isinstance(model, Model)
     assert isinstance(guide, Guide)
     assert (model.name, guide.name) == ("CategoricalModel", "BayesGuide")
+
+
+@pytest.mark.parametrize(
+    ("kind", "names"),
+    [
+        ("finite", ("CategoricalModel", "CategoricalGuide")),
+        ("vector, discrete", ("GaussianModel", "CategoricalNetworkGuide")),
+        ("vector, continuous", ("GaussianModel", "GaussianGuide")),
+        ("image, discrete", ("GaussianModel", "CategoricalNetworkGuide")),
+        ("image, continuous", ("GaussianModel", "GaussianGuide")),
+        ("vector, continuous, finite futures", ("CategoricalNetworkModel", "GaussianGuide")),
+    ],
+)
+def test_programs_that_nobody_named_fit_the_spaces(kind: str, names: tuple[str, str]):
+    chosen = default_programs(KINDS[kind])
+    assert (chosen["model"], chosen["guide"]) == names
+    assert names[0] in MODELS[kind]
+    assert names[1] in GUIDES[kind]
+
+
+def test_finite_states_with_continuous_actions_get_networks():
+    chosen = default_programs(Spec(Discrete(5), vector(2), Discrete(5)))
+    assert (chosen["model"], chosen["guide"]) == ("CategoricalNetworkModel", "GaussianGuide")
+
+
+@pytest.mark.parametrize(("kind", "model", "name"), FITTING_GUIDES)
+def test_programs_are_built_on_one_example(kind: str, model: str, name: str):
+    world = KINDS[kind]
+    discrete = isinstance(world.action_space, Discrete)
+
+    def policy(state: torch.Tensor) -> Any:
+        numbers = torch.zeros(len(state), width(world.action_space))
+        return dist.Categorical(logits=numbers) if discrete else dist.Normal(numbers, 1.0).to_event(1)
+
+    first = example(world.state_space, torch.device("cpu"))
+    with torch.random.fork_rng():
+        built = build_model(getattr(models, model), world, policy, first)
+        assert build_guide(getattr(guides, name), world, built, policy, first).name == name
+
+
+@pytest.mark.parametrize(
+    ("space", "kind"),
+    [(Discrete(4), torch.long), (vector(3), torch.float32), (image(7), torch.uint8), (Box(0, 1, ()), torch.float32)],
+)
+def test_an_example_is_a_batch_of_one_zero(space: Any, kind: torch.dtype):
+    value = example(space, torch.device("cpu"))
+    assert (tuple(value.shape), value.dtype) == ((1, *(space.shape or ())), kind)
+    assert not bool(value.any())
+
+
+def of_normals(size: int) -> Any:
+    def normals(policy: Any, state: torch.Tensor, future: torch.Tensor | None = None) -> Any:
+        with pyro.plate("batch", len(state)):
+            action = pyro.sample("action", policy(state))
+            mean = action.float().sum(-1, keepdim=True).expand(-1, size)
+            return pyro.sample("future", dist.Normal(mean, 1.0).to_event(1), obs=future)
+
+    return normals
+
+
+def standard(state: torch.Tensor) -> Any:
+    return dist.Normal(torch.zeros(len(state), 2), 1.0).to_event(1)
+
+
+def test_futures_of_another_size_are_refused_when_the_agent_is_built():
+    build_model(of_normals(3), KINDS["vector, continuous"], standard, torch.zeros(1, 3))
+    with pytest.raises(ProgramError) as error:
+        build_model(of_normals(4), KINDS["vector, continuous"], standard, torch.zeros(1, 3))
+    assert 'site "future" of normals to range over tensors of shape (3,), but got a Independent' in sentence(error)
+
+
+def test_classes_are_refused_where_futures_are_real_numbers():
+    def classes(policy: Any, state: torch.Tensor, future: torch.Tensor | None = None) -> Any:
+        with pyro.plate("batch", len(state)):
+            pyro.sample("action", policy(state))
+            return pyro.sample("future", dist.Categorical(logits=torch.zeros(len(state), 3)), obs=future)
+
+    with pytest.raises(ProgramError) as error:
+        build_model(classes, KINDS["vector, continuous"], standard, torch.zeros(1, 3))
+    assert "to range over tensors of shape (3,), but got a Categorical with event shape ()" in sentence(error)
 
 
 def test_a_reference_resolves_to_the_same_program():

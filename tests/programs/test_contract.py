@@ -19,11 +19,12 @@ from torch.nn.functional import one_hot
 
 import gio_pyro as gio
 from gio_pyro.errors import ProgramError
-from gio_pyro.guides import CategoricalGuide, CategoricalNetworkGuide
+from gio_pyro.guides import CategoricalGuide, CategoricalNetworkGuide, GaussianGuide
 from gio_pyro.inference import Elbo, Inference
-from gio_pyro.models import CategoricalModel, CategoricalNetworkModel
-from gio_pyro.programs import Guide, Model, build_guide, build_model, log_probs
+from gio_pyro.models import CategoricalModel, CategoricalNetworkModel, GaussianModel
+from gio_pyro.programs import Guide, Model, build_guide, build_model, frozen, log_probs
 from gio_pyro.types import Policy, Spec, Transitions
+from tests.spaces import spec, vector
 
 S, A, F, B = 5, 3, 4, 6
 SPEC = Spec(Discrete(S), Discrete(A), Discrete(F))
@@ -368,6 +369,79 @@ def test_a_guide_refuses_a_shape_that_would_broadcast(future: Tensor, action: Te
     guide = build_guide(CategoricalGuide, SPEC, built(CategoricalModel), policy, STATE)
     with pytest.raises(ProgramError, match="Expected"):
         guide.log_prob(policy, STATE, future, action)
+
+
+class GaussianPair:
+    """A model and a guide of real numbers, `[B, 1]` each."""
+
+    def __init__(self) -> None:
+        world = spec(vector(1), vector(1))
+        self.state, self.other = torch.zeros(B, 1), torch.arange(float(B))[:, None]
+        with torch.random.fork_rng():
+            self.model = build_model(GaussianModel, world, self.policy, self.state)
+            self.guide = build_guide(GaussianGuide, world, self.model, self.policy, self.state)
+
+    @staticmethod
+    def policy(state: Tensor) -> Distribution:
+        return dist.Normal(state, 1.0).to_event(1)
+
+
+@pytest.mark.parametrize("shape", [(B,), (B, 1, 1), (B, 2), (1, 1), (1,)])
+def test_real_numbers_of_a_shape_that_would_broadcast_are_refused(shape: tuple[int, ...]):
+    """`[B]` beside a normal over one number makes `[B, B]`, which the event then sums to `[B]` in silence."""
+    pair, wrong = GaussianPair(), torch.zeros(shape)
+    with pytest.raises(ProgramError, match="Expected"):
+        pair.guide.log_prob(pair.policy, pair.state, pair.other, wrong)
+    with pytest.raises(ProgramError, match="Expected"):
+        pair.model.log_prob(pair.policy, pair.state, pair.other, wrong)
+
+
+def test_real_numbers_score_one_number_for_each_example():
+    pair = GaussianPair()
+    assert pair.guide.log_prob(pair.policy, pair.state, pair.other, pair.other).shape == (B,)
+    assert pair.model.log_prob(pair.policy, pair.state, pair.other, pair.other).shape == (B,)
+
+
+def test_a_frozen_program_passes_gradients_through_its_inputs_only():
+    pair = GaussianPair()
+    action = pair.other.clone().requires_grad_(True)
+    with frozen(pair.model):
+        score = pair.model.log_prob(pair.policy, pair.state, action, pair.other)
+    found = torch.autograd.grad(score.sum(), [action, *pair.model.parameters()], allow_unused=True)
+    assert bool((found[0] != 0).all())
+    assert all(gradient is None for gradient in found[1:])
+    assert all(p.requires_grad for p in pair.model.parameters())
+
+
+def test_a_program_is_thawed_when_something_raises():
+    pair = GaussianPair()
+    with pytest.raises(ZeroDivisionError), frozen(pair.guide):
+        raise ZeroDivisionError
+    assert all(p.requires_grad for p in pair.guide.parameters())
+
+
+def test_a_parameter_that_was_frozen_before_stays_so_when_the_program_is_thawed():
+    pair = GaussianPair()
+    first = next(pair.guide.parameters()).requires_grad_(False)
+    with frozen(pair.guide):
+        pass
+    assert not first.requires_grad
+
+
+def test_a_program_is_told_its_data_if_it_wants_to_know():
+    pair = GaussianPair()
+    before = pair.guide.program.encoder.first.scale.count.item()
+    pair.guide.observe(pair.state, pair.other, pair.other)
+    assert pair.guide.program.encoder.first.scale.count.item() == before + B
+    built(NetModel).observe(STATE, ACTION, FUTURE)  # one that does not want to know
+
+
+def test_input_statistics_travel_in_the_state_dict():
+    pair, other = GaussianPair(), GaussianPair()
+    pair.model.observe(pair.state + 3.0, pair.other, 7.0 * pair.other)
+    other.model.load_state_dict(pair.model.state_dict())
+    scores = [p.model.log_prob(p.policy, p.state, p.other, p.other) for p in (pair, other)]
+    assert torch.equal(*scores)
 
 
 def test_a_site_that_is_not_reduced_to_one_number_is_refused():

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
-from gio_pyro.errors import ProgramError
-from gio_pyro.programs import Imagined, Model, every_action, imagine, score_every_action
+from gio_pyro.errors import ProgramError, TrainingError
+from gio_pyro.programs import Imagined, Model, choices, every_action, imagine, score_every_action
 from gio_pyro.programs.expectations import MAX_ENUMERATED_FUTURES, systematic
 from gio_pyro.types import Policy
 
@@ -54,13 +54,20 @@ def sums(dream: Imagined) -> Tensor:
 
 
 STATE = torch.tensor([2, 0, 1, 2])
+ROW, ACTION = torch.arange(4).repeat_interleave(A), torch.arange(A).repeat(4)
+PAIRS = STATE[ROW]
 SIZES = pytest.mark.parametrize("futures", [1, 2, 5, MAX_ENUMERATED_FUTURES, MAX_ENUMERATED_FUTURES + 1, 300])
+
+
+def dreams(model: Model, samples: int = 4, state: Tensor = PAIRS, action: Tensor = ACTION) -> Imagined:
+    """Futures of every state with every action, unless others are given."""
+    return imagine(model, policy, state, action, samples=samples)
 
 
 def test_every_action_pairs_each_state_with_each_action():
     row, action = every_action(policy, STATE)
-    assert row.tolist() == [0, 0, 1, 1, 2, 2, 3, 3]
-    assert action.tolist() == [0, 1] * 4
+    assert row.tolist() == ROW.tolist()
+    assert action.tolist() == ACTION.tolist()
 
 
 def test_actions_that_cannot_be_enumerated_are_refused():
@@ -70,28 +77,29 @@ def test_actions_that_cannot_be_enumerated_are_refused():
 
 @SIZES
 def test_the_weights_of_every_pair_sum_to_one(futures: int):
-    dream = imagine(table_model(random_table(futures)), policy, STATE, samples=4)
-    torch.testing.assert_close(sums(dream), torch.ones(4, A))
+    torch.testing.assert_close(sums(dreams(table_model(random_table(futures)))), torch.ones(4 * A))
 
 
 @SIZES
-def test_rows_name_the_state_and_action_they_belong_to(futures: int):
-    dream = imagine(table_model(random_table(futures)), policy, STATE, samples=4)
-    assert torch.equal(dream.pair, dream.row * A + dream.action)
+def test_rows_belong_to_their_pairs_in_order(futures: int):
+    dream = dreams(table_model(random_table(futures)))
+    assert dream.pairs == 4 * A
+    assert dream.pair.tolist() == sorted(dream.pair.tolist())
+    assert torch.equal(dream.spread(PAIRS), PAIRS[dream.pair])
 
 
 @pytest.mark.parametrize("futures", [1, 2, 5, MAX_ENUMERATED_FUTURES])
 def test_an_enumerated_mean_is_the_expectation(futures: int):
     table = random_table(futures)
     value = torch.randn(S, A, futures, generator=torch.Generator().manual_seed(7))
-    dream = imagine(table_model(table), policy, STATE, samples=1)
-    mean = dream.mean(value[STATE[dream.row], dream.action, dream.future])
-    torch.testing.assert_close(mean, (table * value).sum(-1)[STATE])
+    dream = dreams(table_model(table), samples=1)
+    mean = dream.mean(value[dream.spread(PAIRS), dream.spread(ACTION), dream.future])
+    torch.testing.assert_close(mean.reshape(4, A), (table * value).sum(-1)[STATE])
 
 
 def test_an_enumeration_uses_no_random_number():
     before = torch.get_rng_state()
-    imagine(table_model(random_table(5)), policy, STATE, samples=4)
+    dreams(table_model(random_table(5)))
     assert torch.equal(torch.get_rng_state(), before)
 
 
@@ -100,8 +108,8 @@ def test_futures_of_probability_zero_are_left_out(futures: int):
     table = random_table(futures)
     table[:, :, ::2] = 0.0
     table = table / table.sum(-1, keepdim=True)
-    dream = imagine(table_model(table), policy, STATE, samples=8)
-    assert bool((table[STATE[dream.row], dream.action, dream.future] > 0.0).all())
+    dream = dreams(table_model(table), samples=8)
+    assert bool((table[dream.spread(PAIRS), dream.spread(ACTION), dream.future] > 0.0).all())
 
 
 def exact_zeros(futures: int) -> Model:
@@ -119,16 +127,16 @@ def exact_zeros(futures: int) -> Model:
 
 @pytest.mark.parametrize("futures", [4, 100])
 def test_a_sure_outcome_is_exact(futures: int):
-    dream = imagine(exact_zeros(futures), policy, STATE, samples=4)
+    dream = dreams(exact_zeros(futures))
     assert dream.future.unique().tolist() == [1]
-    torch.testing.assert_close(sums(dream), torch.ones(4, A), rtol=0, atol=0)
+    torch.testing.assert_close(sums(dream), torch.ones(4 * A), rtol=0, atol=0)
 
 
 def test_an_impossible_future_makes_no_nan():
     model = exact_zeros(4)
-    dream = imagine(model, policy, STATE, samples=4)
-    log_p = model.log_prob(policy, STATE[dream.row], dream.action, dream.future)
-    assert dream.mean(log_p).tolist() == [[0.0, 0.0]] * 4
+    dream = dreams(model)
+    log_p = model.log_prob(policy, dream.spread(PAIRS), dream.spread(ACTION), dream.future)
+    assert dream.mean(log_p).tolist() == [0.0] * 4 * A
 
 
 @pytest.mark.parametrize("offset", [0.0, 1 - 2**-24])
@@ -164,45 +172,127 @@ def test_systematic_sampling_is_unbiased(samples: int):
 def test_a_sampled_mean_is_unbiased():
     table = random_table(MAX_ENUMERATED_FUTURES + 36)
     value = torch.randn(table.shape[-1], generator=torch.Generator().manual_seed(4))
-    state = torch.zeros(4_000, dtype=torch.long)
+    state, action = torch.zeros(8_000, dtype=torch.long), torch.arange(A).repeat(4_000)
     with torch.random.fork_rng():
         torch.manual_seed(5)
-        dream = imagine(table_model(table), policy, state, samples=4)
-    mean = dream.mean(value[dream.future])
+        dream = dreams(table_model(table), 4, state, action)
+    mean = dream.mean(value[dream.future]).reshape(4_000, A)
     error = (mean.mean(0) - (table[0] * value).sum(-1)).abs()
-    assert float((error / (mean.std(0) / len(state) ** 0.5)).max()) < 5.0
+    assert float((error / (mean.std(0) / 4_000**0.5)).max()) < 5.0
 
 
 def test_continuous_futures_are_drawn_for_each_pair():
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        dream = imagine(gaussian_model(), policy, STATE, samples=50)
+        dream = dreams(gaussian_model(), 50)
     assert len(dream.future) == 4 * A * 50
-    expected = STATE[:, None] + 10.0 * torch.arange(A)
+    expected = PAIRS + 10.0 * ACTION
     assert float((dream.mean(dream.future) - expected).abs().max()) < 0.1
 
 
-def test_what_is_imagined_carries_no_gradient():
+def test_one_draw_of_each_pair_is_not_copied_about():
+    with torch.random.fork_rng():
+        dream = dreams(gaussian_model(), 1)
+    assert dream.single
+    assert dream.spread(PAIRS) is PAIRS
+    assert not dreams(table_model(random_table(5)), 1).single
+
+
+def test_vectors_and_images_are_drawn_whole():
+    def image_model(policy: Policy, state: Tensor, future: Tensor | None = None) -> Tensor:
+        with pyro.plate("batch", len(state)):
+            action = pyro.sample("action", policy(state))
+            mean = (state + 10.0 * action)[:, None, None].expand(-1, 2, 3)
+            return pyro.sample("future", dist.Normal(mean, 0.1).to_event(2), obs=future)
+
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        dream = dreams(Model(image_model), 3)
+    assert dream.future.shape == (4 * A * 3, 2, 3)
+    far = (dream.future - (dream.spread(PAIRS) + 10.0 * dream.spread(ACTION))[:, None, None]).abs()
+    assert float(far.max()) < 1.0
+
+
+def test_what_is_imagined_without_gradients_carries_none():
     table = random_table(5).requires_grad_(True)
-    dream = imagine(table_model(table), policy, STATE, samples=4)
-    assert not dream.weight.requires_grad
+    with torch.no_grad():
+        assert not dreams(table_model(table)).weight.requires_grad
+
+
+def test_a_gradient_passes_through_enumerated_probabilities():
+    table = random_table(5).requires_grad_(True)
+    value = torch.randn(5, generator=torch.Generator().manual_seed(0))
+    dream = dreams(table_model(table), 1, torch.tensor([0]), torch.tensor([1]))
+    (gradient,) = torch.autograd.grad(dream.mean(value[dream.future]).sum(), table)
+    p = table.detach()[0, 1]
+    torch.testing.assert_close(gradient[0, 1], value - (p * value).sum(), atol=1e-5, rtol=1e-4)  # of normalised p
+    assert not bool(gradient[0, 0].any())
+
+
+def test_many_futures_are_enumerated_where_a_gradient_has_to_pass():
+    """Draws of an index carry none; so a policy over continuous actions would not feel the model."""
+    table = random_table(MAX_ENUMERATED_FUTURES + 36).requires_grad_(True)
+    assert dreams(table_model(table), 2).weight.requires_grad
+    with torch.no_grad():
+        assert len(dreams(table_model(table), 2).future) == 2 * 4 * A
+
+
+def test_a_gradient_passes_through_drawn_futures():
+    action = torch.tensor([1.0, 2.0], requires_grad=True)
+    with torch.random.fork_rng():
+        dream = dreams(gaussian_model(), 3, torch.tensor([0, 1]), action)
+    (gradient,) = torch.autograd.grad(dream.mean(dream.future).sum(), action)
+    torch.testing.assert_close(gradient, torch.tensor([10.0, 10.0]))
 
 
 @pytest.mark.parametrize("futures", [4, 100])
-def test_nan_probabilities_are_not_dropped(futures: int):
+def test_nan_probabilities_stop_loudly(futures: int):
     def half_broken(policy: Policy, state: Tensor, future: Tensor | None = None) -> Tensor:
         action = pyro.sample("action", policy(state))
         logits = torch.zeros(len(state), futures)
         logits[(state == 0) & (action == 0)] = torch.nan
         return pyro.sample("future", dist.Categorical(logits=logits), obs=future)
 
-    with pyro.validation_enabled(False):
-        try:
-            dream = imagine(Model(half_broken), policy, STATE, samples=4)
-        except Exception as error:
-            assert "NaN" in str(error)  # noqa: PT017 (an error is as good as a NaN that is passed on)
-            return
-        assert bool(torch.isnan(sums(dream)[1, 0]))
+    with pyro.validation_enabled(False), pytest.raises(TrainingError, match="probabilities from half_broken, .*NaN"):
+        dreams(Model(half_broken))
+
+
+def test_finite_actions_are_chosen_all_with_their_probabilities():
+    logits = torch.randn(4, 3, generator=torch.Generator().manual_seed(0))
+    before = torch.get_rng_state()
+    chosen = choices(dist.Categorical(logits=logits), 7)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert chosen.count == 3
+    assert chosen.action.tolist() == [0, 1, 2] * 4
+    torch.testing.assert_close(chosen.log_prob, torch.log_softmax(logits, -1))
+    torch.testing.assert_close(chosen.log_weight, chosen.log_prob)
+    values = torch.randn(4, 3, generator=torch.Generator().manual_seed(1))
+    torch.testing.assert_close(chosen.mean(values), (torch.softmax(logits, -1) * values).sum(-1))
+
+
+@pytest.mark.parametrize("samples", [1, 3])
+def test_other_actions_are_drawn(samples: int):
+    normal = dist.Normal(100.0 * torch.arange(4.0)[:, None].expand(4, 2), 1.0).to_event(1)
+    with torch.random.fork_rng():
+        chosen = choices(normal, samples)
+    assert chosen.count == samples
+    assert chosen.action.shape == (4 * samples, 2)
+    assert chosen.log_prob.shape == (4, samples)
+    of_state = chosen.action.reshape(4, samples, 2)
+    assert float((of_state - 100.0 * torch.arange(4.0)[:, None, None]).abs().max()) < 10.0
+    torch.testing.assert_close(normal.log_prob(of_state.transpose(0, 1)).T, chosen.log_prob)
+    torch.testing.assert_close(chosen.log_weight.exp().sum(-1), torch.ones(4))
+    torch.testing.assert_close(chosen.mean(of_state[..., 0]), of_state[..., 0].mean(-1))
+    states = torch.arange(4)
+    assert chosen.spread(states).tolist() == [s for s in range(4) for _ in range(samples)]
+
+
+def test_draws_carry_a_gradient_where_it_is_wanted():
+    mean = torch.zeros(4, 2, requires_grad=True)
+    with torch.random.fork_rng():
+        assert choices(dist.Normal(mean, 1.0).to_event(1)).action.requires_grad
+        with torch.no_grad():
+            assert not choices(dist.Normal(mean, 1.0).to_event(1)).action.requires_grad
 
 
 def test_the_score_of_every_action_is_that_of_each():

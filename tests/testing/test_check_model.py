@@ -7,7 +7,7 @@ import pyro
 import pyro.distributions as dist
 import pytest
 import torch
-from gymnasium.spaces import Box, Discrete
+from gymnasium.spaces import Discrete, MultiBinary
 from pyro.nn import PyroModule
 from torch import Tensor, nn
 from torch.distributions import Distribution
@@ -16,6 +16,7 @@ from gio_pyro import models
 from gio_pyro.errors import InputError, ProgramError
 from gio_pyro.testing import check_model
 from gio_pyro.types import Policy, Spec
+from tests.spaces import FINITE, FITTING_MODELS, KINDS
 
 S, A, F = 4, 3, 5
 SPEC = Spec(Discrete(S), Discrete(A), Discrete(F))
@@ -198,13 +199,18 @@ FAULTS = [
 every_fault = pytest.mark.parametrize(("program", "fragment"), FAULTS, ids=[p.__name__ for p, _ in FAULTS])
 
 
-@pytest.mark.parametrize("name", models.__all__)
+@pytest.mark.parametrize("name", FINITE)
 @pytest.mark.parametrize("sizes", [(4, 3, 5), (7, 7, 7), (16, 4, 16), (9, 1, 9)])
-def test_every_model_of_this_library_passes(name: str, sizes: tuple[int, int, int]):
+def test_every_model_of_finite_worlds_passes(name: str, sizes: tuple[int, int, int]):
     check_model(getattr(models, name), Spec(*(Discrete(n) for n in sizes)))
 
 
-@pytest.mark.parametrize("name", models.__all__)
+@pytest.mark.parametrize(("kind", "name"), FITTING_MODELS)
+def test_every_model_of_this_library_passes(kind: str, name: str):
+    check_model(getattr(models, name), KINDS[kind])
+
+
+@pytest.mark.parametrize("name", FINITE)
 def test_a_model_of_a_world_with_one_future_passes(name: str):
     check_model(getattr(models, name), Spec(Discrete(1), Discrete(2), Discrete(1)))
 
@@ -284,9 +290,9 @@ def test_a_check_gives_the_same_answer_without_validation():
 
 
 @pytest.mark.parametrize("position", [0, 1, 2])
-def test_a_space_that_is_not_discrete_is_refused(position: int):
+def test_a_space_that_is_neither_discrete_nor_a_box_is_refused(position: int):
     spaces: list[Any] = [Discrete(3)] * 3
-    spaces[position] = Box(0.0, 1.0, (2,))
+    spaces[position] = MultiBinary(3)
     name = ("state", "action", "future")[position]
-    with pytest.raises(InputError, match=f"Discrete {name} space .* but got Box"):
+    with pytest.raises(InputError, match=f"Expected a Discrete or Box {name} space, but got MultiBinary.*; take the"):
         check_model(Good, Spec(*spaces))
