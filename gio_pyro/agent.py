@@ -240,7 +240,7 @@ class GIO:
         }
 
     def intrinsic_reward(self, state: Tensor) -> Tensor:
-        """Return what the guide pays in each state `[B, ...]` under the current policy, `[B]` nats (theory, equation 3).
+        """Return what the guide pays in each state `[B, ...]` under the current policy, `[B]` nats (equation 3).
 
         With a learned guide this is a lower bound on the mutual information under the fitted model. Reading it
         changes nothing, and the same states read the same until the agent learns on. Of continuous actions and
@@ -315,7 +315,7 @@ class GIO:
         """Return the agent that was saved in the folder `path`.
 
         No code is run that the caller did not name: programs outside `gio_pyro.models` and `gio_pyro.guides`, futures
-        outside `gio_pyro.futures`, and environments that Gymnasium does not know by id, must be passed again.
+        outside `gio_pyro.futures`, wrapped environments and those that Gymnasium does not know by id, are passed again.
 
         Raises:
             CheckpointError: no checkpoint, or one that is truncated, foreign or damaged.

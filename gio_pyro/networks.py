@@ -6,6 +6,7 @@ standardised by statistics that are *told* to a network (`observe`), never gathe
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -25,7 +26,7 @@ def mlp(inputs: int, hidden: Sequence[int], outputs: int) -> nn.Sequential:
     """Return a perceptron with rectified hidden layers, `[..., inputs] -> [..., outputs]`."""
     sizes = [inputs, *hidden]
     layers: list[nn.Module] = []
-    for size, following in zip(sizes, sizes[1:], strict=False):
+    for size, following in pairwise(sizes):
         layers += [nn.Linear(size, following), nn.ReLU()]
     return nn.Sequential(*layers, nn.Linear(sizes[-1], outputs))
 
@@ -37,7 +38,7 @@ class Ensemble(nn.Module):
         super().__init__()
         sizes = [inputs, *hidden, outputs]
         self.weights, self.biases = nn.ParameterList(), nn.ParameterList()
-        for size, following in zip(sizes, sizes[1:], strict=False):
+        for size, following in pairwise(sizes):
             bound = 1 / math.sqrt(size)
             self.weights.append(torch.empty(members, size, following).uniform_(-bound, bound))
             self.biases.append(torch.empty(members, 1, following).uniform_(-bound, bound))

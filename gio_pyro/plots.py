@@ -34,7 +34,8 @@ def learning_curve(
     steps = metrics["time/total_timesteps"]
     if LATEST in metrics:
         ended = np.isfinite(metrics[LATEST])
-        left.plot(np.array(steps)[ended], np.array(metrics[LATEST])[ended], color="C0", alpha=0.3, label="episodes")
+        columns = (np.array(column)[ended] for column in (steps, metrics[LATEST]))
+        left.plot(*columns, color="C0", alpha=0.3, marker=".", label="while exploring, since the last report")
     left.plot(steps, metrics["rollout/ep_rew_mean"], color="C0", alpha=0.6, label="while exploring, last 100 episodes")
     if "exact/return" in metrics:
         left.plot(steps, metrics["exact/return"], color="C0", label="of the policy, exact")

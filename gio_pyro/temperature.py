@@ -1,6 +1,6 @@
 """The price of a nat, α: a number, a schedule, or whatever keeps the policy's entropy at a target.
 
-`0.2` is a number; `"linear:0.5:0.05:20000"` goes from 0.5 to 0.05 over the first 20,000 steps; `"auto"` and `"auto:0.2"`
+`0.2` is a number; `"linear:0.5:0.05:20000"` goes from 0.5 to 0.05 over the first 20,000 steps; `"auto"`, `"auto:0.2"`
 are learned, starting from 1 or 0.2 (Haarnoja et al., 2018, arXiv 1812.05905, equation 18).
 """
 

@@ -173,25 +173,36 @@ def test_what_a_table_reads_as_intrinsic_is_the_mutual_information():
     torch.testing.assert_close(paid.double(), exact[state], atol=1e-5, rtol=0)
 
 
+def mild_world() -> TabularMDP:
+    """Three states whose best policies, for either guide, keep both actions."""
+    mdp = random_mdp(4, 3, 2, discount=0.5)
+    return TabularMDP(mdp.transition, 0.2 * mdp.reward, discount=0.5)
+
+
 @pytest.mark.parametrize(
-    ("intrinsic", "guide"), [("imagined", BayesGuide), ("replayed", BayesGuide), ("imagined", UniformGuide)]
+    ("intrinsic", "guide", "tolerance"),
+    [("imagined", BayesGuide, 0.02), ("replayed", BayesGuide, 0.06), ("imagined", UniformGuide, 0.02)],
 )
-def test_networks_of_one_hot_states_reach_the_exact_tiers_policy(intrinsic: str, guide: Any):
-    world = World(random_mdp(5, 3, 2, discount=0.5), guide)
+def test_networks_of_one_hot_states_reach_the_exact_tiers_policy(intrinsic: str, guide: Any, tolerance: float):
+    """The policy is averaged over its last hundred steps; read at replayed transitions it is noisier."""
+    world = World(mild_world(), guide)
     control = network(world.spec, hidden=(32,), discount=0.5, learning_rate=0.01, target_rate=0.1)
     reward, alpha = world.reward(intrinsic, control.policy), Temperature(ALPHA, target=0.0, learning_rate=0.1)
-    replay = Replay(4_000)
+    replay, policies = Replay(4_000), []
     replay.add(drawn_replay(world.mdp, 4_000))
     with without_validation():
-        for _ in range(400):
+        for _ in range(250):
             rows = replay.sample(128)
             control.improve(rows, rows.next_state, reward, alpha, 0)
-    exact = world.solution()
-    with torch.no_grad():
-        learned = control.policy(torch.arange(3)).probs.double()
-    torch.testing.assert_close(learned, exact.policy, atol=0.05, rtol=0)
-    uniform = torch.full_like(exact.policy, 0.5)
-    assert float((exact.policy - uniform).abs().max()) > 0.2, "a world where nothing has to be learned"
+            policies.append(control.policy(torch.arange(3)).probs.detach().double())
+    learned = torch.stack(policies[-100:]).mean(0)
+    torch.testing.assert_close(learned, world.solution().policy, atol=tolerance, rtol=0)
+
+
+def test_the_methods_of_the_test_above_differ_by_more_than_it_tolerates():
+    best = [World(mild_world(), guide).solution().policy for guide in (BayesGuide, UniformGuide)]
+    assert float((best[0] - best[1]).abs().max()) > 0.15
+    assert all(0.1 < float(p) < 0.9 for policy in best for p in policy.flatten())
 
 
 CONTINUOUS = spec(vector(3), vector(2))

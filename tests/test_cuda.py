@@ -1,4 +1,4 @@
-"""On a GPU: the same numbers as on the CPU, no waiting for the host, nothing left behind. Skipped where there is none."""
+"""On a GPU: the numbers of the CPU, no waiting for the host, nothing left behind. Skipped where there is none."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

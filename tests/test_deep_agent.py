@@ -215,7 +215,7 @@ class TestWatch:
 
     def test_a_reward_that_is_all_noise_is_told(self):
         with pytest.warns(gio.errors.NoisyInformationWarning, match="25 nats"):
-            self.watch().check(report(**{"intrinsic_nats_std": 25.0}), reward=1.0)
+            self.watch().check(report(intrinsic_nats_std=25.0), reward=1.0)
 
 
 def test_an_unknown_reading_is_refused():

@@ -206,7 +206,7 @@ def test_a_table_refuses_a_space_that_is_not_discrete(position: int):
 
 
 def test_the_uniform_guide_takes_discrete_and_continuous_actions_only():
-    with pytest.raises(InputError, match="Expected a Discrete action space .*MultiBinary"):
+    with pytest.raises(InputError, match=r"Expected a Discrete action space .*MultiBinary"):
         UniformGuide(Spec(Discrete(3), MultiBinary(2), Discrete(3)))
 
 
@@ -259,7 +259,7 @@ def test_the_floor_bounds_what_a_gaussian_guide_is_paid(scale: float):
     """With the greatest precision it is paid ½ log(1 + σ² exp(2 · 3)) nats a number where it is exact."""
     q = answering(0.0, 1e6).posterior(normals(0.0, scale), SOME, THERE)
     most = 0.5 * log(1 + scale**2 * exp(6.0))
-    assert float(torch.log(scale / q.stddev[0, 0])) == pytest.approx(most, rel=1e-4)
+    assert torch.log(scale / q.stddev[0, 0]).item() == pytest.approx(most, rel=1e-4)
 
 
 def test_the_gaussian_guide_depends_on_state_and_future():

@@ -196,7 +196,7 @@ def test_what_counts_as_whole_and_as_an_image(space: Box, whole: bool, picture: 
 
 
 def test_other_spaces_are_refused():
-    with pytest.raises(InputError, match="Expected a Discrete or Box space, but got MultiBinary.*; flatten it first"):
+    with pytest.raises(InputError, match=r"Expected a Discrete or Box space, but got MultiBinary.*; flatten it first"):
         encoder(MultiBinary(3))
 
 

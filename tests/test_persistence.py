@@ -159,6 +159,13 @@ class TestRoundTrip:
         assert loaded.env.metadata["autoreset_mode"] == AutoresetMode.SAME_STEP
         assert [inner.unwrapped.g for inner in loaded.env.envs] == [9.0, 9.0]
 
+    def test_a_vector_whose_environments_are_out_of_reach_says_so_and_begins_new_episodes(self, tmp_path: Path):
+        GIO(gymnasium.make_vec("CartPole-v1", 2), **SMALL).learn(20).save(tmp_path)
+        with pytest.warns(GioWarning, match="running episode") as told:
+            loaded = GIO.load(tmp_path)
+        assert len(told) == 1
+        assert loaded.learn(20).steps >= 40
+
     def test_a_vector_of_ones_own_is_passed_again(self, tmp_path: Path):
         def env() -> Any:
             return SyncVectorEnv([lambda: gymnasium.make("Pendulum-v1")] * 2)

@@ -56,6 +56,23 @@ class TestLearningCurve:
         learning_curve(tmp_path / "b.png", {**METRICS, "intrinsic/nats": [math.nan] * 3}, {})
         assert (tmp_path / "a.png").read_bytes() != (tmp_path / "b.png").read_bytes()
 
+    def test_episodes_since_the_last_report_are_drawn_where_there_were_any(self, tmp_path: Path):
+        latest = {plots.LATEST: [math.nan, 0.1, math.nan]}
+        learning_curve(tmp_path / "a.png", {**METRICS, **latest}, {})
+        learning_curve(tmp_path / "b.png", {**METRICS, plots.LATEST: [0.0, 0.1, 0.9]}, {})
+        learning_curve(tmp_path / "c.png", {**METRICS, plots.LATEST: [math.nan] * 3}, {})
+        assert len({(tmp_path / f"{name}.png").read_bytes() for name in "abc"}) == 3
+
+    def test_before_the_first_episode_has_ended_there_is_a_picture(self, tmp_path: Path):
+        nothing = {"rollout/ep_rew_mean": [math.nan] * 3, plots.LATEST: [math.nan] * 3}
+        learning_curve(tmp_path / "a.png", {**METRICS, **nothing}, {"untrained": -1200.0})
+        assert size(tmp_path / "a.png")
+
+    def test_what_the_guide_pays_is_named(self, tmp_path: Path):
+        for name in ("MI bound", "intrinsic reward"):
+            learning_curve(tmp_path / f"{name}.png", METRICS, {}, information=name)
+        assert (tmp_path / "MI bound.png").read_bytes() != (tmp_path / "intrinsic reward.png").read_bytes()
+
     def test_the_same_numbers_are_the_same_file(self, tmp_path: Path):
         for name in ("a.png", "b.png"):
             learning_curve(tmp_path / name, METRICS, {"optimal": 1.0})

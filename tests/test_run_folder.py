@@ -93,6 +93,16 @@ class TestJson:
         folder.write_json("a.json", {"a": [1.0, math.nan]})
         assert json.loads((folder.path / "a.json").read_text()) == {"a": [1.0, None]}
 
+    @pytest.mark.parametrize("text", [None, "", "{", "[1]", "3", '{"a": '])
+    def test_what_is_not_there_or_not_whole_is_read_as_nothing(self, folder: RunFolder, text: str | None):
+        if text is not None:
+            (folder.path / "a.json").write_text(text)
+        assert folder.read_json("a.json") == {}
+
+    def test_is_read_as_it_was_written(self, folder: RunFolder):
+        folder.write_json("a.json", {"a": [1, None], "b": {"c": "d"}})
+        assert folder.read_json("a.json") == {"a": [1, None], "b": {"c": "d"}}
+
     def test_replaces_at_once_and_leaves_no_part(self, folder: RunFolder, monkeypatch: pytest.MonkeyPatch):
         folder.write_json("a.json", {"a": 1})
 
@@ -103,6 +113,7 @@ class TestJson:
             patch.setattr(os, "replace", fail)
             with pytest.raises((OSError, InputError)):
                 folder.write_json("a.json", {"a": 2})
+        assert [path.name for path in folder.path.iterdir()] == ["a.json"]
         assert json.loads((folder.path / "a.json").read_text()) == {"a": 1}
         folder.write_json("a.json", {"a": 3})
         assert [path.name for path in folder.path.iterdir()] == ["a.json"]
@@ -153,6 +164,43 @@ class TestMetrics:
         whole = (folder.path / "metrics.csv").read_bytes()
         (folder.path / "metrics.csv").write_bytes(whole[:-8])
         assert folder.metrics()["time/total_timesteps"][0] == 500.0
+
+    def test_a_figure_that_comes_later_is_nan_in_the_rows_before(self, folder: RunFolder):
+        folder.log(ROW)
+        folder.log({**ROW, "time/total_timesteps": 1000.0, "train/critic_loss": 2.0})
+        folder.log({**ROW, "time/total_timesteps": 1500.0})
+        columns = folder.metrics()
+        assert columns["time/total_timesteps"] == [500.0, 1000.0, 1500.0]
+        assert columns["intrinsic/nats"] == [0.25] * 3
+        assert [math.isnan(loss) for loss in columns["train/critic_loss"]] == [True, False, True]
+        assert (folder.path / "metrics.csv").read_text().count("time/total_timesteps") == 1
+        assert not list(folder.path.glob("*.part"))
+
+    def test_a_new_figure_does_not_change_what_was_written(self, folder: RunFolder):
+        first = {**ROW, "a": 1 / 3, "b": 1e-300}
+        folder.log(first)
+        folder.log({**ROW, "c": 0.1})
+        assert {name: column[0] for name, column in folder.metrics().items() if name in ("a", "b")} == {
+            "a": 1 / 3,
+            "b": 1e-300,
+        }
+
+    def test_rewinding_drops_later_rows_and_keeps_the_columns(self, folder: RunFolder):
+        for step in (500.0, 1000.0, 1500.0):
+            folder.log({**ROW, "time/total_timesteps": step})
+        folder.rewind(1000)
+        assert folder.metrics()["time/total_timesteps"] == [500.0, 1000.0]
+        folder.log({**ROW, "time/total_timesteps": 1500.0})
+        assert folder.metrics()["time/total_timesteps"] == [500.0, 1000.0, 1500.0]
+
+    def test_nan_is_left_out_of_tensorboard(self, folder: RunFolder):
+        from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+        folder.log(ROW)
+        folder.close()
+        events = EventAccumulator(str(folder.path / "tensorboard"))
+        events.Reload()
+        assert "rollout/ep_rew_mean" not in events.Tags()["scalars"]
 
     def test_tensorboard_has_the_same_figures(self, folder: RunFolder):
         from tensorboard.backend.event_processing.event_accumulator import EventAccumulator

@@ -104,7 +104,7 @@ def test_settings_cannot_be_changed_after_they_were_checked():
 
 @pytest.mark.parametrize("value", [(), (0,), (-3, 4), (2.5,), ("many",), 128, "128", None, (True,)])
 def test_hidden_layers_that_cannot_be_are_refused_by_name(value: Any):
-    with pytest.raises(InputError, match="^Expected hidden to be .*see gio_pyro.Settings.$"):
+    with pytest.raises(InputError, match=r"^Expected hidden to be .*see gio_pyro.Settings\.$"):
         Settings(hidden=value)
 
 
@@ -124,7 +124,7 @@ def test_a_temperature_in_words_is_checked_when_it_is_given(value: str):
 
 FINITE = (Discrete(16), Discrete(4))
 DISCRETE = (vector(4), Discrete(2))
-CONTINUOUS_WORLD = (vector(3), vector(1))
+SMOOTH = (vector(3), vector(1))
 MIXED = (Discrete(16), vector(1))
 PICTURES = (image(7), Discrete(7))
 
@@ -142,13 +142,13 @@ def test_networks_over_discrete_actions_have_defaults_of_their_own(spaces: Any):
     assert of(spaces) == Settings(**NETWORK)
 
 
-@pytest.mark.parametrize("spaces", [CONTINUOUS_WORLD, MIXED])
+@pytest.mark.parametrize("spaces", [SMOOTH, MIXED])
 def test_networks_over_continuous_actions_have_defaults_of_their_own(spaces: Any):
     assert of(spaces) == Settings(**CONTINUOUS)
 
 
 def test_only_continuous_actions_are_explored_by_the_policy_alone():
-    shares = [of(spaces).uniform_share for spaces in (FINITE, DISCRETE, CONTINUOUS_WORLD)]
+    shares = [of(spaces).uniform_share for spaces in (FINITE, DISCRETE, SMOOTH)]
     assert shares[0] > 0
     assert shares[1] > 0
     assert shares[2] == 0
@@ -157,10 +157,10 @@ def test_only_continuous_actions_are_explored_by_the_policy_alone():
 def test_a_sample_is_drawn_for_networks_and_none_for_tables():
     assert of(FINITE).batch_size is None
     assert of(DISCRETE).batch_size is not None
-    assert of(CONTINUOUS_WORLD).batch_size is not None
+    assert of(SMOOTH).batch_size is not None
 
 
-@pytest.mark.parametrize("spaces", [FINITE, DISCRETE, CONTINUOUS_WORLD])
+@pytest.mark.parametrize("spaces", [FINITE, DISCRETE, SMOOTH])
 def test_what_is_given_stands_in_place_of_the_defaults(spaces: Any):
     settings = of(spaces, temperature=0.7, batch_size=9, seed=3)
     assert (settings.temperature, settings.batch_size, settings.seed) == (0.7, 9, 3)
@@ -192,20 +192,20 @@ def test_an_unknown_setting_is_told_with_the_known_ones():
 
 
 def test_a_wrong_value_is_refused_for_every_kind_of_world():
-    for spaces in (FINITE, DISCRETE, CONTINUOUS_WORLD):
+    for spaces in (FINITE, DISCRETE, SMOOTH):
         with pytest.raises(InputError, match="Expected discount"):
             of(spaces, discount=2.0)
 
 
 @pytest.mark.parametrize(
     ("spaces", "finite"),
-    [(FINITE, True), (DISCRETE, False), (CONTINUOUS_WORLD, False), (MIXED, False), (PICTURES, False)],
+    [(FINITE, True), (DISCRETE, False), (SMOOTH, False), (MIXED, False), (PICTURES, False)],
 )
 def test_a_world_is_finite_where_states_and_actions_are(spaces: Any, finite: bool):
     assert finite_world(*spaces) == finite
 
 
-@pytest.mark.parametrize("given", [NETWORK, CONTINUOUS, defaults(*CONTINUOUS_WORLD)])
+@pytest.mark.parametrize("given", [NETWORK, CONTINUOUS, defaults(*SMOOTH)])
 def test_nobody_can_change_the_defaults_of_others(given: Any):
     with pytest.raises(TypeError):
         given["temperature"] = 9.0

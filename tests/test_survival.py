@@ -120,6 +120,15 @@ def checkpoint_of(agent: GIO) -> dict[str, Any]:
     return {"format": checkpoint.FORMAT, "version": checkpoint.VERSION, **persistence.state_of(agent)}
 
 
+@pytest.mark.learning
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch's own compiler
+def test_compiled_updates_go_on_as_well(tmp_path: Path):
+    """What is drawn while tracing must not be taken from the agent's stream: who loads traces again."""
+    whole = agent_of("CartPole-v1", compile=True).learn(WHOLE)
+    agent_of("CartPole-v1", compile=True).learn(HALF).save(tmp_path)
+    assert differences(GIO.load(tmp_path).learn(WHOLE - HALF), whole) == []
+
+
 KILLS = 50
 KILLER = """
 import os, random, signal, sys, time

@@ -92,7 +92,7 @@ def train(
     given = {name: value for name, value in settings.items() if value is not None}
     programs = {"model": model, "guide": guide}
     if resume is None:
-        place = Place(DEFAULT_ENVIRONMENT if env is None else env, parsed(env_arg), wrapper, several(1 if envs is None else envs))
+        place = Place(DEFAULT_ENVIRONMENT if env is None else env, parsed(env_arg), wrapper, several(envs))
         agent, folder = open_run(place, out, programs=programs, future=future, device=device, settings=given)
     else:
         others = (("out", out), ("future", future), ("env_arg", env_arg or None), ("envs", envs))

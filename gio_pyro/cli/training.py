@@ -125,8 +125,12 @@ def _learn(agent: GIO, folder: RunFolder, end: int, *, checkpoint_every: int, pr
 
         def after_round(agent: GIO, metrics: Metrics) -> bool:
             nonlocal saved, ended
-            speed = {"time/fps": (agent.steps - first) / (time.perf_counter() - start)}
-            folder.log(metrics | speed | {LATEST: _latest_return(agent, ended)} | _exact_return(agent, table))
+            more = {
+                "time/fps": (agent.steps - first) / (time.perf_counter() - start),
+                "train/learning_rate": agent.settings.learning_rate,
+                LATEST: _latest_return(agent, ended),
+            }
+            folder.log(metrics | more | _exact_return(agent, table))
             ended = agent.collector.episodes
             if agent.steps - saved >= checkpoint_every:
                 agent.save(folder.path)

@@ -89,11 +89,11 @@ def world(
     return env
 
 
-def several(count: int) -> dict[str, Any] | None:
-    """Return the further arguments of `count` environments stepped together; raises `InputError` for none."""
-    if count < 1:
+def several(count: int | None) -> dict[str, Any] | None:
+    """Return the further arguments of `count` environments stepped together; raises `InputError` for less than 1."""
+    if count is not None and count < 1:
         raise InputError(f"Expected at least 1 environment, but got {count}.")
-    return None if count == 1 else {"num_envs": count, "vectorization_mode": "sync"}
+    return None if count in (None, 1) else {"num_envs": count, "vectorization_mode": "sync"}
 
 
 def again(record: dict[str, Any] | None, name: str | None, wrappers: Sequence[str]) -> Env | Vector | None:

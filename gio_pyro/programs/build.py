@@ -133,7 +133,7 @@ def _require_pathwise(name: str, distribution: Distribution, spec: Spec) -> None
     """Raise `ProgramError` where a continuous policy could not learn through what it imagines."""
     if isinstance(spec.action_space, Box) and not (distribution.has_rsample or distribution.has_enumerate_support):
         raise ProgramError(
-            f"Expected the futures of {name} to be reparameterised (has_rsample), since actions are continuous, but got "
+            f"Expected the futures of {name} to be reparameterised (has_rsample) as actions are continuous, but got "
             f"{type(distribution).__name__}; take such a distribution, or finite futures."
         )
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
-from gio_pyro.errors import TrainingError
+from gio_pyro.errors import ProgramError, TrainingError
 from gio_pyro.programs.program import Model, all_actions
 from gio_pyro.types import Policy
 
@@ -43,7 +43,8 @@ class Choices:
 def choices(distribution: Distribution, samples: int = 1) -> Choices:
     """Return every action of a batch of B distributions where they are finite, or `samples` draws of each.
 
-    Draws carry gradients to the distribution's parameters where it can be reparameterised and gradients are wanted.
+    Where gradients are enabled, draws carry them to the distribution's parameters; raises `ProgramError` for a
+    distribution that cannot be reparameterised then.
     """
     if distribution.has_enumerate_support:
         values = distribution.enumerate_support(expand=False)
@@ -56,8 +57,14 @@ def choices(distribution: Distribution, samples: int = 1) -> Choices:
 
 def _draws(distribution: Distribution, samples: int) -> Tensor:
     size = torch.Size([samples])
-    reparameterised = distribution.has_rsample and torch.is_grad_enabled()
-    return distribution.rsample(size) if reparameterised else distribution.sample(size)
+    if not torch.is_grad_enabled():
+        return distribution.sample(size)
+    if not distribution.has_rsample:
+        raise ProgramError(
+            f"Expected draws that pass on a gradient, but a {type(distribution).__name__} cannot be reparameterised; "
+            "use a distribution that has rsample, or for a guide another objective than elbo."
+        )
+    return distribution.rsample(size)
 
 
 @dataclass(frozen=True)
@@ -101,7 +108,8 @@ def imagine(model: Model, policy: Policy, state: Tensor, action: Tensor, *, samp
     Finite futures of at most `MAX_ENUMERATED_FUTURES` values are enumerated with their probabilities. Others are
     `samples` draws each: systematic ones where the futures are finite (one uniform number spaces the draws evenly
     over the distribution function: unbiased, and exact for a sure outcome), independent ones where not. Gradients,
-    where they are enabled, pass through reparameterised draws and through enumerated probabilities.
+    where they are enabled, pass through reparameterised draws and through enumerated probabilities; raises
+    `ProgramError` where neither is possible.
     """
     distribution = model.future(policy, state, action)
     pairs = len(state)

@@ -58,9 +58,9 @@ def _draw(space: Space[Any]) -> Tensor:
         return torch.randint(int(space.n), (BATCH,))
     assert isinstance(space, Box)
     if space.dtype == np.uint8:
-        low, high = (int(bound) for bound in (space.low.min(), space.high.max()))
-        return torch.randint(low, high + 1, (BATCH, *space.shape), dtype=torch.uint8)
-    low, high = (torch.as_tensor(bound, dtype=torch.float32) for bound in (space.low, space.high))
+        least, most = int(space.low.min()), int(space.high.max())
+        return torch.randint(least, most + 1, (BATCH, *space.shape), dtype=torch.uint8)
+    low, high = torch.from_numpy(space.low).float(), torch.from_numpy(space.high).float()
     inside = low + (high - low) * torch.rand(BATCH, *space.shape)
     return torch.where(high - low < 1e6, inside, torch.randn(BATCH, *space.shape).clamp(low, high))
 

@@ -434,6 +434,91 @@ class TestWrongFields:
         assert is_one_sentence(capsys)
 
 
+@pytest.fixture(scope="module")
+def pendulum(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    path = tmp_path_factory.mktemp("pendulum")
+    settings: dict[str, Any] = {"hidden": (4,), "learning_starts": 20, "batch_size": 8, "temperature": "auto"}
+    gio_library.GIO("Pendulum-v1", **settings).learn(40).save(path)
+    return dict(torch.load(path / "checkpoint.pt", weights_only=True))
+
+
+def nan(x: torch.Tensor) -> torch.Tensor:
+    return x * float("nan")
+
+
+REPLAYS: dict[str, tuple[tuple[str, ...], Any]] = {
+    "a state that is NaN": (("rows", "state"), nan),
+    "a next state that is infinite": (("rows", "next_state"), lambda x: x / 0),
+    "an action that is NaN": (("rows", "action"), nan),
+    "a reward that is NaN": (("rows", "reward"), nan),
+    "a behaviour that is NaN": (("rows", "behaviour"), nan),
+    "states of another width": (("rows", "state"), lambda x: x[:, :2]),
+    "states of another type": (("rows", "state"), torch.Tensor.double),
+    "states of whole numbers": (("rows", "next_state"), torch.Tensor.long),
+    "actions of another width": (("rows", "action"), lambda x: torch.cat([x, x], -1)),
+    "fewer rows in one field": (("rows", "reward"), lambda x: x[:-1]),
+    "fewer rows in all": (("rows",), lambda rows: {name: column[:-1] for name, column in rows.items()}),
+    "flags that are numbers": (("rows", "terminated"), torch.Tensor.float),
+    "links out of it": (("rows", "following"), lambda x: x + 1000),
+    "links before it": (("rows", "following"), lambda x: x - 1000),
+    "links of another type": (("rows", "following"), torch.Tensor.long),
+    "more steps than were taken": (("added",), lambda n: n + 1),
+    "fewer steps than were taken": (("added",), lambda n: n - 1),
+    "no rows": (("rows",), lambda rows: {}),
+    "an episode that goes on after the last row": (("last",), lambda last: {"0": 10**6}),
+    "an episode that is no number": (("last",), lambda last: {"first": 3}),
+}
+
+
+class TestWrongNetworkFields:
+    """Those of vectors: `TestWrongFields` has all the rest."""
+
+    @pytest.mark.parametrize("case", REPLAYS)
+    def test_a_replay_that_does_not_fit_is_refused(self, tmp_path: Path, pendulum: dict[str, Any], case: str):
+        where, change = REPLAYS[case]
+        value: Any = pendulum["replay"]
+        for key in where:
+            value = value[key]
+        with pytest.raises(CheckpointError, match="Expected"):
+            load_altered(tmp_path, replaced(pendulum, ("replay", *where), change(value)))
+
+    @pytest.mark.parametrize("name", ["programs", "policy", "critic", "temperature"])
+    def test_an_optimiser_that_does_not_fit_is_refused(self, tmp_path: Path, pendulum: dict[str, Any], name: str):
+        for where, wrong in (
+            (("optimisers", name, "state", 0, "exp_avg"), torch.zeros(5, 5)),
+            (("optimisers", name, "param_groups", 0, "params"), [7, 8, 9]),
+            (("optimisers", name, "param_groups", 0, "lr"), float("nan")),
+        ):
+            changed = copy.deepcopy(pendulum)
+            place: Any = changed
+            for key in where[:-1]:
+                place = place[key]
+            place[where[-1]] = wrong
+            with pytest.raises(CheckpointError):
+                load_altered(tmp_path, changed)
+
+    def test_optimisers_of_another_method_are_refused(self, tmp_path: Path, pendulum: dict[str, Any]):
+        without = {name: state for name, state in pendulum["optimisers"].items() if name != "temperature"}
+        with pytest.raises(CheckpointError, match="Expected optimisers of critic, policy, programs, temperature"):
+            load_altered(tmp_path, {**pendulum, "optimisers": without})
+
+    def test_another_environment_is_refused(self, tmp_path: Path, pendulum: dict[str, Any]):
+        torch.save(pendulum, tmp_path / "checkpoint.pt")
+        for env in ("CartPole-v1", "MountainCarContinuous-v0", "FrozenLake-v1"):
+            with pytest.raises(CheckpointError):
+                gio_library.GIO.load(tmp_path, environment=env)
+
+    @pytest.mark.parametrize("wrong", [None, "text", -7, [], torch.zeros(2, 3)], ids=str)
+    @pytest.mark.filterwarnings("ignore:Expected to go on with the running episode")
+    def test_any_field_of_another_type_is_refused_or_can_be_used(
+        self, tmp_path: Path, pendulum: dict[str, Any], wrong: Any
+    ):
+        small = ("steps", "unobserved", "sound", "largest_reward", "temperature", "control", "random", "settings")
+        cases = [where for where in places(pendulum) if where[0] in small and len(where) < 3]
+        complaints = [complaint(tmp_path, pendulum, where, wrong, use=False) for where in cases]
+        assert "\n".join(filter(None, complaints)) == ""
+
+
 def test_an_environment_without_a_spec_is_not_needed_to_read_a_checkpoint_of_one(tmp_path: Path):
     gio_library.GIO(make()).learn(20).save(tmp_path)
     with pytest.raises(CheckpointError, match="environment="):

@@ -17,8 +17,9 @@ from typing import Any
 import pytest
 
 import gio_pyro as gio_library
-from gio_pyro import guides
+from gio_pyro import checkpoint, guides
 from gio_pyro.cli import training
+from tests.agents import differences
 from tests.cli.shell import gio, train
 from tests.environments import corridor_table, register
 
@@ -84,7 +85,9 @@ class TestRunFolder:
         assert config["environment"]["id"] == "FrozenLake-v1"
         assert config["programs"] == {"model": "CategoricalModel", "guide": "CategoricalGuide"}
         assert config["settings"]["seed"] == 3
+        config["settings"]["hidden"] = tuple(config["settings"]["hidden"])
         assert gio_library.Settings(**config["settings"]).seed == 3
+        assert config["steps"] == 1000
 
     def test_metrics_have_one_row_a_round(self, run: Any):
         assert steps_of(run.path) == [500.0, 1000.0]
@@ -125,6 +128,160 @@ class TestRunFolder:
         for row in ("return before", "return after", "return of the optimal", "MI, learned", "MI, exact", "gap"):
             assert row in run.printed
         assert f"run folder: {run.path}" in run.printed
+
+
+def learned(path: Path, *arguments: object, steps: int) -> SimpleNamespace:
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        status = train(*arguments, "--out", path, steps=steps)
+    return SimpleNamespace(path=path, status=status, printed=printed.getvalue())
+
+
+@pytest.fixture(scope="module")
+def poles(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
+    """A run of networks over discrete actions that is long enough to improve."""
+    path = tmp_path_factory.mktemp("poles") / "run"
+    return learned(path, "CartPole-v1", "--hidden", 8, "--env.sutton_barto_reward=false", steps=1500)
+
+
+@pytest.fixture(scope="module")
+def pendulum(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
+    path = tmp_path_factory.mktemp("pendulum") / "run"
+    return learned(path, "--hidden", 8, "--temperature", "auto:0.5", "--env.g=9", steps=300)
+
+
+class TestNetworks:
+    @pytest.mark.parametrize("which", ["poles", "pendulum"])
+    def test_a_run_holds_what_is_documented(self, which: str, request: pytest.FixtureRequest):
+        run = request.getfixturevalue(which)
+        assert run.status == 0
+        files = {"config.json", "metrics.csv", "checkpoint.pt", "summary.json", "posterior.nc", "tensorboard"}
+        assert {path.name for path in run.path.iterdir()} == files | {"learning_curve.png", "episode.gif"}
+
+    def test_arguments_are_recorded(self, poles: Any, pendulum: Any):
+        config = json.loads((poles.path / "config.json").read_text())
+        assert config["environment"]["kwargs"] == {"max_episode_steps": 500, "sutton_barto_reward": False}
+        assert config["settings"]["hidden"] == [8]
+        config = json.loads((pendulum.path / "config.json").read_text())
+        assert config["environment"] == {"id": "Pendulum-v1", "kwargs": {"max_episode_steps": 200, "g": 9}}
+        assert config["settings"]["temperature"] == "auto:0.5"
+
+    def test_the_table_is_printed_and_kept(self, poles: Any):
+        summary = json.loads((poles.path / "summary.json").read_text())
+        assert summary["steps"] == 1500
+        assert summary["episodes"] == 20
+        for row, figure in (
+            ("return before (untrained, drawn actions)", f"{summary['return_before']:.4g} ±"),
+            ("return after (likeliest actions)", f"{summary['return_after']:.4g} ±"),
+            ("mean MI bound", f"{summary['intrinsic_nats']:.4f} nats"),
+            ("entropy of the policy", f"{summary['entropy']:.4f} nats"),
+            ("steps per second", f"{summary['steps_per_second']:.0f}"),
+        ):
+            assert re.search(f"{re.escape(row)} +{re.escape(figure)}", poles.printed), row
+
+    def test_return_after_is_that_of_the_saved_agent(self, poles: Any):
+        summary = json.loads((poles.path / "summary.json").read_text())
+        played = gio_library.GIO.load(poles.path).evaluate(20, deterministic=True)
+        assert (summary["return_after"], summary["return_after_error"]) == (played.mean, played.standard_error)
+
+    def test_figures_of_learning_begin_when_it_does(self, poles: Any):
+        assert steps_of(poles.path) == [500.0, 1000.0, 1500.0]
+        table = rows(poles.path)
+        assert [row["train/actor_loss"] == "nan" for row in table] == [True, False, False]
+        assert all(float(row["time/fps"]) > 0 for row in table)
+
+    def test_names_are_those_of_stable_baselines(self, poles: Any):
+        from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+        events = EventAccumulator(str(poles.path / "tensorboard"))
+        events.Reload()
+        names = {
+            "rollout/ep_rew_mean", "rollout/ep_len_mean", "time/total_timesteps", "time/fps",
+            "train/actor_loss", "train/critic_loss", "train/ent_coef", "train/learning_rate",
+        }  # fmt: skip
+        assert names <= set(events.Tags()["scalars"])
+        assert [event.step for event in events.Scalars("train/critic_loss")] == [1000, 1500]
+
+    def test_before_the_first_episode_has_ended_there_is_a_curve(self, tmp_path: Path):
+        assert train("--hidden", 8, "--out", tmp_path / "run", steps=60) == 0
+        assert rows(tmp_path / "run")[0]["rollout/ep_rew_mean"] == "nan"
+        assert (tmp_path / "run" / "learning_curve.png").stat().st_size > 1000
+
+    def test_posterior_has_the_dimensions_of_vectors(self, pendulum: Any):
+        from gio_pyro.diagnostics.inference_data import _arviz
+
+        data = _arviz().from_netcdf(str(pendulum.path / "posterior.nc"))
+        assert data.posterior["action"].dims == ("chain", "draw", "transition", "action_dim")
+        assert data.posterior_predictive["future"].sizes["future_dim"] == 3
+        assert data.log_likelihood["future"].dims == ("chain", "draw", "transition")
+
+    @pytest.mark.parametrize("which", ["poles", "pendulum"])
+    def test_evaluate_plays_and_diagnose_cannot_judge(self, which: str, request: pytest.FixtureRequest, capsys: Any):
+        run = request.getfixturevalue(which)
+        assert gio("evaluate", run.path, "--episodes", 2) == 0
+        assert "return, played" in capsys.readouterr().out
+        assert gio("diagnose", run.path) == 2
+        said = capsys.readouterr().err
+        assert said.startswith("gio: Expected an environment with a transition table")
+        assert len(said.splitlines()) == 1
+
+    def test_it_goes_on_where_it_was_and_remembers_how_it_began(self, tmp_path: Path, capsys: Any):
+        run = tmp_path / "run"
+        assert train("CartPole-v1", "--hidden", 8, "--envs", 2, "--out", run, steps=300) == 0
+        began = json.loads((run / "summary.json").read_text())
+        assert train("--resume", run, steps=300) == 0
+        goes_on = json.loads((run / "summary.json").read_text())
+        assert goes_on["return_before"] == began["return_before"]
+        assert gio_library.GIO.load(run).env.num_envs == 2
+        for mistake in (
+            "--envs=2",
+            "--env.g=9",
+            "--hidden=8",
+            "--learning-rate=0.1",
+            "--compile",
+            "--intrinsic=replayed",
+        ):
+            capsys.readouterr()
+            assert train("--resume", run, mistake, steps=10) == 2
+            assert "keep the run's own settings" in capsys.readouterr().err
+
+    def test_a_run_that_was_resumed_is_the_run_that_was_not(self, tmp_path: Path):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(training, "_finish", lambda *_: None)
+            for name, first in (("whole", 1400), ("halves", 600)):
+                assert train("CartPole-v1", "--hidden", 8, "--out", tmp_path / name, steps=first) == 0
+            assert train("--resume", tmp_path / "halves", steps=800) == 0
+        assert differences(*(checkpoint.read(tmp_path / name) for name in ("whole", "halves"))) == []
+
+    def test_wrappers_are_named_again(self, tmp_path: Path, capsys: Any):
+        run, wrapper = tmp_path / "run", "gymnasium.wrappers:FlattenObservation"
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(training, "_finish", lambda *_: None)
+            assert train("CartPole-v1", "--hidden", 8, "--wrapper", wrapper, "--out", run, steps=20) == 0
+            assert train("--resume", run, steps=20) == 2
+            assert "--wrapper" in capsys.readouterr().err
+            assert train("--resume", run, "--wrapper", "gymnasium.wrappers:RecordEpisodeStatistics", steps=20) == 2
+            assert "the run's own wrappers" in capsys.readouterr().err
+            assert train("--resume", run, "--wrapper", wrapper, steps=20) == 0
+        assert gio("evaluate", run, "--wrapper", wrapper, "--episodes", 1) == 0
+
+    def test_a_world_that_a_module_registers_is_named_again(self, tmp_path: Path, capsys: Any):
+        pytest.importorskip("minigrid")
+        env, run = "minigrid:MiniGrid-Empty-5x5-v0", tmp_path / "runs" / "MiniGrid-Empty-5x5-v0-001"
+        with pytest.MonkeyPatch.context() as patch:
+            patch.chdir(tmp_path)
+            assert train(env, "--hidden", 8, "--env.max_steps=30", steps=100) == 0
+            said = capsys.readouterr().err
+            assert said.startswith("gio: Expected observations of numbers, but mission")
+            assert len(said.splitlines()) == 1
+            assert train("--resume", run, env, steps=100) == 0
+        assert json.loads((run / "config.json").read_text())["environment"]["kwargs"]["max_steps"] == 30
+
+    def test_a_method_that_bounds_no_information_says_so(self, tmp_path: Path, capsys: Any):
+        run = tmp_path / "run"
+        assert train("CartPole-v1", "--hidden", 8, "--guide", "UniformGuide", "--out", run, steps=60) == 0
+        assert re.search(r"mean intrinsic reward +\S+ nats, not MI", capsys.readouterr().out)
+        assert json.loads((run / "summary.json").read_text())["guide_sees_future"] is False
 
 
 class TestOut:
@@ -178,7 +335,7 @@ class TestArguments:
         assert train("--resume", run, steps=500) == 0
         assert gio_library.GIO.load(run).steps == 500
 
-    @pytest.mark.parametrize("guide", guides.__all__)
+    @pytest.mark.parametrize("guide", [name for name in guides.__all__ if not name.startswith("Gaussian")])
     @pytest.mark.usefixtures("unjudged")
     def test_every_guide_trains_and_resumes_without_being_named_again(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, guide: str
@@ -234,8 +391,10 @@ class TestArguments:
     def test_one_seed_gives_one_run(self, tmp_path: Path):
         for name in ("a", "b"):
             assert train("FrozenLake-v1", "--out", tmp_path / name, "--seed", 5, steps=500) == 0
-        for name in ("metrics.csv", "summary.json", "config.json"):
+        for name in ("summary.json", "config.json"):
             assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+        first, second = (rows(tmp_path / name) for name in ("a", "b"))
+        assert [row | {"time/fps": ""} for row in first] == [row | {"time/fps": ""} for row in second]
 
 
 class TestResume:
@@ -354,7 +513,10 @@ class TestSignals:
         done = gio_library.GIO.load(tmp_path / "run").steps
         assert f"{done} steps" in said
         assert steps_of(tmp_path / "run")[-1] == done
-        assert train("--resume", tmp_path / "run", steps=100) == 0
+        config = json.loads((tmp_path / "run" / "config.json").read_text())
+        assert config["steps"] == 10_000_000
+        (tmp_path / "run" / "config.json").write_text(json.dumps(config | {"steps": done + 100}))
+        assert gio("train", "--resume", tmp_path / "run", "--quiet") == 0  # what was left to do
         assert steps_of(tmp_path / "run")[-1] == done + 100
 
     @pytest.mark.parametrize("seconds", [0.5, 1.5])

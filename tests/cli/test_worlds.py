@@ -35,8 +35,9 @@ class TestParsed:
     @pytest.mark.parametrize(
         ("text", "value"),
         [
-            ("false", False), ("False", False), ("true", True), ("None", None), ("null", None), ("9.81", 9.81), ("3", 3),
-            ("8x8", "8x8"), ('["SF","FG"]', ["SF", "FG"]), ('"4"', "4"), ("[1,", "[1,"), ('""', ""), ("a=b", "a=b"),
+            ("false", False), ("False", False), ("true", True), ("None", None), ("null", None), ("9.81", 9.81),
+            ("3", 3), ("8x8", "8x8"), ('["SF","FG"]', ["SF", "FG"]), ('"4"', "4"), ("[1,", "[1,"), ('""', ""),
+            ("a=b", "a=b"),
         ],
     )  # fmt: skip
     def test_values_are_json_or_text(self, text: str, value: Any):

@@ -1,12 +1,15 @@
 import warnings
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
 import pytest
+import torch
 
 from gio_pyro import GIO
-from gio_pyro.diagnostics import to_arviz
+from gio_pyro.diagnostics import affordable, to_arviz
 from gio_pyro.diagnostics.inference_data import CHAINS, _arviz
 from gio_pyro.errors import InputError
 from tests.agents import differences, untouched
@@ -98,6 +101,91 @@ class TestContent:
 
     def test_predicted_futures_are_drawn_and_not_the_observed_ones(self, data: Any):
         assert (data.posterior_predictive["future"] != data.observed_data["future"]).any()
+
+
+@pytest.fixture(scope="module")
+def pendulum() -> GIO:
+    return GIO("Pendulum-v1", hidden=(8,), learning_starts=20, batch_size=16).learn(80)
+
+
+@pytest.fixture(scope="module")
+def poles() -> GIO:
+    return GIO("CartPole-v1", hidden=(8,), learning_starts=20, batch_size=16).learn(80)
+
+
+class Seeing(gym.Env[Any, Any]):
+    """Shows an image."""
+
+    observation_space = gym.spaces.Box(0, 255, (8, 6, 3), dtype=np.uint8)
+    action_space = gym.spaces.Discrete(2)
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[Any, dict[str, Any]]:
+        super().reset(seed=seed)
+        return self.observation_space.sample(), {}
+
+    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
+        return self.observation_space.sample(), 0.0, False, False, {}
+
+
+class TestVectors:
+    def test_values_have_dimensions_of_their_own(self, pendulum: GIO):
+        data = to_arviz(pendulum, transitions=5, draws=7)
+        lead, rows = ("chain", "draw"), ("transition",)
+        assert data.posterior["action"].dims == data.prior["action"].dims == (*lead, *rows, "action_dim")
+        assert data.posterior_predictive["future"].dims == (*lead, *rows, "future_dim")
+        assert data.observed_data["future"].dims == (*rows, "future_dim")
+        assert data.constant_data["state"].dims == (*rows, "state_dim")
+        assert data.constant_data["action"].dims == (*rows, "action_dim")
+        assert data.posterior_predictive["future"].shape == (CHAINS, 7, 5, 3)
+        for score in (data.log_likelihood["future"], data.sample_stats["log_q"], data.sample_stats["log_pi"]):
+            assert score.dims == (*lead, *rows)
+
+    def test_discrete_actions_beside_vectors_have_none(self, poles: GIO):
+        data = to_arviz(poles, transitions=5, draws=7)
+        assert data.posterior["action"].dims == ("chain", "draw", "transition")
+        assert data.posterior_predictive["future"].shape == (CHAINS, 7, 5, 4)
+
+    def test_images_have_three(self):
+        agent = GIO(Seeing(), hidden=(4,), batch_size=8).learn(12)
+        data = to_arviz(agent, transitions=2, draws=3)
+        assert data.posterior_predictive["future"].dims[3:] == ("future_dim_0", "future_dim_1", "future_dim_2")
+        assert data.observed_data["future"].shape == (2, 8, 6, 3)
+        assert data.observed_data["future"].dtype == np.uint8
+
+    def test_every_score_belongs_to_its_draw(self, pendulum: GIO):
+        data = to_arviz(pendulum, transitions=4, draws=6)
+        state = torch.as_tensor(data.constant_data["state"].values)
+        future = torch.as_tensor(data.observed_data["future"].values)
+        for chain, draw in ((0, 0), (2, 5)):
+            action = torch.as_tensor(data.posterior["action"].values[chain, draw])
+            with torch.no_grad():
+                likelihood = pendulum.model.log_prob(pendulum.policy, state, action, future)
+                log_q = pendulum.guide.log_prob(pendulum.policy, state, future, action)
+                log_pi = pendulum.policy(state).log_prob(action)
+            for score, expected in (
+                (data.log_likelihood["future"], likelihood),
+                (data.sample_stats["log_q"], log_q),
+                (data.sample_stats["log_pi"], log_pi),
+            ):
+                np.testing.assert_allclose(score.values[chain, draw], expected, rtol=1e-4, atol=1e-4)
+
+    @pytest.mark.filterwarnings("ignore:Passing a dict or None as alias_mapping")  # between arviz and matplotlib
+    def test_they_go_to_a_file_and_plots_can_be_drawn(self, pendulum: GIO, tmp_path: Path):
+        from matplotlib import use
+
+        use("Agg")
+        to_arviz(pendulum, transitions=8, draws=20).to_netcdf(str(tmp_path / "posterior.nc"))
+        back = az.from_netcdf(str(tmp_path / "posterior.nc"))
+        assert az.plot_ppc(back, num_pp_samples=5, random_seed=0) is not None
+        assert set(az.summary(back, var_names=["action"]).index) == {f"action[{i}, 0]" for i in range(8)}
+
+    @pytest.mark.parametrize(
+        ("shape", "transitions", "draws"), [((3,), 64, 250), ((151,), 64, 51), ((27_648,), 4, 10), ((10**6,), 4, 10)]
+    )
+    def test_files_stay_affordable(self, shape: tuple[int, ...], transitions: int, draws: int):
+        space = gym.spaces.Box(-1, 1, shape)
+        agent: Any = SimpleNamespace(spec=SimpleNamespace(state_space=space, future_space=space))
+        assert affordable(agent) == (transitions, draws)
 
 
 class TestManners:

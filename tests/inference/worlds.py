@@ -1,6 +1,7 @@
 """A small world with an exact model, and replay of it collected by another policy than the one asked about."""
 
 from dataclasses import dataclass
+from functools import cache
 
 import pyro.distributions as dist
 import torch
@@ -11,7 +12,7 @@ from gio_pyro import tabular
 from gio_pyro.guides import CategoricalGuide
 from gio_pyro.inference import Inference, Objective
 from gio_pyro.models import CategoricalModel
-from gio_pyro.programs import Guide, Model, build_guide, build_model
+from gio_pyro.programs import Guide, Model, build_guide, build_model, without_validation
 from gio_pyro.replay import Replay
 from gio_pyro.types import Policy, Spec, Transitions
 
@@ -29,6 +30,7 @@ class World:
         return dist.Categorical(probs=self.pi.float()[state])
 
 
+@cache
 def make_world(seed: int, *, transitions: int = 100_000) -> World:
     """π and μ prefer opposite actions; states are visited evenly."""
     torch.manual_seed(seed)
@@ -64,8 +66,9 @@ def build(world: World, *, exact: bool) -> tuple[Model, Guide]:
 def fit(world: World, objective: Objective, *, exact: bool, steps: int = 400) -> tuple[Model, Guide]:
     model, guide = build(world, exact=exact)
     inference = Inference(model, guide, objective, learning_rate=0.1)
-    for _ in range(steps):
-        inference.step(world.policy, world.batch, world.batch.next_state)
+    with without_validation():
+        for _ in range(steps):
+            inference.step(world.policy, world.batch, world.batch.next_state)
     return model, guide
 
 

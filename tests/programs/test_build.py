@@ -285,6 +285,29 @@ def test_futures_of_another_size_are_refused_when_the_agent_is_built():
     assert 'site "future" of normals to range over tensors of shape (3,), but got a Independent' in sentence(error)
 
 
+def two_humped(policy: Any, state: torch.Tensor, future: torch.Tensor | None = None) -> Any:
+    with pyro.plate("batch", len(state)):
+        pyro.sample("action", policy(state))
+        components = dist.Normal(torch.zeros(len(state), 2, 3), 1.0).to_event(1)
+        mixed = dist.MixtureSameFamily(dist.Categorical(logits=torch.zeros(len(state), 2)), components)
+        return pyro.sample("future", mixed, obs=future)
+
+
+def test_futures_that_a_continuous_policy_could_not_feel_are_refused_when_the_agent_is_built():
+    with pytest.raises(ProgramError) as error:
+        build_model(two_humped, KINDS["vector, continuous"], standard, torch.zeros(1, 3))
+    assert "the futures of two_humped to be reparameterised (has_rsample), since actions are cont" in sentence(error)
+
+
+def test_a_discrete_policy_need_not_feel_the_futures():
+    build_model(
+        two_humped,
+        KINDS["vector, discrete"],
+        lambda s: dist.Categorical(logits=torch.zeros(len(s), 3)),
+        torch.zeros(1, 3),
+    )
+
+
 def test_classes_are_refused_where_futures_are_real_numbers():
     def classes(policy: Any, state: torch.Tensor, future: torch.Tensor | None = None) -> Any:
         with pyro.plate("batch", len(state)):

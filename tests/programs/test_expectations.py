@@ -245,6 +245,36 @@ def test_a_gradient_passes_through_drawn_futures():
     torch.testing.assert_close(gradient, torch.tensor([10.0, 10.0]))
 
 
+def mixture(count: int) -> Distribution:
+    """Real numbers that cannot be reparameterised."""
+    components = dist.Normal(torch.zeros(count, 2, 1, requires_grad=True), 1.0).to_event(1)
+    return dist.MixtureSameFamily(dist.Categorical(logits=torch.zeros(count, 2)), components)
+
+
+def test_draws_that_would_lose_their_gradient_in_silence_are_refused():
+    """The elbo of such a guide would not learn, and a policy would not feel such a model."""
+    with pytest.raises(ProgramError) as error:
+        choices(mixture(4), 3)
+    text = str(error.value)
+    assert text.startswith(
+        "Expected draws that pass on a gradient, but a MixtureSameFamily cannot be reparameterised; "
+    )
+    assert text.endswith(".")
+    with torch.no_grad(), torch.random.fork_rng():
+        assert choices(mixture(4), 3).action.shape == (12, 1)
+
+
+def test_futures_that_would_cut_the_policys_gradient_are_refused_only_where_one_is_wanted():
+    def two_humped(policy: Policy, state: Tensor, future: Tensor | None = None) -> Tensor:
+        pyro.sample("action", policy(state))
+        return pyro.sample("future", mixture(len(state)), obs=future)
+
+    with pytest.raises(ProgramError, match="MixtureSameFamily cannot be reparameterised"):
+        dreams(Model(two_humped))
+    with torch.no_grad(), torch.random.fork_rng():
+        assert dreams(Model(two_humped)).future.shape == (4 * A * 4, 1)
+
+
 @pytest.mark.parametrize("futures", [4, 100])
 def test_nan_probabilities_stop_loudly(futures: int):
     def half_broken(policy: Policy, state: Tensor, future: Tensor | None = None) -> Tensor:
@@ -253,7 +283,7 @@ def test_nan_probabilities_stop_loudly(futures: int):
         logits[(state == 0) & (action == 0)] = torch.nan
         return pyro.sample("future", dist.Categorical(logits=logits), obs=future)
 
-    with pyro.validation_enabled(False), pytest.raises(TrainingError, match="probabilities from half_broken, .*NaN"):
+    with pyro.validation_enabled(False), pytest.raises(TrainingError, match=r"probabilities from half_broken, .*NaN"):
         dreams(Model(half_broken))
 
 
