@@ -52,6 +52,14 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
 
 
 @pytest.fixture
+def brief(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Play an episode or two instead of twenty, and make no film."""
+    monkeypatch.setattr(training, "BEFORE", 2)
+    monkeypatch.setattr(training, "AFTER", 1)
+    monkeypatch.setattr(training, "can_film", lambda agent: False)
+
+
+@pytest.fixture
 def unjudged(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave out the pictures and tables at the end, which take a second."""
     monkeypatch.setattr(training, "_finish", lambda *_: None)
@@ -202,6 +210,7 @@ class TestNetworks:
         assert names <= set(events.Tags()["scalars"])
         assert [event.step for event in events.Scalars("train/critic_loss")] == [1000, 1500]
 
+    @pytest.mark.usefixtures("brief")
     def test_before_the_first_episode_has_ended_there_is_a_curve(self, tmp_path: Path):
         assert train("--hidden", 8, "--out", tmp_path / "run", steps=60) == 0
         assert rows(tmp_path / "run")[0]["rollout/ep_rew_mean"] == "nan"
@@ -225,6 +234,7 @@ class TestNetworks:
         assert said.startswith("gio: Expected an environment with a transition table")
         assert len(said.splitlines()) == 1
 
+    @pytest.mark.usefixtures("brief")
     def test_it_goes_on_where_it_was_and_remembers_how_it_began(self, tmp_path: Path, capsys: Any):
         run = tmp_path / "run"
         assert train("CartPole-v1", "--hidden", 8, "--envs", 2, "--out", run, steps=300) == 0
@@ -245,12 +255,13 @@ class TestNetworks:
             assert train("--resume", run, mistake, steps=10) == 2
             assert "keep the run's own settings" in capsys.readouterr().err
 
+    @pytest.mark.usefixtures("brief")
     def test_a_run_that_was_resumed_is_the_run_that_was_not(self, tmp_path: Path):
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(training, "_finish", lambda *_: None)
-            for name, first in (("whole", 1400), ("halves", 600)):
+            for name, first in (("whole", 1200), ("halves", 600)):
                 assert train("CartPole-v1", "--hidden", 8, "--out", tmp_path / name, steps=first) == 0
-            assert train("--resume", tmp_path / "halves", steps=800) == 0
+            assert train("--resume", tmp_path / "halves", steps=600) == 0
         assert differences(*(checkpoint.read(tmp_path / name) for name in ("whole", "halves"))) == []
 
     def test_wrappers_are_named_again(self, tmp_path: Path, capsys: Any):
@@ -265,6 +276,7 @@ class TestNetworks:
             assert train("--resume", run, "--wrapper", wrapper, steps=20) == 0
         assert gio("evaluate", run, "--wrapper", wrapper, "--episodes", 1) == 0
 
+    @pytest.mark.usefixtures("brief")
     def test_a_world_that_a_module_registers_is_named_again(self, tmp_path: Path, capsys: Any):
         pytest.importorskip("minigrid")
         env, run = "minigrid:MiniGrid-Empty-5x5-v0", tmp_path / "runs" / "MiniGrid-Empty-5x5-v0-001"
@@ -277,6 +289,7 @@ class TestNetworks:
             assert train("--resume", run, env, steps=100) == 0
         assert json.loads((run / "config.json").read_text())["environment"]["kwargs"]["max_steps"] == 30
 
+    @pytest.mark.usefixtures("brief")
     def test_a_method_that_bounds_no_information_says_so(self, tmp_path: Path, capsys: Any):
         run = tmp_path / "run"
         assert train("CartPole-v1", "--hidden", 8, "--guide", "UniformGuide", "--out", run, steps=60) == 0
@@ -366,6 +379,7 @@ class TestArguments:
         assert train(register(monkeypatch), "--out", "run", "--model", "own.py:Own", steps=100) == 0
         assert train("--resume", "run", steps=100) == 2
 
+    @pytest.mark.usefixtures("brief")
     @pytest.mark.parametrize("env", ["CliffWalking-v1", "Taxi-v4"])
     def test_other_worlds_of_toy_text_train(self, tmp_path: Path, env: str):
         assert train(env, "--out", tmp_path / "run", steps=500) == 0
