@@ -30,9 +30,12 @@ def adam(groups: Sequence[nn.Parameter] | Sequence[dict[str, Any]], learning_rat
 class Descent:
     """Steps down one loss with one optimiser.
 
-    A step whose loss is not finite changes no parameter: the fused optimiser is told so on the device, as torch's
-    gradient scaler tells it, and nothing waits for the host.
+    A step whose loss or gradient is not finite changes no parameter: the fused optimiser is told so on the device, as
+    torch's gradient scaler tells it, and nothing waits for the host. The figure `NAME_gradient`, the gradient's length,
+    shows it.
     """
+
+    name: str
 
     loss: Loss
     optimiser: torch.optim.Optimizer | None
@@ -48,12 +51,14 @@ class Descent:
             tensors: handed to the loss.
         """
         loss, figures, gradients = (self._lowered if self.compiled else self._plain)(context, *tensors)
-        if self.optimiser is not None:
-            for parameter, gradient in zip(self.parameters(), gradients, strict=True):
-                parameter.grad = gradient
-            self.optimiser.found_inf = (~torch.isfinite(loss)).float()  # type: ignore[attr-defined]
-            self.optimiser.step()
-        return figures
+        if self.optimiser is None:
+            return figures
+        for parameter, gradient in zip(self.parameters(), gradients, strict=True):
+            parameter.grad = gradient
+        length = nn.utils.get_total_norm([g for g in gradients if g is not None])
+        self.optimiser.found_inf = (~torch.isfinite(loss + length)).float()  # type: ignore[attr-defined]
+        self.optimiser.step()
+        return figures | {f"{self.name}_gradient": length}
 
     def parameters(self) -> list[nn.Parameter]:
         """Return what is trained."""

@@ -17,8 +17,8 @@ class GaussianModel(nn.Module):
     """p_ψ(F|s, a) = N(mean, scale²), each number of F on its own, from one network of state and action.
 
     Where F is a state, the network predicts the change from s to F. It works in units of the standard deviation of
-    what it predicts, which the engine tells it (`observe`). In these units the scale is at least `exp(−floor_nats)`:
-    no number of F can tell more than about `floor_nats` nats about the action.
+    what it predicts, which the engine tells it (`observe`). In these units the scale is at least `exp(−floor_nats)`, to
+    0.003 nats: no number of F can tell more than about `floor_nats` nats about the action.
 
     Raises:
         InputError: a future space that is not a Box.

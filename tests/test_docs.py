@@ -28,7 +28,7 @@ def quickly(code: str) -> str:
     return (
         code.replace("20_000", "500")
         .replace("40_000", "500")
-        .replace("7_000", "500")
+        .replace("6_000", "500")
         .replace("progress_bar=True", "progress_bar=False")
     )
 

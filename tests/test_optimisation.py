@@ -38,7 +38,7 @@ class Line:
         return loss, {"loss": loss, "twice": 2 * loss}
 
     def descent(self, compiled: bool = False) -> Descent:
-        return Descent(self, adam(list(self.net.parameters()), 0.01), compiled)
+        return Descent("line", self, adam(list(self.net.parameters()), 0.01), compiled)
 
 
 X, Y = torch.tensor([[1.0, 2.0], [0.5, -1.0], [3.0, 0.0]]), torch.tensor([[1.0], [2.0], [3.0]])
@@ -78,27 +78,27 @@ def test_only_own_parameters_get_gradients_and_move():
 def test_each_parameter_has_the_step_size_of_its_group():
     first, second = nn.Parameter(torch.zeros(1)), nn.Parameter(torch.zeros(1))
     optimiser = adam([{"params": [first], "lr": 0.1}, {"params": [second]}], 0.001)
-    Descent(lambda _: ((first + second).sum(), {}), optimiser).step(None)
+    Descent("line", lambda _: ((first + second).sum(), {}), optimiser).step(None)
     assert (first.item(), second.item()) == pytest.approx((-0.1, -0.001))
 
 
 def test_without_an_optimiser_the_loss_is_only_computed():
     line = Line()
     before = copy.deepcopy(line.net.state_dict())
-    figures = Descent(line, None).step(None, X, Y)
+    figures = Descent("line", line, None).step(None, X, Y)
     assert figures["loss"].item() == line(None, X, Y)[0].item()
     torch.testing.assert_close(line.net.state_dict(), before, rtol=0, atol=0)
 
 
 def test_a_loss_that_reaches_no_parameter_moves_none():
     parameter = nn.Parameter(torch.ones(1))
-    Descent(lambda _: (torch.ones(()), {}), adam([parameter], 0.1)).step(None)
+    Descent("line", lambda _: (torch.ones(()), {}), adam([parameter], 0.1)).step(None)
     assert parameter.item() == 1.0
 
 
 def test_a_parameter_that_the_loss_does_not_use_rests():
     used, unused = nn.Parameter(torch.ones(1)), nn.Parameter(torch.ones(1))
-    Descent(lambda _: (used.sum(), {}), adam([used, unused], 0.1)).step(None)
+    Descent("line", lambda _: (used.sum(), {}), adam([used, unused], 0.1)).step(None)
     assert (used.item(), unused.item()) == pytest.approx((0.9, 1.0))
 
 
@@ -130,7 +130,7 @@ def moments(descent: Descent) -> list[Tensor]:
 def test_a_finite_loss_with_a_gradient_that_is_not_changes_no_parameter():
     """sqrt at 0 has a finite value and no finite slope."""
     parameter = nn.Parameter(torch.zeros(1))
-    descent = Descent(lambda _: ((parameter * 0.0).sqrt().sum(), {}), adam([parameter], 0.1))
+    descent = Descent("line", lambda _: ((parameter * 0.0).sqrt().sum(), {}), adam([parameter], 0.1))
     descent.step(None)
     assert parameter.item() == 0.0
 
@@ -168,7 +168,9 @@ def test_another_shape_is_traced_once_more(uncompiled: list[dict[str, Any]]):
 
 def test_another_context_is_traced_once_more(uncompiled: list[dict[str, Any]]):
     parameter, contexts = nn.Parameter(torch.ones(1)), [2.0, 5.0]
-    descent = Descent(lambda c: (c * parameter.sum(), {"loss": c * parameter.sum()}), adam([parameter], 0.0), True)
+    descent = Descent(
+        "line", lambda c: (c * parameter.sum(), {"loss": c * parameter.sum()}), adam([parameter], 0.0), True
+    )
     assert [descent.step(c)["loss"].item() for c in (*contexts, *contexts)] == [2.0, 5.0, 2.0, 5.0]
     assert len(uncompiled) == 2
 
@@ -190,7 +192,7 @@ def test_a_program_that_asks_the_host_is_told_so_in_one_sentence(uncompiled: lis
         return (parameter.sum() if float(x.sum()) > 0 else -parameter.sum()), {}
 
     with pytest.raises(InputError) as error:
-        Descent(decides, adam([parameter], 0.1), compiled=True).step(None, torch.ones(2))
+        Descent("line", decides, adam([parameter], 0.1), compiled=True).step(None, torch.ones(2))
     text = str(error.value)
     assert text.startswith("Expected programs that compile, but tracing or compiling raised ")
     assert text.endswith("; leave compile off, or take Python decisions and .item() out of the programs.")

@@ -48,7 +48,7 @@ def train(
 
     Args:
         env: a Gymnasium environment id, or module:id where a module registers it; Pendulum-v1 by default.
-        steps: environment steps to take; 40,000 in finite worlds and 7,000 in others by default. With --resume,
+        steps: environment steps to take; 40,000 in finite worlds and 6,000 in others by default. With --resume,
             further steps; what was left of those asked for by default.
         seed: one seed for environment, programs and draws; 0 by default.
         out: the run folder, which must not exist; runs/ENV-001, -002, ... by default.

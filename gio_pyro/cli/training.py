@@ -26,7 +26,7 @@ from gio_pyro.run_folder import RunFolder
 from gio_pyro.settings import finite_world
 
 DEFAULT_ENVIRONMENT = "Pendulum-v1"
-STEPS = {True: 40_000, False: 7_000}
+STEPS = {True: 40_000, False: 6_000}
 """Environment steps by default, of finite worlds and of others."""
 BEFORE, AFTER = 5, 20
 """Episodes played before and after learning where there is no table to compute returns from."""

@@ -33,8 +33,8 @@ class NetworkControl(nn.Module):
             "critic": adam(list(self.critic.online.parameters()), s.learning_rate),
             "policy": adam(list(self.policy.parameters()), s.learning_rate),
         }
-        self.evaluation = Descent(self._critic_loss, self.optimisers["critic"], s.compile)
-        self.projection = Descent(self._policy_loss, self.optimisers["policy"], s.compile)
+        self.evaluation = Descent("critic", self._critic_loss, self.optimisers["critic"], s.compile)
+        self.projection = Descent("policy", self._policy_loss, self.optimisers["policy"], s.compile)
 
     def behaviour(self, *, uniform_share: float) -> DiscreteBehaviour | ContinuousBehaviour:
         """Return what collects."""
