@@ -28,7 +28,7 @@ class TestConstruction:
     def test_takes_an_environment_without_a_spec(self):
         assert quick(make()).learn(50).steps == 50
 
-    @pytest.mark.parametrize("env", [None, 3, "", dict, gymnasium.Env, object(), b"FrozenLake-v1"], ids=repr)
+    @pytest.mark.parametrize("env", [None, 3, "", dict, gymnasium.Env, [], b"FrozenLake-v1"], ids=repr)
     def test_refuses_what_is_no_environment(self, env: Any):
         with pytest.raises(InputError, match="Expected"):
             GIO(env)

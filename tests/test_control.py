@@ -255,7 +255,8 @@ def test_an_improvement_moves_critic_and_policy_and_leaves_targets_without_gradi
     moved = {name for name, value in control.state_dict().items() if not torch.equal(value, before[name])}
     assert {name.split(".")[0] for name in moved} == {"policy", "critic"}
     assert all(p.grad is None for p in control.critic.target.parameters())
-    assert set(figures) == {"critic_loss", "q", "actor_loss", "entropy"}
+    names = {"critic_loss", "q", "critic_gradient", "actor_loss", "entropy", "policy_gradient"}
+    assert set(figures) == names
     assert all(value.ndim == 0 and not value.requires_grad for value in figures.values())
 
 

@@ -296,7 +296,7 @@ def two_humped(policy: Any, state: torch.Tensor, future: torch.Tensor | None = N
 def test_futures_that_a_continuous_policy_could_not_feel_are_refused_when_the_agent_is_built():
     with pytest.raises(ProgramError) as error:
         build_model(two_humped, KINDS["vector, continuous"], standard, torch.zeros(1, 3))
-    assert "the futures of two_humped to be reparameterised (has_rsample), since actions are cont" in sentence(error)
+    assert "the futures of two_humped to be reparameterised (has_rsample) as actions are cont" in sentence(error)
 
 
 def test_a_discrete_policy_need_not_feel_the_futures():
