@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 BENCHMARKS = Path(__file__).parents[2] / "examples" / "benchmarks"
 
 
@@ -41,3 +43,37 @@ def test_objectives_prints_every_objective_beside_the_exact_posterior(tmp_path):
     assert done.returncode == 0, done.stderr
     for name in ("elbo", "joint_elbo", "forward_kl", "sleep", "wake_sleep", "exact posterior"):
         assert f" {name} " in done.stdout
+
+
+def test_deep_control_runs_keeps_its_rows_and_says_what_was_missed(tmp_path):
+    results = tmp_path / "deep.csv"
+    command = ("deep_control.py", "--only", "CartPole", "--steps", "1100", "--seeds", "1", "--no-compile")
+    first = run(*command, "--results", results)
+    assert first.returncode == 1
+    assert "CartPole-v1: 0 of 1 seeds at 475 or better" in first.stdout
+    assert "batch_size=128" in first.stdout
+    before = results.read_text()
+    assert run(*command, "--results", results).returncode == 1
+    assert results.read_text() == before
+
+
+def test_the_speed_benchmark_prints_paired_ratios_and_the_weight_of_a_replay(tmp_path):
+    pytest.importorskip("stable_baselines3")
+    results = tmp_path / "speed.csv"
+    quick = ("--pairs", "1", "--steps", "10", "--rows", "10000", "--no-compile", "--results", results)
+    shown = run("speed.py", *quick)
+    assert shown.returncode in (0, 1), shown.stderr  # one pair proves nothing about speed
+    assert "median of 1 paired ratios" in shown.stdout
+    assert results.read_text().count("\n") == 5
+
+
+def test_the_objectives_are_compared_on_pendulum(tmp_path):
+    results = tmp_path / "objectives.csv"
+    shown = run("pendulum_objectives.py", "--steps", "300", "--seeds", "1", "--no-compile", "--results", results)
+    assert shown.returncode == 0, shown.stderr
+    assert [line.split(",")[0] for line in results.read_text().splitlines()[1:]] == [
+        "sleep",
+        "elbo",
+        "wake_sleep",
+        "forward_kl",
+    ]
