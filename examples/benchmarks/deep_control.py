@@ -11,9 +11,9 @@ Stable-Baselines3's SAC with its own defaults and networks of the same size. One
 
 A result is the mean return of 20 evaluation episodes after the last step, with the likeliest action (`return`) and with
 drawn actions (`return_drawn`); in MiniGrid, the share of these episodes that reach the goal. Rows already in the CSV
-file are not run again; their seconds are those of a machine that was busy with other things. (The `sac` rows of the file
-are from a first version of this script, which drew other seeds for the evaluation and did not draw actions.) Exit status
-1 if a bound is missed.
+file are not run again, and a run that was cut short goes on from its last checkpoint. The seconds are those of a machine
+that was busy with other things. (The `sac` rows of the file are from a first version of this script, which drew other
+seeds for the evaluation and did not draw actions.) Exit status 1 if a bound is missed.
 """
 
 import argparse
@@ -34,6 +34,8 @@ from gio_pyro.settings import CONTINUOUS, NETWORK
 RESULTS = Path(__file__).parent / "results" / "deep_control.csv"
 EPISODES = 20
 EVALUATION_SEED = 1_000_003
+SAVED_EVERY = 5_000
+"""Environment steps after which a running agent is saved, to go on exactly there if the script is stopped."""
 KEYS = ("environment", "method", "steps", "seed")
 
 
@@ -72,6 +74,7 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, help="how many seeds; those of the table by default")
     parser.add_argument("--steps", type=int, help="environment steps of every run, instead of the table's")
     parser.add_argument("--results", type=Path, default=RESULTS)
+    parser.add_argument("--runs", type=Path, default=Path("runs/deep_control"), help="where running agents are saved")
     parser.add_argument("--no-compile", action="store_true", help="run the update as it stands")
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -105,8 +108,8 @@ def run(task: Task, method: str, steps: int, seed: int, options: argparse.Namesp
     key = (task.environment, method, str(steps), str(seed))
     rows = read(options.results)
     if key not in rows:
-        start = time.perf_counter()
-        figures = sac(task, steps, seed) if method == "sac" else ours(task, method, steps, seed, not options.no_compile)
+        start, compiled = time.perf_counter(), not options.no_compile
+        figures = sac(task, steps, seed) if method == "sac" else ours(task, method, steps, seed, compiled, options.runs)
         figures |= {"seconds": f"{time.perf_counter() - start:.0f}"}
         row = dict(zip(KEYS, key, strict=True)) | {"temperature": str(task.temperature)} | figures
         rows = read(options.results) | {key: row}  # others may have written meanwhile
@@ -114,11 +117,16 @@ def run(task: Task, method: str, steps: int, seed: int, options: argparse.Namesp
     return rows[key]
 
 
-def ours(task: Task, method: str, steps: int, seed: int, compiled: bool) -> dict[str, str]:
-    """Learn with this library and return what the policy earns."""
-    guide = "UniformGuide" if method == "soft" else None
-    agent = gio.GIO(task.environment, temperature=task.temperature, guide=guide, seed=seed, compile=compiled)
-    agent.learn(steps)
+def ours(task: Task, method: str, steps: int, seed: int, compiled: bool, runs: Path) -> dict[str, str]:
+    """Learn with this library and return what the policy earns; a run that was cut short goes on where it was saved."""
+    place = runs / f"{task.environment.rpartition(':')[2]}-{method}-{steps}-{seed}"
+    if place.exists():
+        agent = gio.GIO.load(place, environment=task.environment)
+    else:
+        guide = "UniformGuide" if method == "soft" else None
+        agent = gio.GIO(task.environment, temperature=task.temperature, guide=guide, seed=seed, compile=compiled)
+    while agent.steps < steps:
+        agent.learn(min(SAVED_EVERY, steps - agent.steps)).save(place)
     nats = agent.metrics()["intrinsic/nats"]
     best, drawn = (agent.evaluate(EPISODES, deterministic=d, seed=EVALUATION_SEED + 100 * seed) for d in (True, False))
     return {

@@ -48,6 +48,7 @@ def test_objectives_prints_every_objective_beside_the_exact_posterior(tmp_path):
 def test_deep_control_runs_keeps_its_rows_and_says_what_was_missed(tmp_path):
     results = tmp_path / "deep.csv"
     command = ("deep_control.py", "--only", "CartPole", "--steps", "1100", "--seeds", "1", "--no-compile")
+    command = (*command, "--runs", tmp_path / "runs")
     first = run(*command, "--results", results)
     assert first.returncode == 1
     assert "CartPole-v1: 0 of 1 seeds at 475 or better" in first.stdout
