@@ -9,11 +9,11 @@ Methods: `gio` is the default agent; `soft` is the same loop with `UniformGuide`
 Stable-Baselines3's SAC with its own defaults and networks of the same size. One settings table for each kind of action
 (`gio_pyro.settings.NETWORK` and `CONTINUOUS`); an environment only names its temperature and its budget.
 
-A result is the mean return of 20 evaluation episodes after the last step, with the likeliest action (`return`) and with
-drawn actions (`return_drawn`); in MiniGrid, the share of these episodes that reach the goal. Rows already in the CSV
-file are not run again, and a run that was cut short goes on from its last checkpoint. The seconds are those of a
-machine that was busy with other things. (The `sac` rows of the file are from a first version of this script, which drew other
-seeds for the evaluation and did not draw actions.) Exit status 1 if a bound is missed.
+A result is the mean return of 20 evaluation episodes after the last step, with the likeliest action (`return`) and
+with drawn actions (`return_drawn`); in MiniGrid, the share of these episodes that reach the goal. Rows already in the
+CSV file are not run again, and a run that was cut short goes on from its last checkpoint. The seconds are those of a
+machine that was busy with other things. (The `sac` rows of the file are from a first version of this script, which
+drew other seeds for the evaluation and did not draw actions.) Exit status 1 if a bound is missed.
 """
 
 import argparse
