@@ -10,14 +10,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from gymnasium import Space
-from gymnasium.vector import VectorEnv
 from torch import Tensor
 from tqdm import tqdm
 
 from gio_pyro import checkpoint, persistence
 from gio_pyro.control import NetworkControl, TableControl
 from gio_pyro.environments import Actions, Collector, Env, Observations, fresh_copy, make_env
+from gio_pyro.environments.make import Vector, single_spaces
 from gio_pyro.errors import InputError, TrainingError
 from gio_pyro.futures import Future, future_from
 from gio_pyro.inference import Inference, objective_named
@@ -39,15 +38,15 @@ OBSERVED_AT_ONCE = 100
 
 Metrics = dict[str, float]
 Callback = Callable[["GIO", Metrics], bool | None]
-"""Called after every round with the agent and its metrics; returning False stops `learn`."""
+"""Called at every report (see `GIO.learn`) with the agent and its metrics; returning False stops `learn`."""
 
 
 class GIO:
     """An agent that is paid for futures which reveal its actions.
 
     Args:
-        environment: an id registered with Gymnasium, or a `gymnasium.Env` with Discrete spaces, which the agent then
-            steps itself: do not step it between calls of `learn`.
+        environment: an id registered with Gymnasium, a `gymnasium.Env`, or a vector of them, which the agent then steps
+            itself: do not step it between calls of `learn`.
         model: p_ψ: a name in `gio_pyro.models`, `package.module:Name`, `file.py:Name`, a class built from a
             `Spec`, or a program.
         guide: q_φ, likewise. The guide is the method: see theory, section 4.
@@ -66,7 +65,7 @@ class GIO:
 
     def __init__(
         self,
-        environment: str | Env | VectorEnv,
+        environment: str | Env | Vector,
         *,
         model: str | Program | None = None,
         guide: str | Program | None = None,
@@ -77,7 +76,7 @@ class GIO:
         self.env = make_env(environment)
         self.future: Future = future_from(future)
         self.device = device_named(device)
-        raw_states, raw_actions = spaces_of(self.env)
+        raw_states, raw_actions = single_spaces(self.env)
         states, actions = Observations.of(raw_states, quiet=True).space, Actions.of(raw_actions).space
         self.settings = Settings.of(settings, states=states, actions=actions)
         self.spec = Spec(states, actions, self.future.space(states), hidden=self.settings.hidden)
@@ -306,7 +305,7 @@ class GIO:
         cls,
         path: str | Path,
         *,
-        environment: str | Env | VectorEnv | None = None,
+        environment: str | Env | Vector | None = None,
         model: Program | str | None = None,
         guide: Program | str | None = None,
         future: Future | None = None,
@@ -321,13 +320,6 @@ class GIO:
             CheckpointError: no checkpoint, or one that is truncated, foreign or damaged.
         """
         return persistence.restore(cls, checkpoint.read(Path(path)), environment, model, guide, future, device)
-
-
-def spaces_of(env: Env | VectorEnv) -> tuple[Space[Any], Space[Any]]:
-    """Return the observation and action spaces of one environment."""
-    if isinstance(env, VectorEnv):
-        return env.single_observation_space, env.single_action_space
-    return env.observation_space, env.action_space
 
 
 def control_of(spec: Spec, settings: Settings) -> TableControl | NetworkControl:

@@ -26,6 +26,7 @@ from pathlib import Path
 
 import gymnasium as gym
 import torch
+from finite_control import write
 
 import gio_pyro as gio
 from gio_pyro.errors import GioWarning
@@ -113,7 +114,7 @@ def run(task: Task, method: str, steps: int, seed: int, options: argparse.Namesp
         figures |= {"seconds": f"{time.perf_counter() - start:.0f}"}
         row = dict(zip(KEYS, key, strict=True)) | {"temperature": str(task.temperature)} | figures
         rows = read(options.results) | {key: row}  # others may have written meanwhile
-        write(options.results, list(rows.values()))
+        write(options.results, sorted(rows.values(), key=place_of))
     return rows[key]
 
 
@@ -169,19 +170,10 @@ def read(path: Path) -> dict[tuple[str, ...], dict[str, str]]:
         return {tuple(row[key] for key in KEYS): row for row in csv.DictReader(file)}
 
 
-def write(path: Path, rows: list[dict[str, str]]) -> None:
-    """Write all rows in order; a reader sees the old file or the new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".part")
+def place_of(row: dict[str, str]) -> tuple[int, str, int, str]:
+    """Return where a row stands in the file: in the order of the tasks, then method, steps and seed."""
     order = [task.environment for task in TASKS]
-    rows = sorted(
-        rows, key=lambda row: (order.index(row["environment"]), row["method"], int(row["steps"]), row["seed"])
-    )
-    with temporary.open("w", newline="") as file:
-        writer = csv.DictWriter(file, fieldnames=list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
-    temporary.replace(path)
+    return order.index(row["environment"]), row["method"], int(row["steps"]), row["seed"]
 
 
 if __name__ == "__main__":

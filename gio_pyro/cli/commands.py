@@ -44,7 +44,7 @@ def train(
     resume: Path | None = None,
     quiet: bool = False,
 ) -> int:
-    """Learn to act in an environment and leave a run folder. As it stands: Pendulum-v1, in less than 3 minutes.
+    """Learn to act in an environment and leave a run folder. As it stands: Pendulum-v1, in about 3 minutes.
 
     Args:
         env: a Gymnasium environment id, or module:id where a module registers it; Pendulum-v1 by default.

@@ -12,7 +12,7 @@ from gymnasium.utils import RecordConstructorArgs
 
 from gio_pyro import records
 from gio_pyro.environments import Env
-from gio_pyro.environments.make import Vector
+from gio_pyro.environments.make import Vector, making
 from gio_pyro.errors import InputError, told
 
 AnyWrapper = gym.Wrapper[Any, Any, Any, Any]
@@ -75,15 +75,10 @@ def world(
         InputError: an unknown id, arguments it does not take, or a wrapper that does not fit.
     """
     kinds = [wrapper_named(wrapper) for wrapper in wrappers]
-    try:
+    with making(name, dict(arguments)):
         if vector is not None:
             return gym.make_vec(name, **vector, **arguments, wrappers=kinds)
         env: Env = gym.make(name, **arguments)
-    except Exception as error:
-        if isinstance(error, TypeError):
-            text = told(error, None)
-            raise InputError(f"Expected arguments that {name} takes, but got {dict(arguments)}: {text}.") from error
-        raise InputError(f"Expected a registered environment, but got {name!r}: {told(error, None)}.") from error
     for kind in kinds:
         env = kind(env)
     return env

@@ -1,5 +1,7 @@
 """Environments from ids, checked before anything is learned, and fresh ones for evaluation."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import gymnasium as gym
@@ -39,8 +41,15 @@ def single_spaces(env: Env | Vector) -> tuple[gym.Space[Any], gym.Space[Any]]:
 
 
 def _made(name: str, kwargs: dict[str, Any]) -> Env:
-    try:
+    with making(name, kwargs):
         return gym.make(name, **kwargs)
+
+
+@contextmanager
+def making(name: str, kwargs: dict[str, Any]) -> Iterator[None]:
+    """Say in one sentence, as an `InputError`, what Gymnasium raises when it makes an environment."""
+    try:
+        yield
     except Exception as error:
         text = told(error, None)
         if isinstance(error, TypeError):
