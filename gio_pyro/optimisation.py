@@ -7,6 +7,7 @@ order. What a program decides in Python (an `if`, a counter, a print) is decided
 programs without such decisions, and therefore asked for, not assumed.
 """
 
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -83,7 +84,8 @@ class Descent:
         from torch.fx.experimental.proxy_tensor import make_fx  # heavy, and only for who compiles
 
         try:
-            with torch.random.fork_rng():  # what is drawn while tracing is no part of the stream
+            with torch.random.fork_rng(), warnings.catch_warnings():  # what tracing draws is no part of the stream
+                warnings.simplefilter("ignore", DeprecationWarning)  # of torch's own, in what it compiles with
                 graph = make_fx(lambda *inputs: self._plain(context, *inputs))(*tensors)
                 compiled = torch.compile(graph, dynamic=False)
 

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from gio_pyro.errors import InputError, TrainingError
-from gio_pyro.programs import Choices, Guide, Model, choices, imagine
+from gio_pyro.programs import Choices, Guide, Model, imagine
 from gio_pyro.types import Policy, Transitions
 
 
@@ -78,23 +78,6 @@ def reward_named(name: str, model: Model, guide: Guide, *, samples: int) -> Rewa
     if name not in ("imagined", "replayed"):
         raise InputError(f"Expected intrinsic to be imagined or replayed, but got {name!r}.")
     return Replayed(guide) if name == "replayed" else Imagined(model, guide, samples)
-
-
-@torch.no_grad()
-def expected_log_guide(model: Model, guide: Guide, policy: Policy, state: Tensor, *, samples: int) -> Tensor:
-    """Return log ρ̄(s, a) = E_{F~p_ψ(·|s,a)} log q(a|s, F) of every action of a finite policy, `[B, A]` nats.
-
-    Args:
-        model: p_ψ, which imagines the futures.
-        guide: whose log-probabilities are read.
-        policy: π, the action prior.
-        state: `[B, ...]`.
-        samples: futures drawn for each action where they cannot be enumerated.
-
-    Raises:
-        TrainingError: a log-probability is NaN or infinite.
-    """
-    return finite_nats(Imagined(model, guide, samples).bonus(policy, state, choices(policy(state))), guide.name)
 
 
 def finite_nats(nats: Tensor, name: str) -> Tensor:

@@ -7,6 +7,7 @@ from gymnasium.spaces import Box
 from torch import Tensor, nn
 
 from gio_pyro.networks import width
+from gio_pyro.squash import uniform_in_box
 from gio_pyro.types import Policy, Spec, finite
 
 
@@ -33,7 +34,7 @@ class UniformGuide(nn.Module):
     def forward(self, policy: Policy, state: Tensor, future: Tensor) -> Tensor:
         """Sample "action": `[B]` integers, or `[B, d]` numbers."""
         zeros = self.zeros.expand(len(state), -1)
-        uniform = dist.Logistic(zeros, zeros + 0.5).to_event(1) if self.continuous else dist.Categorical(logits=zeros)
+        uniform = uniform_in_box(zeros) if self.continuous else dist.Categorical(logits=zeros)
         with pyro.plate("batch", state.shape[0]):
             return pyro.sample("action", uniform)
 

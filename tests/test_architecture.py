@@ -24,7 +24,7 @@ PROGRAMS = {
 
 ORDER = [
     ["errors", "types", "futures", "randomness", "temperature", "settings"],
-    ["networks", "optimisation"],
+    ["networks", "optimisation", "squash"],
     ["programs", "tabular", "replay"],
     ["inference", "rewards", "environments"],
     ["evaluation", "improvement", "rollout", "grid"],

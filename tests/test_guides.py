@@ -21,8 +21,9 @@ from gio_pyro.guides import (
     MarginalGuide,
     UniformGuide,
 )
+from gio_pyro.inference.objectives import score
 from gio_pyro.models import CategoricalModel, GaussianModel
-from gio_pyro.programs import Guide, Model, build_guide, build_model, log_probs, score_every_action
+from gio_pyro.programs import Guide, Model, build_guide, build_model, choices, log_probs
 from gio_pyro.types import Policy, Spec
 
 from .finite import table_policy, true_model
@@ -313,5 +314,5 @@ def test_guides_over_discrete_actions_see_vectors_and_images(kind: str, name: st
     q = guide.posterior(policy, *state).probs
     assert q.shape == (6, actions)
     if name == "BayesGuide":
-        scores = score_every_action(model, policy, *state)
+        scores = score(model, policy, state[0], choices(policy(state[0])), state[1])
         torch.testing.assert_close(q, torch.softmax(scores.detach() + pi.log(), -1), atol=1e-5, rtol=1e-4)

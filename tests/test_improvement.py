@@ -11,7 +11,7 @@ from torch import Tensor
 
 from gio_pyro import tabular
 from gio_pyro.improvement import LOG_FLOOR, CategoricalPolicy, GaussianPolicy, TablePolicy, network_policy
-from gio_pyro.improvement.network import LOG_SCALE, log_slope
+from gio_pyro.improvement.network import LOG_SCALE
 from gio_pyro.programs import Choices, choices
 
 from .spaces import image, vector
@@ -221,17 +221,6 @@ def test_a_normal_policy_follows_the_gradient_of_values_and_bonus():
     gradient = torch.autograd.grad(loss, policy.net[0].bias)[0]
     by_hand = [2 * (0.5 - 2.0) + 0.3 * 0.1, 2.0 - 0.3]  # of α(log π − bonus) − Q in mean and log scale
     torch.testing.assert_close(gradient, torch.tensor(by_hand), atol=0.15, rtol=0)
-
-
-@pytest.mark.parametrize("x", [0.0, 0.1, -1.0, 3.0, 8.0])
-def test_the_slope_of_the_squash(x: float):
-    exact = torch.log1p(-torch.tensor(x, dtype=torch.float64).tanh().square())
-    assert float(log_slope(torch.tensor(x))) == pytest.approx(float(exact), abs=1e-6, rel=1e-5)
-
-
-@pytest.mark.parametrize("x", [50.0, -50.0, 1e4])
-def test_the_slope_of_the_squash_far_out_is_neither_infinite_nor_nan(x: float):
-    assert float(log_slope(torch.tensor(x))) == pytest.approx(2 * log(2) - 2 * abs(x), rel=1e-6)
 
 
 @pytest.mark.parametrize(("mean", "log_scale"), [(0.0, 0.0), (1.0, -1.0), (0.0, 1.0)])

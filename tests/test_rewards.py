@@ -22,7 +22,7 @@ from gio_pyro.guides import (
 )
 from gio_pyro.models import GaussianModel
 from gio_pyro.programs import Choices, Guide, Model, build_guide, build_model, choices
-from gio_pyro.rewards import Imagined, Replayed, expected_log_guide, intrinsic_reward, reward_named
+from gio_pyro.rewards import Imagined, Replayed, finite_nats, intrinsic_reward, reward_named
 from gio_pyro.tabular.iteration import intrinsic_reward as exact_reward
 from gio_pyro.types import Policy, Spec, Transitions
 
@@ -34,6 +34,12 @@ NATS = {"atol": 1e-5, "rtol": 0.0}
 worlds = pytest.mark.parametrize("kind", ["dense", "sparse", "deterministic"])
 seeds = pytest.mark.parametrize("seed", range(5))
 sizes = pytest.mark.parametrize(("states", "actions"), [(4, 3), (2, 2), (9, 5)])
+
+
+@torch.no_grad()
+def log_rho(model: Model, guide: Guide, policy: Policy, state: Tensor, samples: int) -> Tensor:
+    """log ρ̄ of every action, as `GIO.intrinsic_reward` reads it."""
+    return finite_nats(Imagined(model, guide, samples).bonus(policy, state, choices(policy(state))), guide.name)
 
 
 class Pair:
@@ -49,7 +55,7 @@ class Pair:
             self.guide: Guide = build_guide(guide, spec, self.model, self.policy, self.state)
 
     def log_rho(self) -> Tensor:
-        return expected_log_guide(self.model, self.guide, self.policy, self.state, samples=4)
+        return log_rho(self.model, self.guide, self.policy, self.state, samples=4)
 
     def reward(self) -> Tensor:
         return intrinsic_reward(choices(self.policy(self.state)), self.log_rho())
@@ -133,7 +139,7 @@ def test_sampled_futures_pay_the_mutual_information_on_average():
     with torch.random.fork_rng():
         torch.manual_seed(0)
         state = torch.zeros(1_000, dtype=torch.long)
-        paid = intrinsic_reward(choices(policy(state)), expected_log_guide(model, guide, policy, state, samples=8))
+        paid = intrinsic_reward(choices(policy(state)), log_rho(model, guide, policy, state, samples=8))
     exact = float(tabular.mutual_information(mdp.transition, pi)[0])
     assert abs(float(paid.mean()) - exact) < 5 * float(paid.std()) / 1_000**0.5
 
@@ -143,7 +149,7 @@ def test_two_actions_told_apart_for_sure_pay_log_two():
     policy, model = table_policy(torch.full((2, 2), 0.5)), true_model(channel)
     guide = build_guide(BayesGuide, Spec(Discrete(2), Discrete(2), Discrete(2)), model, policy, torch.arange(2))
     state = torch.arange(2)
-    paid = intrinsic_reward(choices(policy(state)), expected_log_guide(model, guide, policy, state, samples=1))
+    paid = intrinsic_reward(choices(policy(state)), log_rho(model, guide, policy, state, samples=1))
     torch.testing.assert_close(paid, torch.full((2,), log(2)), **NATS)
 
 
@@ -166,7 +172,7 @@ def test_a_guide_that_gives_nan_or_no_probability_stops_loudly(logits: list[floa
     pair = Pair(0, "dense", UniformGuide)
     guide = Guide(a_guide_with(torch.tensor(logits)))
     with pyro.validation_enabled(False), pytest.raises(TrainingError, match="finite log-probabilities from broken"):
-        expected_log_guide(pair.model, guide, pair.policy, pair.state, samples=4)
+        log_rho(pair.model, guide, pair.policy, pair.state, samples=4)
 
 
 def test_a_model_that_gives_nan_stops_loudly():
@@ -178,7 +184,7 @@ def test_a_model_that_gives_nan_stops_loudly():
 
     pair = Pair(0, "dense", UniformGuide)
     with pyro.validation_enabled(False), pytest.raises(TrainingError):
-        expected_log_guide(Model(half_broken), pair.guide, pair.policy, pair.state, samples=4)
+        log_rho(Model(half_broken), pair.guide, pair.policy, pair.state, samples=4)
 
 
 @seeds

@@ -3,11 +3,11 @@
 Each behaviour maps a batch of states to site actions `[N, ...]` and μ(a|s) `[N]`, the probability or density it gave.
 """
 
-import pyro.distributions as dist
 import torch
 from torch import Tensor
 
 from gio_pyro.programs import log_probs
+from gio_pyro.squash import uniform_in_box
 from gio_pyro.types import Policy
 
 
@@ -81,13 +81,3 @@ class ContinuousBehaviour:
         action = torch.where(explore, uniform.sample(), action)
         density = (1 - self.uniform_share) * pi.log_prob(action).exp()
         return action, density + self.uniform_share * uniform.log_prob(action).exp()
-
-
-def uniform_in_box(like: Tensor) -> dist.Independent:
-    """Return the distribution before the squash of uniform actions, a batch shaped like `[N, d]`.
-
-    tanh(u) is uniform on (−1, 1) exactly if u is logistic with scale 1/2: its distribution function is then
-    1 / (1 + exp(−2u)) = (1 + tanh u) / 2.
-    """
-    uniform: dist.Independent = dist.Logistic(torch.zeros_like(like), torch.full_like(like, 0.5)).to_event(1)
-    return uniform

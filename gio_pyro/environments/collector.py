@@ -67,28 +67,21 @@ class Collector:
         """How many episodes have ended."""
         return self._tally.episodes
 
-    def counts(self) -> dict[str, Any]:
-        """Return what `resume` takes, as plain values: the counts without the running episodes."""
-        return self._tally.ended() | {"seeded": self._next_seed is None}
-
     def snapshot(self) -> dict[str, Any]:
         """Return what `resume` takes, as tensors and plain values: the counts and the running episodes."""
         running = None
         if self._state is not None and self._is_last_user():
             running = record_of(self.world) | self._tally.running() | {"begins": self._begins.tolist()}
-        return self.counts() | {"next_seed": self._next_seed, "running": running}
+        return self._tally.ended() | {"next_seed": self._next_seed, "running": running}
 
     def resume(self, record: Mapping[str, Any]) -> None:
-        """Take over what `snapshot` or `counts` returned.
+        """Take over what `snapshot` returned.
 
         The running episodes go on exactly where the environment can be brought back to where it was; where it cannot,
         a `GioWarning` says why, and new ones begin.
         """
         self._tally.resume(record)
         self._state = None
-        self._next_seed = None if record["seeded"] else self.seed
-        if "running" not in record:
-            return
         self._next_seed, running = record["next_seed"], record["running"]
         if running is not None:
             self._go_on(running)

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from gio_pyro.networks import encoder, mlp, width
 from gio_pyro.programs import Choices
+from gio_pyro.squash import log_slope
 
 LOG_SCALE = (-5.0, 2.0)
 """Least and greatest log standard deviation of a continuous policy, before the squash."""
@@ -83,11 +84,6 @@ class GaussianPolicy(nn.Module):
         """Return the mean action before the squash, `[B, d]`."""
         mean: Tensor = self(state).mean
         return mean
-
-
-def log_slope(x: Tensor) -> Tensor:
-    """Return log d tanh(x)/dx = log(1 − tanh² x), without cancellation."""
-    return 2 * (0.6931471805599453 - x - nn.functional.softplus(-2 * x))
 
 
 def last_layer_zero(net: nn.Sequential) -> nn.Sequential:

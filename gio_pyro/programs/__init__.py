@@ -1,7 +1,7 @@
 """The contract between the engine and Pyro programs: condition, replay, score per example."""
 
 from gio_pyro.programs.build import build_guide, build_model, default_programs, example, reference, resolve
-from gio_pyro.programs.expectations import Choices, Imagined, choices, every_action, imagine, score_every_action
+from gio_pyro.programs.expectations import Choices, Imagined, choices, every_action, imagine
 from gio_pyro.programs.program import (
     Guide,
     Model,
@@ -32,6 +32,5 @@ __all__ = [
     "log_probs",
     "reference",
     "resolve",
-    "score_every_action",
     "without_validation",
 ]

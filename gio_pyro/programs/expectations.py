@@ -153,9 +153,3 @@ def systematic(probability: Tensor, samples: int) -> Tensor:
     position = (torch.arange(samples, device=probability.device) + offset) / samples * cumulative[:, -1:]
     position = position.clamp_min(torch.finfo(position.dtype).tiny)  # a first value of probability 0 is never drawn
     return torch.searchsorted(cumulative, position).clamp_max(probability.shape[-1] - 1)
-
-
-def score_every_action(model: Model, policy: Policy, state: Tensor, future: Tensor) -> Tensor:
-    """Return log p_ψ(F|s, a) for every action, `[B, A]` nats; `state` and `future` are `[B, ...]`."""
-    row, action = every_action(policy, state)
-    return model.log_prob(policy, state[row], action, future[row]).reshape(len(state), -1)

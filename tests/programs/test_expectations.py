@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from gio_pyro.errors import ProgramError, TrainingError
-from gio_pyro.programs import Imagined, Model, choices, every_action, imagine, score_every_action
+from gio_pyro.programs import Imagined, Model, choices, every_action, imagine
 from gio_pyro.programs.expectations import MAX_ENUMERATED_FUTURES, systematic
 from gio_pyro.types import Policy
 
@@ -323,12 +323,3 @@ def test_draws_carry_a_gradient_where_it_is_wanted():
         assert choices(dist.Normal(mean, 1.0).to_event(1)).action.requires_grad
         with torch.no_grad():
             assert not choices(dist.Normal(mean, 1.0).to_event(1)).action.requires_grad
-
-
-def test_the_score_of_every_action_is_that_of_each():
-    model = table_model(random_table(5))
-    future = torch.tensor([0, 4, 2, 1])
-    table = score_every_action(model, policy, STATE, future)
-    for a in range(A):
-        alone = model.log_prob(policy, STATE, torch.full((4,), a), future)
-        torch.testing.assert_close(table[:, a], alone)

@@ -1,5 +1,7 @@
 """Environments from ids, what is refused, and fresh copies."""
 
+import threading
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -100,18 +102,50 @@ def test_a_fresh_copy_of_a_vector_made_by_hand_is_made_from_its_environments():
     assert fresh_copy(env, render_mode="rgb_array").observation_space.n == 64
 
 
-@pytest.mark.parametrize("env", [Script(THREE), DiaryVector(2, None), gym.vector.SyncVectorEnv([Diary])])
-def test_an_environment_without_a_spec_cannot_be_copied(env: Any):
+class Mine(gym.Wrapper[Any, Any, Any, Any]):
+    """A wrapper that Gymnasium cannot make again: it does not record its arguments."""
+
+
+@pytest.mark.parametrize("make", [lambda: Script(THREE), lambda: Mine(gym.make("CartPole-v1"))])
+def test_what_gymnasium_cannot_make_again_is_copied(make: Callable[[], Any]):
+    env = make()
+    env.reset(seed=0)
+    copied = fresh_copy(env)
+    assert type(copied) is type(env)
+    assert copied.unwrapped is not env.unwrapped
+    first, _ = copied.reset(seed=1)
+    assert copied.observation_space.contains(first)
+
+
+def test_a_copy_and_its_original_step_apart():
+    env = Mine(gym.make("CartPole-v1"))
+    env.reset(seed=0)
+    before = env.unwrapped.state
+    fresh_copy(env).step(1)
+    assert env.unwrapped.state is before
+
+
+def test_one_of_the_environments_of_a_vector_without_a_spec_is_copied():
+    assert isinstance(fresh_copy(gym.vector.SyncVectorEnv([Diary])), Diary)
+
+
+def test_a_vector_without_a_spec_whose_environments_are_out_of_reach_is_refused():
+    env = gym.make_vec("CartPole-v1", 3)
+    env.unwrapped.spec = None
     with pytest.raises(InputError, match="it has no spec"):
         fresh_copy(env)
 
 
-def test_a_wrapper_that_cannot_be_made_again_is_refused():
-    class Mine(gym.Wrapper[Any, Any, Any, Any]):
-        pass
-
+def test_what_can_neither_be_made_again_nor_copied_is_refused():
+    env = Mine(gym.make("CartPole-v1"))
+    env.lock = threading.Lock()
     with pytest.raises(InputError, match="that Gymnasium can make again, but CartPole-v1 raised ValueError"):
-        fresh_copy(Mine(gym.make("CartPole-v1")))
+        fresh_copy(env)
+
+
+def test_a_copy_cannot_be_made_to_render():
+    with pytest.raises(InputError, match="it has no spec"):
+        fresh_copy(Script(THREE), render_mode="rgb_array")
 
 
 def test_an_unbounded_action_space_is_given_bounds_as_the_error_says():

@@ -1,0 +1,22 @@
+"""The squash between the site "action" of continuous actions, any real numbers u, and the action box: tanh u."""
+
+import math
+
+import pyro.distributions as dist
+import torch
+from torch import Tensor
+
+
+def log_slope(u: Tensor) -> Tensor:
+    """Return log d tanh(u)/du = log(1 − tanh² u), without cancellation."""
+    return 2 * (math.log(2) - u - torch.nn.functional.softplus(-2 * u))
+
+
+def uniform_in_box(like: Tensor) -> dist.Independent:
+    """Return the distribution before the squash of uniform actions, a batch shaped like `[N, d]`.
+
+    tanh(u) is uniform on (−1, 1) exactly if u is logistic with scale 1/2: its distribution function is then
+    1 / (1 + exp(−2u)) = (1 + tanh u) / 2.
+    """
+    uniform: dist.Independent = dist.Logistic(torch.zeros_like(like), torch.full_like(like, 0.5)).to_event(1)
+    return uniform
