@@ -27,8 +27,9 @@ from gio_pyro.rewards import finite_nats, reward_named
 from gio_pyro.rollout import Evaluation, play
 from gio_pyro.settings import Settings, device_named, finite_world
 from gio_pyro.temperature import Temperature, target_entropy_of
+from gio_pyro.threads import few_threads
 from gio_pyro.types import Program, Spec
-from gio_pyro.watch import Watch
+from gio_pyro.watch import Watch, paid_at_most
 
 OTHER_SEED = 1_000_003
 """Added to the training seed for whatever must not repeat or disturb training: played episodes, drawn predictions."""
@@ -63,6 +64,7 @@ class GIO:
         >>> action, _ = agent.predict(0, deterministic=True)
     """
 
+    @torch.inference_mode(False)
     def __init__(
         self,
         environment: str | Env | Vector,
@@ -105,9 +107,10 @@ class GIO:
         compiled = s.compile and isinstance(self.control, NetworkControl)
         self.inference = Inference(self.model, self.guide, objective, learning_rate=s.learning_rate, compiled=compiled)
         self.reward = reward_named(s.intrinsic, self.model, self.guide, samples=s.samples)
+        self.reading = reward_named("imagined", self.model, self.guide, samples=s.samples)
         self.figures: dict[str, Tensor] = {}
         self.watch = Watch(self.spec.action_space, s.discount)
-        self.largest_reward = 0.0
+        self.largest_reward = self.largest_paid = 0.0
         self.sound = torch.ones((), dtype=torch.bool, device=self.device)
 
     def learn(self, steps: int, *, callback: Callback | None = None, progress_bar: bool = False) -> GIO:
@@ -124,11 +127,20 @@ class GIO:
             progress_bar: show one, with return, mutual information and steps per second.
 
         Raises:
-            InputError: `steps` is negative, or the environment gives an observation outside its space.
+            InputError: `steps` is no number or negative, `callback` cannot be called, or the environment gives an
+                observation of another shape or kind than its space; the bounds of a Box are not checked.
             TrainingError: a loss, a reward or an observation is NaN or infinite, or the environment raises.
+            ProgramError: the model or the guide raises.
         """
         if not isinstance(steps, Integral) or isinstance(steps, bool) or steps < 0:
-            raise InputError(f"Expected a whole number of steps, at least 0, but got {steps!r}.")
+            raise InputError(
+                f"Expected a whole number of steps, at least 0, but got {steps!r}; say how many the environment takes."
+            )
+        if callback is not None and not callable(callback):
+            raise InputError(
+                f"Expected callback to be a function of the agent and its metrics, but got {callback!r}; pass one, or "
+                "None."
+            )
         end = self.steps + int(steps)
         with tqdm(total=int(steps), unit="step", disable=not progress_bar) as bar:
             while self.steps < end:
@@ -140,7 +152,8 @@ class GIO:
                     continue
                 metrics = self.metrics()
                 bar.set_postfix_str(_headline(metrics))
-                if callback is not None and callback(self, metrics) is False:
+                going_on = None if callback is None else callback(self, metrics)
+                if isinstance(going_on, bool | np.bool_) and not going_on:
                     break
         return self
 
@@ -150,7 +163,13 @@ class GIO:
     @contextmanager
     def _private(self) -> Iterator[None]:
         """Draw this agent's own numbers, with gradients, and without Pyro's validation: finiteness is checked here."""
-        with self.random.use(), torch.enable_grad(), without_validation():
+        with (
+            torch.inference_mode(False),
+            torch.enable_grad(),
+            self.random.use(),
+            without_validation(),
+            few_threads(self.settings.hidden),
+        ):
             yield
 
     def _round(self, steps: int) -> None:
@@ -214,7 +233,8 @@ class GIO:
         self.largest_reward = max(self.largest_reward, float(unread.reward.abs().max()))
         metrics = self._world_figures() | self._intrinsic_figures(rows.state) | figures
         if isinstance(self.control, NetworkControl) and figures:
-            self.watch.check(metrics, self.largest_reward)
+            self.largest_paid = max(self.largest_paid, paid_at_most(metrics))
+            self.watch.check(metrics, self.largest_reward + self.largest_paid)
         return metrics
 
     def _world_figures(self) -> Metrics:
@@ -227,7 +247,7 @@ class GIO:
 
     def _intrinsic_figures(self, visited: Tensor) -> Metrics:
         with PrivateRandom(self.settings.seed, self.device).use(), torch.no_grad(), without_validation():
-            nats = self.control.intrinsic(self.reward, visited)
+            nats = self.control.intrinsic(self.reading, visited)
             entropy = self.control.entropy(visited)
         alpha = float(self.temperature.at(self.steps))
         return {
@@ -246,7 +266,7 @@ class GIO:
         futures, one draw each is read.
         """
         with PrivateRandom(self.settings.seed, self.device).use(), torch.no_grad():
-            return finite_nats(self.control.intrinsic(self.reward, state.to(self.device)), self.guide.name)
+            return finite_nats(self.control.intrinsic(self.reading, state.to(self.device)), self.guide.name)
 
     def predict(
         self, observation: Any, state: None = None, episode_start: Any = None, deterministic: bool = False
@@ -260,12 +280,16 @@ class GIO:
             deterministic: take the likeliest action instead of drawing one.
 
         Raises:
-            InputError: an observation outside the space.
+            InputError: an observation of another shape or kind than the space, NaN or infinite; the bounds of a Box are
+                not checked.
         """
         observations, actions = self.collector.observations, self.collector.actions
         many = observations.batched(observation)
-        encoded = observations.encode(observation) if many else observations.encode_one(observation)
-        with self.playing.use(), torch.no_grad(), without_validation():
+        try:
+            encoded = observations.encode(observation) if many else observations.encode_one(observation)
+        except TrainingError as error:  # here it is the caller's observation, not the environment's
+            raise InputError("Expected a finite observation, but got one with NaN or infinity; correct it.") from error
+        with torch.inference_mode(False), self.playing.use(), torch.no_grad(), without_validation():
             x = torch.as_tensor(encoded, device=self.device)
             if not len(x):
                 return actions.decode(np.zeros((0, *(self.spec.action_space.shape or ())), dtype=np.int64)), None
@@ -285,7 +309,8 @@ class GIO:
             max_steps: an episode without a step limit of its own is cut here.
 
         Raises:
-            InputError: no episodes asked for, or an environment that cannot be made again.
+            InputError: a number out of range, or an environment that cannot be made again.
+            TrainingError: the environment raises, or gives a reward or an observation that cannot be used.
         """
         first = self.settings.seed + OTHER_SEED if seed is None else seed
         env = fresh_copy(self.env)
@@ -297,8 +322,11 @@ class GIO:
         It holds tensors and plain types only, and everything that learning depends on: the agent that is loaded learns
         on exactly as this one would. The running episode is played again from its actions; where the environment does
         not come back to the same state, `load` says so in a `GioWarning` and a new episode begins.
+
+        Raises:
+            InputError: `path` is no path, or cannot be written.
         """
-        checkpoint.write(Path(path), persistence.state_of(self))
+        checkpoint.write(checkpoint.folder_named(path), persistence.state_of(self))
 
     @classmethod
     def load(
@@ -314,12 +342,17 @@ class GIO:
         """Return the agent that was saved in the folder `path`.
 
         No code is run that the caller did not name: programs outside `gio_pyro.models` and `gio_pyro.guides`, futures
-        outside `gio_pyro.futures`, wrapped environments and those that Gymnasium does not know by id, are passed again.
+        outside `gio_pyro.futures`, programs that came as instances, wrapped environments and those that Gymnasium does
+        not know by id, are passed again.
 
         Raises:
-            CheckpointError: no checkpoint, or one that is truncated, foreign or damaged.
+            InputError: `path` is no path.
+            CheckpointError: no checkpoint, one that is truncated, foreign or damaged, or one of another environment or
+                other programs.
         """
-        return persistence.restore(cls, checkpoint.read(Path(path)), environment, model, guide, future, device)
+        with torch.inference_mode(False):
+            state = checkpoint.read(checkpoint.folder_named(path))
+            return persistence.restore(cls, state, environment, model, guide, future, device)
 
 
 def control_of(spec: Spec, settings: Settings) -> TableControl | NetworkControl:

@@ -1,7 +1,8 @@
 """One file, `checkpoint.pt`, of tensors and plain types: written atomically, read without running code."""
 
 import os
-import tempfile
+import secrets
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,14 @@ import torch
 from gio_pyro.errors import CheckpointError, InputError
 
 NAME = "checkpoint.pt"
-FORMAT, VERSION = "gio_pyro checkpoint", 2
+FORMAT, VERSION = "gio_pyro checkpoint", 3
+
+
+def folder_named(path: object) -> Path:
+    """Return a folder's path; raises `InputError` for what cannot name one."""
+    if not isinstance(path, str | os.PathLike) or "\0" in str(path):
+        raise InputError(f"Expected the path of a folder, but got {path!r}; give text or a pathlib.Path.")
+    return Path(path)
 
 
 def write(folder: Path, state: dict[str, Any]) -> Path:
@@ -23,23 +31,35 @@ def write(folder: Path, state: dict[str, Any]) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         for stale in folder.glob(f"{NAME}*.part"):  # what a killed process did not finish
             stale.unlink()
-        handle, temporary = tempfile.mkstemp(dir=folder, prefix=NAME, suffix=".part")
+        temporary = folder / f"{NAME}.{secrets.token_hex(8)}.part"
+        file = temporary.open("xb")  # with the rights that the user gives to any file
     except OSError as error:
         raise InputError(f"Expected a folder that can be written at {folder}, but: {error}.") from error
     try:
-        with os.fdopen(handle, "wb") as file:
+        with file:
             torch.save({"format": FORMAT, "version": VERSION, **state}, file)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, folder / NAME)
     except BaseException as error:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         if isinstance(error, OSError | RuntimeError):
             raise InputError(
                 f"Expected to write {folder / NAME}, but: {error}; the last checkpoint is kept."
             ) from error
         raise
+    _settle(folder)
     return folder / NAME
+
+
+def _settle(folder: Path) -> None:
+    """Bring the name of the new file to the disk as well, where the platform can do that to a folder."""
+    with suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 def read(folder: Path) -> dict[str, Any]:

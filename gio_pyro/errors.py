@@ -4,6 +4,8 @@ Every error of this library derives from `GioError`, and its text is one sentenc
 got, what to do next. The command line prints that sentence and nothing else.
 """
 
+import re
+
 
 class GioError(Exception):
     """Base of every error raised on purpose by gio_pyro."""
@@ -49,6 +51,14 @@ class NoisyInformationWarning(GioWarning):
     """The intrinsic reward is read with so much noise that its mean says little."""
 
 
-def told(error: Exception, length: int | None = 160) -> str:
-    """Return the kind and text of somebody else's error on one line, at most `length` characters of the text."""
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:length]}".rstrip(".: ")
+def told(error: Exception, length: int | None = 300) -> str:
+    """Return the kind and text of somebody else's error as one sentence without its end.
+
+    At most `length` characters of the text are told. A tensor with NaN that torch refuses is told as NaN.
+    """
+    text = " ".join(str(error).split())
+    before, found, values = text.partition("found invalid values: ")
+    if found and "nan" in values:
+        text = before + found + "NaN"
+    text = re.sub(r"[.?!] (?=[A-Z])", "; ", re.sub(r"\. (?=\()", " ", text))
+    return f"{type(error).__name__}: {text[:length]}".rstrip(".?!: ")

@@ -49,7 +49,8 @@ def future_from(future: str | Future | None) -> Future:
         return NextState()
     if isinstance(future, str):
         if future not in FUTURES:
-            raise InputError(f"Expected a future among {', '.join(FUTURES)}, but got {future!r}.")
+            known = ", ".join(FUTURES)
+            raise InputError(f"Expected a future among {known}, but got {future!r}; name one, or pass one.")
         return FUTURES[future]()
     if isinstance(future, type) or not (hasattr(future, "space") and hasattr(future, "of")):
         raise InputError(f"Expected a future with the methods space and of, such as NextState(), but got {future!r}.")

@@ -140,11 +140,16 @@ class Vector(Encoder):
 
 
 class Image(Encoder):
-    """An image of whole numbers, height by width by channels: three convolutions, strided where there is room."""
+    """An image of whole numbers: three convolutions, strided where there is room.
+
+    Its channels are the last axis, or the first where that is the shortest of the three (stacked frames).
+    """
 
     def __init__(self, space: Box) -> None:
         super().__init__()
-        height, width, channels = space.shape
+        self.channels = 0 if space.shape[0] < min(space.shape[1:]) else 2
+        channels = space.shape[self.channels]
+        height, width = (size for axis, size in enumerate(space.shape) if axis != self.channels)
         self.scale = Standardise(space.shape, whole=True)
         layers: list[nn.Module] = []
         for outputs in (16, 32, 64):
@@ -157,12 +162,12 @@ class Image(Encoder):
         self.size = channels * height * width
 
     def observe(self, x: Tensor) -> None:
-        """Take `[B, H, W, C]` into the statistics."""
+        """Take `[B, H, W, C]` or `[B, C, H, W]` into the statistics."""
         self.scale.observe(x)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return features, `[B, size]`."""
-        features: Tensor = self.net(self.scale(x).movedim(-1, 1))
+        features: Tensor = self.net(self.scale(x).movedim(1 + self.channels, 1))
         return features
 
 
@@ -172,7 +177,7 @@ def is_whole(space: Box) -> bool:
 
 
 def is_image(space: Box) -> bool:
-    """Whether a Box is an image: whole numbers, height by width by channels."""
+    """Whether a Box is an image: whole numbers along three axes."""
     return is_whole(space) and len(space.shape) == 3
 
 

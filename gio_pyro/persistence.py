@@ -12,12 +12,13 @@ import numpy as np
 import torch
 from gymnasium import Space
 from gymnasium.spaces import Discrete
+from gymnasium.vector import VectorEnv
 from torch import Tensor
 
 from gio_pyro import records
-from gio_pyro.environments import Env
-from gio_pyro.environments.make import Vector
-from gio_pyro.errors import CheckpointError, GioError
+from gio_pyro.environments import Actions, Env, Observations, make_env
+from gio_pyro.environments.make import Vector, single_spaces
+from gio_pyro.errors import CheckpointError, GioError, told
 from gio_pyro.futures import Future
 from gio_pyro.types import Program
 
@@ -28,6 +29,7 @@ DAMAGE = (TypeError, ValueError, RuntimeError, AttributeError, AssertionError, A
 """What taking over fields of the wrong kind raises."""
 MODULES = ("model", "guide", "control", "temperature")
 COUNTS = ("steps", "unobserved")
+LARGEST = ("largest_reward", "largest_paid")
 STREAMS = ("random", "playing")
 
 
@@ -37,10 +39,11 @@ def state_of(agent: GIO) -> dict[str, Any]:
         "settings": asdict(agent.settings),
         "environment": records.environment_record(agent.env),
         "programs": {kind: records.program_record(program, kind) for kind, program in agent.programs.items()},
-        "future": type(agent.future).__name__,
+        "future": records.future_record(agent.future),
+        "trained_with": _world_of(agent.env) | _programs_of(agent),
         **{name: getattr(agent, name) for name in COUNTS},
         "sound": bool(agent.sound),
-        "largest_reward": agent.largest_reward,
+        **{name: getattr(agent, name) for name in LARGEST},
         "collector": agent.collector.snapshot(),
         **{name: getattr(agent, name).state_dict() for name in MODULES},
         "optimisers": {name: optimiser.state_dict() for name, optimiser in optimisers(agent).items()},
@@ -67,14 +70,17 @@ def restore(
 ) -> GIO:
     """Return the agent that `state` describes; see `GIO.load`."""
     try:
+        env = make_env(records.environment_from(state["environment"]) if environment is None else environment)
+        _require_same(state["trained_with"], _world_of(env), "environment")
         agent = kind(
-            records.environment_from(state["environment"]) if environment is None else environment,
+            env,
             model=records.program_from(state["programs"]["model"], "model") if model is None else model,
             guide=records.program_from(state["programs"]["guide"], "guide") if guide is None else guide,
             future=records.future_from(state["future"]) if future is None else future,
             device=device,
             **state["settings"],
         )
+        _require_same(state["trained_with"], _programs_of(agent), "program")
         _fill(agent, state)
     except CheckpointError:
         raise
@@ -82,11 +88,39 @@ def restore(
         raise CheckpointError(f"Expected a checkpoint that fits its programs and environment, but: {error}") from error
     except DAMAGE as error:
         raise CheckpointError(
-            f"Expected a checkpoint that fits its programs and environment, but got {type(error).__name__}: "
-            f"{str(error).splitlines()[0] if str(error) else 'no detail'}; pass the program and environment it "
-            "was trained with."
+            f"Expected a checkpoint that fits its programs and environment, but got {told(error)}; pass the program "
+            "and environment it was trained with."
         ) from error
     return agent
+
+
+def _world_of(env: Env | Vector) -> dict[str, str]:
+    """What the environment of a checkpoint must be again, in words."""
+    states, actions = single_spaces(env)
+    count = env.num_envs if isinstance(env, VectorEnv) else 1
+    return {
+        "observations": f"{_short(Observations.of(states, quiet=True).space)} observations",
+        "actions": f"{_short(Actions.of(actions).space)} actions",
+        "environments": f"{count} environment{'s' if count > 1 else ''}",
+    }
+
+
+def _programs_of(agent: GIO) -> dict[str, str]:
+    """What the programs of a checkpoint must be again, in words."""
+    names = {"model": agent.model.name, "guide": agent.guide.name, "future": type(agent.future).__name__}
+    return {kind: f"the {kind} {name}" for kind, name in names.items()}
+
+
+def _short(space: Space[Any]) -> str:
+    return f"Discrete({space.n})" if isinstance(space, Discrete) else f"Box{space.shape}"
+
+
+def _require_same(then: dict[str, str], now: dict[str, str], what: str) -> None:
+    for name, words in now.items():
+        if then[name] != words:
+            raise CheckpointError(
+                f"Expected {str(then[name])[:80]} as in training, but got {words}; pass the {what} it was trained with."
+            )
 
 
 def _fill(agent: GIO, state: dict[str, Any]) -> None:
@@ -102,7 +136,8 @@ def _fill(agent: GIO, state: dict[str, Any]) -> None:
     _check_replay(state["replay"], agent)
     agent.replay.load_state_dict(state["replay"], agent.device)
     agent.sound.fill_(bool(state["sound"]))
-    agent.largest_reward = float(state["largest_reward"])
+    for name in LARGEST:
+        setattr(agent, name, float(state[name]))
     for name in STREAMS:
         getattr(agent, name).state = state[name]
     _check_episodes(state["collector"]["running"], agent.collector.world.count)
@@ -134,7 +169,7 @@ def _continue(optimiser: torch.optim.Optimizer, saved: dict[str, Any]) -> None:
 
 
 def _step_size(value: Any) -> float:
-    if not isinstance(value, float) or not 0.0 <= value < float("inf"):
+    if not isinstance(value, float | int) or isinstance(value, bool) or not 0.0 <= value < float("inf"):
         raise CheckpointError(f"Expected a step size of at least 0, but got {value!r}.")
     return value
 
@@ -167,23 +202,29 @@ def _check_replay(saved: dict[str, Any], agent: GIO) -> None:
 
 def _check_rows(rows: dict[str, Tensor], size: int, agent: GIO) -> None:
     states, actions = agent.spec.state_space, agent.spec.action_space
+    own = next((parameter.dtype for parameter in agent.policy.parameters()), None)
+    if rows["action"].is_floating_point() and rows["action"].dtype != own:
+        raise CheckpointError(
+            f"Expected actions of {own}, as torch's default is, but got {rows['action'].dtype}; set that default first "
+            "(torch.set_default_dtype)."
+        )
     spaces = {"state": states, "next_state": states, "action": actions}
     for name, values in rows.items():
         fits = values.shape[:1] == (size,) and not bool(values.isnan().any())
         if name in spaces:
-            fits = fits and _fits(values, spaces[name])
+            fits = fits and _fits(values, spaces[name], own if name == "action" else None)
         elif name in ("terminated", "truncated"):
             fits = fits and values.shape == (size,) and values.dtype == torch.bool
         elif name != "following":
             fits = fits and values.shape == (size,) and values.is_floating_point()
-            fits = fits and (name == "behaviour" or bool(values.isfinite().all()))
+            fits = fits and (name == "log_behaviour" or bool(values.isfinite().all()))
         if not fits:
             raise CheckpointError(f"Expected a replay that fits the environment, but its {name} does not.")
 
 
-def _fits(values: Tensor, space: Space[Any]) -> bool:
-    """Whether a batch is of a Discrete space of indices, or of a Box of finite numbers."""
+def _fits(values: Tensor, space: Space[Any], kind: torch.dtype | None) -> bool:
+    """Whether a batch is of a Discrete space of indices, or of a Box of finite numbers, of another kind if given."""
     if isinstance(space, Discrete):
         return values.ndim == 1 and values.dtype == torch.int64 and bool(((values >= 0) & (values < space.n)).all())
-    dtype = torch.from_numpy(np.empty(0, dtype=space.dtype)).dtype
+    dtype = kind or torch.from_numpy(np.empty(0, dtype=space.dtype)).dtype
     return values.shape[1:] == space.shape and values.dtype == dtype and bool(values.isfinite().all())

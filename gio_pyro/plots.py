@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -36,21 +37,27 @@ def learning_curve(
         ended = np.isfinite(metrics[LATEST])
         columns = (np.array(column)[ended] for column in (steps, metrics[LATEST]))
         left.plot(*columns, color="C0", alpha=0.3, marker=".", label="while exploring, since the last report")
-    left.plot(steps, metrics["rollout/ep_rew_mean"], color="C0", alpha=0.6, label="while exploring, last 100 episodes")
+    latest = metrics["rollout/ep_rew_mean"]
+    _curve(left, steps, latest, color="C0", alpha=0.6, label="while exploring, last 100 episodes")
     if "exact/return" in metrics:
-        left.plot(steps, metrics["exact/return"], color="C0", label="of the policy, exact")
+        _curve(left, steps, metrics["exact/return"], color="C0", label="of the policy, exact")
     for (name, value), style in zip(references.items(), ("--", ":"), strict=False):
         left.axhline(value, color="0.4", linestyle=style, linewidth=1, label=name)
     left.set(ylabel="return")
     left.legend(frameon=False, fontsize=7, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
     nats = metrics["intrinsic/nats"]
-    right.plot(steps, nats, color="C1")
+    _curve(right, steps, nats, color="C1")
     lowest = min((value for value in nats if np.isfinite(value)), default=0.0)
     right.set(ylabel=f"{information} (nats)", ylim=(0, None) if lowest >= 0 else None)
     for axes in (left, right):
         axes.set(xlabel="environment steps")
         axes.xaxis.set_major_locator(MaxNLocator(5))
     _save(figure, path)
+
+
+def _curve(axes: Axes, steps: Sequence[float], values: Sequence[float], **style: Any) -> None:
+    """Draw a line, or a dot where there is a single number to draw."""
+    axes.plot(steps, values, marker="o" if np.isfinite(values).sum() == 1 else None, **style)
 
 
 def policy_map(path: Path, grid: Grid, value: np.ndarray, policy: np.ndarray, arrows: str | None) -> None:

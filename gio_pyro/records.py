@@ -13,10 +13,13 @@ from typing import Any
 
 from gio_pyro.environments.make import OF_THE_VECTOR, Env, Vector
 from gio_pyro.errors import CheckpointError, told
-from gio_pyro.futures import FUTURES
+from gio_pyro.futures import FUTURES, Future
 from gio_pyro.programs import reference
 from gio_pyro.programs.build import HOMES
 from gio_pyro.types import Program
+
+INSTANCE = "an instance of "
+"""Before the class of a program that was passed ready-made: how it was configured, no name says."""
 
 
 def environment_record(env: Env | Vector) -> dict[str, Any] | None:
@@ -79,7 +82,9 @@ def _unknown(named: str, with_: str = "") -> CheckpointError:
 
 
 def program_record(program: str | Program, kind: str) -> str:
-    """Return the bare name of one of this library's programs, or where another one came from."""
+    """Return the bare name of one of this library's programs, or where another one, or an instance, came from."""
+    if not isinstance(program, str) and not hasattr(program, "__qualname__"):
+        return INSTANCE + reference(program)
     name = program if isinstance(program, str) else reference(program)
     short = name.rpartition(":")[2]
     home = importlib.import_module(HOMES[kind])
@@ -90,12 +95,23 @@ def program_record(program: str | Program, kind: str) -> str:
 
 def program_from(name: str, kind: str) -> str:
     """Return the name of one of this library's programs; raises `CheckpointError` for any other."""
+    if name.startswith(INSTANCE):
+        raise CheckpointError(
+            f"Expected a {kind} that its name alone makes again, but the checkpoint was trained with {name}; pass one "
+            f"like it again ({kind}= in Python)."
+        )
     if name not in importlib.import_module(HOMES[kind]).__all__:
         raise CheckpointError(
             f"Expected a {kind} of gio_pyro, but the checkpoint was trained with {name!r}; name it again ({kind}= in "
             f"Python, --{kind} on the command line)."
         )
     return name
+
+
+def future_record(future: Future) -> str:
+    """Return the bare name of one of this library's futures, or where another one came from."""
+    name = type(future).__name__
+    return name if FUTURES.get(name) is type(future) else reference(future)
 
 
 def future_from(name: str) -> str:

@@ -10,7 +10,7 @@ from torch import Tensor
 from gio_pyro.errors import InputError
 from gio_pyro.types import Transitions
 
-STORED = ("state", "action", "reward", "next_state", "terminated", "truncated", "behaviour")
+STORED = ("state", "action", "reward", "next_state", "terminated", "truncated", "log_behaviour")
 """The fields of `Transitions` that are kept; the weight of a row that was not merged is 1."""
 NOTHING = -1
 
@@ -97,7 +97,8 @@ class Replay:
         kept = [(a % self.capacity, b % self.capacity) for a, b in links.items() if a >= oldest]
         if kept:
             following = self._rows["following"]
-            before, after = torch.tensor(kept, dtype=following.dtype, device=following.device).unbind(-1)
+            pairs = torch.tensor(kept, dtype=following.dtype, pin_memory=following.is_cuda)  # pinned: nothing waits
+            before, after = pairs.to(following.device, non_blocking=True).unbind(-1)
             following[before.long()] = after
 
     def _reserve(self, new: Transitions) -> None:
@@ -162,7 +163,7 @@ class Replay:
     def merged(self) -> Transitions:
         """Return the distinct (state, action, reward, next state, terminated), with the number of each as weight.
 
-        `behaviour` is the harmonic mean of the merged rows', so that importance weights sum to the same;
+        μ is the harmonic mean of the merged rows', so that importance weights sum to the same;
         `truncated` is False. Transitions of other than Discrete states and actions are returned as they are.
         """
         if not (last := self.latest(1)).finite or last.action.is_floating_point():
@@ -173,7 +174,8 @@ class Replay:
             self._merged = merge(concatenate(self._merged, self.latest(self._unmerged)))
         self._unmerged = 0
         kind = self._rows["reward"].dtype
-        return replace(self._merged, weight=self._merged.weight.to(kind), behaviour=self._merged.behaviour.to(kind))
+        found = self._merged
+        return replace(found, weight=found.weight.to(kind), log_behaviour=found.log_behaviour.to(kind))
 
     def state_dict(self) -> dict[str, Any]:
         """Return copies of the transitions and of how they follow one another, as tensors and plain values."""
@@ -212,6 +214,7 @@ def merge(rows: Transitions) -> Transitions:
     first = first.scatter_reduce(0, group, torch.arange(len(rows), device=group.device), "amin")
     zero = torch.zeros(len(distinct), dtype=torch.float64, device=group.device)
     weight = zero.index_add(0, group, rows.weight.double())
-    inverse = zero.index_add(0, group, rows.weight.double() / rows.behaviour.double())
+    inverse = zero.index_add(0, group, rows.weight.double() * (-rows.log_behaviour.double()).exp())
     kept = rows[first]
-    return replace(kept, weight=weight, behaviour=weight / inverse, truncated=torch.zeros_like(kept.truncated))
+    log_mean = weight.log() - inverse.log()
+    return replace(kept, weight=weight, log_behaviour=log_mean, truncated=torch.zeros_like(kept.truncated))

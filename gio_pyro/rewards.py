@@ -9,6 +9,10 @@ Two places to read it, with one soft Bellman equation between them. Write log ρ
 
 In both, the improved policy is softmax(Q/α + bonus): equation 6. The first needs the model to be right and reads every
 action that the policy might take; the second needs no model but only ever reads actions that were taken.
+
+Continuous actions are replayed as densities over the action box [−1, 1]^d: with log j(u) = Σ log(1 − tanh² u), the
+slope of the squash, bonus = log j and paid = log q − log j. The policy is the same; but Q, a function of the squashed
+action, could not hold log q itself, which falls without bound as u leaves for infinity.
 """
 
 from dataclasses import dataclass
@@ -19,6 +23,7 @@ from torch import Tensor
 
 from gio_pyro.errors import InputError, TrainingError
 from gio_pyro.programs import Choices, Guide, Model, imagine
+from gio_pyro.squash import log_slope
 from gio_pyro.types import Policy, Transitions
 
 
@@ -59,18 +64,24 @@ class Imagined:
 
 @dataclass(frozen=True)
 class Replayed:
-    """Read at replayed transitions, on what really followed; the model is not asked."""
+    """Read at replayed transitions, on what really followed; the model is not asked.
+
+    What is reported as the agent's mutual information is still read as `Imagined`: this `bonus` is only a part of it.
+    """
 
     guide: Guide
 
     def bonus(self, policy: Policy, state: Tensor, chosen: Choices) -> Tensor:
-        """Return 0, `[B, K]` nats."""
-        return torch.zeros_like(chosen.log_prob)
+        """Return 0, or of continuous actions the log-slope of the squash, `[B, K]` nats."""
+        if not chosen.action.is_floating_point():
+            return torch.zeros_like(chosen.log_prob)
+        return log_slope(chosen.action).sum(-1).reshape(chosen.log_prob.shape)
 
     @torch.no_grad()
     def paid(self, policy: Policy, batch: Transitions, future: Tensor) -> Tensor:
-        """Return log q(a|s, F), `[B]` nats."""
-        return self.guide.log_prob(policy, batch.state, future, batch.action)
+        """Return log q(a|s, F), of continuous actions as a density over the box, `[B]` nats."""
+        log_q = self.guide.log_prob(policy, batch.state, future, batch.action)
+        return log_q - log_slope(batch.action).sum(-1) if batch.action.is_floating_point() else log_q
 
 
 def reward_named(name: str, model: Model, guide: Guide, *, samples: int) -> Reward:

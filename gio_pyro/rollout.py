@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -46,11 +47,15 @@ def play(
 
     Raises:
         InputError: a number out of range.
-        TrainingError: the environment raised, or gave a reward or an observation that is NaN or infinite.
+        TrainingError: the environment raised, or gave a reward or an observation that cannot be used.
     """
     for name, value, least in (("episodes", episodes, 1), ("max_steps", max_steps, 1), ("seed", seed, 0)):
-        if not isinstance(value, int) or value < least:
-            raise InputError(f"Expected {name} to be a whole number of at least {least}, but got {value}.")
+        if not isinstance(value, Integral) or isinstance(value, bool) or value < least:
+            raise InputError(
+                f"Expected {name} to be a whole number of at least {least}, but got {value!r}; leave it out for the "
+                "default."
+            )
+    episodes, seed = int(episodes), int(seed)
     returns, lengths = [], []
     for episode in range(episodes):
         total, length = 0.0, 0
@@ -70,7 +75,7 @@ def steps_of(
     """Play one episode: give each observation after the first, and the reward that came with it.
 
     Raises:
-        TrainingError: the environment raised, or gave a reward or an observation that is NaN or infinite.
+        TrainingError: the environment raised, or gave a reward or an observation that cannot be used.
     """
     try:
         observation, _ = env.reset(seed=seed)
@@ -78,7 +83,10 @@ def steps_of(
         raise trouble("reset", error) from error
     done = False
     while not done:
-        action, _ = act(observation, deterministic=deterministic)
+        try:
+            action, _ = act(observation, deterministic=deterministic)
+        except InputError as error:
+            raise TrainingError(str(error)) from error
         try:
             observation, given, terminated, truncated, _ = env.step(action)
             reward, done = float(given), bool(terminated or truncated)

@@ -15,6 +15,7 @@ import csv
 import json
 import math
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -61,7 +62,12 @@ class RunFolder:
                 f"Expected a new folder, but {path} exists; name another with --out, or continue it with --resume."
             ) from error
         except OSError as error:
-            raise InputError(f"Expected to make the folder {path}, but: {error}.") from error
+            raise InputError(f"Expected to make the folder {path or 'runs'}, but: {error}.") from error
+
+    def remove(self) -> None:
+        """Delete the folder with all that is in it."""
+        self.close()
+        shutil.rmtree(self.path, ignore_errors=True)
 
     def write_config(self, agent: GIO, *, steps: int | None = None) -> None:
         """Write `config.json`; `steps` is the environment step at which the run will be done."""
@@ -69,7 +75,7 @@ class RunFolder:
             "steps": steps,
             "environment": records.environment_record(agent.env),
             "programs": {k: records.program_record(p, k) for k, p in agent.programs.items()},
-            "future": type(agent.future).__name__,
+            "future": records.future_record(agent.future),
             "device": str(agent.device),
             "settings": asdict(agent.settings),
             "versions": {name: metadata.version(name) for name in ("gio-pyro", "torch", "pyro-ppl", "gymnasium")},

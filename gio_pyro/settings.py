@@ -106,12 +106,20 @@ class Settings:
             _whole("hidden", units, 1, 2**20)
         if self.batch_size is not None:
             _whole("batch_size", self.batch_size, 1, 2**40)
+            if self.buffer_size < self.batch_size:
+                raise InputError(
+                    "Expected buffer_size of at least batch_size, or nothing is ever learned, but got "
+                    f"{self.buffer_size} and {self.batch_size}; raise buffer_size or lower batch_size."
+                )
         if self.objective is not None and not isinstance(self.objective, str):
             raise InputError(f"Expected objective to be a name or None, but got {self.objective!r}.")
         if not isinstance(self.compile, bool):
             raise InputError(f"Expected compile to be True or False, but got {self.compile!r}.")
         if self.intrinsic not in INTRINSIC:
-            raise InputError(f"Expected intrinsic to be one of {', '.join(INTRINSIC)}, but got {self.intrinsic!r}.")
+            raise InputError(
+                f"Expected intrinsic to be one of {', '.join(INTRINSIC)}, but got {self.intrinsic!r}; see "
+                "gio_pyro.Settings."
+            )
 
 
 INTRINSIC = ("imagined", "replayed")
@@ -183,7 +191,12 @@ def device_named(name: str) -> torch.device:
     try:
         device = torch.empty(0, device=name).device
     except (RuntimeError, AssertionError, TypeError) as error:
-        raise InputError(f"Expected a device that is here: auto, cpu or cuda, but got {name!r}.") from error
+        raise _absent(name) from error
     if device.type not in ("cpu", "cuda"):
-        raise InputError(f"Expected a device that is here: auto, cpu or cuda, but got {name!r}.")
+        raise _absent(name)
     return device
+
+
+def _absent(name: object) -> InputError:
+    here = [*(f"cuda:{number}" for number in range(torch.cuda.device_count())), "cpu"]
+    return InputError(f"Expected a device that is here, {' or '.join(here)}, but got {name!r}; auto takes the first.")

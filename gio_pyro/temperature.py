@@ -77,7 +77,7 @@ def parse(given: float | str) -> tuple[str, tuple[float, float, float]]:
     if kind == "auto" and len(numbers) == len(rest) < 2:
         start = numbers[0] if numbers else 1.0
         found = (start, start, 0.0)
-    elif kind == "linear" and len(numbers) == 3 and numbers[2] >= 1:
+    elif kind == "linear" and len(numbers) == 3 and 1 <= numbers[2] < math.inf:
         found = (numbers[0], numbers[1], numbers[2])
     elif kind == "fixed" and len(numbers) == 1:
         found = (numbers[0], numbers[0], 0.0)

@@ -75,8 +75,8 @@ class Transitions:
     """Booleans: nothing follows, the value is 0."""
     truncated: Tensor
     """Booleans: the episode was cut, the value goes on."""
-    behaviour: Tensor
-    """μ(a|s): the probability, or density, that the collecting policy gave to this action."""
+    log_behaviour: Tensor
+    """log μ(a|s), nats: the log-probability, or log-density, that the collecting policy gave to this action."""
     weight: Tensor
     """How many equal transitions this row stands for; 1 where none were merged."""
 
@@ -100,8 +100,8 @@ class Transitions:
         return self.state.ndim == 1 and not self.state.is_floating_point()
 
     def distinct_states(self) -> tuple[Tensor, Tensor]:
-        """Return the states and their weights, `[M, ...]` and `[M]`; equal states of finite spaces are merged."""
-        if not self.finite:
+        """Return the states and their weights, `[M, ...]` and `[M]`; in finite worlds equal states are merged."""
+        if not self.finite or self.action.is_floating_point():
             return self.state, self.weight
         state, where = torch.unique(self.state, return_inverse=True)
         weight = torch.zeros(len(state), dtype=self.weight.dtype, device=self.weight.device)

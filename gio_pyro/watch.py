@@ -38,7 +38,7 @@ class Watch:
 
         Args:
             metrics: as `GIO.metrics` returns them.
-            reward: the largest size of a reward seen, reward units.
+            reward: the largest size of a step's reward so far, the intrinsic part included, reward units.
 
         Raises:
             TrainingError: a critic so far off that it will not come back.
@@ -54,8 +54,7 @@ class Watch:
 
     def _critic(self, metrics: Mapping[str, float], reward: float) -> None:
         value = abs(metrics.get("train/q", 0.0))
-        paid = metrics["train/ent_coef"] * max(abs(metrics["intrinsic/nats"]), abs(metrics["train/entropy"]), 1.0)
-        possible = (reward + paid) * self.horizon
+        possible = reward * self.horizon
         if value > HOPELESS * possible:
             raise TrainingError(
                 f"Expected values of at most {possible:.3g}, which the rewards seen allow, but the critic's mean is "
@@ -69,6 +68,12 @@ class Watch:
         if kind.__name__ not in self.told:
             self.told.add(kind.__name__)
             warnings.warn(f"{text[0].upper()}{text[1:]}.", kind, stacklevel=5)
+
+
+def paid_at_most(metrics: Mapping[str, float]) -> float:
+    """Return about the size of what a step is paid in nats times the temperature, reward units."""
+    nats = max(abs(metrics["intrinsic/nats"]), abs(metrics["train/entropy"]), 1.0)
+    return metrics["train/ent_coef"] * nats
 
 
 def least_entropy(actions: Space[Any]) -> float:

@@ -39,7 +39,7 @@ def exact_replay(mdp: TabularMDP) -> Transitions:
     s, a, s_next = p.nonzero(as_tuple=True)
     no = torch.zeros(len(s), dtype=torch.bool)
     reward, weight = mdp.reward[s, a].float(), p[s, a, s_next].float()
-    return Transitions(s, a, reward, s_next, mdp.terminal[s_next], no, torch.ones(len(s)), weight)
+    return Transitions(s, a, reward, s_next, mdp.terminal[s_next], no, torch.zeros(len(s)), weight)
 
 
 def drawn_replay(mdp: TabularMDP, count: int) -> Transitions:

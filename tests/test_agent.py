@@ -126,6 +126,21 @@ class TestLearn:
             agent = quick().learn(100)
         assert not differences(agent, quick().learn(100))
 
+    def test_learns_in_inference_mode_as_outside_it(self, tmp_path: Path):
+        with torch.inference_mode():
+            agent = quick().learn(50)
+            agent.predict(0)
+            agent.save(tmp_path)
+            loaded = GIO.load(tmp_path).learn(50)
+        assert not differences(loaded, agent.learn(50), ignore=("/playing",))
+        assert not differences(agent, quick().learn(100), ignore=("/playing",))
+
+    def test_networks_learn_in_inference_mode_as_outside_it(self):
+        small = {"learning_starts": 10, "batch_size": 8, "hidden": (4,), "log_interval": 10}
+        with torch.inference_mode():
+            agent = GIO("Pendulum-v1", **small).learn(20)
+        assert not differences(agent.learn(10), GIO("Pendulum-v1", **small).learn(30))
+
     def test_learns_where_the_users_numbers_are_double(self):
         torch.set_default_dtype(torch.float64)
         try:
@@ -144,6 +159,18 @@ class TestCallback:
 
     def test_false_stops(self):
         assert quick().learn(500, callback=lambda agent, metrics: agent.steps < 100).steps == 100
+
+    def test_false_of_numpy_stops(self):
+        assert quick().learn(500, callback=lambda agent, metrics: np.bool_(agent.steps < 100)).steps == 100
+
+    @pytest.mark.parametrize("callback", [3, "print", [print]], ids=repr)
+    def test_what_cannot_be_called_is_refused_at_once(self, callback: Any):
+        agent = quick()
+        with pytest.raises(
+            InputError, match=r"^Expected callback to be a function of the agent and its metrics, but got"
+        ):
+            agent.learn(50, callback=callback)
+        assert agent.steps == 0
 
     def test_none_goes_on(self):
         assert quick().learn(100, callback=lambda agent, metrics: None).steps == 100
@@ -272,6 +299,11 @@ class TestPredict:
         with pytest.raises(InputError, match="between 0 and 15"):
             quick().predict(observation)
 
+    @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+    def test_an_observation_that_is_not_finite_is_the_callers(self, bad: float):
+        with pytest.raises(InputError, match=r"^Expected a finite observation, but got one with NaN or infinity"):
+            GIO("CartPole-v1", hidden=(4,)).predict([0.0, bad, 0.0, 0.0])
+
     def test_spaces_that_start_elsewhere_keep_their_numbers(self):
         agent = quick(make(first=5)).learn(200)
         assert set(agent.predict(np.arange(5, 9))[0]) <= {5, 6}
@@ -342,6 +374,12 @@ class TestWrongEnvironment:
     def test_an_observation_outside_the_space_is_one_of_our_errors(self, seen: Any):
         with pytest.raises(GioError, match="observation"):
             quick(make(observe=lambda cell: seen if cell else 0)).learn(100)
+
+    def test_an_image_with_rows_of_different_shapes_is_one_sentence(self):
+        env = Corridor(observe=lambda cell: [[1], [1, 2]])
+        env.observation_space = gymnasium.spaces.Box(0, 255, (4, 4, 3), dtype=np.uint8)
+        with pytest.raises(InputError, match=r"^Expected observations of shape \(4, 4, 3\), but got rows of different"):
+            GIO(env, hidden=(4,)).learn(50)
 
     def test_an_environment_that_raises_in_step_is_named_and_its_error_kept(self):
         def fail(step: int) -> float:

@@ -60,7 +60,7 @@ def four_rows(state: Tensor, action: Tensor) -> Transitions:
     """Going on, terminated, truncated, and both."""
     over, cut = torch.tensor([False, True, False, True]), torch.tensor([False, False, True, True])
     reward = torch.tensor([1.0, 2.0, 3.0, 4.0])
-    return Transitions(state, action, reward, state, over, cut, torch.ones(4), torch.ones(4))
+    return Transitions(state, action, reward, state, over, cut, torch.zeros(4), torch.ones(4))
 
 
 def network(world: Spec, **settings: Any) -> NetworkControl:
@@ -220,7 +220,7 @@ def rows_of(world: Spec, count: int = 32) -> Transitions:
         torch.randn(count, 3),
         no,
         no,
-        torch.ones(count),
+        torch.zeros(count),
         torch.ones(count),
     )
 
@@ -343,9 +343,9 @@ def skewed(state: Tensor) -> dist.Categorical:
 def test_a_discrete_behaviour_draws_what_it_says(kind: Any, share: float):
     count = 30_000
     state = torch.zeros(count, dtype=torch.long)
-    action, density = kind(skewed, share)(state)
+    action, log_mu = kind(skewed, share)(state)
     mu = (1 - share) * SKEWED[0] + share / 3
-    torch.testing.assert_close(density.float(), mu[action], atol=1e-6, rtol=0)
+    torch.testing.assert_close(log_mu.float(), mu[action].log(), atol=1e-5, rtol=0)
     frequency = torch.bincount(action, minlength=3) / count
     assert float(((frequency - mu).abs() / (mu * (1 - mu) / count).sqrt()).max()) < 5.0
 
@@ -353,9 +353,9 @@ def test_a_discrete_behaviour_draws_what_it_says(kind: Any, share: float):
 @pytest.mark.parametrize("kind", [TableBehaviour, DiscreteBehaviour])
 def test_a_discrete_behaviour_reads_each_state_on_its_own(kind: Any):
     state = torch.tensor([1, 0, 1])
-    action, density = kind(skewed, 0.0)(state)
-    assert (action.shape, density.shape) == ((3,), (3,))
-    torch.testing.assert_close(density.float(), SKEWED[state, action])
+    action, log_mu = kind(skewed, 0.0)(state)
+    assert (action.shape, log_mu.shape) == ((3,), (3,))
+    torch.testing.assert_close(log_mu.float(), SKEWED[state, action].log())
 
 
 def shifted(state: Tensor) -> dist.Independent:
@@ -365,11 +365,19 @@ def shifted(state: Tensor) -> dist.Independent:
 @pytest.mark.parametrize("share", [0.0, 0.4, 1.0])
 def test_a_continuous_behaviour_says_the_density_of_its_mixture(share: float):
     state = torch.randn(1_000, 3)
-    action, density = ContinuousBehaviour(shifted, share)(state)
+    action, log_mu = ContinuousBehaviour(shifted, share)(state)
     own = torch.distributions.Normal(state[:, :2], 0.5).log_prob(action).sum(-1).exp()
     box = 0.25 * (1 - action.tanh().double().square()).prod(-1)
-    assert (action.shape, density.shape) == ((1_000, 2), (1_000,))
-    torch.testing.assert_close(density.double(), (1 - share) * own.double() + share * box, atol=1e-5, rtol=1e-3)
+    assert (action.shape, log_mu.shape) == ((1_000, 2), (1_000,))
+    mixture = (1 - share) * own.double() + share * box
+    torch.testing.assert_close(log_mu.double().exp(), mixture, atol=1e-5, rtol=1e-3)
+
+
+def test_the_log_density_of_a_hundred_action_numbers_is_finite():
+    state = torch.zeros(4, 200)
+    _, log_mu = ContinuousBehaviour(lambda s: dist.Normal(s[:, :100], 1e-2).to_event(1), 0.0)(state)
+    assert torch.isfinite(log_mu).all()
+    assert float(log_mu.min()) > 200.0
 
 
 def test_a_continuous_behaviour_explores_with_its_share():
@@ -381,9 +389,9 @@ def test_a_continuous_behaviour_explores_with_its_share():
 
 @kinds
 def test_behaviours_carry_no_gradient(world: Spec):
-    action, density = network(world).behaviour(uniform_share=0.1)(torch.randn(4, 3))
+    action, log_mu = network(world).behaviour(uniform_share=0.1)(torch.randn(4, 3))
     assert not action.requires_grad
-    assert not density.requires_grad
+    assert not log_mu.requires_grad
 
 
 def test_a_tables_behaviour_asks_the_policy_once_for_each_state():

@@ -9,6 +9,7 @@ import pytest
 import torch
 from gymnasium.spaces import Box, Dict, Discrete, MultiDiscrete
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
+from torch.utils._python_dispatch import TorchDispatchMode
 
 import gio_pyro as gio
 from gio_pyro.errors import DivergenceWarning, EntropyCollapseWarning, InputError, ProgramError, TrainingError
@@ -187,6 +188,28 @@ def test_futures_without_a_pathwise_gradient_are_refused_where_actions_are_conti
         deep(model=Steps)
 
 
+ASKS_THE_HOST = ("_local_scalar_dense", "nonzero", "equal", "_unique2", "unique_dim", "is_nonzero", "masked_select")
+
+
+class NeverAsking(TorchDispatchMode):
+    """Fails at operations whose result the host has to know: on a GPU it would wait for the device there."""
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        assert func.overloadpacket.__name__ not in ASKS_THE_HOST, func
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("actions", ACTIONS)
+@pytest.mark.parametrize("observations", OBSERVATIONS)
+@pytest.mark.parametrize("settings", [{}, {"intrinsic": "replayed"}], ids=str)
+def test_an_update_asks_the_host_for_nothing(observations: str, actions: str, settings: dict[str, Any]):
+    if (observations, actions) in {("discrete", "discrete"), ("discrete", "multidiscrete")}:
+        pytest.skip("a finite world, learned as tables")
+    agent = deep(Anything(OBSERVATIONS[observations], ACTIONS[actions]), **settings).learn(60)
+    with agent._private(), NeverAsking():
+        agent._update(improvements=1)
+
+
 def report(**figures: float) -> dict[str, float]:
     sound = {"intrinsic/nats": 1.0, "intrinsic/nats_std": 0.5, "train/entropy": 0.5, "train/ent_coef": 0.1}
     return sound | {"train/q": 10.0} | {name.replace("_", "/", 1): value for name, value in figures.items()}
@@ -197,13 +220,13 @@ class TestWatch:
         return Watch(Box(-np.inf, np.inf, (2,)), discount=0.9)
 
     def test_sound_figures_are_not_remarked_upon(self):
-        self.watch().check(report(), reward=1.0)
+        self.watch().check(report(), reward=1.1)
 
     def test_a_value_above_what_the_rewards_allow_is_told_once_with_its_number(self):
         watch = self.watch()
         with pytest.warns(DivergenceWarning, match=r"mean is 50.*at most 11"):
-            watch.check(report(train_q=-50.0), reward=1.0)
-        watch.check(report(train_q=-50.0), reward=1.0)
+            watch.check(report(train_q=-50.0), reward=1.1)
+        watch.check(report(train_q=-50.0), reward=1.1)
 
     def test_a_critic_beyond_hope_stops_the_run(self):
         with pytest.raises(TrainingError, match="diverges"):
@@ -216,6 +239,17 @@ class TestWatch:
     def test_a_reward_that_is_all_noise_is_told(self):
         with pytest.warns(gio.errors.NoisyInformationWarning, match="25 nats"):
             self.watch().check(report(intrinsic_nats_std=25.0), reward=1.0)
+
+
+def test_a_falling_temperature_does_not_make_old_values_look_divergent():
+    """Q still holds what the larger α paid."""
+    agent = deep(temperature="linear:1:0.00001:150", guide="UniformGuide", log_interval=50)
+    agent.largest_reward = 0.0
+    agent.learn(50)
+    before = agent.largest_paid
+    assert before > 0.1
+    agent.learn(150)
+    assert agent.largest_paid >= before
 
 
 def test_an_unknown_reading_is_refused():

@@ -43,7 +43,7 @@ def evaluated(mdp: TabularMDP, pi: Tensor, guide: tabular.guides.Guide = tabular
 def step(*rows: tuple[int, int, float, int, bool, bool]) -> Transitions:
     """Transitions `(s, a, r, s', terminated, truncated)`."""
     s, a, r, n, done, cut = (torch.tensor(column) for column in zip(*rows, strict=True))
-    return Transitions(s, a, r, n, done, cut, torch.ones(len(s)), torch.ones(len(s)))
+    return Transitions(s, a, r, n, done, cut, torch.zeros(len(s)), torch.ones(len(s)))
 
 
 def one_action(state: Tensor) -> dist.Categorical:

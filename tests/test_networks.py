@@ -150,7 +150,8 @@ def test_a_box_is_one_standardised_vector(shape: tuple[int, ...]):
     torch.testing.assert_close(y.std(0, correction=0), torch.ones(features.size), atol=1e-3, rtol=0)
 
 
-SHAPES = [(7, 7, 3), (84, 84, 3), (84, 84, 4), (64, 64, 1), (10, 10, 4), (12, 12, 3), (3, 3, 1), (1, 1, 1), (2, 40, 3)]
+LAST = [(7, 7, 3), (84, 84, 3), (84, 84, 4), (64, 64, 1), (10, 10, 4), (12, 12, 3), (3, 3, 1), (1, 1, 1), (2, 40, 3)]
+SHAPES = [*LAST, (4, 84, 84), (3, 7, 9)]
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -164,6 +165,13 @@ def test_an_image_has_the_features_that_are_announced(shape: tuple[int, ...]):
     assert bool(torch.isfinite(y).all())
     torch.testing.assert_close(features(x[1:2]), y[1:2], atol=1e-5, rtol=1e-4)
     torch.testing.assert_close(features(x.float()), y)
+
+
+def test_stacked_frames_may_come_first():
+    last, first = (encoder(Box(0, 255, shape, dtype=np.uint8)) for shape in [(84, 80, 4), (4, 84, 80)])
+    first.net.load_state_dict(last.net.state_dict())
+    x = values(Box(0, 255, (84, 80, 4), dtype=np.uint8), 3)
+    torch.testing.assert_close(first(x.movedim(-1, 1)), last(x))
 
 
 @pytest.mark.parametrize("shape", [(7, 7, 3), (84, 84, 3)])

@@ -216,8 +216,8 @@ def batch_of(world: Spec, size: int = 16, seed: int = 0) -> Transitions:
         discrete = isinstance(world.action_space, Discrete)
         action = torch.randint(3, (size,)) if discrete else torch.randn(size, *world.action_space.shape)
         over, cut = torch.rand(2, size) < 0.2
-        mu = torch.rand(size) + 0.1
-        return Transitions(states[0], action, torch.randn(size), states[1], over, cut, mu, torch.ones(size))
+        log_mu = (torch.rand(size) + 0.1).log()
+        return Transitions(states[0], action, torch.randn(size), states[1], over, cut, log_mu, torch.ones(size))
 
 
 class Learner:

@@ -1,5 +1,6 @@
 import copy
 import os
+import stat
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -13,7 +14,8 @@ import torch
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 from gio_pyro import GIO, checkpoint, guides, models, persistence
-from gio_pyro.errors import CheckpointError, GioError, GioWarning, InputError, TrainingError
+from gio_pyro.errors import CheckpointError, GioWarning, InputError, TrainingError
+from gio_pyro.futures import NextState as LibrarysNextState
 from tests.agents import differences, leaves
 from tests.environments import make, register
 
@@ -96,23 +98,18 @@ class TestRoundTrip:
         assert loaded.env.spec.kwargs == agent.env.spec.kwargs
         assert loaded.spec.state_space.n == 64
 
-    def test_a_step_limit_of_ones_own_is_kept_or_asked_for(self, tmp_path: Path):
-        agent = quick(gymnasium.make("FrozenLake-v1", max_episode_steps=7)).learn(50)
-        agent.save(tmp_path)
-        try:
-            loaded = GIO.load(tmp_path)
-        except CheckpointError:
-            return
+    def test_a_step_limit_of_ones_own_is_kept(self, tmp_path: Path):
+        loaded = reloaded(quick(gymnasium.make("FrozenLake-v1", max_episode_steps=7)).learn(50), tmp_path)
         assert loaded.env.spec.max_episode_steps == 7
 
-    def test_a_wrapper_is_kept_or_asked_for(self, tmp_path: Path):
-        env = gymnasium.wrappers.TransformReward(gymnasium.make("FrozenLake-v1"), lambda reward: reward - 5)
-        quick(env).learn(50).save(tmp_path)
-        try:
-            loaded = GIO.load(tmp_path)
-        except CheckpointError:
-            return
-        loaded.learn(50)
+    def test_a_wrapper_is_asked_for(self, tmp_path: Path):
+        def env() -> Any:
+            return gymnasium.wrappers.TransformReward(gymnasium.make("FrozenLake-v1"), lambda reward: reward - 5)
+
+        quick(env()).learn(50).save(tmp_path)
+        with pytest.raises(CheckpointError, match=r"wrapped in .*TransformReward; name it again \(environment="):
+            GIO.load(tmp_path)
+        loaded = GIO.load(tmp_path, environment=env()).learn(50)
         assert float(loaded.replay.all().reward.max()) < 0
 
     def test_an_episode_that_was_running_goes_on(self, tmp_path: Path):
@@ -284,12 +281,72 @@ class TestFile:
         with pytest.raises(InputError, match="Expected a folder"):
             quick().save(tmp_path / folder)
 
-    def test_a_path_of_another_type_is_refused_before_anything_is_written(self, tmp_path: Path):
-        with pytest.raises((GioError, TypeError)):
-            quick().save(None)  # type: ignore[arg-type]
+    @pytest.mark.parametrize("path", [None, 5, b"here", "a\0b"], ids=repr)
+    def test_what_is_no_path_is_refused(self, path: Any):
+        for use in (quick().save, GIO.load):
+            with pytest.raises(InputError, match=r"^Expected the path of a folder, but got .*; give text or a pathlib"):
+                use(path)
+
+    @pytest.mark.skipif(os.name == "nt", reason="the rights are those of POSIX")
+    @pytest.mark.parametrize("mask", [0o022, 0o027])
+    def test_it_has_the_rights_that_the_user_gives_to_any_file(self, tmp_path: Path, mask: int):
+        before = os.umask(mask)
+        try:
+            quick().save(tmp_path)
+        finally:
+            os.umask(before)
+        assert (tmp_path / "checkpoint.pt").stat().st_mode & 0o777 == 0o666 & ~mask
+
+    @pytest.mark.skipif(os.name == "nt", reason="Windows opens no folder")
+    def test_the_folder_reaches_the_disk_as_well_as_the_file(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+        written: list[bool] = []
+        monkeypatch.setattr(os, "fsync", lambda handle: written.append(stat.S_ISDIR(os.fstat(handle).st_mode)))
+        quick().save(tmp_path)
+        assert written == [False, True]
+
+    def test_a_folder_that_cannot_be_brought_to_the_disk_is_no_error(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ):
+        def opened(*_: object) -> None:
+            raise PermissionError
+
+        monkeypatch.setattr(os, "open", opened)
+        checkpoint._settle(tmp_path)
+
+    def test_actions_in_double_precision_are_loaded(self, tmp_path: Path):
+        torch.set_default_dtype(torch.float64)
+        try:
+            agent = GIO("Pendulum-v1", **SMALL).learn(20)
+            loaded = reloaded(agent, tmp_path)
+            assert loaded.replay.all().action.dtype == torch.float64
+            assert not differences(loaded.learn(10), agent.learn(10))
+        finally:
+            torch.set_default_dtype(torch.float32)
+        with pytest.raises(CheckpointError, match=r"but got torch.float64; set that default first"):
+            GIO.load(tmp_path)
+
+
+class NextState(LibrarysNextState):
+    """Named as the future of the library, but another."""
 
 
 class TestOwnPrograms:
+    def test_a_future_with_the_name_of_ours_is_not_taken_for_ours(self, tmp_path: Path):
+        quick(future=NextState()).save(tmp_path)
+        with pytest.raises(CheckpointError, match=r"tests.test_persistence:NextState'; pass it again with future="):
+            GIO.load(tmp_path)
+        assert type(GIO.load(tmp_path, future=NextState()).future) is NextState
+
+    def test_an_instance_of_ours_is_passed_again_since_it_may_be_configured(self, tmp_path: Path):
+        model = models.CategoricalModel(quick().spec)
+        agent = quick(model=model).learn(50)
+        agent.save(tmp_path)
+        with pytest.raises(
+            CheckpointError, match=r"an instance of gio_pyro.*:CategoricalModel; pass one like .*model="
+        ):
+            GIO.load(tmp_path)
+        assert not differences(agent, GIO.load(tmp_path, model=model))
+
     def test_a_callable_must_be_passed_again(self, tmp_path: Path):
         quick(model=own_model).learn(50).save(tmp_path)
         with pytest.raises(CheckpointError, match="model="):
@@ -318,13 +375,59 @@ class TestOwnPrograms:
 
     def test_a_program_of_another_shape_is_refused(self, tmp_path: Path):
         quick().learn(50).save(tmp_path)
-        with pytest.raises(CheckpointError, match="Expected"):
+        with pytest.raises(
+            CheckpointError,
+            match=r"^Expected the guide CategoricalGuide as in training, but got the guide HabitGuide; pass the",
+        ):
             GIO.load(tmp_path, guide="HabitGuide")
+
+    def test_another_program_without_parameters_is_refused(self, tmp_path: Path):
+        quick(guide="BayesGuide").save(tmp_path)
+        with pytest.raises(
+            CheckpointError, match=r"^Expected the guide BayesGuide as in training, but got the guide Unif"
+        ):
+            GIO.load(tmp_path, guide="UniformGuide")
+
+    def test_a_program_of_one_name_and_another_shape_is_told_with_its_shape(self, tmp_path: Path):
+        class OwnGuide(guides.CategoricalNetworkGuide):
+            pass
+
+        quick(guide=OwnGuide).save(tmp_path)
+        with pytest.raises(
+            CheckpointError, match=r"Error\(s\) in loading state_dict for Guide: .+; pass the program and"
+        ):
+            GIO.load(tmp_path, guide=globals()["OwnGuide"])
 
     def test_an_environment_of_another_size_is_refused(self, tmp_path: Path):
         quick().learn(50).save(tmp_path)
-        with pytest.raises(CheckpointError, match="Expected"):
+        words = r"^Expected Discrete\(16\) observations as in training, but got Discrete\(48\) .*; pass the environment"
+        with pytest.raises(CheckpointError, match=words):
             GIO.load(tmp_path, environment="CliffWalking-v1")
+
+    def test_other_actions_are_refused(self, tmp_path: Path):
+        quick(make()).save(tmp_path)
+        env = make()
+        env.unwrapped.action_space = gymnasium.spaces.Discrete(3)
+        with pytest.raises(
+            CheckpointError, match=r"^Expected Discrete\(2\) actions as in training, but got Discrete\(3\)"
+        ):
+            GIO.load(tmp_path, environment=env)
+
+    @pytest.mark.parametrize("steps", [0, 20])
+    def test_another_number_of_environments_is_refused(self, tmp_path: Path, steps: int):
+        GIO("CartPole-v1", **SMALL).learn(steps).save(tmp_path)
+        with pytest.raises(
+            CheckpointError, match=r"^Expected 1 environment as in training, but got 3 environments; pass"
+        ):
+            GIO.load(tmp_path, environment=vector(AutoresetMode.NEXT_STEP))
+
+    def test_a_checkpoint_without_what_it_was_trained_with_is_refused(self, tmp_path: Path):
+        quick().save(tmp_path)
+        state = checkpoint.read(tmp_path)
+        del state["trained_with"]
+        checkpoint.write(tmp_path, state)
+        with pytest.raises(CheckpointError, match=r"^Expected a checkpoint that fits"):
+            GIO.load(tmp_path)
 
     def test_an_environment_that_is_no_longer_registered_must_be_passed(self, tmp_path: Path):
         with pytest.MonkeyPatch.context() as patch:

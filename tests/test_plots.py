@@ -51,6 +51,14 @@ class TestLearningCurve:
         learning_curve(tmp_path / "a.png", {name: column[:1] for name, column in METRICS.items()}, {})
         assert size(tmp_path / "a.png")
 
+    def test_a_single_number_is_a_dot_and_several_are_a_line(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+        figures: list[Any] = []
+        monkeypatch.setattr(plots, "_save", lambda figure, path: figures.append(figure))
+        learning_curve(tmp_path / "a.png", {name: column[-1:] for name, column in METRICS.items()}, {})
+        learning_curve(tmp_path / "a.png", {**METRICS, "rollout/ep_rew_mean": [math.nan, 0.1, math.nan]}, {})
+        markers = [[axes.lines[0].get_marker() for axes in figure.axes] for figure in figures]
+        assert markers == [["o", "o"], ["o", "None"]]
+
     def test_information_that_is_negative_does_not_fall_out(self, tmp_path: Path):
         learning_curve(tmp_path / "a.png", {**METRICS, "intrinsic/nats": [-3.0, -2.0, -1.0]}, {})
         learning_curve(tmp_path / "b.png", {**METRICS, "intrinsic/nats": [math.nan] * 3}, {})

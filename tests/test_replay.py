@@ -24,7 +24,7 @@ def rows(*states: int, **kwargs: Any) -> Transitions:
         "next_state": torch.tensor(states) + 1,
         "terminated": torch.zeros(n, dtype=torch.bool),
         "truncated": torch.zeros(n, dtype=torch.bool),
-        "behaviour": torch.full((n,), 0.5),
+        "log_behaviour": torch.full((n,), 0.5).log(),
         "weight": torch.ones(n),
     }
     return Transitions(**default | {name: torch.as_tensor(value) for name, value in kwargs.items()})
@@ -154,8 +154,8 @@ def test_rows_that_differ_in_truncation_are_merged_and_go_on():
 
 
 def test_merged_behaviour_is_the_harmonic_mean():
-    merged = filled(10, rows(1, 1, 1, behaviour=[0.5, 0.25, 1.0])).merged()
-    assert merged.behaviour.tolist() == pytest.approx([3 / (2 + 4 + 1)])
+    merged = filled(10, rows(1, 1, 1, log_behaviour=torch.tensor([0.5, 0.25, 1.0]).log())).merged()
+    assert merged.log_behaviour.exp().tolist() == pytest.approx([3 / (2 + 4 + 1)])
 
 
 def test_importance_weights_sum_to_the_same_merged_or_not():
@@ -164,10 +164,11 @@ def test_importance_weights_sum_to_the_same_merged_or_not():
     mu = 0.1 + 0.9 * torch.rand(200, generator=g)
     replay = Replay(1_000)
     for start in range(0, 200, 20):
-        replay.add(rows(*states[start : start + 20], behaviour=mu[start : start + 20]))
+        replay.add(rows(*states[start : start + 20], log_behaviour=mu[start : start + 20].log()))
         replay.merged()
     apart, together = replay.all(), replay.merged()
-    assert float((together.weight / together.behaviour).sum()) == pytest.approx(float((1 / apart.behaviour).sum()))
+    total = (together.weight * (-together.log_behaviour).exp()).sum()
+    assert float(total) == pytest.approx(float((-apart.log_behaviour).exp().sum()))
 
 
 @pytest.mark.parametrize("capacity", [3, 10, 64, 1_000])
@@ -177,11 +178,11 @@ def test_merging_step_by_step_equals_merging_at_once(capacity: int):
     for _ in range(20):
         size = int(torch.randint(1, 8, (), generator=g))
         states = torch.randint(5, (size,), generator=g).tolist()
-        replay.add(rows(*states, behaviour=0.1 + torch.rand(size, generator=g)))
+        replay.add(rows(*states, log_behaviour=(0.1 + torch.rand(size, generator=g)).log()))
         if torch.rand((), generator=g) < 0.7:
             at_once, merged = merge(replay.all()), replay.merged()
             assert counts(merged) == counts(at_once)
-            torch.testing.assert_close(merged.behaviour, at_once.behaviour.float())
+            torch.testing.assert_close(merged.log_behaviour, at_once.log_behaviour.float())
 
 
 def test_merged_weights_forget_what_the_ring_forgot():
@@ -381,7 +382,7 @@ def pendulum(count: int) -> Transitions:
 
 
 RAW = 4 * (3 + 1 + 1 + 3) + 2 + 4
-"""Bytes of a Pendulum transition: eight numbers, two flags and the density of its action."""
+"""Bytes of a Pendulum transition: eight numbers, two flags and the log-density of its action."""
 
 
 def test_a_million_transitions_take_little_more_than_their_bytes():

@@ -10,7 +10,7 @@ import torch
 from gymnasium.spaces import Discrete
 from torch import Tensor
 
-from gio_pyro import tabular
+from gio_pyro import GIO, tabular
 from gio_pyro.errors import InputError, TrainingError
 from gio_pyro.guides import (
     BayesGuide,
@@ -275,12 +275,39 @@ def test_a_continuous_guide_that_is_the_policy_is_paid_nothing():
         torch.testing.assert_close(intrinsic_reward(chosen, world.bonus(chosen)), torch.zeros(6), **NATS)
 
 
-def test_replayed_continuous_actions_are_paid_the_guides_log_density():
+def test_replayed_continuous_actions_are_paid_the_guides_log_density_over_the_box():
     world = Continuous()
     with torch.random.fork_rng():
         action, after, no = torch.randn(6, 2), torch.randn(6, 3), torch.zeros(6, dtype=torch.bool)
     one = torch.ones(6)
-    rows = Transitions(world.state, action, one, after, no, no, one, one)
+    rows = Transitions(world.state, action, one, after, no, no, 0 * one, one)
     paid = Replayed(world.guide).paid(world.policy, rows, after)
     expected = world.guide.posterior(world.policy, world.state, after).log_prob(action)
-    torch.testing.assert_close(paid, expected.detach())
+    slope = (1 - action.tanh().square()).log().sum(-1)
+    torch.testing.assert_close(paid, expected.detach() - slope)
+
+
+def test_with_a_uniform_guide_replayed_continuous_actions_are_paid_a_constant():
+    """Over the box [−1, 1]² the uniform density is ¼; what is left is the entropy over the box: a soft actor-critic."""
+    world = Continuous(UniformGuide)
+    with torch.random.fork_rng():
+        action, after, no = torch.randn(6, 2), torch.randn(6, 3), torch.zeros(6, dtype=torch.bool)
+    one = torch.ones(6)
+    replayed = Replayed(world.guide)
+    rows = Transitions(world.state, action, one, after, no, no, 0 * one, one)
+    constant = torch.full((6,), -2 * log(2))
+    torch.testing.assert_close(replayed.paid(world.policy, rows, after), constant, **NATS)
+    with torch.random.fork_rng():
+        chosen = choices(world.policy(world.state), 5)
+        imagined = Imagined(world.model, world.guide, 1).bonus(world.policy, world.state, chosen)
+    bonus = replayed.bonus(world.policy, world.state, chosen)
+    torch.testing.assert_close(bonus + constant[:, None], imagined, **NATS)
+
+
+def test_what_an_agent_reports_does_not_depend_on_where_its_reward_is_read():
+    """Under `replayed` the bonus is only a part of the reward; what is reported is the bound (3) all the same."""
+    agents = [GIO("CartPole-v1", intrinsic=name, seed=3, hidden=(8,)) for name in ("imagined", "replayed")]
+    state = torch.linspace(-1, 1, 12).reshape(3, 4)
+    one, other = (agent.intrinsic_reward(state) for agent in agents)
+    torch.testing.assert_close(one, other)
+    assert float((one - log(2)).abs().min()) > 1e-3  # not the entropy of the first, uniform policy

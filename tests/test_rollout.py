@@ -94,3 +94,22 @@ def test_the_environment_is_closed(monkeypatch: pytest.MonkeyPatch):
 def test_numbers_out_of_range_are_refused():
     with pytest.raises(InputError, match="episodes"):
         play(lambda *_: (0, None), Anything(), 0, deterministic=False, seed=0, max_steps=9)
+
+
+def playing(**given: Any) -> Any:
+    how = {"episodes": 1, "deterministic": False, "seed": 0, "max_steps": 3, **given}
+    return play(lambda observation, deterministic: (Anything().action_space.sample(), None), Anything(), **how)
+
+
+@pytest.mark.parametrize("name", ["episodes", "seed", "max_steps"])
+def test_numbers_of_numpy_are_taken_and_truths_are_not(name: str):
+    assert playing(**{name: np.int64(2)}) is not None
+    with pytest.raises(InputError, match=f"^Expected {name} to be a whole number of at least .*, but got True; leave"):
+        playing(**{name: True})
+
+
+def test_an_observation_that_is_no_number_is_the_environments_fault(monkeypatch: pytest.MonkeyPatch):
+    agent = GIO(registered(monkeypatch), hidden=(4,))
+    monkeypatch.setattr(Box, "sample", lambda self: np.full(self.shape, np.nan, dtype=np.float32))
+    with pytest.raises(TrainingError, match=r"^Expected a finite observation, but got"):
+        agent.evaluate(1)

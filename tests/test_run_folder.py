@@ -41,6 +41,13 @@ class TestCreate:
         with pytest.raises(InputError, match="Expected"):
             RunFolder.create(tmp_path / "link", "World-v0")
 
+    def test_what_was_made_can_be_removed_and_its_neighbours_stay(self, tmp_path: Path):
+        (tmp_path / "mine").mkdir()
+        made = RunFolder.create(tmp_path / "run", "World-v0")
+        made.log(ROW)
+        made.remove()
+        assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+
     def test_numbers_folders_from_one(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         monkeypatch.chdir(tmp_path)
         names = [str(RunFolder.create(None, "World-v0").path) for _ in range(3)]

@@ -220,5 +220,23 @@ def test_a_device_is_known_by_its_name():
     assert device_named("cpu") == torch.device("cpu")
     assert device_named("auto").type in ("cpu", "cuda")
     for name in ("gpu", "meta", "cuda:99", ""):
-        with pytest.raises(InputError, match=f"Expected a device that is here: auto, cpu or cuda, but got '{name}'"):
+        with pytest.raises(InputError, match=f"Expected a device that is here, .*cpu, but got '{name}'; auto takes"):
             device_named(name)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_device_that_is_not_here_is_not_offered():
+    with pytest.raises(
+        InputError, match=r"^Expected a device that is here, cpu, but got 'cuda'; auto takes the first.$"
+    ):
+        device_named("cuda")
+
+
+def test_a_replay_that_never_holds_a_batch_is_refused_with_both_names():
+    for given in ({"buffer_size": 100}, {"batch_size": 2**21}):
+        with pytest.raises(
+            InputError, match=r"^Expected buffer_size of at least batch_size, .*; raise buffer_size or low"
+        ):
+            of(DISCRETE, **given)
+    assert of(DISCRETE, buffer_size=128).batch_size == 128
+    assert of(FINITE, buffer_size=1).batch_size is None

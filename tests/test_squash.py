@@ -32,3 +32,8 @@ def test_the_density_of_uniform_actions_is_the_slope_over_the_length():
     u = torch.linspace(-4, 4, 9)[:, None]
     expected = (log_slope(u) - log(2)).sum(-1)
     torch.testing.assert_close(uniform_in_box(u).log_prob(u), expected)
+
+
+def test_a_draw_is_finite_where_the_uniform_number_behind_it_is_zero(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(torch.Tensor, "uniform_", torch.Tensor.zero_)
+    assert torch.isfinite(uniform_in_box(torch.zeros(3, 2)).sample()).all()

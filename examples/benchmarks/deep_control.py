@@ -7,7 +7,10 @@
 
 Methods: `gio` is the default agent; `soft` is the same loop with `UniformGuide`, a soft actor-critic; `sac` is
 Stable-Baselines3's SAC with its own defaults and networks of the same size. One settings table for each kind of action
-(`gio_pyro.settings.NETWORK` and `CONTINUOUS`); an environment only names its temperature and its budget.
+(`gio_pyro.settings.NETWORK` and `CONTINUOUS`); an environment only names its temperature and its budget. MiniGrid's
+temperature follows from its reward: at 0.01, wandering on for ever (1.3 nats a step, so 1.3 reward units at discount
+0.99) is worth more than the goal (0.95), and seed 0 never went there. CartPole's was chosen on seeds 100 and 101: at
+0.05 the likeliest actions of seeds 0 to 3 earned 500, 487, 500 and 267, drawn ones 500, 479, 500 and 479.
 
 A result is the mean return of 20 evaluation episodes after the last step, with the likeliest action (`return`) and
 with drawn actions (`return_drawn`); in MiniGrid, the share of these episodes that reach the goal. Rows already in the
@@ -54,14 +57,16 @@ class Task:
     needed: int = 0
     """How many of the seeds must keep the bound."""
     success: bool = False
+    rival: str = ""
+    """A method whose mean return over the seeds may be higher by at most a tenth."""
 
 
 TASKS = (
     Task("Pendulum-v1", 10_000, 0.2, bound=-200, needed=5),
-    Task("CartPole-v1", 50_000, 0.05, bound=475, needed=5),
+    Task("CartPole-v1", 50_000, 0.01, bound=475, needed=5),
     Task("Acrobot-v1", 50_000, 0.05, bound=-100, needed=4),
     Task("minigrid:MiniGrid-Empty-8x8-v0", 50_000, 0.002, bound=0.95, needed=4, success=True),
-    Task("HalfCheetah-v5", 100_000, "auto:0.2", methods=("gio", "sac"), seeds=2),
+    Task("HalfCheetah-v5", 100_000, "auto:0.2", methods=("gio", "sac"), seeds=2, rival="sac"),
     Task("MountainCarContinuous-v0", 50_000, 0.2, methods=("gio", "soft"), seeds=3),
 )
 
@@ -92,15 +97,22 @@ def main() -> int:
 def run_task(task: Task, options: argparse.Namespace) -> bool:
     """Run what is missing of one task, print its rows, and return whether its bound was missed."""
     steps, missed = options.steps or task.steps, False
+    means: dict[str, float] = {}
     for method in (options.method,) if options.method else task.methods:
-        solved, seeds = 0, options.seeds or task.seeds
+        solved, seeds, returns = 0, options.seeds or task.seeds, []
         for seed in range(options.first, options.first + seeds):
             row = run(task, method, steps, seed, options)
             solved += keeps(task, row)
+            returns.append(float(row["return"]))
             print("  ".join(f"{name} {value}" for name, value in row.items()), flush=True)
         if task.bound is not None and method == "gio":
             print(f"{task.environment}: {solved} of {seeds} seeds at {task.bound} or better, {task.needed} needed")
             missed |= solved < min(task.needed, seeds)
+        means[method] = sum(returns) / len(returns)
+    if task.rival in means and "gio" in means:
+        least = means[task.rival] - 0.1 * abs(means[task.rival])
+        print(f"{task.environment}: mean return gio {means['gio']:.0f}, {task.rival} {means[task.rival]:.0f}")
+        missed |= means["gio"] < least
     return missed
 
 

@@ -90,7 +90,7 @@ def weigh(count: int) -> float:
     replay, chunk = Replay(count), 10_000
     state, flag = torch.zeros(chunk, 3), torch.zeros(chunk, dtype=torch.bool)
     one = torch.ones(chunk)
-    rows = Transitions(state, torch.zeros(chunk, 1), one, state, flag, flag, one, one)
+    rows = Transitions(state, torch.zeros(chunk, 1), one, state, flag, flag, 0 * one, one)
     for _ in range(0, count, chunk):
         replay.add(rows)
     raw = count * (2 * 3 * 4 + 4 + 4 + 2)

@@ -1,7 +1,9 @@
 """The four commands, as typed functions: their arguments are the flags, their docstrings the help."""
 
 import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated
 
 import tyro
@@ -9,7 +11,8 @@ from tyro.conf import Positional
 
 from gio_pyro import tabular
 from gio_pyro.cli import report
-from gio_pyro.cli.training import DEFAULT_ENVIRONMENT, Place, open_run, planned_end, run_training
+from gio_pyro.cli.training import DEFAULT_ENVIRONMENT, Place, default_steps, open_run, planned_end, run_training
+from gio_pyro.cli.usage import Int, MaybeFloat, MaybeInt, MaybeInts, MaybePath, MaybeText, Repeated, RunPath, flag
 from gio_pyro.cli.worlds import parsed, several
 from gio_pyro.diagnostics import compare_with_exact, exact_world, judge
 from gio_pyro.environments import make_env
@@ -17,31 +20,32 @@ from gio_pyro.errors import InputError
 from gio_pyro.grid import grid_of
 from gio_pyro.plots import empowerment_map, text_map
 
-Repeated = Annotated[tuple[str, ...], tyro.conf.UseAppendAction]
+Environment = Annotated[str, tyro.conf.arg(metavar="ENV")]
+Arguments = Annotated[Repeated, tyro.conf.arg(metavar="NAME=VALUE", help_behavior_hint="")]
 
 
 def train(
-    env: Positional[str | None] = None,
-    steps: int | None = None,
-    seed: int | None = None,
-    out: Path | None = None,
-    model: str | None = None,
-    guide: str | None = None,
-    future: str | None = None,
-    objective: str | None = None,
-    intrinsic: str | None = None,
-    temperature: str | None = None,
-    discount: float | None = None,
-    learning_rate: float | None = None,
-    hidden: tuple[int, ...] | None = None,
-    uniform_share: float | None = None,
-    env_arg: Annotated[Repeated, tyro.conf.arg(metavar="NAME=VALUE")] = (),
+    env: Positional[Annotated[MaybeText, tyro.conf.arg(metavar="ENV", help_behavior_hint="")]] = None,
+    steps: MaybeInt = None,
+    seed: MaybeInt = None,
+    out: MaybePath = None,
+    model: MaybeText = None,
+    guide: MaybeText = None,
+    future: MaybeText = None,
+    objective: MaybeText = None,
+    intrinsic: MaybeText = None,
+    temperature: MaybeText = None,
+    discount: MaybeFloat = None,
+    learning_rate: MaybeFloat = None,
+    hidden: MaybeInts = None,
+    uniform_share: MaybeFloat = None,
+    env_arg: Arguments = (),
     wrapper: Repeated = (),
-    envs: int | None = None,
+    envs: MaybeInt = None,
     compile: bool = False,
     device: str = "auto",
-    checkpoint_every: int = 5_000,
-    resume: Path | None = None,
+    checkpoint_every: Int = 5_000,
+    resume: MaybePath = None,
     quiet: bool = False,
 ) -> int:
     """Learn to act in an environment and leave a run folder. As it stands: Pendulum-v1, in about 3 minutes.
@@ -49,7 +53,7 @@ def train(
     Args:
         env: a Gymnasium environment id, or module:id where a module registers it; Pendulum-v1 by default.
         steps: environment steps to take; 40,000 in finite worlds and 6,000 in others by default. With --resume,
-            further steps; what was left of those asked for by default.
+            further steps; what is left of those asked for by default, and none of a finished run.
         seed: one seed for environment, programs and draws; 0 by default.
         out: the run folder, which must not exist; runs/ENV-001, -002, ... by default.
         model: the program p(F|s,a): a name, package.module:Name or file.py:Name; one that fits the spaces by default.
@@ -62,7 +66,8 @@ def train(
         discount: in [0, 1); 0.99 by default.
         learning_rate: Adam's step size of networks; 0.001 by default.
         hidden: units of each hidden layer; 128 128 by default.
-        uniform_share: exploration: share of uniform actions while collecting.
+        uniform_share: exploration: share of uniform actions while collecting; 0.2 in finite worlds, 0.05 in others
+            with finitely many actions and 0 with continuous ones by default.
         env_arg: an argument of the environment, which may also be written --env.NAME=VALUE; the value is read as JSON
             where it is JSON, as text where not.
         wrapper: package.module:Name of a wrapper put around the environment; may be given several times, the
@@ -70,7 +75,8 @@ def train(
         envs: environments stepped together; 1 by default.
         compile: compile the update of networks: about a minute once, then two to three times as fast.
         device: cpu, cuda or auto.
-        checkpoint_every: environment steps between checkpoints.
+        checkpoint_every: least environment steps between checkpoints; one is written with the next report, every 500
+            steps, and at the end.
         resume: a run folder to go on with, with its own settings; an environment that a module registers, wrappers
             and programs of your own are named again.
         quiet: no progress bar; there is none either where standard error is no terminal.
@@ -88,22 +94,29 @@ def train(
     }
     for name, value, least in (("steps", steps, 0), ("checkpoint_every", checkpoint_every, 1)):
         if value is not None and value < least:
-            raise InputError(f"Expected {name} to be at least {least}, but got {value}.")
+            raise InputError(f"Expected {flag(name)} to be at least {least}, but got {value}.")
     given = {name: value for name, value in settings.items() if value is not None}
     programs = {"model": model, "guide": guide}
     if resume is None:
         place = Place(DEFAULT_ENVIRONMENT if env is None else env, parsed(env_arg), wrapper, several(envs))
         agent, folder = open_run(place, out, programs=programs, future=future, device=device, settings=given)
+        end = default_steps(agent) if steps is None else steps
     else:
         others = (("out", out), ("future", future), ("env_arg", env_arg or None), ("envs", envs))
         fixed = given | {name: value for name, value in others if value is not None}
         if fixed:
-            raise InputError(f"Expected --resume to keep the run's own settings, but got {', '.join(fixed)} as well.")
+            flags = ", ".join(map(flag, fixed))
+            raise InputError(f"Expected --resume to keep the run's own settings, but got {flags} as well.")
         agent, folder = report.load_run(resume, env=env, wrappers=wrapper, model=model, guide=guide, device=device)
+        end = planned_end(agent, folder) if steps is None else agent.steps + steps
         folder.rewind(agent.steps)
-    end = agent.steps + steps if steps is not None else planned_end(agent, folder)
     bar = sys.stderr.isatty() and not quiet
-    return run_training(agent, folder, end, checkpoint_every=checkpoint_every, progress_bar=bar)
+    try:
+        return run_training(agent, folder, end, checkpoint_every=checkpoint_every, progress_bar=bar)
+    except Exception:
+        if resume is None and not agent.steps:
+            folder.remove()
+        raise
 
 
 def number_or_text(given: str) -> float | str:
@@ -115,14 +128,14 @@ def number_or_text(given: str) -> float | str:
 
 
 def evaluate(
-    run: Positional[Path],
-    episodes: int = 100,
+    run: Positional[RunPath],
+    episodes: Int = 100,
     deterministic: bool = False,
-    seed: int | None = None,
-    env: str | None = None,
+    seed: MaybeInt = None,
+    env: MaybeText = None,
     wrapper: Repeated = (),
-    model: str | None = None,
-    guide: str | None = None,
+    model: MaybeText = None,
+    guide: MaybeText = None,
 ) -> int:
     """Play whole episodes with a trained agent and print what they returned, beside the exact value where known.
 
@@ -139,7 +152,7 @@ def evaluate(
     agent, _ = report.load_run(run, env=env, wrappers=wrapper, model=model, guide=guide)
     played = agent.evaluate(episodes, deterministic=deterministic, seed=seed)
     rows = [
-        ("return, played", f"{report.mean_of(played)} (standard error, {episodes} episodes)"),
+        ("return, played", report.mean_of(played)),
         ("episode length", f"{sum(played.lengths) / len(played.lengths):.4g} steps"),
     ]
     if exact_world(agent) is not None:
@@ -153,11 +166,11 @@ def evaluate(
 
 
 def diagnose(
-    run: Positional[Path],
-    env: str | None = None,
+    run: Positional[RunPath],
+    env: MaybeText = None,
     wrapper: Repeated = (),
-    model: str | None = None,
-    guide: str | None = None,
+    model: MaybeText = None,
+    guide: MaybeText = None,
 ) -> int:
     """Ask whether a run's numbers can be believed. Exit status 0: believe, 1: do not, 2: could not judge.
 
@@ -187,10 +200,10 @@ def diagnose(
 
 
 def empowerment(
-    env: Positional[str],
-    horizon: Annotated[int, tyro.conf.arg(aliases=["-n"])] = 3,
-    out: Path | None = None,
-    env_arg: Annotated[Repeated, tyro.conf.arg(metavar="NAME=VALUE")] = (),
+    env: Positional[Environment],
+    horizon: Annotated[Int, tyro.conf.arg(aliases=["-n"])] = 3,
+    out: MaybePath = None,
+    env_arg: Arguments = (),
 ) -> int:
     """Compute the exact n-step empowerment of every state from the environment's transition table.
 
@@ -221,3 +234,8 @@ def empowerment(
     empowerment_map(path, grid, nats.numpy(), horizon)
     print(f"map: {path}")
     return 0
+
+
+COMMANDS: Mapping[str, Callable[..., int]] = MappingProxyType(
+    {"train": train, "evaluate": evaluate, "diagnose": diagnose, "empowerment": empowerment}
+)

@@ -1,10 +1,12 @@
 """`gio`: the command line. A user's mistake is answered with one sentence on standard error and exit status 2."""
 
+import io
 import os
 import signal
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import redirect_stderr
 from types import FrameType
 from typing import Any
 
@@ -30,40 +32,47 @@ def _run(arguments: Sequence[str] | None) -> int:
     _import_everything()
     import torch
 
+    from gio_pyro.cli import usage
+    from gio_pyro.cli.commands import COMMANDS
     from gio_pyro.errors import GioError, GioWarning
 
+    given = list(sys.argv[1:] if arguments is None else arguments)
     torch.set_num_threads(1)  # small tables and networks run faster and steadier on one
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         warnings.simplefilter("always", GioWarning)
         warnings.showwarning = _say
         try:
-            return _command(list(sys.argv[1:] if arguments is None else arguments))
+            return _command(given)()
         except GioError as error:
-            print(f"gio: {error}", file=sys.stderr)
+            print(f"gio: {usage.with_flags(str(error), COMMANDS.values())}", file=sys.stderr)
             return 2
 
 
-def _command(arguments: list[str]) -> int:
+def _command(arguments: list[str]) -> Callable[[], int]:
+    """Return the command that the arguments name, with what it was given; what tyro says of mistakes is told anew."""
     import tyro
 
-    from gio_pyro.cli.commands import diagnose, empowerment, evaluate, train
+    from gio_pyro.cli import usage
+    from gio_pyro.cli.commands import COMMANDS
     from gio_pyro.cli.worlds import rewritten
+    from gio_pyro.errors import InputError
 
-    commands: dict[str, Any] = {
-        "train": train,
-        "evaluate": evaluate,
-        "diagnose": diagnose,
-        "empowerment": empowerment,
-    }
-    return int(
-        tyro.extras.subcommand_cli_from_dict(
-            commands,
-            prog="gio",
-            description="Intrinsic control as probabilistic programs.",
-            args=rewritten(arguments),
-        )
-    )
+    commands: dict[str, Any] = {name: usage.later(command) for name, command in COMMANDS.items()}
+    printed = io.StringIO()
+    try:
+        with redirect_stderr(printed):
+            chosen: Callable[[], int] = tyro.extras.subcommand_cli_from_dict(
+                commands,
+                prog="gio",
+                description="Intrinsic control as probabilistic programs.",
+                args=rewritten(arguments),
+            )
+    except SystemExit as leaving:
+        if not leaving.code:
+            raise
+        raise InputError(usage.sentence(printed.getvalue(), arguments, COMMANDS)) from None
+    return chosen
 
 
 def _say(message: Warning | str, *_: Any, **__: Any) -> None:

@@ -63,8 +63,10 @@ def played_rows(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def mean_of(played: Evaluation) -> str:
-    """Return the mean return of played episodes with its standard error, as text."""
-    return f"{played.mean:.4g} ± {played.standard_error:.2g}"
+    """Return the mean return of played episodes with its standard error, which a single one does not have, as text."""
+    if len(played.returns) == 1:
+        return f"{played.mean:.4g} (1 episode)"
+    return f"{played.mean:.4g} ± {played.standard_error:.2g} (standard error, {len(played.returns)} episodes)"
 
 
 def load_run(
@@ -82,6 +84,11 @@ def load_run(
         CheckpointError: no checkpoint, or one that is damaged, or names what must be named again.
         InputError: an environment or wrappers that are not the run's.
     """
+    if run.is_dir() and not (run / checkpoint.NAME).exists():
+        raise CheckpointError(
+            f"Expected a checkpoint in {run}, but there is none: it is no run, or one that stopped before its first "
+            "checkpoint; start it again with another --out."
+        )
     state = checkpoint.read(run)
     try:
         environment = again(state["environment"], env, wrappers)

@@ -63,18 +63,26 @@ def open_run(
     return agent, RunFolder.create(out, place.name.rpartition(":")[2])
 
 
+def default_steps(agent: GIO) -> int:
+    """Return how many steps a new run takes that was not told."""
+    return STEPS[finite_world(agent.spec.state_space, agent.spec.action_space)]
+
+
 def planned_end(agent: GIO, folder: RunFolder) -> int:
-    """Return the step at which a run is done that was not told when: that of its config, or the default further on."""
+    """Return the step at which a run is done, from its config; raises `InputError` where nothing is left to do."""
     planned = folder.read_json("config.json").get("steps")
     if isinstance(planned, int) and planned > agent.steps:
         return planned
-    return agent.steps + STEPS[finite_world(agent.spec.state_space, agent.spec.action_space)]
+    raise InputError(
+        f"Expected a run with steps left to take, but {folder.path} has taken its {agent.steps}; say with --steps how "
+        "many further ones to take."
+    )
 
 
 def run_training(agent: GIO, folder: RunFolder, end: int, *, checkpoint_every: int, progress_bar: bool) -> int:
     """Learn up to the step `end`, save, report; returns the exit status."""
-    folder.write_config(agent, steps=end)
     agent.save(folder.path)
+    folder.write_config(agent, steps=end)
     try:
         figures = {} if diagnostics.exact_world(agent) is not None else _before(agent, folder)
         whole = _learn(agent, folder, end, checkpoint_every=checkpoint_every, progress_bar=progress_bar)
@@ -87,11 +95,12 @@ def run_training(agent: GIO, folder: RunFolder, end: int, *, checkpoint_every: i
             return 0
     except KeyboardInterrupt:
         pass
-    return _interrupted(folder, f"after {agent.steps} steps, which are saved in {folder.path}")
+    rest = "" if agent.steps < end else " --steps 0"
+    return _interrupted(folder, f"after {agent.steps} steps, which are saved in {folder.path}", rest)
 
 
-def _interrupted(folder: RunFolder, how: str) -> int:
-    print(f"\nInterrupted {how}; go on with: gio train --resume {folder.path}", file=sys.stderr)
+def _interrupted(folder: RunFolder, how: str, rest: str = "") -> int:
+    print(f"\nInterrupted {how}; go on with: gio train --resume {folder.path}{rest}", file=sys.stderr)
     return INTERRUPTED
 
 
@@ -142,7 +151,8 @@ def _learn(agent: GIO, folder: RunFolder, end: int, *, checkpoint_every: int, pr
             agent.save(folder.path)
         except (GioError, OSError) as error:
             what = str(error) if isinstance(error, GioError) else f"Expected files that can be written, but: {error}."
-            raise TrainingError(f"{what} Stopped; step {saved} is saved in {folder.path}.") from error
+            kept = f"; step {saved} is saved in {folder.path}." if agent.steps else "."
+            raise TrainingError(what.rstrip(".") + kept) from error
         finally:
             with suppress(OSError):  # a full disk is told by the first who meets it
                 folder.close()
@@ -182,6 +192,7 @@ def _stop_on_interrupt() -> Iterator[list[int]]:
 
 def _finish(agent: GIO, folder: RunFolder, before: dict[str, Any]) -> None:
     if not len(agent.replay):
+        print("Nothing was learned, since no step was taken.")
         return
     known = diagnostics.exact_world(agent) is not None
     references = _compare(agent, folder) if known else _play(agent, folder, before)

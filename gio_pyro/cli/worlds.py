@@ -26,13 +26,16 @@ PYTHONS = {"True": True, "False": False, "None": None}
 def rewritten(arguments: Sequence[str]) -> list[str]:
     """Return command-line arguments with each `--env.NAME=VALUE`, or `--env.NAME VALUE`, as `--env-arg NAME=VALUE`."""
     found: list[str] = []
-    waiting = iter(arguments)
-    for argument in waiting:
+    waiting = list(reversed(arguments))
+    while waiting:
+        argument = waiting.pop()
         if not argument.startswith(FLAG):
             found.append(argument)
             continue
         name, equals, value = argument.removeprefix(FLAG).partition("=")
-        found += ["--env-arg", f"{name.replace('-', '_')}={value if equals else next(waiting, '')}"]
+        if name and not equals and waiting and not waiting[-1].startswith("--"):
+            equals, value = "=", waiting.pop()
+        found += ["--env-arg", f"{name.replace('-', '_')}{equals}{value}"]
     return found
 
 
@@ -97,11 +100,13 @@ def again(record: dict[str, Any] | None, name: str | None, wrappers: Sequence[st
     Its arguments and its number are those of the record.
 
     Raises:
-        InputError: the wrappers are others than the run's.
+        InputError: the environment or the wrappers are others than the run's.
     """
     if (name is None and not wrappers) or (name is None and record is None):
         return None
-    recorded = record if record is not None and name in (None, record["id"], _with_module(name, record["id"])) else {}
+    if record is not None and name not in (None, record["id"], _with_module(name, record["id"])):
+        raise InputError(f"Expected {record['id']}, which the run is of, but got {name}; leave the id out.")
+    recorded = record or {}
     made = world(name or recorded["id"], recorded.get("kwargs", {}), wrappers, recorded.get("vector"))
     now = records.environment_record(made)
     if recorded and now is not None and now.get("wrappers", []) != recorded.get("wrappers", []):
@@ -121,6 +126,8 @@ def wrapper_named(name: str) -> Wrap:
         InputError: there is none, or it cannot be imported.
     """
     place, _, attribute = name.rpartition(":")
+    if not place:
+        raise InputError(f"Expected a wrapper as package.module:Name, but got {name!r}; say which module has it.")
     try:
         kind = getattr(importlib.import_module(place), attribute)
     except Exception as error:

@@ -1,7 +1,10 @@
 """What collects: the policy as it is now, with a share of its actions replaced by uniform ones.
 
-Each behaviour maps a batch of states to site actions `[N, ...]` and μ(a|s) `[N]`, the probability or density it gave.
+Each behaviour maps a batch of states to site actions `[N, ...]` and log μ(a|s) `[N]`, nats: of the probability or
+density that it gave them.
 """
+
+import math
 
 import torch
 from torch import Tensor
@@ -24,11 +27,11 @@ class TableBehaviour:
         self._rows: dict[int, list[float]] = {}
 
     def __call__(self, state: Tensor) -> tuple[Tensor, Tensor]:
-        """Return actions and their probabilities, `[N]` each."""
+        """Return actions and their log-probabilities, `[N]` each."""
         uniform = torch.rand(len(state), dtype=torch.float64).tolist()
         taken = [self.act(s, u, state.device) for s, u in zip(state.tolist(), uniform, strict=True)]
-        action, probability = zip(*taken, strict=True)
-        return torch.tensor(action, device=state.device), torch.tensor(probability, device=state.device)
+        action, probability = (torch.tensor(values, device=state.device) for values in zip(*taken, strict=True))
+        return action, probability.log()
 
     def probabilities(self, state: int, device: torch.device) -> list[float]:
         """Return μ(·|s), one number for each action."""
@@ -56,11 +59,11 @@ class DiscreteBehaviour:
 
     @torch.no_grad()
     def __call__(self, state: Tensor) -> tuple[Tensor, Tensor]:
-        """Return actions and their probabilities, `[N]` each."""
+        """Return actions and their log-probabilities, `[N]` each."""
         pi = log_probs(self.policy(state)).exp()
         mu = (1 - self.uniform_share) * pi + self.uniform_share / pi.shape[-1]
         action = torch.multinomial(mu, 1)
-        return action.squeeze(-1), mu.gather(-1, action).squeeze(-1)
+        return action.squeeze(-1), mu.gather(-1, action).squeeze(-1).log()
 
 
 class ContinuousBehaviour:
@@ -71,13 +74,15 @@ class ContinuousBehaviour:
 
     @torch.no_grad()
     def __call__(self, state: Tensor) -> tuple[Tensor, Tensor]:
-        """Return actions `[N, d]` and their densities `[N]`."""
+        """Return actions `[N, d]` and their log-densities `[N]`."""
         pi = self.policy(state)
         action = pi.sample()
         if self.uniform_share == 0.0:
-            return action, pi.log_prob(action).exp()
+            return action, pi.log_prob(action)
         uniform = uniform_in_box(action)
         explore = torch.rand(len(action), 1, device=action.device) < self.uniform_share
         action = torch.where(explore, uniform.sample(), action)
-        density = (1 - self.uniform_share) * pi.log_prob(action).exp()
-        return action, density + self.uniform_share * uniform.log_prob(action).exp()
+        explored = uniform.log_prob(action) + math.log(self.uniform_share)
+        if self.uniform_share == 1.0:
+            return action, explored
+        return action, torch.logaddexp(pi.log_prob(action) + math.log1p(-self.uniform_share), explored)

@@ -57,7 +57,9 @@ class NetworkControl(nn.Module):
 
         Nothing here waits for the host: the figures stay on the device until somebody reads them.
         """
-        alpha = torch.as_tensor(temperature.at(step), device=batch.reward.device)
+        alpha = temperature.at(step)
+        if not isinstance(alpha, Tensor):
+            alpha = torch.full((), alpha, device=batch.reward.device)  # a fill, where a copy would wait for the device
         figures = self.evaluation.step(reward, alpha, future, *batch.tensors())
         self.critic.follow()
         figures |= self.projection.step(reward, alpha, batch.state)

@@ -8,6 +8,7 @@ import numpy as np
 from gymnasium import Space
 from gymnasium.spaces import Box, Discrete, MultiDiscrete
 
+from gio_pyro.environments.flattening import require_few
 from gio_pyro.errors import InputError, TrainingError
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -72,6 +73,7 @@ class _Numbers(Actions):
     raw: Discrete
 
     def __init__(self, space: Discrete) -> None:
+        require_few(space, int(space.n))
         self.raw, self.space = space, Discrete(int(space.n))
 
     def decode(self, site_values: Array) -> Array:
@@ -114,15 +116,16 @@ class _Squashed(Actions):
     raw: Box
 
     def __init__(self, space: Box) -> None:
-        if not space.is_bounded():
-            raise InputError(
-                f"Expected a bounded action space, but got {space}; "
-                "give it bounds, for instance with gymnasium.wrappers.TransformAction."
-            )
         self.raw = space
         self.space = Box(-np.inf, np.inf, (math.prod(space.shape),), dtype=np.float32)
         self._low = space.low.astype(np.float64).reshape(-1)
-        self._width = space.high.astype(np.float64).reshape(-1) - self._low
+        with np.errstate(over="ignore", invalid="ignore"):
+            self._width = space.high.astype(np.float64).reshape(-1) - self._low
+        if not np.isfinite(self._width).all():
+            raise InputError(
+                f"Expected a bounded action space, but got {space}; give it bounds whose difference is a number, for "
+                "instance with gymnasium.wrappers.TransformAction."
+            )
 
     def decode(self, site_values: Array) -> Array:
         if np.isnan(site_values).any():

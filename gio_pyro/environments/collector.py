@@ -27,7 +27,7 @@ class Behaviour(Protocol):
     """What collects."""
 
     def __call__(self, state: Tensor) -> tuple[Tensor, Tensor]:
-        """Return values of the site "action" `[N, ...]` for states `[N, ...]`, and μ(a|s) of each, `[N]`."""
+        """Return values of the site "action" `[N, ...]` for states `[N, ...]`, and log μ(a|s) of each, `[N]` nats."""
         ...
 
 
@@ -66,6 +66,16 @@ class Collector:
     def episodes(self) -> int:
         """How many episodes have ended."""
         return self._tally.episodes
+
+    def __getstate__(self) -> dict[str, Any]:
+        return vars(self) | {"_copied_user": self._is_last_user()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """A copy goes on with its copy of the running episode."""
+        was_user = state.pop("_copied_user")
+        vars(self).update(state)
+        if was_user:
+            _LAST_USER[self.env] = ref(self)
 
     def snapshot(self) -> dict[str, Any]:
         """Return what `resume` takes, as tensors and plain values: the counts and the running episodes."""
@@ -144,7 +154,7 @@ class Collector:
         return self._state
 
     def _step(self, behaviour: Behaviour, state: Tensor) -> Step:
-        action, mu = behaviour(state)
+        action, log_mu = behaviour(state)
         self._state = None  # whatever goes wrong now, the next step begins an episode
         outcome = self.world.step(action.numpy(force=True))
         for reward in outcome.reward.tolist():
@@ -153,7 +163,7 @@ class Collector:
         self._tally.count(outcome)
         arrived = self._sent(outcome)
         self._state = arrived.pop("observation", arrived["next_state"])
-        rows = {"state": state, "action": action, "behaviour": mu} | arrived
+        rows = {"state": state, "action": action, "log_behaviour": log_mu} | arrived
         return Step(rows, outcome.terminated | outcome.truncated, outcome.real)
 
     def _sent(self, outcome: Outcome) -> dict[str, Tensor]:

@@ -9,11 +9,15 @@ from typing import Any
 import numpy as np
 from gymnasium import Space
 from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete, Tuple
+from torch import Tensor
 
-from gio_pyro.errors import InputError
+from gio_pyro.errors import InputError, told
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Path = tuple[str | int, ...]
+
+MOST_VALUES = 1_000_000
+"""A Discrete space becomes a table or one input for each value; more than this many are refused."""
 
 
 @dataclass(frozen=True)
@@ -64,17 +68,37 @@ def pick(tree: Any, path: Path) -> Any:
     return tree
 
 
+def array(values: Any, shape: tuple[int, ...]) -> Array:
+    """Return observations, or a batch of them, as an array; raises `InputError` where they are none."""
+    try:
+        return np.asarray(values.numpy(force=True) if isinstance(values, Tensor) else values)
+    except ValueError as error:
+        raise InputError(
+            f"Expected observations of shape {shape}, but got rows of different shapes; give arrays of that shape."
+        ) from error
+    except Exception as error:
+        raise InputError(
+            f"Expected observations of shape {shape}, but reading them raised {told(error)}; give arrays of numbers."
+        ) from error
+
+
 def numbers(batch: Any, shape: tuple[int, ...]) -> Array:
     """Return a batch as an array `[N, *shape]`; raises `InputError` where it is none."""
-    try:
-        given = np.asarray(batch)
-    except ValueError as error:
-        raise InputError(f"Expected observations of shape {shape}, but got rows of different shapes.") from error
+    given = array(batch, shape)
     if given.dtype.kind not in "biuf":
-        raise InputError(f"Expected observations of numbers, but got {given.dtype}: {str(batch)[:80]}.")
+        raise InputError(
+            f"Expected observations of numbers, but got {given.dtype}: {str(batch)[:80]}; give arrays of numbers."
+        )
     if given.ndim == 0 or given.shape[1:] != shape:
-        raise InputError(f"Expected observations of shape {shape}, but got {given.shape[1:]}.")
+        got = given.shape[1:] if given.ndim else "a number"
+        raise InputError(f"Expected observations of shape {shape}, but got {got}; give one, or a batch of them.")
     return given
+
+
+def require_few(space: Space[Any], count: int) -> None:
+    """Raise `InputError` where a space has more values than a table can hold."""
+    if count > MOST_VALUES:
+        raise InputError(f"Expected at most {MOST_VALUES:,} values, but {space} has {count:,}; wrap the environment.")
 
 
 def single(values: Array) -> Array:
@@ -91,6 +115,7 @@ def _flat(shape: tuple[int, ...], width: int, batch: Any) -> Array:
 
 
 def _hot(path: Path, space: Discrete | MultiDiscrete, first: Array, sizes: Array) -> Leaf:
+    require_few(space, sum(sizes.tolist()))
     zero = np.zeros(int(sizes.sum()), dtype=np.float32)
     encode = partial(_one_hot, space.shape or (), first, first + sizes - 1, np.cumsum(sizes) - sizes - first, len(zero))
     return Leaf(path, space, zero, zero + 1, encode)
@@ -101,7 +126,8 @@ def _one_hot(shape: tuple[int, ...], first: Array, last: Array, shift: Array, wi
     value = given.reshape(len(given), len(first))
     if not ((value >= first) & (value <= last)).all() or (value.dtype.kind == "f" and (value % 1).any()):
         raise InputError(
-            f"Expected an observation between {first.tolist()} and {last.tolist()}, but got {value.tolist()[:3]}."
+            f"Expected an observation between {first.tolist()} and {last.tolist()}, but got {value.tolist()[:3]}; give "
+            "whole numbers of the space."
         )
     hot = np.zeros((len(value), width), dtype=np.float32)
     hot[np.arange(len(value))[:, None], value.astype(np.int64) + shift] = 1

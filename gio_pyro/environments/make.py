@@ -1,6 +1,7 @@
 """Environments from ids, checked before anything is learned, and fresh ones for evaluation."""
 
 import copy
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -28,7 +29,13 @@ def make_env(environment: str | Env | Vector, **kwargs: Any) -> Env | Vector:
     env = _made(environment, kwargs) if isinstance(environment, str) else environment
     if not isinstance(env, gym.Env | VectorEnv):
         raise InputError(f"Expected an environment id or a gymnasium.Env, but got {type(env).__name__}.")
-    observation_space, action_space = single_spaces(env)
+    try:
+        observation_space, action_space = single_spaces(env)
+    except AttributeError as error:
+        raise InputError(
+            f"Expected an environment with an observation_space and an action_space, but got {told(error)}; set both "
+            f"in {type(env).__name__}.__init__."
+        ) from error
     Observations.of(observation_space, quiet=True)
     Actions.of(action_space)
     return env
@@ -53,9 +60,21 @@ def making(name: str, kwargs: dict[str, Any]) -> Iterator[None]:
         yield
     except Exception as error:
         text = told(error, None)
-        if isinstance(error, TypeError):
+        if _unregistered(name, error):
+            raise InputError(f"Expected a registered environment, but got {name!r}: {text}.") from error
+        if isinstance(error, TypeError) and "unexpected keyword argument" in text:
             raise InputError(f"Expected arguments that {name} takes, but got {kwargs}: {text}.") from error
-        raise InputError(f"Expected a registered environment, but got {name!r}: {text}.") from error
+        given = f" with {kwargs}" if kwargs else ""
+        raise InputError(f"Expected to make {name}{given}, but it raised {text}.") from error
+
+
+def _unregistered(name: str, error: Exception) -> bool:
+    """Whether it is the name that Gymnasium did not find: no such id or version, a malformed one, a module missing."""
+    module, colon, id_ = name.rpartition(":")
+    if id_ in gym.registry:
+        return False
+    unknown = isinstance(error, gym.error.UnregisteredEnv | gym.error.DeprecatedEnv) or type(error) is gym.error.Error
+    return unknown or (bool(colon) and module not in sys.modules)
 
 
 def fresh_copy(env: Env | Vector, *, render_mode: str | None = None) -> Env:

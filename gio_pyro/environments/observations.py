@@ -1,5 +1,6 @@
 """What the environment shows, as the arrays that programs see."""
 
+import math
 import warnings
 from abc import ABC, abstractmethod
 from typing import Any
@@ -7,8 +8,9 @@ from typing import Any
 import numpy as np
 from gymnasium import Space
 from gymnasium.spaces import Box, Discrete
+from torch import Tensor
 
-from gio_pyro.environments.flattening import leaves_of, numbers, pick
+from gio_pyro.environments.flattening import array, leaves_of, numbers, pick, require_few
 from gio_pyro.errors import GioWarning, InputError, TrainingError
 from gio_pyro.types import finite
 
@@ -49,7 +51,8 @@ class Observations(ABC):
         """Return the states `[N, ...]` of N observations in Gymnasium's batched form, never a view of them.
 
         Raises:
-            InputError: observations that are not of the space.
+            InputError: observations of another shape or kind, or outside a Discrete space; the bounds of a Box, which
+                are often not tight, are not checked.
             TrainingError: an observation that is NaN or infinite.
         """
 
@@ -60,7 +63,7 @@ class Observations(ABC):
     def batched(self, observation: Any) -> bool:
         """Say whether this is a batch of observations, as Stable-Baselines3 decides it: by its dimensions."""
         assert self.raw.shape is not None
-        return np.ndim(observation) == len(self.raw.shape) + 1
+        return array(observation, self.raw.shape).ndim == len(self.raw.shape) + 1
 
 
 class _Numbers(Observations):
@@ -69,17 +72,18 @@ class _Numbers(Observations):
     raw: Discrete
 
     def __init__(self, space: Discrete) -> None:
+        require_few(space, int(space.n))
         self.raw, self.space = space, Discrete(int(space.n))
         self.first, self.last = int(space.start), int(space.start + space.n) - 1
 
     def encode(self, batch: Any) -> Array:
-        given = np.asarray(batch)
+        given = array(batch, ())
         if given.dtype.kind == "i" and given.size and self.first <= given.min() and given.max() <= self.last:
             return given.astype(np.int64).reshape(-1) - self.first
         return np.array([self._index(value) for value in given.reshape(-1)], dtype=np.int64)
 
     def encode_one(self, observation: Any) -> Array:
-        return np.array([self._index(observation)])
+        return np.array([self._index(observation.detach() if isinstance(observation, Tensor) else observation)])
 
     def _index(self, value: Any) -> int:
         try:
@@ -88,7 +92,10 @@ class _Numbers(Observations):
             number = None
         if number is None or not self.first <= number <= self.last:
             shown = value.item() if isinstance(value, np.generic) else value
-            raise InputError(f"Expected an observation between {self.first} and {self.last}, but got {shown!r}.")
+            raise InputError(
+                f"Expected an observation between {self.first} and {self.last}, but got {shown!r}; give whole numbers "
+                "of the space."
+            )
         return number - self.first
 
 
@@ -98,6 +105,8 @@ class _Image(Observations):
     raw: Box
 
     def __init__(self, space: Box) -> None:
+        if not math.prod(space.shape):
+            raise _without_numbers(space)
         self.raw = self.space = space
 
     def encode(self, batch: Any) -> Array:
@@ -109,7 +118,7 @@ class _Image(Observations):
         return given.astype(np.uint8)
 
     def encode_one(self, observation: Any) -> Array:
-        return self.encode(np.asarray(observation)[None])
+        return self.encode(array(observation, self.raw.shape)[None])
 
 
 class _Vector(Observations):
@@ -119,10 +128,7 @@ class _Vector(Observations):
         self.raw = space
         self._leaves, left_out = leaves_of(space)
         if not sum(leaf.low.size for leaf in self._leaves):
-            raise InputError(
-                f"Expected an observation space of numbers, but got {space}; "
-                "wrap the environment so that it shows a Box or a Discrete space."
-            )
+            raise _without_numbers(space)
         if left_out and not quiet:
             names = ", ".join(left_out)
             text = f"Expected observations of numbers, but {names} cannot be flattened; learning goes on without."
@@ -135,16 +141,29 @@ class _Vector(Observations):
         return _finite(self._joined([leaf.encode(pick(batch, leaf.path)) for leaf in self._leaves]))
 
     def encode_one(self, observation: Any) -> Array:
-        return _finite(self._joined([leaf.encode([pick(observation, leaf.path)]) for leaf in self._leaves]))
+        picked = [(leaf, array(pick(observation, leaf.path), leaf.space.shape or ())) for leaf in self._leaves]
+        return _finite(self._joined([leaf.encode(one[None]) for leaf, one in picked]))
 
     def batched(self, observation: Any) -> bool:
         first = self._leaves[0]
         assert first.space.shape is not None
-        return np.ndim(pick(observation, first.path)) == len(first.space.shape) + 1
+        return array(pick(observation, first.path), first.space.shape).ndim == len(first.space.shape) + 1
 
     @staticmethod
     def _joined(parts: list[Array]) -> Array:
+        if len({len(part) for part in parts}) > 1:
+            rows = ", ".join(str(len(part)) for part in parts)
+            raise InputError(
+                f"Expected as many rows of each entry, but got {rows}; give one of each for an observation."
+            )
         return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
+
+
+def _without_numbers(space: Space[Any]) -> InputError:
+    return InputError(
+        f"Expected an observation space of numbers, but got {space}; "
+        "wrap the environment so that it shows a Box or a Discrete space."
+    )
 
 
 def _finite(states: Array) -> Array:

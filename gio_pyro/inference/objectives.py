@@ -64,7 +64,8 @@ class ForwardKL:
         log_q = guide.log_prob(policy, batch.state, future, batch.action)
         if not self.weighted:
             return batch.mean(log_q)
-        return batch.mean(policy(batch.state).log_prob(batch.action).exp() / batch.behaviour * log_q)
+        ratio = (policy(batch.state).log_prob(batch.action) - batch.log_behaviour).exp()
+        return batch.mean(ratio * log_q)
 
 
 @dataclass(frozen=True)
@@ -137,5 +138,6 @@ def objective_named(objective: str | Objective, *, samples: int = 1) -> Objectiv
     if callable(objective):
         return objective
     if objective not in OBJECTIVES:
-        raise InputError(f"Expected an objective among {', '.join(OBJECTIVES)}, but got {objective!r}.")
+        known = ", ".join(OBJECTIVES)
+        raise InputError(f"Expected an objective among {known}, but got {objective!r}; name one, or pass a function.")
     return OBJECTIVES[objective](samples)

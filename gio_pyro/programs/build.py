@@ -72,9 +72,11 @@ def resolve(name: str | Program, kind: str) -> Program:
             raise ProgramError(f"Expected a {kind}: a name, a class or a callable, but got {name!r}.")
         return name
     place, _, attribute = name.rpartition(":")
+    if not place and name.endswith(".py"):
+        raise ProgramError(f"Expected a {kind} in a file as file.py:Name, but got {name!r}; say which as {name}:Name.")
     module = _import(place or HOMES[kind], name)
     if not hasattr(module, attribute):
-        known = ", ".join(sorted(getattr(module, "__all__", [n for n in vars(module) if n[0].isupper()])))
+        known = ", ".join(sorted(getattr(module, "__all__", _own_names(module)))) or "nothing that could be one"
         raise ProgramError(f"Expected a {kind} named {attribute!r} in {place or HOMES[kind]}, which has: {known}.")
     program: Program = getattr(module, attribute)
     if not callable(program):
@@ -82,11 +84,23 @@ def resolve(name: str | Program, kind: str) -> Program:
     return program
 
 
+def _own_names(module: ModuleType) -> list[str]:
+    """The classes and functions that a module itself defines, those left out that it only imported."""
+    public = {name: value for name, value in vars(module).items() if name[0] != "_" and callable(value)}
+    return [name for name, value in public.items() if getattr(value, "__module__", None) == module.__name__]
+
+
 def _import(place: str, name: str) -> ModuleType:
     try:
         return _import_file(Path(place)) if place.endswith(".py") else importlib.import_module(place)
     except ModuleNotFoundError as error:
-        raise ProgramError(f"Expected {name} to name a program, but {error}; check the spelling.") from error
+        if place.endswith(".py") or not f"{place}.".startswith(f"{error.name}."):  # it is there, what it imports is not
+            raise ProgramError(
+                f"Expected {place} to import, but it raised {told(error)}; install that package, or correct the import."
+            ) from error
+        file = Path(f"{place.replace('.', '/')}.py")
+        hint = f"a file is named {file}:{name.rpartition(':')[2]}" if file.is_file() else "check the spelling"
+        raise ProgramError(f"Expected {name} to name a program, but {error}; {hint}.") from error
     except FileNotFoundError as error:
         raise ProgramError(f"Expected a Python file at {place}, but there is none; check the path.") from error
     except Exception as error:
@@ -170,10 +184,10 @@ def construct(program: Program, spec: Spec) -> Program:
     """Return what runs: a class is built from `spec`, a module that exists is copied, a function is taken as it is.
 
     Raises:
-        ProgramError: the class does not take a spec, or what it builds cannot be called.
+        ProgramError: the class does not take a spec, what it builds cannot be called, or a module cannot be copied.
     """
     if not isinstance(program, type):
-        return copy.deepcopy(program) if isinstance(program, nn.Module) else program
+        return _copied(program) if isinstance(program, nn.Module) else program
     try:
         with pyro.settings.context(module_local_params=True):
             built: Program = program(spec)
@@ -189,3 +203,14 @@ def construct(program: Program, spec: Spec) -> Program:
             f"Expected {program.__name__}(spec) to be callable, but it is not; give it a forward method."
         )
     return built
+
+
+def _copied(program: nn.Module) -> nn.Module:
+    try:
+        return copy.deepcopy(program)
+    except Exception as error:
+        name = type(program).__name__
+        raise ProgramError(
+            f"Expected a {name} that can be copied, so that no two agents train the same one, but it raised "
+            f"{told(error)}; pass the class {name} instead."
+        ) from error

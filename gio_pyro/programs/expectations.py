@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.distributions import Distribution
+from torch.distributions import Categorical, Distribution
 
 from gio_pyro.errors import ProgramError, TrainingError
 from gio_pyro.programs.program import Model, all_actions
@@ -91,8 +91,8 @@ class Imagined:
 
     def mean(self, values: Tensor) -> Tensor:
         """Return the expectation over futures of `values` `[N]`, `[M]`."""
-        total = torch.zeros(self.pairs, dtype=values.dtype, device=values.device)
-        return total.index_add(0, self.pair, self.weight * values)
+        shares = self.weight * values.masked_fill(self.weight == 0, 0.0)  # an impossible future may score −inf
+        return torch.zeros(self.pairs, dtype=shares.dtype, device=shares.device).index_add(0, self.pair, shares)
 
 
 def every_action(policy: Policy, state: Tensor) -> tuple[Tensor, Tensor]:
@@ -107,7 +107,8 @@ def imagine(model: Model, policy: Policy, state: Tensor, action: Tensor, *, samp
 
     Finite futures of at most `MAX_ENUMERATED_FUTURES` values are enumerated with their probabilities. Others are
     `samples` draws each: systematic ones where the futures are finite (one uniform number spaces the draws evenly
-    over the distribution function: unbiased, and exact for a sure outcome), independent ones where not. Gradients,
+    over the distribution function: unbiased, and exact for a sure outcome), independent ones where not. Beside
+    continuous actions finite futures are always enumerated, and nothing waits for the device. Gradients,
     where they are enabled, pass through reparameterised draws and through enumerated probabilities; raises
     `ProgramError` where neither is possible.
     """
@@ -118,12 +119,21 @@ def imagine(model: Model, policy: Policy, state: Tensor, action: Tensor, *, samp
         return _even(draws, pairs, samples)
     values = distribution.enumerate_support(expand=False).flatten()
     weight = probabilities(distribution, values)
+    if action.is_floating_point():
+        return _all(values, weight)
     if not bool(torch.isfinite(weight.sum())):
         raise TrainingError(f"Expected probabilities from {model.name}, but got NaN; look for log 0 or 0/0.")
     if len(values) <= MAX_ENUMERATED_FUTURES or weight.requires_grad:
         pair, which = (weight > 0).nonzero(as_tuple=True)
         return Imagined(pair, values[which], weight[pair, which], pairs)
     return _even(values[systematic(weight, samples)], pairs, samples)
+
+
+def _all(values: Tensor, weight: Tensor) -> Imagined:
+    """Return every future of each pair, impossible ones too: to leave those out is to wait for the device."""
+    pairs, count = weight.shape
+    pair = torch.arange(pairs, device=weight.device).repeat_interleave(count)
+    return Imagined(pair, values.repeat(pairs), weight.flatten(), pairs)
 
 
 def _even(draws: Tensor, pairs: int, samples: int) -> Imagined:
@@ -138,9 +148,8 @@ def probabilities(distribution: Distribution, values: Tensor) -> Tensor:
 
     A categorical distribution has the table at hand; scoring F values one by one takes ten times as long.
     """
-    table: Tensor | None = getattr(distribution, "probs", None)
-    indices = torch.arange(len(values), device=values.device)
-    if table is not None and table.shape[-1:] == values.shape and table.ndim == 2 and torch.equal(values, indices):
+    if isinstance(distribution, Categorical) and distribution.probs.ndim == 2:
+        table: Tensor = distribution.probs
         return table
     log_prob: Tensor = distribution.log_prob(values[:, None])
     return log_prob.exp().T

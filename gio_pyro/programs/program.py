@@ -11,8 +11,10 @@ of its callable to itself: Pyro's process-wide parameter store and settings are 
 after, so two agents in one process never meet and the user's own Pyro code never notices.
 """
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from numbers import Real
 from typing import Any
 
 import pyro
@@ -40,12 +42,25 @@ class Program(nn.Module):
     Args:
         program: a callable, `nn.Module` or `PyroModule`; `pyro.param` statements of a plain callable are found on
             the first run (`materialise`) and become parameters of this module.
+
+    Attributes:
+        learning_rate: the step size that the program asks for, or None.
+
+    Raises:
+        ProgramError: its `learning_rate` is no step size, or its `observe` no method.
     """
 
     def __init__(self, program: Callable_) -> None:
         super().__init__()
         _localise(program)
         self.program = program
+        self.learning_rate = _step_size(self.name, getattr(program, "learning_rate", None))
+        observe = getattr(program, "observe", None)
+        if observe is not None and not callable(observe):
+            raise ProgramError(
+                f"Expected observe of {self.name} to be a method observe(state, action, future), but got {observe!r}; "
+                "give it another name if it is something else."
+            )
         self._local = [module for module in _modules(program) if isinstance(module, PyroModule)]
         self.stored = nn.ParameterDict()
         self._store: dict[str, dict[str, Any]] = {"params": {}, "constraints": {}}
@@ -55,16 +70,21 @@ class Program(nn.Module):
         """The program's own name, for messages."""
         return getattr(self.program, "__name__", type(self.program).__name__)
 
-    @property
-    def learning_rate(self) -> float | None:
-        """The step size that the program asks for, or None."""
-        return getattr(self.program, "learning_rate", None)
-
     @torch.no_grad()
     def observe(self, *data: Tensor) -> None:
         """Hand new data to the program's own `observe(state, action, future)`, if it has one, for its statistics."""
-        if hasattr(self.program, "observe"):
-            self.program.observe(*data)
+        observe = getattr(self.program, "observe", None)
+        if observe is None:
+            return
+        try:
+            observe(*data)
+        except GioError:
+            raise
+        except Exception as error:
+            raise ProgramError(
+                f"Expected {self.name} to observe (state, action, future), but it raised {told(error)}; correct its "
+                "method observe."
+            ) from error
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Run the program with its own parameters; what it raises becomes a `ProgramError`."""
@@ -149,6 +169,18 @@ class Program(nn.Module):
                 return reached.distribution
         found = ", ".join(seen) or "no sites"
         raise ProgramError(f'Expected {self.name} to sample the site "{name}", but it has {found}; add pyro.sample.')
+
+
+def _step_size(name: str, given: object) -> float | None:
+    if given is None:
+        return None
+    size = float(given) if isinstance(given, Real) and not isinstance(given, bool) else math.nan
+    if not 0 < size < math.inf:
+        raise ProgramError(
+            f"Expected learning_rate of {name} to be a number above 0, Adam's step size, but got {given!r}; leave it "
+            "out to take the agent's."
+        )
+    return size
 
 
 def _localise(program: Callable_) -> None:

@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,8 @@ import pytest
 import torch
 
 import gio_pyro as gio_library
+from gio_pyro.cli import usage
+from gio_pyro.cli.commands import COMMANDS as COMMANDS_OF_GIO
 from gio_pyro.errors import CheckpointError, GioError
 from tests.cli.shell import gio, train
 from tests.environments import corridor_table, make, register
@@ -23,6 +26,11 @@ def Actionless(policy, state, future=None):
     import pyro, torch
     with pyro.plate("batch", len(state)):
         return pyro.sample("future", pyro.distributions.Categorical(torch.ones(len(state), 16)), obs=future)
+
+def Nan(policy, state, future):
+    import pyro, torch
+    with pyro.plate("batch", len(state)):
+        pyro.sample("action", pyro.distributions.Categorical(logits=torch.full((len(state), 4), torch.nan)))
 
 class Unready:
     def __init__(self): ...
@@ -47,6 +55,7 @@ COMMANDS = {
     "fewer environments than none": ["train", "--envs=-2"],
     "wrapper in a module that is not there": ["train", "--wrapper", "nowhere_at_all:Wrapper"],
     "wrapper without a module": ["train", "--wrapper", "TimeLimit"],
+    "wrapper without a name": ["train", "--wrapper", "gymnasium.wrappers:"],
     "wrapper that its module lacks": ["train", "--wrapper", "gymnasium.wrappers:Absent"],
     "wrapper that is none": ["train", "--wrapper", "json:dumps"],
     "wrapper that wants more": ["train", "--wrapper", "gymnasium.wrappers:TimeLimit"],
@@ -117,17 +126,69 @@ COMMANDS = {
     "device without memory": ["train", "--device", "meta"],
     "device number nonsense": ["train", "--device", "cuda:999"],
 }
+SAID = {
+    "environment argument of the wrong kind": (
+        ["FrozenLake-v1", "--env.map_name=9x9"],
+        "to make FrozenLake-v1 with {'map_name': '9x9'}, but it raised KeyError: '9x9'.",
+    ),
+    "environment that is misspelt": (["FrozenLak-v1"], "doesn't exist; Did you mean: `FrozenLake`."),
+    "environment argument of nothing": (["--env."], "--env.NAME=VALUE, but got --env.; for"),
+    "environment argument without a value": (["--env.g="], "--env.NAME=VALUE, but got --env.g=; for"),
+    "wrapper without a module": (["--wrapper", "nope"], "a wrapper as package.module:Name, but got 'nope'; say"),
+    "learning rate 0": (["--learning-rate", "0"], "--learning-rate from 1e-12 to 1000 (Adam's step size), but got 0.0"),
+    "layers without units": (["--hidden", "0"], "but got 0; see gio train --help."),
+    "temperature that is a word": (["--temperature", "warm"], "but got 'warm'; see gio train --help."),
+    "checkpoints every 0 steps": (["--checkpoint-every", "0"], "--checkpoint-every to be at least 1, but got 0."),
+    "settings of a run that goes on": (
+        ["--resume", "empty", "--learning-rate", "1"],
+        "but got --learning-rate as well",
+    ),
+    "guide that gives NaN": (["FrozenLake-v1", "--guide", "own.py:Nan"], "but found invalid values: NaN; "),
+    "run without a checkpoint": (["--resume", "empty"], "stopped before its first checkpoint; start it again"),
+}
+"""What some mistakes of `gio train` are answered."""
+ONE_OF = "a command, one of train, evaluate, diagnose, empowerment, but got"
+TAKES = "arguments that gio train takes, but got"
 USAGE = {
-    "no command": [],
-    "unknown command": ["fly"],
-    "unknown flag": ["train", "--altitude", "3"],
-    "steps not a number": ["train", "--steps", "many"],
-    "steps fractional": ["train", "--steps", "1.5"],
-    "layers that are no numbers": ["train", "--hidden", "wide"],
-    "learning rate not a number": ["train", "--learning-rate", "fast"],
-    "temperature missing": ["train", "--temperature"],
-    "too many environments": ["train", "FrozenLake-v1", "Taxi-v4"],
-    "evaluate without a run": ["evaluate"],
+    "no command": ([], f"{ONE_OF} none; see gio --help."),
+    "unknown command": (["trian"], f"{ONE_OF} 'trian'; see gio --help."),
+    "unknown flag": (["train", "--altitude", "3"], f"{TAKES} --altitude, 3; see gio train --help."),
+    "misspelt flag": (
+        ["train", "--stpes", "100"],
+        f"{TAKES} --stpes, 100; perhaps --steps was meant; see gio train --help.",
+    ),
+    "flag of another command": (
+        ["evaluate", "run", "--env.g=3"],
+        "arguments that gio evaluate takes, but got --env.g=3; see gio evaluate --help.",
+    ),
+    "steps not a number": (
+        ["train", "--steps", "many"],
+        "--steps to be a whole number, but got 'many'; see gio train --help.",
+    ),
+    "steps with an exponent": (
+        ["train", "--steps", "1e4"],
+        "--steps to be a whole number, but got '1e4'; see gio train --help.",
+    ),
+    "episodes not a number": (
+        ["evaluate", "run", "--episodes", "x"],
+        "--episodes to be a whole number, but got 'x'; see gio evaluate --help.",
+    ),
+    "layers that are no numbers": (
+        ["train", "--hidden", "8", "wide"],
+        "--hidden to be whole numbers, but got '8 wide'; see gio train --help.",
+    ),
+    "no layers": (["train", "--hidden"], "--hidden to be whole numbers, but got ''; see gio train --help."),
+    "learning rate not a number": (
+        ["train", "--learning-rate", "fast"],
+        "--learning-rate to be a number, but got 'fast'; see gio train --help.",
+    ),
+    "temperature missing": (
+        ["train", "--temperature"],
+        "a value after --temperature, but got none; see gio train --help.",
+    ),
+    "too many environments": (["train", "FrozenLake-v1", "Taxi-v4"], f"{TAKES} Taxi-v4; see gio train --help."),
+    "evaluate without a run": (["evaluate"], "RUN after gio evaluate, but got none; see gio evaluate --help."),
+    "out is no name": (["train", "--out", ""], "--out to be a path, but got ''; see gio train --help."),
 }
 
 
@@ -149,6 +210,7 @@ def is_one_sentence(capsys: Any) -> bool:
     assert said.startswith("gio: Expected"), said
     assert "Traceback" not in said
     assert len(said) < 700
+    assert not re.search(r"[.?!:,]\.$", said), said
     return True
 
 
@@ -159,10 +221,37 @@ def test_a_mistake_is_answered_by_one_sentence(here: Path, capsys: Any, command:
     assert is_one_sentence(capsys)
 
 
-@pytest.mark.parametrize("command", USAGE.values(), ids=USAGE.keys())
-def test_wrong_usage_is_answered_by_usage(here: Path, capsys: Any, command: list[str]):
+@pytest.mark.parametrize(("arguments", "words"), SAID.values(), ids=SAID.keys())
+def test_what_is_said_helps(here: Path, capsys: Any, arguments: list[str], words: str):
+    assert train(*arguments, steps=20) == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert words in said
+
+
+@pytest.mark.parametrize("width", ["40", "200"])
+@pytest.mark.parametrize(("command", "said"), USAGE.values(), ids=USAGE.keys())
+def test_wrong_usage_is_answered_by_one_sentence(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any, command: list[str], said: str, width: str
+):
+    monkeypatch.setenv("COLUMNS", width)
     assert gio(*command) == 2
-    assert "Traceback" not in capsys.readouterr().err
+    assert capsys.readouterr() == ("", f"gio: Expected {said}\n")
+
+
+def test_what_is_not_known_of_tyro_is_one_sentence_too():
+    box = "╭─ Odd ─────╮\n│ Some odd  │\n│ thing.    │\n│ ───────── │\n│ And help. │\n╰───────────╯\n"
+    said = usage.sentence(box, ["train", "--odd"], COMMANDS_OF_GIO)
+    assert said == "Expected arguments that gio train takes, but: Some odd thing; see gio train --help."
+
+
+@pytest.mark.parametrize("command", COMMANDS_OF_GIO)
+def test_help_is_printed_without_words_of_python(capsys: Any, command: str):
+    assert gio(command, "--help") == 0
+    printed, said = capsys.readouterr()
+    assert f"usage: gio {command}" in printed
+    assert "None" not in printed
+    assert said == ""
 
 
 TABLES = {
@@ -451,7 +540,7 @@ REPLAYS: dict[str, tuple[tuple[str, ...], Any]] = {
     "a next state that is infinite": (("rows", "next_state"), lambda x: x / 0),
     "an action that is NaN": (("rows", "action"), nan),
     "a reward that is NaN": (("rows", "reward"), nan),
-    "a behaviour that is NaN": (("rows", "behaviour"), nan),
+    "a behaviour that is NaN": (("rows", "log_behaviour"), nan),
     "states of another width": (("rows", "state"), lambda x: x[:, :2]),
     "states of another type": (("rows", "state"), torch.Tensor.double),
     "states of whole numbers": (("rows", "next_state"), torch.Tensor.long),
@@ -513,7 +602,8 @@ class TestWrongNetworkFields:
     def test_any_field_of_another_type_is_refused_or_can_be_used(
         self, tmp_path: Path, pendulum: dict[str, Any], wrong: Any
     ):
-        small = ("steps", "unobserved", "sound", "largest_reward", "temperature", "control", "random", "settings")
+        counts = ("steps", "unobserved", "sound", "largest_reward", "largest_paid")
+        small = (*counts, "temperature", "control", "random", "settings")
         cases = [where for where in places(pendulum) if where[0] in small and len(where) < 3]
         complaints = [complaint(tmp_path, pendulum, where, wrong, use=False) for where in cases]
         assert "\n".join(filter(None, complaints)) == ""

@@ -19,6 +19,7 @@ import pytest
 import gio_pyro as gio_library
 from gio_pyro import checkpoint, guides
 from gio_pyro.cli import training
+from gio_pyro.errors import InputError
 from tests.agents import differences
 from tests.cli.shell import gio, train
 from tests.environments import corridor_table, register
@@ -339,11 +340,38 @@ class TestOut:
             assert gio("train", "FrozenLake-v1", "--out", "run", *mistake, "--quiet") == 2
         assert not (tmp_path / "run").exists()
 
+    def test_an_error_before_the_first_step_leaves_no_folder_behind(self, tmp_path: Path, capsys: Any):
+        assert train("Pendulum-v1", "--hidden", 8, "--env.g=abc", "--out", tmp_path / "run") == 2
+        said = capsys.readouterr().err
+        assert "TypeError" in said
+        assert "saved" not in said
+        assert not list(tmp_path.iterdir())
+
+    @pytest.mark.usefixtures("unjudged")
+    def test_an_error_leaves_a_folder_that_was_there(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+        run = tmp_path / "run"
+        assert train(register(monkeypatch), "--out", run, steps=0) == 0
+
+        def fail(*_: object, **__: object) -> None:
+            raise InputError("Expected luck, but got none.")
+
+        monkeypatch.setattr(training, "_learn", fail)
+        assert train("--resume", run, steps=10) == 2
+        assert gio_library.GIO.load(run).steps == 0
+
+    def test_an_error_after_that_says_what_is_kept(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any):
+        run = tmp_path / "run"
+        env = register(monkeypatch, reward=lambda step: float("nan") if step > 700 else 0.0)
+        assert train(env, "--out", run, "--checkpoint-every", 1, steps=1000) == 2
+        assert capsys.readouterr().err.endswith(f"; step 500 is saved in {run}.\n")
+        assert checkpoint.read(run)["steps"] == 500
+
 
 class TestArguments:
-    def test_no_steps_leave_a_run_that_goes_on(self, tmp_path: Path):
+    def test_no_steps_leave_a_run_that_goes_on(self, tmp_path: Path, capsys: Any):
         run = tmp_path / "run"
         assert train("FrozenLake-v1", "--out", run, steps=0) == 0
+        assert capsys.readouterr().out == f"Nothing was learned, since no step was taken.\n\nrun folder: {run}\n"
         assert gio_library.GIO.load(run).steps == 0
         assert train("--resume", run, steps=500) == 0
         assert gio_library.GIO.load(run).steps == 500
@@ -451,6 +479,26 @@ class TestResume:
         assert steps_of(tmp_path / "run") == [100.0, 200.0]
 
     @pytest.mark.usefixtures("unjudged")
+    def test_a_run_that_is_done_says_so(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any):
+        run = tmp_path / "run"
+        assert train(register(monkeypatch), "--out", run, steps=20) == 0
+        before = contents(run)
+        capsys.readouterr()
+        assert gio("train", "--resume", run, "--quiet") == 2
+        said = f"Expected a run with steps left to take, but {run} has taken its 20; say with --steps how many"
+        assert capsys.readouterr().err.startswith(f"gio: {said}")
+        assert contents(run) == before
+
+    @pytest.mark.usefixtures("unjudged")
+    def test_another_environment_is_refused(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any):
+        run = tmp_path / "run"
+        env = register(monkeypatch)
+        assert train(env, "--out", run, steps=20) == 0
+        for command in (("train", "--resume", run, "CartPole-v1"), ("evaluate", run, "--env", "CartPole-v1")):
+            assert gio(*command) == 2
+            assert f"Expected {env}, which the run is of, but got CartPole-v1" in capsys.readouterr().err
+
+    @pytest.mark.usefixtures("unjudged")
     def test_left_over_parts_do_not_stop_it(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         run = tmp_path / "run"
         assert train(register(monkeypatch), "--out", run, steps=100) == 0
@@ -468,6 +516,7 @@ class TestInterruptInProcess:
         assert train("FrozenLake-v1", "--out", tmp_path / "run", steps=100) == 130
         assert gio_library.GIO.load(tmp_path / "run").steps == 100
         said = capsys.readouterr().err
+        assert f"gio train --resume {tmp_path / 'run'} --steps 0\n" in said  # nothing is left but to judge it
         assert "nothing was written" not in said
         assert "before anything was learned" not in said
 

@@ -22,7 +22,10 @@ class TestRewritten:
             (["--env.is_slippery", "false", "x"], ["--env-arg", "is_slippery=false", "x"]),
             (["--env.is-slippery=false"], ["--env-arg", "is_slippery=false"]),
             (["--env.desc=a=b"], ["--env-arg", "desc=a=b"]),
-            (["--env.g"], ["--env-arg", "g="]),
+            (["--env.g"], ["--env-arg", "g"]),
+            (["--env.g", "--steps", "3"], ["--env-arg", "g", "--steps", "3"]),
+            (["--env.g", "-3"], ["--env-arg", "g=-3"]),
+            (["--env.", "x"], ["--env-arg", "", "x"]),
             (["--env", "Own-v0", "--envs", "2"], ["--env", "Own-v0", "--envs", "2"]),
             ([], []),
         ],
@@ -100,11 +103,11 @@ class TestAgain:
         assert made is not None
         assert records.environment_record(made) == record
 
-    def test_another_environment_has_its_own_arguments(self):
+    @pytest.mark.parametrize("name", ["CartPole-v1", "Nowhere-v0", "gymnasium:CartPole-v1"])
+    def test_another_environment_is_refused(self, name: str):
         record = {"id": "Pendulum-v1", "kwargs": {"g": 5.0}}
-        made = worlds.again(record, "CartPole-v1", ())
-        assert made is not None
-        assert made.spec.id == "CartPole-v1"
+        with pytest.raises(InputError, match=f"Expected Pendulum-v1, which the run is of, but got {name}; leave"):
+            worlds.again(record, name, ())
 
     @pytest.mark.parametrize("count", [1, 2])
     def test_wrappers_are_recorded_asked_for_and_compared(self, count: int):

@@ -150,8 +150,7 @@ def collect(world: World, policy: LinearPolicy, count: int = 20_000, seed: int =
         future = world.outcome(state, action).sample()
     zeros, no = torch.zeros(count), torch.zeros(count, dtype=torch.bool)
     replay = Replay(count)
-    density = taken.log_prob(action).exp()
-    replay.add(Transitions(state, action, zeros, future, no, no, density, torch.ones(count)))
+    replay.add(Transitions(state, action, zeros, future, no, no, taken.log_prob(action), torch.ones(count)))
     return replay
 
 

@@ -89,7 +89,7 @@ def symmetric(behaviour: float = 0.5, weight: float = 1.0) -> tuple[Model, Guide
     with torch.no_grad():
         model.program.table.copy_(torch.tensor([[[0.9, 0.1], [0.1, 0.9]]]).log())
         guide.program.table.copy_(torch.tensor([[[0.8, 0.2], [0.2, 0.8]]]).log())
-    batch = Transitions(zero, zero, one, zero, one.bool(), one.bool(), behaviour * one, weight * one)
+    batch = Transitions(zero, zero, one, zero, one.bool(), one.bool(), (behaviour * one).log(), weight * one)
     return model, guide, policy, batch, zero
 
 

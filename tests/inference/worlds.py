@@ -41,11 +41,11 @@ def make_world(seed: int, *, transitions: int = 100_000) -> World:
     state = torch.randint(S, (transitions,))
     action = torch.multinomial(mu[state], 1).squeeze(-1)
     future = torch.multinomial(channel[state, action], 1).squeeze(-1)
-    zeros = torch.zeros(transitions)
+    zeros, log_mu = torch.zeros(transitions), mu[state, action].log()
     replay = Replay(transitions)
     replay.add(
         Transitions(
-            state, action, zeros, future, zeros.bool(), zeros.bool(), mu[state, action].float(), torch.ones(transitions)
+            state, action, zeros, future, zeros.bool(), zeros.bool(), log_mu.float(), torch.ones(transitions)
         )
     )
     return World(channel, pi, mu, replay.merged())

@@ -1,5 +1,6 @@
 """From a name to a program that runs, and one sentence for each way that can fail."""
 
+import threading
 from pathlib import Path
 from textwrap import dedent
 from typing import Any
@@ -152,7 +153,7 @@ def test_an_unknown_name_in_a_file_lists_what_the_file_has(file: Path):
     with pytest.raises(ProgramError) as error:
         resolve(f"{file}:Missing", "model")
     assert "'Missing'" in sentence(error)
-    assert "MyModel" in sentence(error)
+    assert sentence(error).endswith("which has: Bare, MyGuide, MyModel, Silent, my_model.")
 
 
 def test_a_module_that_does_not_exist_is_named():
@@ -160,6 +161,43 @@ def test_a_module_that_does_not_exist_is_named():
         resolve("no_such_package.part:Name", "guide")
     assert "no_such_package" in sentence(error)
     assert "check the spelling" in sentence(error)
+
+
+@pytest.mark.parametrize("place", ["importing.py", "importing"])
+def test_a_package_that_a_file_misses_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str):
+    (tmp_path / "importing.py").write_text("import not_installed_anywhere\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ProgramError) as error:
+        resolve(f"{place}:MyGuide", "guide")
+    assert f"Expected {place} to import, but it raised ModuleNotFoundError: No module named 'not" in sentence(error)
+    assert "spelling" not in sentence(error)
+
+
+def test_a_file_given_as_a_module_is_told_how_to_name_it(file: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(file.parent)
+    with pytest.raises(ProgramError) as error:
+        resolve("mine:MyGuide", "guide")
+    assert sentence(error).endswith("a file is named mine.py:MyGuide.")
+
+
+def test_a_file_without_a_name_is_told_how_to_name_one(file: Path):
+    with pytest.raises(ProgramError) as error:
+        resolve(str(file), "guide")
+    assert "Expected a guide in a file as file.py:Name, but got" in sentence(error)
+    assert f"say which as {file}:Name" in sentence(error)
+
+
+def test_a_module_that_cannot_be_copied_is_refused():
+    class Locked(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.lock = threading.Lock()
+
+    with pytest.raises(ProgramError) as error:
+        build_model(Locked(), SPEC, uniform, torch.zeros(1, dtype=torch.long))
+    assert "Expected a Locked that can be copied" in sentence(error)
+    assert sentence(error).endswith("pass the class Locked instead.")
 
 
 def test_a_file_that_does_not_exist_is_named(tmp_path: Path):

@@ -5,6 +5,7 @@ from copy import deepcopy
 from typing import Any
 
 import gymnasium as gym
+import numpy as np
 import pyro
 import pyro.distributions as dist
 import pytest
@@ -305,7 +306,7 @@ def test_a_model_and_a_guide_that_both_hold_a_net_are_both_trained():
     before = [p.detach().clone() for program in (model, guide) for p in program.parameters()]
     ones = torch.ones(B)
     no = torch.zeros(B, dtype=torch.bool)
-    batch = Transitions(STATE, ACTION, ones, FUTURE, no, no, ones / A, ones)
+    batch = Transitions(STATE, ACTION, ones, FUTURE, no, no, (ones / A).log(), ones)
     Inference(model, guide, Elbo(), learning_rate=0.1).step(policy, batch, FUTURE)
     after = [p for program in (model, guide) for p in program.parameters()]
     assert len(after) == 4
@@ -316,7 +317,7 @@ def test_a_gradient_of_the_objective_has_no_variance():
     model = built(CategoricalNetworkModel)
     guide = build_guide(CategoricalNetworkGuide, SPEC, model, policy, STATE)
     ones, no = torch.ones(B), torch.zeros(B, dtype=torch.bool)
-    batch = Transitions(STATE, ACTION, ones, FUTURE, no, no, ones / A, ones)
+    batch = Transitions(STATE, ACTION, ones, FUTURE, no, no, (ones / A).log(), ones)
 
     def gradient(seed: int) -> Tensor:
         torch.manual_seed(seed)
@@ -534,7 +535,7 @@ def test_the_loss_does_not_grow_with_the_batch():
     def loss(repeat: int) -> Tensor:
         ones, no = torch.ones(B * repeat), torch.zeros(B * repeat, dtype=torch.bool)
         rows = [x.repeat(repeat) for x in (STATE, ACTION, FUTURE)]
-        batch = Transitions(rows[0], rows[1], ones, rows[2], no, no, ones / A, ones)
+        batch = Transitions(rows[0], rows[1], ones, rows[2], no, no, (ones / A).log(), ones)
         return Elbo()(model, guide, policy, batch, rows[2])
 
     torch.testing.assert_close(loss(1), loss(50))
@@ -595,14 +596,50 @@ class StatementModel(NetModel):
         return outcome(state, future, policy, lambda a: dist.Categorical(logits=self.net(inputs(state, a)) + shift))
 
 
-@pytest.mark.parametrize("validate", [True, False])
-def test_a_pyro_param_inside_a_pyro_module_is_a_parameter_or_refused(validate: bool):
-    with pyro.validation_enabled(validate):
-        try:
-            model = built(StatementModel)
-        except ProgramError:
-            return
-        assert len(list(model.parameters())) == 3
+@pytest.mark.parametrize(
+    ("validate", "words"),
+    [
+        (True, "Expected StatementModel to run, but it raised NotImplementedError: Support for global pyro.param"),
+        (False, r"Expected StatementModel to declare its parameters, but its forward calls pyro.param"),
+    ],
+)
+def test_a_pyro_param_inside_a_pyro_module_is_refused(validate: bool, words: str):
+    with pyro.validation_enabled(validate), pytest.raises(ProgramError, match=words):
+        built(StatementModel)
+
+
+class Asking(NetModel):
+    """A model with attributes of its own."""
+
+    def __init__(self, learning_rate: Any = None, observe: Any = None) -> None:
+        super().__init__()
+        self.learning_rate, self.observe = learning_rate, observe
+
+
+@pytest.mark.parametrize("given", [-1e-3, 0, 0.0, float("nan"), float("inf"), "fast", True, torch.tensor(0.1)], ids=str)
+def test_a_learning_rate_that_is_no_step_size_is_refused(given: Any):
+    with pytest.raises(ProgramError, match=r"^Expected learning_rate of Asking to be a number above 0, .*but got"):
+        Model(Asking(given))
+
+
+@pytest.mark.parametrize("given", [1, 0.5, np.float32(0.25)], ids=repr)
+def test_a_learning_rate_is_a_plain_number_however_it_was_given(given: Any):
+    asked = Model(Asking(given)).learning_rate
+    assert (type(asked), asked) == (float, float(given))
+    assert Model(Asking()).learning_rate is None
+
+
+def test_what_is_no_method_cannot_observe():
+    with pytest.raises(ProgramError, match=r"^Expected observe of Asking to be a method observe.*but got 3; "):
+        Model(Asking(observe=3))
+
+
+def test_what_observing_raises_is_told_in_one_sentence():
+    def fail(*_: Tensor) -> None:
+        raise ValueError("too many\nlines")
+
+    with pytest.raises(ProgramError, match=r"^Expected Asking to observe .*but it raised ValueError: too many lines; "):
+        Model(Asking(observe=fail)).observe(STATE, ACTION, FUTURE)
 
 
 def globals_now() -> dict[str, Any]:

@@ -119,9 +119,9 @@ class Draws:
         self.calls += 1
         if isinstance(self.space, Discrete):
             n = int(self.space.n)
-            return torch.randint(n, (len(state),), generator=generator), torch.full((len(state),), 1 / n)
+            return torch.randint(n, (len(state),), generator=generator), torch.full((len(state),), 1 / n).log()
         assert self.space.shape is not None
-        return torch.randn((len(state), *self.space.shape), generator=generator), torch.ones(len(state))
+        return torch.randn((len(state), *self.space.shape), generator=generator), torch.zeros(len(state))
 
 
 def collector(env: Any, seed: int = 5) -> Collector:

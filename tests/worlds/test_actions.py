@@ -9,7 +9,7 @@ from gymnasium.spaces import Box, Discrete, MultiDiscrete
 from gymnasium.vector.utils import batch_space, concatenate, create_empty_array
 
 from gio_pyro.environments import Actions
-from gio_pyro.errors import TrainingError
+from gio_pyro.errors import InputError, TrainingError
 
 COUNTED = [
     Discrete(4),
@@ -83,6 +83,21 @@ def test_a_part_without_room_has_one_action():
     actions = Actions.of(Box(np.array([1.0, 0.0]), np.array([1.0, 2.0]), dtype=np.float64))
     assert actions.decode(np.array([[7.0, 0.0]])).tolist() == [[1.0, 1.0]]
     assert actions.encode(np.array([[1.0, 1.0]])).tolist() == [[0.0, 0.0]]
+
+
+@pytest.mark.parametrize("high", [1.7e308, np.inf])
+def test_bounds_whose_difference_is_no_number_are_refused(high: float):
+    with pytest.raises(
+        InputError, match=r"^Expected a bounded action space, but got Box.*; give it bounds whose differ"
+    ):
+        Actions.of(Box(-high, high, (2,), dtype=np.float64))
+
+
+def test_more_actions_than_a_table_can_hold_are_refused():
+    with pytest.raises(
+        InputError, match=r"^Expected at most 1,000,000 values, but Discrete\(10+\) has 1,000,000,000,000;"
+    ):
+        Actions.of(Discrete(10**12))
 
 
 def test_an_action_that_is_no_number_stops_loudly():

@@ -30,7 +30,7 @@ def test_a_transition_is_what_happened():
     assert rows.terminated.tolist() == [False, False, True]
     assert rows.truncated.tolist() == [False] * 3
     assert rows.weight.tolist() == [1.0] * 3
-    assert rows.behaviour.tolist() == pytest.approx([1 / 3] * 3)
+    assert rows.log_behaviour.exp().tolist() == pytest.approx([1 / 3] * 3)
 
 
 def test_the_actions_recorded_are_those_taken_and_plain_numbers():

@@ -8,6 +8,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import pytest
+from gymnasium.envs.registration import EnvSpec
 from gymnasium.spaces import Box, Graph, MultiBinary, MultiDiscrete, Text
 
 from gio_pyro.environments import fresh_copy, make_env
@@ -42,6 +43,25 @@ def test_an_argument_that_the_environment_does_not_take_is_refused():
         make_env("FrozenLake-v1", wheels=4)
 
 
+@pytest.mark.parametrize("name", ["FrozenLake-v1", "FrozenLake", "gymnasium:FrozenLake-v1"])
+@pytest.mark.filterwarnings("ignore:.*Using the latest versioned environment")
+def test_what_making_raises_is_not_said_of_the_id(name: str):
+    with pytest.raises(InputError, match=f"^Expected to make {name} with .*, but it raised KeyError: '9x9'.$"):
+        make_env(name, map_name="9x9")
+
+
+@pytest.mark.parametrize("error", [TypeError("no length"), gym.error.Error("no window"), ModuleNotFoundError("mujoco")])
+def test_what_a_constructor_raises_is_not_said_of_id_or_arguments(monkeypatch: pytest.MonkeyPatch, error: Exception):
+    def fail() -> None:
+        raise error
+
+    monkeypatch.setitem(gym.registry, "Failing-v0", EnvSpec(id="Failing-v0", entry_point=fail))
+    with pytest.raises(
+        InputError, match=f"^Expected to make Failing-v0, but it raised {type(error).__name__}: {error}"
+    ):
+        make_env("Failing-v0")
+
+
 @pytest.mark.parametrize("thing", [None, 3, object(), [Diary()]])
 def test_what_is_no_environment_is_refused(thing: Any):
     with pytest.raises(InputError, match=r"an environment id or a gymnasium.Env, but got"):
@@ -64,6 +84,17 @@ def test_a_space_that_is_not_supported_is_refused(name: str, space: gym.Space[An
     setattr(env, f"{name}_space", space)
     with pytest.raises(InputError, match=words):
         make_env(env)
+
+
+@pytest.mark.parametrize("has", [[], ["observation_space"], ["action_space"]], ids=str)
+def test_an_environment_without_spaces_is_refused(has: list[str]):
+    bare: Any = gym.Env()
+    for name in has:
+        setattr(bare, name, MultiDiscrete([3]))
+    with pytest.raises(
+        InputError, match=r"^Expected an environment with an observation_space and an action_space, but"
+    ):
+        make_env(bare)
 
 
 def test_a_fresh_copy_is_another_environment_of_the_same_kind():

@@ -6,6 +6,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import pytest
+import torch
 from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete, Sequence, Text, Tuple
 from gymnasium.vector.utils import concatenate, create_empty_array
 
@@ -99,6 +100,40 @@ def test_one_value_outside_the_space_is_found_in_a_batch():
         Observations.of(Discrete(10)).encode(np.array([1, 77, 3]))
 
 
+@pytest.mark.parametrize("space", [Discrete(10**12), Dict({"a": Box(0, 1), "b": Discrete(10**12)})], ids=str)
+def test_more_values_than_a_table_can_hold_are_refused(space: gym.Space[Any]):
+    with pytest.raises(InputError, match=r"^Expected at most 1,000,000 values, but .*; wrap the environment"):
+        Observations.of(space)
+
+
+RAGGED = [[[1], [1, 2]], [1, [2]]]
+
+
+@pytest.mark.parametrize("bad", RAGGED, ids=str)
+@pytest.mark.parametrize("space", [Box(0, 1, (2,)), Discrete(3), Box(0, 255, (2, 2, 3), dtype=np.uint8)], ids=str)
+def test_rows_of_different_shapes_are_refused_in_one_sentence(space: gym.Space[Any], bad: Any):
+    encoding = Observations.of(space)
+    for use in (encoding.batched, encoding.encode, encoding.encode_one):
+        with pytest.raises(InputError, match=r"^Expected "):
+            use(bad)
+
+
+def test_a_batch_with_more_rows_of_one_entry_is_refused():
+    encoding = Observations.of(Dict({"a": Box(0, 1, (2,)), "b": Discrete(3)}))
+    with pytest.raises(InputError, match=r"^Expected as many rows of each entry, but got 2, 3; "):
+        encoding.encode({"a": np.zeros((2, 2)), "b": np.zeros(3, dtype=int)})
+
+
+def test_tensors_that_want_gradients_are_read():
+    one, number = torch.ones(2, requires_grad=True), torch.tensor(2.0, requires_grad=True)
+    assert Observations.of(Box(0, 1, (2,))).encode_one(one).tolist() == [[1, 1]]
+    assert Observations.of(Box(0, 1, (2,))).encode(one[None]).tolist() == [[1, 1]]
+    assert Observations.of(Dict({"a": Box(0, 1, (2,))})).encode_one({"a": one}).tolist() == [[1, 1]]
+    assert Observations.of(Discrete(3)).encode_one(number).tolist() == [2]
+    with pytest.raises(InputError, match=r"^Expected observations of shape .*, but reading them raised RuntimeError"):
+        Observations.of(Box(0, 1, (2,))).encode([one, one])
+
+
 def test_an_image_stays_as_it_is():
     space = Box(0, 255, (4, 5, 3), dtype=np.uint8)
     one, batch = samples(space, 2)
@@ -160,7 +195,14 @@ def test_a_quiet_encoding_says_nothing():
         Observations.of(Dict({"a": Discrete(2), "b": Text(3)}), quiet=True)
 
 
-@pytest.mark.parametrize("space", [Text(4), Dict({"a": Text(4)}), Tuple((Sequence(Discrete(2)),)), Box(0, 1, (0,))])
+@pytest.mark.parametrize(
+    "space",
+    [
+        *[Text(4), Dict({"a": Text(4)}), Tuple((Sequence(Discrete(2)),)), Box(0, 1, (0,))],
+        Box(0, 255, (0, 4, 3), dtype=np.uint8),
+    ],
+    ids=str,
+)
 def test_a_space_without_numbers_is_refused(space: gym.Space[Any]):
     with pytest.raises(InputError, match="Expected an observation space of numbers, but got"):
         Observations.of(space)
