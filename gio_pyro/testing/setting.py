@@ -110,7 +110,7 @@ def quietly(program: Any) -> Iterator[None]:
         raise
     except Exception as error:
         raise ProgramError(
-            f"Expected {name} to run on a batch of {BATCH}, but it raised {told(error, 120)}; "
+            f"Expected {name} to run on a batch of {BATCH}, but it raised {told(error)}; "
             "run it on a small batch of your own."
         ) from error
 
