@@ -37,6 +37,8 @@ class Choices:
 
     def mean(self, values: Tensor) -> Tensor:
         """Return the expectation over actions of `values` `[B, K]`, `[B]`."""
+        if self.count == 1:
+            return values.squeeze(-1)
         return (self.log_weight.exp() * values).sum(-1)
 
 
@@ -79,11 +81,8 @@ class Imagined:
     """`[N]`: p_ψ(F|s, a), or 1/J for each of J samples; sums to 1 for every pair."""
     pairs: int
     """M."""
-
-    @property
-    def single(self) -> bool:
-        """Whether every pair has one future, in order: a draw each."""
-        return len(self.pair) == self.pairs
+    single: bool = False
+    """Whether every pair has one draw, in order: then there is nothing to average, and much to save."""
 
     def spread(self, x: Tensor) -> Tensor:
         """Return the row of `x` `[M, ...]` that each future belongs to, `[N, ...]`."""
@@ -91,6 +90,8 @@ class Imagined:
 
     def mean(self, values: Tensor) -> Tensor:
         """Return the expectation over futures of `values` `[N]`, `[M]`."""
+        if self.single:
+            return values
         shares = self.weight * values.masked_fill(self.weight == 0, 0.0)  # an impossible future may score −inf
         return torch.zeros(self.pairs, dtype=shares.dtype, device=shares.device).index_add(0, self.pair, shares)
 
@@ -140,7 +141,7 @@ def _even(draws: Tensor, pairs: int, samples: int) -> Imagined:
     """Return `samples` equally weighted futures of each pair, `draws` `[M, samples, ...]`."""
     pair = torch.arange(pairs, device=draws.device).repeat_interleave(samples)
     share = torch.full((len(pair),), 1.0 / samples, device=draws.device)
-    return Imagined(pair, draws.flatten(0, 1), share, pairs)
+    return Imagined(pair, draws.flatten(0, 1), share, pairs, single=samples == 1)
 
 
 def probabilities(distribution: Distribution, values: Tensor) -> Tensor:
