@@ -124,7 +124,8 @@ def run(task: Task, method: str, steps: int, seed: int, options: argparse.Namesp
         start, compiled = time.perf_counter(), not options.no_compile
         figures = sac(task, steps, seed) if method == "sac" else ours(task, method, steps, seed, compiled, options.runs)
         figures |= {"seconds": f"{time.perf_counter() - start:.0f}"}
-        row = dict(zip(KEYS, key, strict=True)) | {"temperature": str(task.temperature)} | figures
+        temperature = "auto" if method == "sac" else str(task.temperature)
+        row = dict(zip(KEYS, key, strict=True)) | {"temperature": temperature} | figures
         rows = read(options.results) | {key: row}  # others may have written meanwhile
         write(options.results, sorted(rows.values(), key=place_of))
     return rows[key]

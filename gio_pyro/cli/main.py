@@ -10,7 +10,7 @@ from contextlib import redirect_stderr
 from types import FrameType
 from typing import Any
 
-INTERRUPTED, LEFT = 130, 141
+from gio_pyro.cli import INTERRUPTED, LEFT
 
 
 def entry_point(arguments: Sequence[str] | None = None) -> int:

@@ -14,9 +14,8 @@ import torch
 
 from gio_pyro import diagnostics, tabular
 from gio_pyro.agent import GIO, Metrics
-from gio_pyro.cli import report
+from gio_pyro.cli import INTERRUPTED, report
 from gio_pyro.cli.film import can_film, film
-from gio_pyro.cli.main import INTERRUPTED
 from gio_pyro.cli.worlds import world
 from gio_pyro.control import TableControl
 from gio_pyro.errors import GioError, InputError, TrainingError, told

@@ -44,9 +44,7 @@ def make_world(seed: int, *, transitions: int = 100_000) -> World:
     zeros, log_mu = torch.zeros(transitions), mu[state, action].log()
     replay = Replay(transitions)
     replay.add(
-        Transitions(
-            state, action, zeros, future, zeros.bool(), zeros.bool(), log_mu.float(), torch.ones(transitions)
-        )
+        Transitions(state, action, zeros, future, zeros.bool(), zeros.bool(), log_mu.float(), torch.ones(transitions))
     )
     return World(channel, pi, mu, replay.merged())
 
