@@ -172,7 +172,7 @@ def test_an_objective_of_ones_own_is_taken_as_it_is():
 def test_each_program_is_stepped_at_its_own_rate():
     model, guide, policy, batch, future = symmetric()
     before = model.program.table.detach().clone(), guide.program.table.detach().clone()
-    model.program.learning_rate, guide.program.learning_rate = 0.3, None
+    model.learning_rate, guide.learning_rate = 0.3, None
     Inference(model, guide, Sleep(), learning_rate=0.01).step(policy, batch, future)
     moved = [(p.program.table.detach() - b).abs().max().item() for p, b in zip((model, guide), before, strict=True)]
     assert moved == pytest.approx([0.3, 0.01], rel=1e-2)
