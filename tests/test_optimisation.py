@@ -12,7 +12,7 @@ from gio_pyro.control import NetworkControl
 from gio_pyro.errors import InputError
 from gio_pyro.guides import CategoricalNetworkGuide, GaussianGuide
 from gio_pyro.inference import Inference, Objective, Sleep, objective_named
-from gio_pyro.models import GaussianModel
+from gio_pyro.models import CategoricalNetworkModel, GaussianModel
 from gio_pyro.optimisation import Descent, adam
 from gio_pyro.programs import build_guide, build_model, without_validation
 from gio_pyro.rewards import Imagined
@@ -203,6 +203,7 @@ WORLDS = {
     "vector, continuous": (spec(vector(3), vector(2)), GaussianGuide),
     "vector, discrete": (spec(vector(3), Discrete(3)), CategoricalNetworkGuide),
     "image, discrete": (spec(image(7), Discrete(3)), CategoricalNetworkGuide),
+    "discrete, continuous": (spec(Discrete(5), vector(2)), GaussianGuide),
 }
 
 
@@ -213,6 +214,8 @@ def batch_of(world: Spec, size: int = 16, seed: int = 0) -> Transitions:
         states = torch.randn(2, size, *shape)
         if world.state_space.dtype == "uint8":
             states = torch.randint(0, 256, (2, size, *shape), dtype=torch.uint8)
+        elif isinstance(world.state_space, Discrete):
+            states = torch.randint(int(world.state_space.n), (2, size))
         discrete = isinstance(world.action_space, Discrete)
         action = torch.randint(3, (size,)) if discrete else torch.randn(size, *world.action_space.shape)
         over, cut = torch.rand(2, size) < 0.2
@@ -228,7 +231,8 @@ class Learner:
         batch = batch_of(world)
         self.control = NetworkControl(world, Settings(hidden=(16,), compile=compiled, discount=0.9))
         policy = self.control.policy
-        self.model = build_model(GaussianModel, world, policy, batch.state[:1])
+        model = CategoricalNetworkModel if isinstance(world.state_space, Discrete) else GaussianModel
+        self.model = build_model(model, world, policy, batch.state[:1])
         self.guide = build_guide(guide, world, self.model, policy, batch.state[:1])
         self.inference = Inference(self.model, self.guide, objective, learning_rate=1e-2, compiled=compiled)
         self.reward = Imagined(self.model, self.guide, 1)
@@ -262,6 +266,8 @@ def learned(kind: str, objective: str, compiled: bool, steps: int = 4) -> tuple[
         *(("vector, continuous", name) for name in ("sleep", "elbo", "wake_sleep", "forward_kl")),
         ("vector, discrete", "sleep"),
         ("image, discrete", "sleep"),
+        ("discrete, continuous", "sleep"),
+        ("discrete, continuous", "elbo"),
     ],
 )
 def test_the_traced_update_is_the_plain_one_to_the_last_bit(
