@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from numbers import Integral
 from pathlib import Path
 from typing import Any
@@ -142,16 +142,18 @@ class GIO:
                 "None."
             )
         end = self.steps + int(steps)
-        with tqdm(total=int(steps), unit="step", disable=not progress_bar) as bar:
+        with tqdm(total=int(steps), unit="step") if progress_bar else nullcontext() as bar:
             while self.steps < end:
                 before = self.steps
                 with self._private():
                     self._round(min(self.settings.train_freq, end - before))
-                bar.update(self.steps - before)
+                if bar is not None:
+                    bar.update(self.steps - before)
                 if self.steps < end and not self._reports_between(before, self.steps):
                     continue
                 metrics = self.metrics()
-                bar.set_postfix_str(_headline(metrics))
+                if bar is not None:
+                    bar.set_postfix_str(_headline(metrics))
                 going_on = None if callback is None else callback(self, metrics)
                 if isinstance(going_on, bool | np.bool_) and not going_on:
                     break

@@ -1,9 +1,10 @@
-"""One thread for small networks, and the user's number of threads afterwards."""
+"""One thread for small networks, the user's number of threads afterwards, and none of our own."""
 
 from collections.abc import Iterator
 
 import pytest
 import torch
+from tqdm import tqdm
 
 import gio_pyro as gio
 from gio_pyro.threads import few_threads
@@ -39,3 +40,12 @@ def test_an_agent_learns_with_one_thread_and_calls_back_with_the_users():
     agent.learn(8, callback=lambda *_: seen.append(torch.get_num_threads()))
     assert set(seen[:-1]) == {1}
     assert seen[-1] == torch.get_num_threads() == 3
+
+
+def test_learning_without_a_progress_bar_starts_no_thread(monkeypatch: pytest.MonkeyPatch):
+    """tqdm's monitor shares a lock with every forked process: one that is killed while it holds it stops the others."""
+    monkeypatch.setattr(tqdm, "monitor", None)
+    agent = gio.GIO("CartPole-v1", hidden=(8,)).learn(8)
+    assert tqdm.monitor is None
+    agent.learn(8, progress_bar=True)
+    assert tqdm.monitor is not None
