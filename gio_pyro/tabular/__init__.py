@@ -6,7 +6,15 @@ Everything that is learned elsewhere in this library is judged against these fun
 from gio_pyro.tabular.capacity import Capacity, blahut_arimoto
 from gio_pyro.tabular.empowerment import empowerment
 from gio_pyro.tabular.episodes import discounted_visits, episode_visits, expected_return, optimal_return
-from gio_pyro.tabular.futures import next_state, next_state_and_reward, state_after
+from gio_pyro.tabular.futures import (
+    discounted_return,
+    features,
+    final_state,
+    next_state,
+    next_state_and_reward,
+    state_after,
+    trajectory,
+)
 from gio_pyro.tabular.grids import grid_world, klyubin_maze
 from gio_pyro.tabular.guides import bayes, fixed_posterior, fixed_prior, marginal, uniform
 from gio_pyro.tabular.information import mutual_information
@@ -20,10 +28,13 @@ __all__ = [
     "TabularMDP",
     "bayes",
     "blahut_arimoto",
+    "discounted_return",
     "discounted_visits",
     "empowerment",
     "episode_visits",
     "expected_return",
+    "features",
+    "final_state",
     "fixed_posterior",
     "fixed_prior",
     "grid_world",
@@ -37,5 +48,6 @@ __all__ = [
     "policy_iteration",
     "posterior",
     "state_after",
+    "trajectory",
     "uniform",
 ]

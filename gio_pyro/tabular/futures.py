@@ -1,18 +1,34 @@
 """What counts as the future F of an action, exactly: functions `(mdp, policy) -> channel [..., S, A, F]`.
 
-The first two do not depend on the policy, so policy iteration with them ends at the global optimum
-(theory, section 2). The k-step state does, and monotone improvement is then no longer guaranteed.
+    next_state               s'                                                   S futures
+    next_state_and_reward    (s', r)                                              one for each pair that occurs
+    final_state(n)           s_{t+n}, the later n − 1 actions drawn blindly       S
+    state_after(k)           s_{t+k}, the later k − 1 actions from the policy     S
+    trajectory(k)            (s_{t+1}, …, s_{t+k}), likewise                      S^k
+    discounted_return(h)     Σ_{i<h} γ^i r_{t+i}, likewise                        one for each sum that occurs
+    features(future, labels) a function of any of these                           one for each label
+
+The channels of the first three do not depend on the policy, so policy iteration with them ends at the global optimum
+(theory, section 2). Those of the others do, and monotone improvement is then no longer guaranteed. Terminal states
+absorb: after them nothing moves and nothing is earned.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
+import torch
 from torch import Tensor
 
 from gio_pyro.errors import InputError
+from gio_pyro.tabular.information import as_distribution, as_float64
 from gio_pyro.tabular.mdp import TabularMDP
 
 Future = Callable[[TabularMDP, Tensor], Tensor]
 """`(mdp, policy [..., S, A]) -> p(F|s, a) [..., S, A, F]`."""
+
+MOST_FUTURES = 100_000
+"""Futures of one channel above which it is refused: a table of S · A times as many numbers would follow."""
+RETURN_DECIMALS = 9
+"""Returns that agree to so many decimals are one future."""
 
 
 def next_state(mdp: TabularMDP, policy: Tensor) -> Tensor:
@@ -25,25 +41,171 @@ def next_state_and_reward(mdp: TabularMDP, policy: Tensor) -> Tensor:
     return mdp.outcomes.probability
 
 
+def final_state(n: int, source: object = None) -> Future:
+    """F = s_{t+n}, the first action free and the next n − 1 drawn without looking (open loop).
+
+    Args:
+        n: actions, at least 1.
+        source: what each blind action is drawn from, `[A]`; uniform by default.
+
+    Raises:
+        InputError: n < 1, or a source that is no distribution over the world's actions.
+    """
+    _require_steps(n)
+
+    def future(mdp: TabularMDP, policy: Tensor) -> Tensor:
+        blind = torch.full((mdp.actions,), 1.0 / mdp.actions) if source is None else source
+        omega = as_distribution("the source", blind).to(mdp.transition.device)
+        if omega.shape != (mdp.actions,):
+            raise InputError(f"Expected a source over {mdp.actions} actions, but got shape {tuple(omega.shape)}.")
+        return _after(mdp.transition, torch.einsum("a,...san->...sn", omega, mdp.transition), n)
+
+    return future
+
+
 def state_after(k: int) -> Future:
     """F = s_{t+k}, the first action free and the next k − 1 from the policy (terminal states stay).
 
     Raises:
         InputError: k < 1.
     """
-    if k < 1:
-        raise InputError(f"Expected a future at least 1 step ahead, but got {k}.")
+    _require_steps(k)
 
     def future(mdp: TabularMDP, policy: Tensor) -> Tensor:
-        step = state_chain(mdp, policy)
-        channel = mdp.transition
+        return _after(mdp.transition, state_chain(mdp, policy), k)
+
+    return future
+
+
+def trajectory(k: int, *, rewards: bool = False) -> Future:
+    """F = (s_{t+1}, …, s_{t+k}), the first action free and the next k − 1 from the policy.
+
+    The states of a trajectory count like the digits of a number, the last one fastest. As the world is Markov, it
+    carries exactly the mutual information of its first state.
+
+    Args:
+        k: steps, at least 1.
+        rewards: whether each step's reward belongs to F; its symbols are then the pairs of `TabularMDP.outcomes`.
+
+    Raises:
+        InputError: k < 1, or more futures than a table can hold.
+    """
+    _require_steps(k)
+
+    def future(mdp: TabularMDP, policy: Tensor) -> Tensor:
+        first = mdp.outcomes.probability if rewards else mdp.transition
+        symbols = first.shape[-1]
+        if symbols**k > MOST_FUTURES:
+            raise InputError(
+                f"Expected at most {MOST_FUTURES:,} trajectories, but {symbols} symbols have {symbols**k:,} of {k} "
+                "steps; take fewer steps, or features of them."
+            )
+        follows = (policy[..., None] * first).sum(-2)
+        follows = follows[..., mdp.outcomes.next_state, :] if rewards else follows
+        channel = first
         for _ in range(k - 1):
-            channel = channel @ step[..., None, :, :]
+            last = torch.arange(channel.shape[-1], device=channel.device) % symbols
+            channel = (channel[..., None] * follows[..., None, None, last, :]).flatten(-2)
         return channel
 
     return future
 
 
+def discounted_return(horizon: int, discount: float = 1.0, *, levels: Sequence[float] = ()) -> Future:
+    """F = Σ_{i<h} γ^i r_{t+i}: credit for what is earned, the first action free and the others from the policy.
+
+    Args:
+        horizon: h ≥ 1 rewards.
+        discount: γ in [0, 1], of this sum only.
+        levels: increasing bounds, reward units; F is then which of the len(levels) + 1 intervals the sum falls into,
+            the upper bound belonging to the interval above. Without them every distinct sum is a future.
+
+    Raises:
+        InputError: a horizon below 1, a discount outside [0, 1], levels that do not increase, a batch of worlds, or
+            more sums than a table can hold.
+    """
+    _require_steps(horizon)
+    if not 0 <= discount <= 1:
+        raise InputError(f"Expected a discount in [0, 1], but got {discount}; 0.99 is a usual choice.")
+    bounds = as_levels(levels)
+
+    def future(mdp: TabularMDP, policy: Tensor) -> Tensor:
+        channel, sums = _return_distribution(mdp, policy, horizon, discount)
+        return (
+            _grouped(channel, torch.bucketize(sums, bounds.to(sums), right=True), len(bounds) + 1)
+            if levels
+            else channel
+        )
+
+    return future
+
+
+def features(future: Future, labels: object) -> Future:
+    """F = φ(F'), for a function φ of another future F': a table of the label, counted from 0, of each value of F'.
+
+    Args:
+        future: F'.
+        labels: `[F']` whole numbers.
+
+    Raises:
+        InputError: labels that are not one whole number from 0 for each value of F'.
+    """
+    given = as_float64(labels)
+    table = given.long()
+    if given.ndim != 1 or len(given) == 0 or bool((given != table).any()) or bool((table < 0).any()):
+        raise InputError(f"Expected one label, a whole number from 0, for each future, but got {labels}.")
+
+    def mapped(mdp: TabularMDP, policy: Tensor) -> Tensor:
+        channel = future(mdp, policy)
+        if channel.shape[-1] != len(table):
+            raise InputError(f"Expected {channel.shape[-1]} labels, one for each future, but got {len(table)}.")
+        return _grouped(channel, table.to(channel.device), int(table.max()) + 1)
+
+    return mapped
+
+
 def state_chain(mdp: TabularMDP, policy: Tensor) -> Tensor:
     """Return p_π(s'|s) = Σ_a π(a|s) p(s'|s, a), `[..., S, S]`."""
     return (policy[..., None] * mdp.transition).sum(-2)
+
+
+def as_levels(levels: Sequence[float]) -> Tensor:
+    """Return bounds between intervals as float64; raises `InputError` unless they are finite and increase."""
+    bounds = as_float64(list(levels))
+    if bounds.ndim != 1 or not bool(torch.isfinite(bounds).all()) or bool((bounds.diff() <= 0).any()):
+        raise InputError(f"Expected levels that increase, such as (0.0, 0.5), but got {levels}.")
+    return bounds
+
+
+def _require_steps(steps: int) -> None:
+    if steps < 1:
+        raise InputError(f"Expected a future at least 1 step ahead, but got {steps}.")
+
+
+def _after(channel: Tensor, chain: Tensor, steps: int) -> Tensor:
+    for _ in range(steps - 1):
+        channel = channel @ chain[..., None, :, :]
+    return channel
+
+
+def _return_distribution(mdp: TabularMDP, policy: Tensor, horizon: int, discount: float) -> tuple[Tensor, Tensor]:
+    """Return p(G|s, a) `[S, A, F]` and the sums G `[F]`, from the last reward backwards."""
+    pairs = mdp.outcomes
+    sums = torch.zeros(1, dtype=torch.float64, device=policy.device)
+    later = torch.ones(mdp.states, 1, dtype=torch.float64, device=policy.device)
+    for _ in range(horizon):
+        reached = pairs.reward[:, None] + discount * sums
+        sums, place = torch.unique(reached.round(decimals=RETURN_DECIMALS), return_inverse=True)
+        if len(sums) > MOST_FUTURES:
+            raise InputError(
+                f"Expected at most {MOST_FUTURES:,} distinct returns, but got {len(sums):,}; shorten the horizon."
+            )
+        of_pair = later.new_zeros(len(reached), len(sums)).scatter_add(1, place, later[pairs.next_state])
+        channel = pairs.probability @ of_pair
+        later = (policy[..., None] * channel).sum(-2)
+    return channel, sums
+
+
+def _grouped(channel: Tensor, label: Tensor, count: int) -> Tensor:
+    """Add up the columns `[..., F]` of each label `[F]`, `[..., count]`."""
+    return channel.new_zeros(*channel.shape[:-1], count).index_add(-1, label, channel)
