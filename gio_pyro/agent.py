@@ -18,6 +18,7 @@ from gio_pyro.control import NetworkControl, TableControl
 from gio_pyro.environments import Actions, Collector, Env, Observations, fresh_copy, make_env
 from gio_pyro.environments.make import Vector, single_spaces
 from gio_pyro.errors import InputError, TrainingError
+from gio_pyro.examples import examples, newest
 from gio_pyro.futures import Future, future_from
 from gio_pyro.inference import Inference, objective_named
 from gio_pyro.programs import build_guide, build_model, default_programs, example, resolve, without_validation
@@ -81,7 +82,8 @@ class GIO:
         raw_states, raw_actions = single_spaces(self.env)
         states, actions = Observations.of(raw_states, quiet=True).space, Actions.of(raw_actions).space
         self.settings = Settings.of(settings, states=states, actions=actions)
-        self.spec = Spec(states, actions, self.future.space(states), hidden=self.settings.hidden)
+        anchor = getattr(self.future, "anchor", None)
+        self.spec = Spec(states, actions, self.future.space(states), hidden=self.settings.hidden, anchor=anchor)
         self.random = PrivateRandom(self.settings.seed, self.device)
         self.playing = PrivateRandom(self.settings.seed + OTHER_SEED, self.device)
         self.steps = self.unobserved = 0
@@ -106,8 +108,8 @@ class GIO:
         objective = objective_named(name, samples=s.samples)
         compiled = s.compile and isinstance(self.control, NetworkControl)
         self.inference = Inference(self.model, self.guide, objective, learning_rate=s.learning_rate, compiled=compiled)
-        self.reward = reward_named(s.intrinsic, self.model, self.guide, samples=s.samples)
-        self.reading = reward_named("imagined", self.model, self.guide, samples=s.samples)
+        self.reward = reward_named(s.intrinsic, self.model, self.guide, self.future, samples=s.samples)
+        self.reading = reward_named("imagined", self.model, self.guide, self.future, samples=s.samples)
         self.figures: dict[str, Tensor] = {}
         self.watch = Watch(self.spec.action_space, s.discount)
         self.largest_reward = self.largest_paid = 0.0
@@ -191,11 +193,11 @@ class GIO:
 
     def _observe(self) -> None:
         """Tell whoever keeps statistics of its inputs about the rows that came since the last time."""
-        rows, self.unobserved = self.replay.latest(self.unobserved), 0
-        future = self.future.of(rows)
-        for program in (self.model, self.guide):
+        rows, future = newest(self.future, self.replay, self.policy, self.spec.state_space, self.unobserved)
+        for program in (self.model, self.guide) if len(rows) else ():
             program.observe(rows.state, rows.action, future)
-        self.control.observe(rows.state)
+        self.control.observe(self.replay.latest(self.unobserved).state)
+        self.unobserved = 0
 
     def _update(self, improvements: int) -> None:
         """Fit both programs, then evaluate and improve the policy (theory, equations 5 to 8).
@@ -204,12 +206,13 @@ class GIO:
         anything yet is paid for being certain.
         """
         s = self.settings
-        for _ in range(s.gradient_steps):
-            batch = self.replay.batch(s.batch_size)
-            self._note(self.inference.step(self.policy, batch, self.future.of(batch)))
+        for number in range(s.gradient_steps):
+            if number == 0 or s.batch_size is not None:  # without a size it is all of replay, every time
+                batch, future = examples(self.future, self.replay, self.policy, self.spec.state_space, s.batch_size)
+            self._note(self.inference.step(self.policy, batch, future))
         for _ in range(improvements):
             rows = self.control.rows(self.replay)
-            self._note(self.control.improve(rows, self.future.of(rows), self.reward, self.temperature, self.steps))
+            self._note(self.control.improve(rows, self.reward, self.temperature, self.steps))
 
     def _note(self, figures: dict[str, Tensor]) -> None:
         """Keep figures on the device until somebody reads them, and remember whether any was not finite."""

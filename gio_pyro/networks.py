@@ -5,7 +5,7 @@ standardised by statistics that are *told* to a network (`observe`), never gathe
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -194,27 +194,54 @@ def encoder(space: Space[Any]) -> Encoder:
     return Image(space) if is_image(space) else Vector(space)
 
 
+Anchor = Callable[[Tensor], Tensor]
+"""What one would say of a future from its state alone, `[B, ...] -> [B, ...]`."""
+
+
+def anchor_of(states: Space[Any], futures: Space[Any], given: Anchor | None) -> Anchor | None:
+    """Return what is subtracted from a future of real numbers: what is `given`, the state where F is one, or None."""
+    if not isinstance(futures, Box):
+        return None
+    if given is not None and not is_whole(futures):
+        return given
+    return same if futures == states else None
+
+
+def same(state: Tensor) -> Tensor:
+    """Return the state."""
+    return state
+
+
 class PairEncoder(nn.Module):
     """Features of a state and a future, `[B, ...] -> [B, size]`.
 
     Where a future is a state, its change from s is what is seen of it: in worlds of short steps all of what an action
     does is in that small difference.
+
+    Args:
+        states: the space of s.
+        futures: the space of F.
+        anchor: what one would say of F from s alone (`Spec.anchor`).
     """
 
-    def __init__(self, states: Space[Any], futures: Space[Any]) -> None:
+    def __init__(self, states: Space[Any], futures: Space[Any], anchor: Anchor | None = None) -> None:
         super().__init__()
-        self.changes = isinstance(futures, Box) and futures == states and not is_image(futures)
+        image = isinstance(futures, Box) and is_image(futures)
+        self.anchor = None if image else anchor_of(states, futures, anchor)
         self.first, self.second = encoder(states), encoder(futures)
         self.size = self.first.size + self.second.size
 
     def observe(self, state: Tensor, future: Tensor) -> None:
         """Take new pairs into the statistics of the inputs."""
         self.first.observe(state)
-        self.second.observe(future - state if self.changes else future)
+        self.second.observe(self._change(state, future))
 
     def forward(self, state: Tensor, future: Tensor) -> Tensor:
         """Return the features of both, side by side."""
-        return torch.cat([self.first(state), self.second(future - state if self.changes else future)], -1)
+        return torch.cat([self.first(state), self.second(self._change(state, future))], -1)
+
+    def _change(self, state: Tensor, future: Tensor) -> Tensor:
+        return future if self.anchor is None else future - self.anchor(state)
 
 
 def width(space: Space[Any]) -> int:

@@ -13,7 +13,7 @@ from typing import Any
 
 from gio_pyro.environments.make import OF_THE_VECTOR, Env, Vector
 from gio_pyro.errors import CheckpointError, told
-from gio_pyro.futures import FUTURES, Future
+from gio_pyro.futures import FUTURES, Future, written
 from gio_pyro.programs import reference
 from gio_pyro.programs.build import HOMES
 from gio_pyro.types import Program
@@ -109,14 +109,13 @@ def program_from(name: str, kind: str) -> str:
 
 
 def future_record(future: Future) -> str:
-    """Return the bare name of one of this library's futures, or where another one came from."""
-    name = type(future).__name__
-    return name if FUTURES.get(name) is type(future) else reference(future)
+    """Return the text of one of this library's futures, or where another one came from."""
+    return written(future) or reference(future)
 
 
 def future_from(name: str) -> str:
-    """Return the name of one of this library's futures; raises `CheckpointError` for any other."""
-    if name not in FUTURES:
+    """Return the text of one of this library's futures; raises `CheckpointError` for any other."""
+    if name.partition("(")[0] not in FUTURES:
         raise CheckpointError(
             f"Expected a future of gio_pyro, but the checkpoint was trained with {name!r}; pass it again with future=."
         )

@@ -1,28 +1,18 @@
 """Replay: every transition that was collected, in order, and the same transitions with equal ones merged."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from gio_pyro.errors import InputError
-from gio_pyro.types import Transitions
+from gio_pyro.types import Sequences, Transitions
 
 STORED = ("state", "action", "reward", "next_state", "terminated", "truncated", "log_behaviour")
 """The fields of `Transitions` that are kept; the weight of a row that was not merged is 1."""
 NOTHING = -1
-
-
-@dataclass(frozen=True)
-class Sequences:
-    """Pieces of episodes, each field of `steps` `[B, T, ...]`."""
-
-    steps: Transitions
-    """Rows after the end of a piece repeat its last one."""
-    valid: Tensor
-    """`[B, T]` booleans: whether the row is there; True, then False from where the episode (or replay) ends."""
 
 
 class Replay:
@@ -122,18 +112,22 @@ class Replay:
     def latest(self, count: int) -> Transitions:
         """Return the last `count` transitions, or as many as there are, oldest first."""
         count = min(count, self._size)
-        return self._at((self._added - count + torch.arange(count, device=self._device())) % self.capacity)
+        return self._at(self._latest(count))
+
+    def _latest(self, count: int) -> Tensor:
+        return (self._added - count + torch.arange(count, device=self._device())) % self.capacity
 
     def sample(self, size: int) -> Transitions:
         """Return `size` transitions drawn uniformly with replacement, `[size, ...]`."""
         return self._at(self._drawn(size))
 
-    def sequences(self, size: int, length: int) -> Sequences:
+    def sequences(self, size: int | None, length: int) -> Sequences:
         """Return `size` pieces of up to `length` successive transitions, never across the end of an episode.
 
-        Their first rows are drawn uniformly with replacement from all transitions.
+        Their first rows are drawn uniformly with replacement from all transitions; for None they are all of them,
+        oldest first.
         """
-        slot = self._drawn(size).long()
+        slot = (self._latest(self._size) if size is None else self._drawn(size)).long()
         slots, valid = [slot], [torch.ones_like(slot, dtype=torch.bool)]
         for _ in range(length - 1):
             following = self._rows["following"][slot].long()
@@ -207,7 +201,14 @@ def concatenate(first: Transitions, second: Transitions) -> Transitions:
 
 def merge(rows: Transitions) -> Transitions:
     """Return the distinct transitions of `rows` `[B]` with their summed weights, in float64, whatever the order."""
-    columns = (rows.state, rows.action, rows.reward, rows.next_state, rows.terminated)
+    return merge_by((rows.state, rows.action, rows.reward, rows.next_state, rows.terminated), rows)[0]
+
+
+def merge_by(columns: Sequence[Tensor], rows: Transitions) -> tuple[Transitions, Tensor]:
+    """Return one of each group of `rows` `[B]` that agree in all `columns` `[B]`, and which rows these are.
+
+    Weights are summed, in float64; `log_behaviour` is the log of the harmonic mean.
+    """
     key = torch.stack([column.double() for column in columns], -1)
     distinct, group = torch.unique(key, dim=0, return_inverse=True)
     first = torch.full((len(distinct),), len(rows), device=group.device)
@@ -217,4 +218,4 @@ def merge(rows: Transitions) -> Transitions:
     inverse = zero.index_add(0, group, rows.weight.double() * (-rows.log_behaviour.double()).exp())
     kept = rows[first]
     log_mean = weight.log() - inverse.log()
-    return replace(kept, weight=weight, log_behaviour=log_mean, truncated=torch.zeros_like(kept.truncated))
+    return replace(kept, weight=weight, log_behaviour=log_mean, truncated=torch.zeros_like(kept.truncated)), first

@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 
 from gio_pyro.errors import InputError, TrainingError
+from gio_pyro.futures import Future, steps_of
 from gio_pyro.programs import Choices, Guide, Model, imagine
 from gio_pyro.squash import log_slope
 from gio_pyro.types import Policy, Transitions
@@ -34,7 +35,7 @@ class Reward(Protocol):
         """Return what each action of a state is paid before −log π, `[B, K]` nats; gradients pass to the actions."""
         ...
 
-    def paid(self, policy: Policy, batch: Transitions, future: Tensor) -> Tensor | float:
+    def paid(self, policy: Policy, batch: Transitions) -> Tensor | float:
         """Return what each replayed transition is paid, `[B]` nats."""
         ...
 
@@ -57,7 +58,7 @@ class Imagined:
         log_q = self.guide.log_prob(policy, dream.spread(spread), dream.future, dream.spread(chosen.action))
         return dream.mean(log_q).reshape(len(state), -1)
 
-    def paid(self, policy: Policy, batch: Transitions, future: Tensor) -> float:
+    def paid(self, policy: Policy, batch: Transitions) -> float:
         """Return 0."""
         return 0.0
 
@@ -70,6 +71,7 @@ class Replayed:
     """
 
     guide: Guide
+    future: Future
 
     def bonus(self, policy: Policy, state: Tensor, chosen: Choices) -> Tensor:
         """Return 0, or of continuous actions the log-slope of the squash, `[B, K]` nats."""
@@ -78,17 +80,28 @@ class Replayed:
         return log_slope(chosen.action).sum(-1).reshape(chosen.log_prob.shape)
 
     @torch.no_grad()
-    def paid(self, policy: Policy, batch: Transitions, future: Tensor) -> Tensor:
+    def paid(self, policy: Policy, batch: Transitions) -> Tensor:
         """Return log q(a|s, F), of continuous actions as a density over the box, `[B]` nats."""
-        log_q = self.guide.log_prob(policy, batch.state, future, batch.action)
+        log_q = self.guide.log_prob(policy, batch.state, self.future.of(batch), batch.action)
         return log_q - log_slope(batch.action).sum(-1) if batch.action.is_floating_point() else log_q
 
 
-def reward_named(name: str, model: Model, guide: Guide, *, samples: int) -> Reward:
-    """Return the reading of that name; raises `InputError` for an unknown one."""
+def reward_named(name: str, model: Model, guide: Guide, future: Future, *, samples: int) -> Reward:
+    """Return the reading of that name.
+
+    Raises:
+        InputError: an unknown name, or a future of several steps to be read at single transitions.
+    """
     if name not in ("imagined", "replayed"):
         raise InputError(f"Expected intrinsic to be imagined or replayed, but got {name!r}.")
-    return Replayed(guide) if name == "replayed" else Imagined(model, guide, samples)
+    if name == "imagined":
+        return Imagined(model, guide, samples)
+    if steps_of(future):
+        raise InputError(
+            f"Expected a future of one step where the reward is read at replayed transitions, but got {future}; take "
+            'intrinsic="imagined".'
+        )
+    return Replayed(guide, future)
 
 
 def finite_nats(nats: Tensor, name: str) -> Tensor:

@@ -43,6 +43,9 @@ class Spec:
     model: FittedModel | None = None
     hidden: tuple[int, ...] = (128, 128)
     """Units of each hidden layer that the agent's own networks have, for programs that want to match them."""
+    anchor: Callable[[Tensor], Tensor] | None = None
+    """What one would say of F from the state alone, `[B, ...] -> [B, ...]`, such as s itself for the next state; None
+    where there is nothing to say, or F is a state. Programs of real futures look at the difference."""
 
     def sizes(self) -> tuple[int, int, int]:
         """Return (S, A, F), for programs of finite worlds; raises `InputError` for a space that is not Discrete."""
@@ -109,4 +112,19 @@ class Transitions:
 
     def mean(self, values: Tensor) -> Tensor:
         """Return the weighted mean over the batch of `values` `[B]`."""
-        return (self.weight * values).sum() / self.weight.sum()
+        return weighted_mean(self.weight, values)
+
+
+def weighted_mean(weight: Tensor, values: Tensor) -> Tensor:
+    """Return Σ w v / Σ w over the batch, `[B]` each; 0 where all weights are."""
+    return (weight * values).sum() / weight.sum().clamp_min(torch.finfo(weight.dtype).tiny)
+
+
+@dataclass(frozen=True)
+class Sequences:
+    """Pieces of episodes, each field of `steps` `[B, T, ...]`."""
+
+    steps: Transitions
+    """Rows after the end of a piece repeat its last one."""
+    valid: Tensor
+    """`[B, T]` booleans: whether the row is there; True, then False from where the episode (or replay) ends."""

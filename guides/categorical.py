@@ -46,7 +46,7 @@ class CategoricalNetworkGuide(nn.Module):
 
     def __init__(self, spec: Spec) -> None:
         super().__init__()
-        self.encoder = PairEncoder(spec.state_space, spec.future_space)
+        self.encoder = PairEncoder(spec.state_space, spec.future_space, spec.anchor)
         self.net = mlp(self.encoder.size, spec.hidden, finite(spec.action_space, "action"))
 
     def observe(self, state: Tensor, action: Tensor, future: Tensor) -> None:

@@ -35,7 +35,7 @@ class GaussianGuide(nn.Module):
         super().__init__()
         if not isinstance(spec.action_space, Box):
             raise InputError(f"Expected continuous actions for GaussianGuide, but got {spec.action_space}.")
-        self.encoder = PairEncoder(spec.state_space, spec.future_space)
+        self.encoder = PairEncoder(spec.state_space, spec.future_space, spec.anchor)
         self.net = mlp(self.encoder.size, spec.hidden, 2 * width(spec.action_space))
 
     def observe(self, state: Tensor, action: Tensor, future: Tensor) -> None:

@@ -9,7 +9,7 @@ from gymnasium.spaces import Box
 from torch import Tensor, nn
 
 from gio_pyro.errors import InputError
-from gio_pyro.networks import Standardise, action_features, encoder, is_whole, mlp, width
+from gio_pyro.networks import Standardise, action_features, anchor_of, encoder, is_whole, mlp, width
 from gio_pyro.types import Policy, Spec
 
 
@@ -32,7 +32,7 @@ class GaussianModel(nn.Module):
         future = spec.future_space
         if not isinstance(future, Box):
             raise InputError(f"Expected a Box of futures for GaussianModel, but got {future}; use a categorical model.")
-        self.shape, self.changes = future.shape, future == spec.state_space
+        self.shape, self.anchor = future.shape, anchor_of(spec.state_space, future, spec.anchor)
         self.encoder = encoder(spec.state_space)
         self.target = Standardise(future.shape, whole=is_whole(future))
         self.actions = spec.action_space
@@ -42,7 +42,7 @@ class GaussianModel(nn.Module):
     def observe(self, state: Tensor, action: Tensor, future: Tensor) -> None:
         """Take new data into the statistics of inputs and outputs."""
         self.encoder.observe(state)
-        self.target.observe(future.float() - state if self.changes else future)
+        self.target.observe(future if self.anchor is None else future.float() - self.anchor(state))
 
     def forward(self, policy: Policy, state: Tensor, future: Tensor | None = None) -> Tensor:
         """Sample "action", and "future" `[B, ...]`."""
@@ -56,7 +56,8 @@ class GaussianModel(nn.Module):
         mean, raw = self.net(features).reshape(len(state), 2, *self.shape).unbind(1)
         mean = self.target.mean + self.target.deviation * mean
         scale = self.target.deviation * bounded_scale(raw, self.floor_nats)
-        outcome: dist.Independent = dist.Normal(mean + state if self.changes else mean, scale).to_event(len(self.shape))
+        mean = mean if self.anchor is None else mean + self.anchor(state)
+        outcome: dist.Independent = dist.Normal(mean, scale).to_event(len(self.shape))
         return outcome
 
 

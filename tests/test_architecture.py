@@ -23,9 +23,10 @@ PROGRAMS = {
 }
 
 ORDER = [
-    ["errors", "types", "futures", "randomness", "temperature", "settings", "threads"],
+    ["errors", "types", "randomness", "temperature", "settings", "threads"],
     ["networks", "optimisation", "squash"],
     ["programs", "tabular", "replay"],
+    ["futures", "examples"],
     ["inference", "rewards", "environments"],
     ["evaluation", "improvement", "rollout", "grid"],
     ["control", "watch"],

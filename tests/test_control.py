@@ -19,6 +19,7 @@ from gio_pyro.control import (
     TableBehaviour,
     TableControl,
 )
+from gio_pyro.futures import NextState
 from gio_pyro.guides import BayesGuide, UniformGuide
 from gio_pyro.programs import Choices, build_guide, choices, detached, without_validation
 from gio_pyro.replay import Replay
@@ -52,7 +53,7 @@ class Stub:
     def bonus(self, policy: Policy, state: Tensor, chosen: Choices) -> Tensor:
         return self.bonuses(chosen)
 
-    def paid(self, policy: Policy, batch: Transitions, future: Tensor) -> Tensor:
+    def paid(self, policy: Policy, batch: Transitions) -> Tensor:
         return self.paid_out
 
 
@@ -77,7 +78,7 @@ def test_the_soft_target_by_hand_for_discrete_actions():
     rows = four_rows(torch.tensor([0, 1, 2, 0]), torch.tensor([0, 1, 0, 1]))
     value = 0.25 * (1 + ALPHA * (-0.5 - log(0.25))) + 0.75 * (2 + ALPHA * (0.25 - log(0.75)))
     expected = [1 + ALPHA * 0.1 + GAMMA * value, 2 + ALPHA * 0.2, 3 + ALPHA * 0.3 + GAMMA * value, 4 + ALPHA * 0.4]
-    target = control.target(control.policy, rows, rows.next_state, reward, torch.tensor(ALPHA))
+    target = control.target(control.policy, rows, reward, torch.tensor(ALPHA))
     assert target.tolist() == pytest.approx(expected, rel=1e-5)
     assert not target.requires_grad
 
@@ -93,7 +94,7 @@ def test_the_soft_target_by_hand_for_continuous_actions():
     control.critic.later = later
     reward = Stub(lambda chosen: -chosen.action.abs().sum(-1, keepdim=True), torch.tensor([0.1, 0.2, 0.3, 0.4]))
     rows = four_rows(torch.randn(4, 3), torch.randn(4, 2))
-    target = control.target(control.policy, rows, rows.next_state, reward, torch.tensor(ALPHA))
+    target = control.target(control.policy, rows, reward, torch.tensor(ALPHA))
     (u,) = drawn
     log_pi = -0.5 * u.square().sum(-1) - log(2 * pi)
     value = u.sum(-1) + ALPHA * (-u.abs().sum(-1) - log_pi)
@@ -111,7 +112,7 @@ class World:
 
     def reward(self, intrinsic: str, policy: Policy) -> Reward:
         guide = build_guide(self.guide_class, self.spec, self.model, policy, torch.zeros(1, dtype=torch.long))
-        return Replayed(guide) if intrinsic == "replayed" else Imagined(self.model, guide, 1)
+        return Replayed(guide, NextState()) if intrinsic == "replayed" else Imagined(self.model, guide, 1)
 
     def tables(self, intrinsic: str, rounds: int = 60) -> TableControl:
         """Tables after rounds of evaluation and improvement on exact frequencies."""
@@ -120,7 +121,7 @@ class World:
         reward, alpha = self.reward(intrinsic, control.policy), Temperature(ALPHA, target=0.0, learning_rate=0.1)
         with without_validation():
             for _ in range(rounds):
-                control.improve(self.rows, self.rows.next_state, reward, alpha, 0)
+                control.improve(self.rows, reward, alpha, 0)
         return control
 
     def solution(self) -> Any:
@@ -192,7 +193,7 @@ def test_networks_of_one_hot_states_reach_the_exact_tiers_policy(intrinsic: str,
     with without_validation():
         for _ in range(250):
             rows = replay.sample(128)
-            control.improve(rows, rows.next_state, reward, alpha, 0)
+            control.improve(rows, reward, alpha, 0)
             policies.append(control.policy(torch.arange(3)).probs.detach().double())
     learned = torch.stack(policies[-100:]).mean(0)
     torch.testing.assert_close(learned, world.solution().policy, atol=tolerance, rtol=0)
@@ -231,7 +232,7 @@ NOTHING = Stub(lambda chosen: torch.zeros_like(chosen.log_prob), torch.zeros(())
 def improve(control: NetworkControl, world: Spec, alpha: str | float = ALPHA, **temperature: Any) -> Any:
     given = Temperature(alpha, **{"target": 0.0, "learning_rate": 0.1, **temperature})
     rows = rows_of(world)
-    return control.improve(rows, rows.next_state, NOTHING, given, 0), given
+    return control.improve(rows, NOTHING, given, 0), given
 
 
 @pytest.mark.parametrize("rate", [0.005, 0.3, 1.0])
@@ -268,7 +269,7 @@ def test_the_policys_step_leaves_the_critic_alone_and_the_critics_the_policy(wor
     assert not differs(control, before, "critic")
     assert differs(control, before, "policy")
     before = copy.deepcopy(control.state_dict())
-    control.evaluation.step(NOTHING, alpha, rows.next_state, *rows.tensors())
+    control.evaluation.step(NOTHING, alpha, *rows.tensors())
     assert differs(control, before, "critic.online")
     assert not differs(control, before, "critic.target")
     assert not differs(control, before, "policy")

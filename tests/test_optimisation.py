@@ -244,7 +244,7 @@ class Learner:
     def learn(self, batch: Transitions) -> dict[str, Tensor]:
         with without_validation():
             figures = self.inference.step(self.control.policy, batch, batch.next_state)
-            return figures | self.control.improve(batch, batch.next_state, self.reward, self.temperature, 1)
+            return figures | self.control.improve(batch, self.reward, self.temperature, 1)
 
     def state(self) -> dict[str, Any]:
         parts = (self.control, self.model, self.guide, self.temperature)

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from gio_pyro import GIO, tabular
 from gio_pyro.errors import InputError, TrainingError
+from gio_pyro.futures import NextState, StateAfter
 from gio_pyro.guides import (
     BayesGuide,
     CategoricalGuide,
@@ -194,7 +195,7 @@ def test_what_replay_is_paid_averages_to_what_is_imagined(seed: int, kind: str):
     pair = Pair(seed, kind, CategoricalGuide)
     pair.guide.load_state_dict({"program.table": torch.randn(4, 4, 3, generator=torch.Generator().manual_seed(seed))})
     rows = exact_replay(pair.mdp)
-    paid = Replayed(pair.guide).paid(pair.policy, rows, rows.next_state)
+    paid = Replayed(pair.guide, NextState()).paid(pair.policy, rows)
     table = torch.zeros(12).index_add(0, rows.state * 3 + rows.action, rows.weight * paid)
     torch.testing.assert_close(table.reshape(4, 3), pair.log_rho(), **NATS)
     assert not paid.requires_grad
@@ -203,17 +204,21 @@ def test_what_replay_is_paid_averages_to_what_is_imagined(seed: int, kind: str):
 def test_each_reading_leaves_nothing_for_the_other():
     pair = Pair(0, "dense", BayesGuide)
     rows, chosen = exact_replay(pair.mdp), choices(pair.policy(pair.state))
-    assert Imagined(pair.model, pair.guide, 1).paid(pair.policy, rows, rows.next_state) == 0.0
-    nothing = Replayed(pair.guide).bonus(pair.policy, pair.state, chosen)
+    assert Imagined(pair.model, pair.guide, 1).paid(pair.policy, rows) == 0.0
+    nothing = Replayed(pair.guide, NextState()).bonus(pair.policy, pair.state, chosen)
     assert torch.equal(nothing, torch.zeros(4, 3))
 
 
 def test_a_reading_is_known_by_its_name():
     pair = Pair(0, "dense", BayesGuide)
-    assert reward_named("imagined", pair.model, pair.guide, samples=3) == Imagined(pair.model, pair.guide, 3)
-    assert reward_named("replayed", pair.model, pair.guide, samples=3) == Replayed(pair.guide)
+    assert reward_named("imagined", pair.model, pair.guide, NextState(), samples=3) == Imagined(
+        pair.model, pair.guide, 3
+    )
+    assert reward_named("replayed", pair.model, pair.guide, NextState(), samples=3) == Replayed(pair.guide, NextState())
     with pytest.raises(InputError, match="Expected intrinsic to be imagined or replayed, but got 'dreamt'"):
-        reward_named("dreamt", pair.model, pair.guide, samples=3)
+        reward_named("dreamt", pair.model, pair.guide, NextState(), samples=3)
+    with pytest.raises(InputError, match=r"^Expected a future of one step where .* but got StateAfter\(steps=2"):
+        reward_named("replayed", pair.model, pair.guide, StateAfter(2), samples=3)
 
 
 class Continuous:
@@ -281,7 +286,7 @@ def test_replayed_continuous_actions_are_paid_the_guides_log_density_over_the_bo
         action, after, no = torch.randn(6, 2), torch.randn(6, 3), torch.zeros(6, dtype=torch.bool)
     one = torch.ones(6)
     rows = Transitions(world.state, action, one, after, no, no, 0 * one, one)
-    paid = Replayed(world.guide).paid(world.policy, rows, after)
+    paid = Replayed(world.guide, NextState()).paid(world.policy, rows)
     expected = world.guide.posterior(world.policy, world.state, after).log_prob(action)
     slope = (1 - action.tanh().square()).log().sum(-1)
     torch.testing.assert_close(paid, expected.detach() - slope)
@@ -293,10 +298,10 @@ def test_with_a_uniform_guide_replayed_continuous_actions_are_paid_a_constant():
     with torch.random.fork_rng():
         action, after, no = torch.randn(6, 2), torch.randn(6, 3), torch.zeros(6, dtype=torch.bool)
     one = torch.ones(6)
-    replayed = Replayed(world.guide)
+    replayed = Replayed(world.guide, NextState())
     rows = Transitions(world.state, action, one, after, no, no, 0 * one, one)
     constant = torch.full((6,), -2 * log(2))
-    torch.testing.assert_close(replayed.paid(world.policy, rows, after), constant, **NATS)
+    torch.testing.assert_close(replayed.paid(world.policy, rows), constant, **NATS)
     with torch.random.fork_rng():
         chosen = choices(world.policy(world.state), 5)
         imagined = Imagined(world.model, world.guide, 1).bonus(world.policy, world.state, chosen)

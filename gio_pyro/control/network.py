@@ -50,9 +50,7 @@ class NetworkControl(nn.Module):
         """Return what an improvement reads: a sample."""
         return replay.batch(self.settings.batch_size)
 
-    def improve(
-        self, batch: Transitions, future: Tensor, reward: Reward, temperature: Temperature, step: int
-    ) -> Figures:
+    def improve(self, batch: Transitions, reward: Reward, temperature: Temperature, step: int) -> Figures:
         """Take one step of the critic, of its targets, of the policy and of a learned temperature.
 
         Nothing here waits for the host: the figures stay on the device until somebody reads them.
@@ -60,15 +58,15 @@ class NetworkControl(nn.Module):
         alpha = temperature.at(step)
         if not isinstance(alpha, Tensor):
             alpha = torch.full((), alpha, device=batch.reward.device)  # a fill, where a copy would wait for the device
-        figures = self.evaluation.step(reward, alpha, future, *batch.tensors())
+        figures = self.evaluation.step(reward, alpha, *batch.tensors())
         self.critic.follow()
         figures |= self.projection.step(reward, alpha, batch.state)
         temperature.update(figures["entropy"])
         return figures
 
-    def _critic_loss(self, reward: Reward, alpha: Tensor, future: Tensor, *batch: Tensor) -> tuple[Tensor, Figures]:
+    def _critic_loss(self, reward: Reward, alpha: Tensor, *batch: Tensor) -> tuple[Tensor, Figures]:
         rows = Transitions(*batch)
-        target = self.target(detached(self.policy), rows, future, reward, alpha)
+        target = self.target(detached(self.policy), rows, reward, alpha)
         loss, mean_q = self.critic.loss(rows.state, rows.action, target)
         return loss, {"critic_loss": loss, "q": mean_q}
 
@@ -81,12 +79,12 @@ class NetworkControl(nn.Module):
         return loss, {"actor_loss": loss, "entropy": self.policy.entropy(chosen)}
 
     @torch.no_grad()
-    def target(self, policy: Policy, batch: Transitions, future: Tensor, reward: Reward, alpha: Tensor) -> Tensor:
+    def target(self, policy: Policy, batch: Transitions, reward: Reward, alpha: Tensor) -> Tensor:
         """Return r + α paid + γ V(s') of each transition, `[B]` reward units (see `gio_pyro.rewards`)."""
         after = choices(policy(batch.next_state))
         bonus = reward.bonus(policy, batch.next_state, after)
         value = after.mean(self.critic.later(batch.next_state, after) + alpha * (bonus - after.log_prob))
-        here = batch.reward + alpha * reward.paid(policy, batch, future)
+        here = batch.reward + alpha * reward.paid(policy, batch)
         return here + self.settings.discount * (~batch.terminated) * value
 
     @torch.no_grad()

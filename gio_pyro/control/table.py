@@ -12,7 +12,7 @@ from gio_pyro.replay import Replay
 from gio_pyro.rewards import Reward, finite_nats, intrinsic_reward
 from gio_pyro.settings import Settings
 from gio_pyro.temperature import Temperature
-from gio_pyro.types import Spec, Transitions
+from gio_pyro.types import Spec, Transitions, finite
 
 
 class TableControl(nn.Module):
@@ -25,7 +25,7 @@ class TableControl(nn.Module):
 
     def __init__(self, spec: Spec, settings: Settings) -> None:
         super().__init__()
-        states, actions, _ = spec.sizes()
+        states, actions = finite(spec.state_space, "state"), finite(spec.action_space, "action")
         self.settings = settings
         self.policy = TablePolicy(states, actions)
         self.critic = TableCritic(states, actions, initial_value=settings.initial_value)
@@ -41,12 +41,10 @@ class TableControl(nn.Module):
         """Return what an improvement reads: everything that was seen, equal transitions merged."""
         return replay.merged()
 
-    def improve(
-        self, everything: Transitions, future: Tensor, reward: Reward, temperature: Temperature, step: int
-    ) -> Figures:
+    def improve(self, everything: Transitions, reward: Reward, temperature: Temperature, step: int) -> Figures:
         """Evaluate the policy and improve it, once; returns figures of the step."""
         alpha = temperature.at(step)
-        paid = reward.paid(self.policy, everything, future)
+        paid = reward.paid(self.policy, everything)
         change = self.critic.evaluate(
             everything,
             self.policy,

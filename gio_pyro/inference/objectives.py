@@ -25,7 +25,7 @@ from torch import Tensor
 
 from gio_pyro.errors import InputError
 from gio_pyro.programs import Choices, Guide, Model, choices, frozen, imagine
-from gio_pyro.types import Policy, Transitions
+from gio_pyro.types import Policy, Transitions, weighted_mean
 
 Objective = Callable[[Model, Guide, Policy, Transitions, Tensor], Tensor]
 """`(model, guide, policy, batch, future [B, ...]) -> scalar` nats, the weighted mean over the batch."""
@@ -84,7 +84,7 @@ class Sleep:
             dream = imagine(model, policy, spread, chosen.action, samples=self.samples)
         log_q = guide.log_prob(policy, dream.spread(spread), dream.future, dream.spread(chosen.action))
         per_state = chosen.mean(dream.mean(log_q).reshape(len(state), -1))
-        return (weight * per_state).sum() / weight.sum()
+        return weighted_mean(weight, per_state)
 
 
 @dataclass(frozen=True)

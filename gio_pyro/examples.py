@@ -1,0 +1,79 @@
+"""What the programs are fitted to: replayed transitions, the future of each, and how much each of them counts."""
+
+from dataclasses import replace
+from typing import Any
+
+import torch
+from gymnasium import Space
+from torch import Tensor
+
+from gio_pyro.errors import InputError
+from gio_pyro.futures import Future, steps_of
+from gio_pyro.replay import Replay, merge_by
+from gio_pyro.types import Policy, Transitions
+
+CANDIDATES = 16
+"""Examples drawn for each one that `fair` returns, where some count for more than others."""
+
+
+def examples(
+    future: Future, replay: Replay, policy: Policy, states: Space[Any], size: int | None
+) -> tuple[Transitions, Tensor]:
+    """Return examples of what follows an action under `policy`, `[B]` transitions and their futures `[B, ...]`.
+
+    Args:
+        future: what is read.
+        replay: where from.
+        policy: π; replay was collected by others, which the weights of the transitions make up for.
+        states: the state space.
+        size: how many are drawn; None takes the whole replay, equal examples of finite worlds merged.
+    """
+    if not (steps := steps_of(future)):
+        batch = replay.batch(size)
+        return batch, future.of(batch)
+    pieces = replay.sequences(size, steps)
+    rows = replace(pieces.steps[:, 0], weight=future.weight(policy, pieces))  # type: ignore[attr-defined]
+    found: Tensor = future.read(pieces, states)  # type: ignore[attr-defined]
+    return _merged(rows, found) if size is None else (rows, found)
+
+
+def _merged(rows: Transitions, found: Tensor) -> tuple[Transitions, Tensor]:
+    if not rows.finite or rows.action.is_floating_point() or found.ndim > 1 or found.is_floating_point():
+        return rows, found
+    known = rows.weight > 0
+    if not bool(known.any()):
+        return rows[:1], found[:1]
+    rows, found = rows[known], found[known]
+    kind = rows.weight.dtype
+    merged, first = merge_by((rows.state, rows.action, found), rows)
+    return replace(merged, weight=merged.weight.to(kind), log_behaviour=merged.log_behaviour.to(kind)), found[first]
+
+
+def newest(
+    future: Future, replay: Replay, policy: Policy, states: Space[Any], count: int
+) -> tuple[Transitions, Tensor]:
+    """Return the last `count` transitions with their futures; of a future of several steps, as many that are known."""
+    if not steps_of(future):
+        rows = replay.latest(count)
+        return rows, future.of(rows)
+    rows, found = examples(future, replay, policy, states, count)
+    known = rows.weight > 0
+    return rows[known], found[known]
+
+
+def fair(future: Future, replay: Replay, policy: Policy, states: Space[Any], size: int) -> tuple[Transitions, Tensor]:
+    """Return `size` examples that count the same, `[size]`; where weights differ, they are drawn by weight.
+
+    Raises:
+        InputError: the replay is empty, or knows no future of so many steps.
+    """
+    if not steps_of(future):
+        batch = replay.sample(size)
+        return batch, future.of(batch)
+    rows, found = examples(future, replay, policy, states, CANDIDATES * size)
+    if not bool((rows.weight > 0).any()):
+        raise InputError(
+            f"Expected replay to know what follows in {steps_of(future)} steps, but it is too short; learn for longer."
+        )
+    drawn = torch.multinomial(rows.weight, size, replacement=True)
+    return replace(rows[drawn], weight=torch.ones_like(rows.weight[drawn])), found[drawn]

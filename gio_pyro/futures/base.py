@@ -1,0 +1,88 @@
+"""What a future is: a space, and how it is read from what was replayed."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+import torch
+from gymnasium import Space
+from torch import Tensor
+
+from gio_pyro.errors import InputError
+from gio_pyro.types import Policy, Sequences, Transitions
+
+
+class Future(Protocol):
+    """A choice of F: the space it lives in and how to read it from replayed transitions.
+
+    Two things more may be there. `anchor(state) [B, ...]` is what of F one would say from the state alone (s itself,
+    for a state soon after it): programs of real futures then look at the difference. And a future of several steps has,
+    instead of `of`, `steps`, `read` and `weight`, as `Later` has.
+    """
+
+    def space(self, state_space: Space[Any]) -> Space[Any]:
+        """Return the space of F."""
+        ...
+
+    def of(self, transitions: Transitions) -> Tensor:
+        """Return F of each transition, `[B, ...]`."""
+        ...
+
+
+def steps_of(future: Future) -> int:
+    """Return how many steps, that of the action included, F is read from; 0 where single transitions will do."""
+    return int(getattr(future, "steps", 0))
+
+
+@dataclass(frozen=True)
+class Later(ABC):
+    """A future of several steps, read from replayed pieces of episodes.
+
+    What followed in replay was chosen by the behaviour policy μ. What is wanted follows the current policy π, so a
+    piece counts with the weight Π π(a_i|s_i) / μ(a_i|s_i) over the actions after the first one (the first is given,
+    not averaged over). A piece that an episode's end by termination cut short is whole: terminal states absorb, and
+    nothing is earned after them. One that was cut by truncation, or by the end of replay, is unknown and counts for
+    nothing. So where both kinds of end fall into one horizon, those that terminate in time are seen a little too often;
+    take horizons that are short beside the time limit.
+    """
+
+    steps: int
+    most_weight: float = 100.0
+    """Weights are cut here: a little bias for a bounded variance (Ionides, 2008, truncated importance sampling)."""
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.steps, int) or isinstance(self.steps, bool) or self.steps < 1:
+            raise InputError(
+                f"Expected {type(self).__name__} of at least 1 step, a whole number, but got {self.steps!r}."
+            )
+        if not self.most_weight >= 1:
+            raise InputError(f"Expected most_weight of at least 1, but got {self.most_weight!r}; 100 is the default.")
+
+    @abstractmethod
+    def space(self, state_space: Space[Any]) -> Space[Any]:
+        """Return the space of F."""
+
+    @abstractmethod
+    def read(self, pieces: Sequences, state_space: Space[Any]) -> Tensor:
+        """Return F of each piece, `[B, ...]`; of an unknown one, anything in the space."""
+
+    def source(self, policy: Policy) -> Policy:
+        """Return what the actions after the first are meant to be drawn from: the policy."""
+        return policy
+
+    @torch.no_grad()
+    def weight(self, policy: Policy, pieces: Sequences) -> Tensor:
+        """Return how much each piece counts for what follows under `policy`, `[B]`; 0 where F is unknown."""
+        valid, rows = pieces.valid, pieces.steps
+        known = valid.all(1) | (valid & rows.terminated).any(1)
+        if self.steps == 1:
+            return known.to(rows.weight)
+        later = Transitions(*(tensor[:, 1:].flatten(0, 1) for tensor in rows.tensors()))
+        ratio = self.source(policy)(later.state).log_prob(later.action) - later.log_behaviour
+        log_weight = (ratio.unflatten(0, (len(valid), -1)) * valid[:, 1:]).sum(1)
+        return torch.where(known, log_weight.exp().clamp_max(self.most_weight), 0.0).to(rows.weight)
+
+
+def first_rows(pieces: Sequences, weight: Tensor) -> Transitions:
+    """Return the first row of each piece, `[B]`, with the weight of the piece."""
+    return replace(pieces.steps[:, 0], weight=weight)

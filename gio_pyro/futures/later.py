@@ -1,0 +1,142 @@
+"""Futures of several steps: read from sequences, which were collected by another policy than the current one."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyro.distributions as dist
+import torch
+from gymnasium import Space
+from gymnasium.spaces import Box, Discrete
+from torch import Tensor
+
+from gio_pyro.errors import InputError
+from gio_pyro.futures.base import Later
+from gio_pyro.futures.one_step import increasing
+from gio_pyro.squash import uniform_in_box
+from gio_pyro.types import Policy, Sequences
+
+MOST_VALUES = 2**20
+"""Values of a finite trajectory above which it is refused."""
+ROUNDING = 1e-6
+"""Reward units by which a sum may fall short of a bound that it would meet if it were exact."""
+
+
+@dataclass(frozen=True)
+class StateAfter(Later):
+    """F = s_{t+k}, the k − 1 later actions from the current policy. Exact counterpart: `tabular.state_after`.
+
+    Off-policy: replayed pieces are weighted by π/μ of their later actions (see `Later`).
+    """
+
+    def space(self, state_space: Space[Any]) -> Space[Any]:
+        """Return the state space."""
+        return state_space
+
+    def read(self, pieces: Sequences, state_space: Space[Any]) -> Tensor:
+        """Return the last state of each piece, `[B, ...]`."""
+        return pieces.steps.next_state[:, -1]
+
+    def anchor(self, state: Tensor) -> Tensor:
+        """Return s."""
+        return state
+
+
+@dataclass(frozen=True)
+class FinalState(StateAfter):
+    """F = s_{t+n} of an open-loop sequence of n actions: the first is the agent's, the others are drawn blindly.
+
+    They are uniform, over the action box where actions are continuous. What is paid is how much of one's own action is
+    still to be seen after n − 1 that ignore it. Exact counterpart: `tabular.final_state`, whose channel does not depend
+    on the policy.
+
+    Off-policy: replayed pieces are weighted by uniform/μ of their later actions (see `Later`).
+    """
+
+    def source(self, policy: Policy) -> Policy:
+        """Return the uniform policy over the same actions."""
+
+        def uniform(state: Tensor) -> Any:
+            pi = policy(state)
+            if not pi.has_enumerate_support:
+                return uniform_in_box(torch.zeros(pi.batch_shape + pi.event_shape, device=state.device))
+            count = len(pi.enumerate_support(expand=False))
+            return dist.Categorical(logits=torch.zeros(len(state), count, device=state.device))
+
+        return uniform
+
+
+@dataclass(frozen=True)
+class Trajectory(Later):
+    """F = (s_{t+1}, …, s_{t+k}), the later actions from the current policy. Exact counterpart: `tabular.trajectory`.
+
+    Discrete states count like the digits of one number, the last one fastest; others are stacked, `[k, ...]`. As it
+    contains s', in a Markov world it carries exactly the information of s' alone: what it changes is how hard the
+    programs are to learn, not what there is to be paid.
+
+    Off-policy: replayed pieces are weighted by π/μ of their later actions (see `Later`).
+    """
+
+    def space(self, state_space: Space[Any]) -> Space[Any]:
+        """Return Discrete(S^k), or a Box of k states; raises `InputError` for more than a million trajectories."""
+        if isinstance(state_space, Discrete):
+            if (count := int(state_space.n) ** self.steps) > MOST_VALUES:
+                raise InputError(
+                    f"Expected at most {MOST_VALUES:,} trajectories, but {state_space.n} states have {count:,} of "
+                    f"{self.steps} steps; take fewer steps, or StateAfter({self.steps})."
+                )
+            return Discrete(count)
+        assert isinstance(state_space, Box)
+        low, high = (np.repeat(bound[None], self.steps, 0) for bound in (state_space.low, state_space.high))
+        return Box(low, high, dtype=state_space.dtype.type)
+
+    def read(self, pieces: Sequences, state_space: Space[Any]) -> Tensor:
+        """Return the states of each piece, `[B, k, ...]`, or their number `[B]`."""
+        states = pieces.steps.next_state
+        if not isinstance(state_space, Discrete):
+            return states
+        place = int(state_space.n) ** torch.arange(self.steps - 1, -1, -1, device=states.device)
+        return (states * place).sum(1)
+
+    def anchor(self, state: Tensor) -> Tensor:
+        """Return s, k times."""
+        return state.unsqueeze(1).expand(-1, self.steps, *state.shape[1:])
+
+
+@dataclass(frozen=True)
+class Return(Later):
+    """F = Σ_{i<h} γ^i r_{t+i}, for credit assignment: pays for actions whose consequences are told by what is earned.
+
+    The later actions are from the current policy. Exact counterpart: `tabular.discounted_return`. A return is a
+    function of the trajectory with rewards, so it carries at most the information of that. With `levels` F is the
+    number of the interval that the sum falls into, as worlds of few rewards need it; without, F is the sum, `[1]`.
+
+    Off-policy: replayed pieces are weighted by π/μ of their later actions (see `Later`).
+    """
+
+    discount: float = 1.0
+    """γ in [0, 1], of this sum only."""
+    levels: tuple[float, ...] = ()
+    """Increasing bounds, reward units; a sum on a bound belongs to the interval above it."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 <= self.discount <= 1:
+            raise InputError(f"Expected a discount in [0, 1], but got {self.discount!r}; 0.99 is a usual choice.")
+        object.__setattr__(self, "levels", increasing(self.levels, "levels"))
+
+    def space(self, state_space: Space[Any]) -> Space[Any]:
+        """Return Discrete(len(levels) + 1), or a Box of one number."""
+        if self.levels:
+            return Discrete(len(self.levels) + 1)
+        return Box(-np.inf, np.inf, (1,), np.float32)
+
+    def read(self, pieces: Sequences, state_space: Space[Any]) -> Tensor:
+        """Return the sum `[B, 1]`, or its interval `[B]`."""
+        reward = pieces.steps.reward * pieces.valid
+        share = self.discount ** torch.arange(reward.shape[1], dtype=reward.dtype, device=reward.device)
+        total = (reward * share).sum(1)
+        if not self.levels:
+            return total[:, None]
+        bounds = torch.tensor(self.levels, dtype=total.dtype, device=total.device)
+        return torch.bucketize(total + ROUNDING, bounds, right=True)

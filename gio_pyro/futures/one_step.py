@@ -1,0 +1,89 @@
+"""Futures of one step. Their channels do not depend on the policy, so any replay will do (theory, section 2)."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import torch
+from gymnasium import Space
+from gymnasium.spaces import Box, Discrete
+from torch import Tensor
+
+from gio_pyro.errors import InputError
+from gio_pyro.types import Transitions
+
+
+@dataclass(frozen=True)
+class NextState:
+    """F = s': the state after the action. Exact counterpart: `tabular.next_state`."""
+
+    def space(self, state_space: Space[Any]) -> Space[Any]:
+        """Return the state space."""
+        return state_space
+
+    def of(self, transitions: Transitions) -> Tensor:
+        """Return `transitions.next_state`, `[B, ...]`."""
+        return transitions.next_state
+
+    def anchor(self, state: Tensor) -> Tensor:
+        """Return s."""
+        return state
+
+
+@dataclass(frozen=True)
+class NextStateAndReward:
+    """F = (s', r). Exact counterpart: `tabular.next_state_and_reward`.
+
+    Where states are Discrete, F is one number for each state and reward, s' · R + (which reward), and `rewards` lists
+    the R that occur; a reward counts as the nearest of them. Where states are vectors or images, F holds the numbers of
+    s', flattened, and r after them.
+    """
+
+    rewards: Sequence[float] = ()
+    """Reward units, increasing; for Discrete states only."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "rewards", increasing(self.rewards, "rewards"))
+
+    def space(self, state_space: Space[Any]) -> Space[Any]:
+        """Return Discrete(S · R), or a Box of one number more than the state has.
+
+        Raises:
+            InputError: Discrete states and no `rewards`, or the other way round.
+        """
+        if isinstance(state_space, Discrete):
+            if not self.rewards:
+                raise InputError(
+                    "Expected the rewards that occur, as Discrete states need a finite future, but got none; give "
+                    "them, e.g. NextStateAndReward(rewards=(0.0, 1.0))."
+                )
+            return Discrete(int(state_space.n) * len(self.rewards))
+        if self.rewards:
+            raise InputError("Expected rewards only where states are Discrete, but states are vectors; leave them out.")
+        return Box(-np.inf, np.inf, (math.prod(state_space.shape or ()) + 1,), np.float32)
+
+    def of(self, transitions: Transitions) -> Tensor:
+        """Return (s', r) of each transition, `[B]` or `[B, n + 1]`."""
+        state, reward = transitions.next_state, transitions.reward
+        if self.rewards:
+            known = torch.tensor(self.rewards, dtype=reward.dtype, device=reward.device)
+            return state * len(known) + (reward[..., None] - known).abs().argmin(-1)
+        return torch.cat([state.flatten(1).float(), reward[:, None]], -1)
+
+    def anchor(self, state: Tensor) -> Tensor:
+        """Return (s, 0)."""
+        return torch.nn.functional.pad(state.flatten(1).float(), (0, 1))
+
+
+def increasing(values: Sequence[float], name: str) -> tuple[float, ...]:
+    """Return numbers as a tuple; raises `InputError` unless they are finite and increase."""
+    try:
+        numbers = tuple(float(value) for value in values)
+    except (TypeError, ValueError):
+        numbers = (float("nan"),)
+    if not all(np.isfinite(numbers)) or any(b <= a for a, b in pairwise(numbers)):
+        raise InputError(f"Expected {name} that increase, such as (0.0, 1.0), but got {values!r}.")
+    return numbers
