@@ -9,19 +9,25 @@ Three numbers of mutual information, each averaged over the states that the lear
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
+from gymnasium.spaces import Discrete
 from torch import Tensor
 
 from gio_pyro import tabular
-from gio_pyro.errors import InputError, MixedTerminationError
+from gio_pyro.errors import ConvergenceWarning, InputError, MixedTerminationError
+from gio_pyro.futures import exact_of
 from gio_pyro.programs import every_action, log_probs
 from gio_pyro.tabular.information import safe_log
 
 if TYPE_CHECKING:
     from gio_pyro.agent import GIO
+
+MOST_ROUNDS = 1_000
+"""Rounds of policy iteration after which its policy is taken as it is."""
 
 
 @dataclass(frozen=True)
@@ -35,13 +41,14 @@ class ExactReport:
     return_optimal: float
     """The most that any policy can earn, even one that watches the clock."""
     return_regularised: float
-    """Of the exact optimum of return plus α times mutual information: what the agent is after."""
+    """Of the exact optimum of return plus α times mutual information: what the agent is after. Where the channel of the
+    future depends on the policy it is where policy iteration ends, which need not be the optimum."""
     information_learned: float
     """What the guide pays: a bound on mutual information if it looks at the future, another method's reward if not."""
     information_model: float
     information_exact: float
     model_error: float
-    """Mean KL(p(·|s,a) ‖ p_ψ(·|s,a)) over visited states and the policy's actions."""
+    """Mean KL(p(F|s,a) ‖ p_ψ(F|s,a)) over visited states and the policy's actions."""
     guide_sees_future: bool = True
     """Whether the guide looks at the future at all (its attribute `ignores_future` says if not)."""
 
@@ -58,8 +65,9 @@ class ExactReport:
 
 
 def exact_world(agent: GIO) -> tabular.TabularMDP | None:
-    """Return the agent's environment as tables, or None where tables cannot say what it does."""
-    if getattr(agent.env.unwrapped, "P", None) is None:
+    """Return the agent's environment as tables, or None where tables cannot say what it does, or what its future is."""
+    finite = isinstance(agent.spec.future_space, Discrete) and hasattr(agent.future, "exact")
+    if getattr(agent.env.unwrapped, "P", None) is None or not finite:
         return None
     try:
         return tabular.TabularMDP.from_env(agent.env, discount=agent.settings.discount)
@@ -71,19 +79,31 @@ def compare_with_exact(agent: GIO) -> ExactReport:
     """Judge an agent on its environment's transition table.
 
     Raises:
-        InputError: the environment has no table `P`, or neither a step limit nor an end that the policy reaches.
+        InputError: the environment has no table `P`, or neither a step limit nor an end that the policy reaches; or the
+            future is not finite or has no exact counterpart.
     """
     mdp = exact_world(agent)
     if mdp is None:
-        raise InputError("Expected an environment with a transition table `P`, but it has none; use evaluate.")
+        raise InputError(
+            "Expected an environment with a transition table `P` and a finite future that the exact tier knows, but "
+            f"got {agent.env} and {agent.future}; use evaluate."
+        )
     limit = agent.env.spec.max_episode_steps if agent.env.spec else None
     states = torch.arange(mdp.states, device=agent.device)
     pi = policy_table(agent)
-    channel = fitted_channel(agent, states)
+    future = exact_of(agent.future)
+    truth, channel = future(mdp, pi), fitted_channel(agent, states)
+    if truth.shape != channel.shape:
+        raise InputError(f"Expected an exact counterpart of {channel.shape[-1]} futures, but got {truth.shape[-1]}.")
     visits = tabular.episode_visits(mdp, pi, limit)
-    divergence = torch.special.xlogy(mdp.transition, mdp.transition) - mdp.transition * safe_log(channel)
+    divergence = torch.special.xlogy(truth, truth) - truth * safe_log(channel)
     uniform = torch.full_like(pi, 1.0 / mdp.actions)
-    best = tabular.policy_iteration(mdp, float(agent.temperature.at(agent.steps)), tolerance=1e-6)
+    with warnings.catch_warnings():
+        warnings.simplefilter(
+            "ignore", ConvergenceWarning
+        )  # nobody promises it where the channel moves with the policy
+        alpha = float(agent.temperature.at(agent.steps))
+        best = tabular.policy_iteration(mdp, alpha, future=future, tolerance=1e-6, max_iterations=MOST_ROUNDS)
     return ExactReport(
         return_uniform=float(tabular.expected_return(mdp, uniform, limit)),
         return_learned=float(tabular.expected_return(mdp, pi, limit)),
@@ -91,7 +111,7 @@ def compare_with_exact(agent: GIO) -> ExactReport:
         return_regularised=float(tabular.expected_return(mdp, best.policy, limit)),
         information_learned=float((visits * agent.intrinsic_reward(states).double().cpu()).sum()),
         information_model=float((visits * tabular.mutual_information(channel, pi)).sum()),
-        information_exact=float((visits * tabular.mutual_information(mdp.transition, pi)).sum()),
+        information_exact=float((visits * tabular.mutual_information(truth, pi)).sum()),
         model_error=float((visits[:, None] * pi * divergence.sum(-1)).sum()),
         guide_sees_future=not getattr(agent.guide.program, "ignores_future", False),
     )

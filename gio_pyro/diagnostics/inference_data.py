@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from gio_pyro.errors import InputError
+from gio_pyro.examples import fair
 from gio_pyro.randomness import PrivateRandom
 
 if TYPE_CHECKING:
@@ -53,8 +54,7 @@ def to_arviz(agent: GIO, *, transitions: int = 64, draws: int = 250) -> Any:
     if transitions < 1 or draws < 1:
         raise InputError(f"Expected at least 1 transition and 1 draw, but got {transitions} and {draws}.")
     with PrivateRandom(agent.settings.seed, agent.device).use(), torch.no_grad():
-        batch = agent.replay.sample(transitions)
-        future = agent.future.of(batch)
+        batch, future = fair(agent.future, agent.replay, agent.policy, agent.spec.state_space, transitions)
         drawn = _draw(agent, batch.state, future, CHAINS * draws)
     groups: dict[str, dict[str, np.ndarray]] = {}
     for (group, variable), values in drawn.items():

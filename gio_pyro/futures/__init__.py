@@ -12,7 +12,7 @@
 Each is read from replay, and each has an exact counterpart in `gio_pyro.tabular`.
 """
 
-from gio_pyro.futures.base import Future, Later, steps_of
+from gio_pyro.futures.base import Future, Later, exact_of, steps_of
 from gio_pyro.futures.features import Features
 from gio_pyro.futures.later import FinalState, Return, StateAfter, Trajectory
 from gio_pyro.futures.names import FUTURES, future_from, written
@@ -29,6 +29,7 @@ __all__ = [
     "Return",
     "StateAfter",
     "Trajectory",
+    "exact_of",
     "future_from",
     "steps_of",
     "written",

@@ -1,13 +1,14 @@
 """What a future is: a space, and how it is read from what was replayed."""
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import torch
 from gymnasium import Space
 from torch import Tensor
 
+from gio_pyro import tabular
 from gio_pyro.errors import InputError
 from gio_pyro.types import Policy, Sequences, Transitions
 
@@ -15,9 +16,10 @@ from gio_pyro.types import Policy, Sequences, Transitions
 class Future(Protocol):
     """A choice of F: the space it lives in and how to read it from replayed transitions.
 
-    Two things more may be there. `anchor(state) [B, ...]` is what of F one would say from the state alone (s itself,
-    for a state soon after it): programs of real futures then look at the difference. And a future of several steps has,
-    instead of `of`, `steps`, `read` and `weight`, as `Later` has.
+    More may be there. `anchor(state) [B, ...]` is what of F one would say from the state alone (s itself,
+    for a state soon after it): programs of real futures then look at the difference. `exact()` is the counterpart
+    in `gio_pyro.tabular`, its values in the same order, that a learned agent is judged by. And a future of several
+    steps has, instead of `of`, `steps`, `read` and `weight`, as `Later` has.
     """
 
     def space(self, state_space: Space[Any]) -> Space[Any]:
@@ -34,6 +36,16 @@ def steps_of(future: Future) -> int:
     return int(getattr(future, "steps", 0))
 
 
+def exact_of(future: Future) -> tabular.Future:
+    """Return the exact counterpart of a future; raises `InputError` where it has none."""
+    if not hasattr(future, "exact"):
+        raise InputError(
+            f"Expected a future with an exact counterpart, but {future!r} has none; give it a method exact()."
+        )
+    counterpart: tabular.Future = future.exact()
+    return counterpart
+
+
 @dataclass(frozen=True)
 class Later(ABC):
     """A future of several steps, read from replayed pieces of episodes.
@@ -47,7 +59,7 @@ class Later(ABC):
     """
 
     steps: int
-    most_weight: float = 100.0
+    most_weight: float = field(default=100.0, kw_only=True)
     """Weights are cut here: a little bias for a bounded variance (Ionides, 2008, truncated importance sampling)."""
 
     def __post_init__(self) -> None:
@@ -81,8 +93,3 @@ class Later(ABC):
         ratio = self.source(policy)(later.state).log_prob(later.action) - later.log_behaviour
         log_weight = (ratio.unflatten(0, (len(valid), -1)) * valid[:, 1:]).sum(1)
         return torch.where(known, log_weight.exp().clamp_max(self.most_weight), 0.0).to(rows.weight)
-
-
-def first_rows(pieces: Sequences, weight: Tensor) -> Transitions:
-    """Return the first row of each piece, `[B]`, with the weight of the piece."""
-    return replace(pieces.steps[:, 0], weight=weight)

@@ -4,12 +4,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from gymnasium import Space
 from torch import Tensor
 
+from gio_pyro import tabular
 from gio_pyro.errors import InputError
-from gio_pyro.futures.base import Future, steps_of
-from gio_pyro.types import Policy, Sequences, Transitions
+from gio_pyro.futures.base import Future, exact_of, steps_of
+from gio_pyro.types import Policy, Sequences, Transitions, finite
 
 
 @dataclass(frozen=True)
@@ -56,3 +58,18 @@ class Features:
         """Return how much each piece counts, as for F'."""
         weight: Tensor = self.future.weight(policy, pieces)  # type: ignore[attr-defined]
         return weight
+
+    def exact(self) -> tabular.Future:
+        """Return the exact counterpart, of a function from one Discrete space to another.
+
+        Raises:
+            InputError: F' has no exact counterpart, or the features are not Discrete.
+        """
+        inner, size = exact_of(self.future), finite(self.to, "feature")
+
+        def future(mdp: tabular.TabularMDP, policy: Tensor) -> Tensor:
+            channel = inner(mdp, policy)
+            label = self.function(torch.arange(channel.shape[-1]))
+            return tabular.grouped(channel, label.to(channel.device), size)
+
+        return future

@@ -10,6 +10,7 @@ from gymnasium import Space
 from gymnasium.spaces import Box, Discrete
 from torch import Tensor
 
+from gio_pyro import tabular
 from gio_pyro.errors import InputError
 from gio_pyro.futures.base import Later
 from gio_pyro.futures.one_step import increasing
@@ -41,6 +42,10 @@ class StateAfter(Later):
         """Return s."""
         return state
 
+    def exact(self) -> tabular.Future:
+        """Return the exact counterpart."""
+        return tabular.state_after(self.steps)
+
 
 @dataclass(frozen=True)
 class FinalState(StateAfter):
@@ -64,6 +69,10 @@ class FinalState(StateAfter):
             return dist.Categorical(logits=torch.zeros(len(state), count, device=state.device))
 
         return uniform
+
+    def exact(self) -> tabular.Future:
+        """Return the exact counterpart."""
+        return tabular.final_state(self.steps)
 
 
 @dataclass(frozen=True)
@@ -101,6 +110,10 @@ class Trajectory(Later):
     def anchor(self, state: Tensor) -> Tensor:
         """Return s, k times."""
         return state.unsqueeze(1).expand(-1, self.steps, *state.shape[1:])
+
+    def exact(self) -> tabular.Future:
+        """Return the exact counterpart."""
+        return tabular.trajectory(self.steps)
 
 
 @dataclass(frozen=True)
@@ -140,3 +153,7 @@ class Return(Later):
             return total[:, None]
         bounds = torch.tensor(self.levels, dtype=total.dtype, device=total.device)
         return torch.bucketize(total + ROUNDING, bounds, right=True)
+
+    def exact(self) -> tabular.Future:
+        """Return the exact counterpart."""
+        return tabular.discounted_return(self.steps, self.discount, levels=self.levels)

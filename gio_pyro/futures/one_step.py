@@ -12,6 +12,7 @@ from gymnasium import Space
 from gymnasium.spaces import Box, Discrete
 from torch import Tensor
 
+from gio_pyro import tabular
 from gio_pyro.errors import InputError
 from gio_pyro.types import Transitions
 
@@ -31,6 +32,10 @@ class NextState:
     def anchor(self, state: Tensor) -> Tensor:
         """Return s."""
         return state
+
+    def exact(self) -> tabular.Future:
+        """Return the exact counterpart."""
+        return tabular.next_state
 
 
 @dataclass(frozen=True)
@@ -69,13 +74,26 @@ class NextStateAndReward:
         """Return (s', r) of each transition, `[B]` or `[B, n + 1]`."""
         state, reward = transitions.next_state, transitions.reward
         if self.rewards:
-            known = torch.tensor(self.rewards, dtype=reward.dtype, device=reward.device)
-            return state * len(known) + (reward[..., None] - known).abs().argmin(-1)
+            return self._index(state, reward)
         return torch.cat([state.flatten(1).float(), reward[:, None]], -1)
 
     def anchor(self, state: Tensor) -> Tensor:
         """Return (s, 0)."""
         return torch.nn.functional.pad(state.flatten(1).float(), (0, 1))
+
+    def exact(self) -> tabular.Future:
+        """Return the exact counterpart, its futures in the order of `of`."""
+
+        def future(mdp: tabular.TabularMDP, policy: Tensor) -> Tensor:
+            pairs = mdp.outcomes
+            label = self._index(pairs.next_state, pairs.reward)
+            return tabular.grouped(pairs.probability, label, mdp.states * len(self.rewards))
+
+        return future
+
+    def _index(self, state: Tensor, reward: Tensor) -> Tensor:
+        known = torch.tensor(self.rewards, dtype=reward.dtype, device=reward.device)
+        return state * len(known) + (reward[..., None] - known).abs().argmin(-1)
 
 
 def increasing(values: Sequence[float], name: str) -> tuple[float, ...]:

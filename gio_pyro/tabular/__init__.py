@@ -7,9 +7,11 @@ from gio_pyro.tabular.capacity import Capacity, blahut_arimoto
 from gio_pyro.tabular.empowerment import empowerment
 from gio_pyro.tabular.episodes import discounted_visits, episode_visits, expected_return, optimal_return
 from gio_pyro.tabular.futures import (
+    Future,
     discounted_return,
     features,
     final_state,
+    grouped,
     next_state,
     next_state_and_reward,
     state_after,
@@ -23,6 +25,7 @@ from gio_pyro.tabular.mdp import Outcomes, TabularMDP
 
 __all__ = [
     "Capacity",
+    "Future",
     "Outcomes",
     "Solution",
     "TabularMDP",
@@ -38,6 +41,7 @@ __all__ = [
     "fixed_posterior",
     "fixed_prior",
     "grid_world",
+    "grouped",
     "intrinsic_bellman",
     "klyubin_maze",
     "marginal",

@@ -132,9 +132,7 @@ def discounted_return(horizon: int, discount: float = 1.0, *, levels: Sequence[f
     def future(mdp: TabularMDP, policy: Tensor) -> Tensor:
         channel, sums = _return_distribution(mdp, policy, horizon, discount)
         return (
-            _grouped(channel, torch.bucketize(sums, bounds.to(sums), right=True), len(bounds) + 1)
-            if levels
-            else channel
+            grouped(channel, torch.bucketize(sums, bounds.to(sums), right=True), len(bounds) + 1) if levels else channel
         )
 
     return future
@@ -159,7 +157,7 @@ def features(future: Future, labels: object) -> Future:
         channel = future(mdp, policy)
         if channel.shape[-1] != len(table):
             raise InputError(f"Expected {channel.shape[-1]} labels, one for each future, but got {len(table)}.")
-        return _grouped(channel, table.to(channel.device), int(table.max()) + 1)
+        return grouped(channel, table.to(channel.device), int(table.max()) + 1)
 
     return mapped
 
@@ -206,6 +204,6 @@ def _return_distribution(mdp: TabularMDP, policy: Tensor, horizon: int, discount
     return channel, sums
 
 
-def _grouped(channel: Tensor, label: Tensor, count: int) -> Tensor:
+def grouped(channel: Tensor, label: Tensor, count: int) -> Tensor:
     """Add up the columns `[..., F]` of each label `[F]`, `[..., count]`."""
     return channel.new_zeros(*channel.shape[:-1], count).index_add(-1, label, channel)
