@@ -80,10 +80,12 @@ class GIO:
         self.future: Future = future_from(future)
         self.device = device_named(device)
         raw_states, raw_actions = single_spaces(self.env)
-        states, actions = Observations.of(raw_states, quiet=True).space, Actions.of(raw_actions).space
+        acts = Actions.of(raw_actions)
+        states, actions = Observations.of(raw_states, quiet=True).space, acts.space
         self.settings = Settings.of(settings, states=states, actions=actions)
         anchor = getattr(self.future, "anchor", None)
-        self.spec = Spec(states, actions, self.future.space(states), hidden=self.settings.hidden, anchor=anchor)
+        futures, hidden = self.future.space(states), self.settings.hidden
+        self.spec = Spec(states, actions, futures, hidden=hidden, anchor=anchor, action_parts=acts.parts)
         self.random = PrivateRandom(self.settings.seed, self.device)
         self.playing = PrivateRandom(self.settings.seed + OTHER_SEED, self.device)
         self.steps = self.unobserved = 0

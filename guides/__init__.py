@@ -1,16 +1,23 @@
 """Guides q_φ(a|s, F): Pyro programs that sample "action" given state and future. The guide is the method."""
 
+from gio_pyro.guides.autoregressive import AutoregressiveGuide, AutoregressiveSequenceGuide
 from gio_pyro.guides.bayes import BayesGuide
 from gio_pyro.guides.categorical import CategoricalGuide, CategoricalNetworkGuide
+from gio_pyro.guides.flow import FlowGuide
 from gio_pyro.guides.gaussian import GaussianGuide
+from gio_pyro.guides.mixture import MixtureGuide
 from gio_pyro.guides.priors import HabitGuide, MarginalGuide, UniformGuide
 
 __all__ = [
+    "AutoregressiveGuide",
+    "AutoregressiveSequenceGuide",
     "BayesGuide",
     "CategoricalGuide",
     "CategoricalNetworkGuide",
+    "FlowGuide",
     "GaussianGuide",
     "HabitGuide",
     "MarginalGuide",
+    "MixtureGuide",
     "UniformGuide",
 ]

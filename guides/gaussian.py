@@ -50,9 +50,18 @@ class GaussianGuide(nn.Module):
     def posterior(self, prior: dist.Independent, state: Tensor, future: Tensor) -> dist.Independent:
         """Return q(·|s, F) for a policy of independent normals, a batch of B."""
         location, raw = self.net(self.encoder(state, future)).chunk(2, -1)
-        precision = torch.exp(2 * self.floor_nats - torch.nn.functional.softplus(2 * self.floor_nats - raw))
-        own = prior.base_dist.scale.pow(-2)
-        total = own + precision
-        mean = (own * prior.base_dist.loc + precision * location) / total
-        posterior: dist.Independent = dist.Normal(mean, total.rsqrt()).to_event(1)
+        own, precision = prior.base_dist, precision_of(raw, self.floor_nats)
+        posterior: dist.Independent = dist.Normal(*product(own.loc, own.scale, location, precision)).to_event(1)
         return posterior
+
+
+def precision_of(raw: Tensor, floor_nats: float) -> Tensor:
+    """Return exp(raw) bent so that it stays below `exp(2 floor_nats)`: a scale of at least `exp(−floor_nats)`."""
+    return torch.exp(2 * floor_nats - torch.nn.functional.softplus(2 * floor_nats - raw))
+
+
+def product(loc: Tensor, scale: Tensor, location: Tensor, precision: Tensor) -> tuple[Tensor, Tensor]:
+    """Return mean and scale of N(loc, scale²) times N(location, 1/precision), normalised."""
+    own = scale.pow(-2)
+    total = own + precision
+    return (own * loc + precision * location) / total, total.rsqrt()

@@ -1,6 +1,19 @@
 """Models p_ψ(F|s, a): Pyro programs that sample "action" from the policy and "future" given state and action."""
 
+from gio_pyro.models.bayesian import BayesianModel
 from gio_pyro.models.categorical import CategoricalModel, CategoricalNetworkModel
-from gio_pyro.models.gaussian import GaussianModel
+from gio_pyro.models.gaussian import FullGaussianModel, GaussianModel, LowRankGaussianModel
+from gio_pyro.models.image import ImageModel
+from gio_pyro.models.mixture import EnsembleModel, MixtureModel
 
-__all__ = ["CategoricalModel", "CategoricalNetworkModel", "GaussianModel"]
+__all__ = [
+    "BayesianModel",
+    "CategoricalModel",
+    "CategoricalNetworkModel",
+    "EnsembleModel",
+    "FullGaussianModel",
+    "GaussianModel",
+    "ImageModel",
+    "LowRankGaussianModel",
+    "MixtureModel",
+]

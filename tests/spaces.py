@@ -35,24 +35,41 @@ KINDS = {
 }
 
 FINITE = ["CategoricalModel", "CategoricalNetworkModel"]
+REAL = [
+    "BayesianModel",
+    "EnsembleModel",
+    "FullGaussianModel",
+    "GaussianModel",
+    "LowRankGaussianModel",
+    "MixtureModel",
+]
 MODELS = {
     "finite": FINITE,
-    "vector, discrete": ["GaussianModel"],
-    "vector, continuous": ["GaussianModel"],
-    "image, discrete": ["GaussianModel"],
-    "image, continuous": ["GaussianModel"],
+    "vector, discrete": REAL,
+    "vector, continuous": REAL,
+    "image, discrete": [*REAL, "ImageModel"],
+    "image, continuous": [*REAL, "ImageModel"],
     "vector, continuous, finite futures": ["CategoricalNetworkModel"],
 }
-OVER_DISCRETE = ["BayesGuide", "CategoricalNetworkGuide", "MarginalGuide", "UniformGuide"]
+OVER_DISCRETE = [
+    "AutoregressiveSequenceGuide",
+    "BayesGuide",
+    "CategoricalNetworkGuide",
+    "MarginalGuide",
+    "UniformGuide",
+]
+OVER_REAL = ["AutoregressiveGuide", "FlowGuide", "GaussianGuide", "MixtureGuide", "UniformGuide"]
 GUIDES = {
     "finite": [*OVER_DISCRETE, "CategoricalGuide", "HabitGuide"],
     "vector, discrete": OVER_DISCRETE,
-    "vector, continuous": ["GaussianGuide", "UniformGuide"],
+    "vector, continuous": OVER_REAL,
     "image, discrete": OVER_DISCRETE,
-    "image, continuous": ["GaussianGuide", "UniformGuide"],
-    "vector, continuous, finite futures": ["GaussianGuide", "UniformGuide"],
+    "image, continuous": OVER_REAL,
+    "vector, continuous, finite futures": OVER_REAL,
 }
 FITTING_MODELS = [(kind, name) for kind, names in MODELS.items() for name in names]
-FITTING_GUIDES = [(kind, model, name) for kind, names in GUIDES.items() for model in MODELS[kind] for name in names]
+BESIDE = {kind: ["GaussianModel"] if "GaussianModel" in names else names for kind, names in MODELS.items()}
+"""The models that guides are checked beside: one of real futures, as guides never ask which."""
+FITTING_GUIDES = [(kind, model, name) for kind, names in GUIDES.items() for model in BESIDE[kind] for name in names]
 OTHER_MODELS = [(kind, name) for kind, names in MODELS.items() for name in models.__all__ if name not in names]
 OTHER_GUIDES = [(kind, name) for kind, names in GUIDES.items() for name in guides.__all__ if name not in names]

@@ -24,7 +24,7 @@ PROGRAMS = {
 
 ORDER = [
     ["errors", "types", "randomness", "temperature", "settings", "threads"],
-    ["networks", "optimisation", "squash"],
+    ["networks", "optimisation", "squash", "mixtures"],
     ["programs", "tabular", "replay"],
     ["futures", "examples"],
     ["inference", "rewards", "environments"],
@@ -125,7 +125,9 @@ def test_programs_import_only_the_nouns_and_the_libraries(module: str):
     own = ".".join(module.split(".")[:2])
     for name in imports(module):
         top = name.partition(".")[0]
-        allowed = name.removeprefix("gio_pyro.") in ("types", "errors", "networks", "squash") or inside(name, own)
+        allowed = name.removeprefix("gio_pyro.") in ("types", "errors", "networks", "squash", "mixtures") or inside(
+            name, own
+        )
         assert allowed or top in {"torch", "pyro", "gymnasium", *sys.stdlib_module_names}, name
 
 

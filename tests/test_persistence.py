@@ -18,11 +18,10 @@ from gio_pyro.errors import CheckpointError, GioWarning, InputError, TrainingErr
 from gio_pyro.futures import NextState as LibrarysNextState
 from tests.agents import differences, leaves
 from tests.environments import make, register
+from tests.spaces import GUIDES, MODELS
 
 QUICK: dict[str, Any] = {"train_freq": 50, "gradient_steps": 3, "sweeps": 20, "log_interval": 50}
 SMALL: dict[str, Any] = {"learning_starts": 40, "batch_size": 16, "hidden": (8, 8), "log_interval": 30}
-FINITE_MODELS = [name for name in models.__all__ if not name.startswith("Gaussian")]
-FINITE_GUIDES = [name for name in guides.__all__ if not name.startswith("Gaussian")]
 
 
 def quick(env: Any = "FrozenLake-v1", **settings: Any) -> GIO:
@@ -69,11 +68,24 @@ NETWORK_WORLDS: dict[str, Callable[[], Any]] = {
 
 
 class TestRoundTrip:
-    @pytest.mark.parametrize("guide", FINITE_GUIDES)
-    @pytest.mark.parametrize("model", FINITE_MODELS)
+    @pytest.mark.parametrize("guide", GUIDES["finite"])
+    @pytest.mark.parametrize("model", MODELS["finite"])
     def test_everything_is_equal(self, tmp_path: Path, model: str, guide: str):
         agent = quick(model=model, guide=guide, temperature=0.07, seed=3).learn(120)
         assert not differences(agent, reloaded(agent, tmp_path))
+
+    @pytest.mark.parametrize(
+        "programs",
+        [{"model": name} for name in MODELS["vector, continuous"]]
+        + [{"guide": name} for name in GUIDES["vector, continuous"]],
+        ids=lambda programs: next(iter(programs.values())),
+    )
+    def test_programs_of_real_futures_learn_on_exactly(self, tmp_path: Path, programs: dict[str, str]):
+        small = {"hidden": (8,), "learning_starts": 20, "batch_size": 8, "seed": 1}
+        agent = GIO("Pendulum-v1", **programs, **small).learn(40)
+        loaded = reloaded(agent, tmp_path)
+        assert not differences(agent, loaded)
+        assert not differences(agent.learn(20), loaded.learn(20))
 
     def test_an_agent_that_did_not_learn_is_equal(self, tmp_path: Path):
         agent = quick()

@@ -27,10 +27,12 @@ class Actions(ABC):
         raw: the environment's space.
         space: what the site ranges over: Discrete from 0, or all real vectors, which `decode` squashes by tanh into
             the bounds.
+        parts: how many values each part of a MultiDiscrete action has; empty for any other.
     """
 
     raw: Space[Any]
     space: Space[Any]
+    parts: tuple[int, ...] = ()
 
     @staticmethod
     def of(space: Space[Any]) -> "Actions":
@@ -92,8 +94,8 @@ class _Combinations(Actions):
     raw: MultiDiscrete
 
     def __init__(self, space: MultiDiscrete) -> None:
-        self._sizes = tuple(int(n) for n in space.nvec.reshape(-1))
-        count = math.prod(self._sizes)
+        self.parts = tuple(int(n) for n in space.nvec.reshape(-1))
+        count = math.prod(self.parts)
         if count > MOST_COMBINATIONS:
             raise InputError(
                 f"Expected at most {MOST_COMBINATIONS:,} combinations of actions, but {space} has {count:,}; "
@@ -102,12 +104,12 @@ class _Combinations(Actions):
         self.raw, self.space = space, Discrete(count)
 
     def decode(self, site_values: Array) -> Array:
-        parts = np.stack(np.unravel_index(site_values, self._sizes), axis=-1)
+        parts = np.stack(np.unravel_index(site_values, self.parts), axis=-1)
         return (parts.reshape(len(parts), *self.raw.shape) + self.raw.start).astype(self.raw.dtype)
 
     def encode(self, batch: Any) -> Array:
-        parts = (np.asarray(batch, dtype=np.int64) - self.raw.start).reshape(len(batch), len(self._sizes))
-        return np.asarray(np.ravel_multi_index(tuple(parts.T), self._sizes))
+        parts = (np.asarray(batch, dtype=np.int64) - self.raw.start).reshape(len(batch), len(self.parts))
+        return np.asarray(np.ravel_multi_index(tuple(parts.T), self.parts))
 
 
 class _Squashed(Actions):

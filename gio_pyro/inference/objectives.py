@@ -32,8 +32,8 @@ Objective = Callable[[Model, Guide, Policy, Transitions, Tensor], Tensor]
 
 
 def dynamics(model: Model, policy: Policy, batch: Transitions, future: Tensor) -> Tensor:
-    """Return the mean log p_ψ(F|s, a) at the actions that were really taken: what pins ψ down."""
-    return batch.mean(model.log_prob(policy, batch.state, batch.action, future))
+    """Return the mean log p_ψ(F|s, a), or the model's own bound, at the actions really taken: what pins ψ down."""
+    return batch.mean(model.evidence(policy, batch.state, batch.action, future))
 
 
 @dataclass(frozen=True)

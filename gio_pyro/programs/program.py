@@ -88,9 +88,13 @@ class Program(nn.Module):
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Run the program with its own parameters; what it raises becomes a `ProgramError`."""
+        return self._own("__call__", *args, **kwargs)
+
+    def _own(self, method: str, *args: Any, **kwargs: Any) -> Any:
+        """Run a method of the program with the program's own parameters."""
         with self._isolated():
             try:
-                return self.program(*args, **kwargs)
+                return getattr(self.program, method)(*args, **kwargs)
             except _Reached as stop:
                 reached = stop  # raised again below, once the parameters made on the way are safe
             except (GioError, NonlocalExit):
@@ -228,6 +232,24 @@ class Model(Program):
         self._check_batch(state, action=action, future=future)
         distribution = self.site(FUTURE, policy, state, future, data={ACTION: action})
         return per_example(distribution, future, len(state), self.name)
+
+    def evidence(self, policy: Policy, state: Tensor, action: Tensor, future: Tensor) -> Tensor:
+        """Return what the model is fitted by, `[B]` nats: its own lower bound on log p_ψ(F|s, a), if it has one.
+
+        A program whose parameters are distributed, or split between members, says so by a method
+        `evidence(state, action, future) -> [B]`; for any other it is log p_ψ(F|s, a) itself.
+        """
+        if not hasattr(self.program, "evidence"):
+            return self.log_prob(policy, state, action, future)
+        self._check_batch(state, action=action, future=future)
+        bound = self._own("evidence", state, action, future)
+        if not isinstance(bound, Tensor) or bound.shape != (len(state),):
+            got = f"shape {tuple(bound.shape)}" if isinstance(bound, Tensor) else f"a {type(bound).__name__}"
+            raise ProgramError(
+                f"Expected evidence of {self.name} to return one number for each of {len(state)} examples, but got "
+                f"{got}; do not sum over the batch."
+            )
+        return bound
 
 
 class Guide(Program):

@@ -86,6 +86,9 @@ def _check_scores(model: Model, s: Setting, spec: Spec) -> None:
         return
     require_visible(model, score)
     require_gradient(model, score, "future")
+    bound = model.evidence(s.policy, s.state, s.action, s.future)
+    require_visible(model, bound)
+    require_gradient(model, bound, "future")
     scores = [model.log_prob(s.policy, s.state, action, s.future) for action in others(spec.action_space, s.action)]
     if count(spec.action_space) > 1 and all(torch.allclose(scores[0], other) for other in scores[1:]):
         raise ProgramError(

@@ -17,12 +17,13 @@ from typing import Any
 import pytest
 
 import gio_pyro as gio_library
-from gio_pyro import checkpoint, guides
+from gio_pyro import checkpoint
 from gio_pyro.cli import training
 from gio_pyro.errors import InputError
 from tests.agents import differences
 from tests.cli.shell import gio, train
 from tests.environments import corridor_table, register
+from tests.spaces import GUIDES
 
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 OWN_PROGRAM = """
@@ -376,7 +377,7 @@ class TestArguments:
         assert train("--resume", run, steps=500) == 0
         assert gio_library.GIO.load(run).steps == 500
 
-    @pytest.mark.parametrize("guide", [name for name in guides.__all__ if not name.startswith("Gaussian")])
+    @pytest.mark.parametrize("guide", GUIDES["finite"])
     @pytest.mark.usefixtures("unjudged")
     def test_every_guide_trains_and_resumes_without_being_named_again(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, guide: str

@@ -140,7 +140,7 @@ def sentence(error: pytest.ExceptionInfo[ProgramError]) -> str:
 def test_an_unknown_name_lists_the_known_ones():
     with pytest.raises(ProgramError) as error:
         resolve("NoSuchModel", "model")
-    assert "'NoSuchModel' in gio_pyro.models, which has: CategoricalModel, " in sentence(error)
+    assert "'NoSuchModel' in gio_pyro.models, which has: BayesianModel, CategoricalModel, " in sentence(error)
 
 
 def test_a_guide_is_not_found_among_the_models():

@@ -296,3 +296,28 @@ def test_a_space_that_is_neither_discrete_nor_a_box_is_refused(position: int):
     name = ("state", "action", "future")[position]
     with pytest.raises(InputError, match=f"Expected a Discrete or Box {name} space, but got MultiBinary.*; take the"):
         check_model(Good, Spec(*spaces))
+
+
+class SummedEvidence(Filled):
+    def evidence(self, state: Tensor, action: Tensor, future: Tensor) -> Tensor:
+        return self.table.sum()
+
+
+class StrangersEvidence(Filled):
+    def evidence(self, state: Tensor, action: Tensor, future: Tensor) -> Tensor:
+        return torch.zeros(len(state))
+
+
+@pytest.mark.parametrize(
+    ("kind", "says"),
+    [
+        (
+            SummedEvidence,
+            r"^Expected evidence of SummedEvidence to return one number for each of 7 examples, but got sh",
+        ),
+        (StrangersEvidence, r"^Expected the parameters of StrangersEvidence to get a gradient"),
+    ],
+)
+def test_a_bound_of_its_own_is_checked_too(kind: Any, says: str):
+    with pytest.raises(ProgramError, match=says):
+        check_model(kind, SPEC)

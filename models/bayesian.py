@@ -1,0 +1,117 @@
+"""A model that knows what it does not know: a posterior over the weights of its network."""
+
+import math
+from typing import Any
+
+import pyro.distributions as dist
+import torch
+from pyro import poutine
+from pyro.infer.autoguide import AutoNormal, init_to_sample
+from pyro.nn import PyroModule, PyroSample
+from torch import Tensor, nn
+from torch.distributions import kl_divergence
+
+from gio_pyro.models.real import RealModel
+from gio_pyro.types import Spec
+
+
+class BayesianModel(RealModel):
+    """p_ψ(F|s, a) = E_{w~q} N(mean_w(s, a), scale²): a Bayesian neural network (Blundell et al., 2015).
+
+    The network's weights w are latent sites with normal priors, and an autoguide q(w) is fitted to their posterior by
+    the evidence lower bound: E_q log p(F|s, a, w) − KL(q(w) ‖ p(w)) / N, with N the transitions seen. What is read is
+    the mixture over `components` fixed draws of w, so that a reading changes nothing and repeats itself; how far they
+    disagree is the uncertainty that more data would remove. The scale of each number of F is one parameter: the
+    uncertainty that more data would not.
+    """
+
+    seen: Tensor
+    components = 8
+    prior_scale = math.sqrt(2.0)
+    """Of a weight, before division by the root of the units that it adds up (He et al., 2015); of a bias, 1."""
+    first_scale = 0.02
+    """Standard deviation of q(w) before anything was seen."""
+
+    def __init__(self, spec: Spec) -> None:
+        super().__init__(spec)
+        sizes = [self.inputs, *spec.hidden, self.size]
+        self.net = _Network(sizes, self.prior_scale)
+        self.raw = nn.Parameter(torch.zeros(self.shape))
+        self.posterior = AutoNormal(self.net, init_loc_fn=init_to_sample, init_scale=self.first_scale)
+        self.posterior(torch.zeros(1, self.inputs))
+        self.register_buffer("seen", torch.ones(()))
+        for name, location in self._locations().items():
+            self.register_buffer(f"draw_{name}", torch.randn(self.components, *location.shape))
+
+    def observe(self, state: Tensor, action: Tensor, future: Tensor) -> None:
+        """Take new data into the statistics and into their number."""
+        super().observe(state, action, future)
+        self.seen += len(state)
+
+    def outcome(self, state: Tensor, action: Tensor) -> Any:
+        """Return p_ψ(F|s, a), a batch of B mixtures, one normal for each draw of the weights."""
+        mean = self.members(state, action)
+        even = torch.full((len(state), self.components), -math.log(self.components), device=state.device)
+        return self.mixed(state, mean, self.raw.expand_as(mean), even)
+
+    def members(self, state: Tensor, action: Tensor) -> Tensor:
+        """Return the mean under each fixed draw of the weights, `[draws, B, *shape]`, in standard deviations."""
+        weights = {
+            name: location + self._scale(name) * getattr(self, f"draw_{name}")
+            for name, location in self._locations().items()
+        }
+        mean: Tensor = self.net.batched(self.features(state, action), weights)
+        shaped: Tensor = mean.unflatten(-1, self.shape)
+        return shaped
+
+    def evidence(self, state: Tensor, action: Tensor, future: Tensor) -> Tensor:
+        """Return the evidence lower bound of each example at one draw of the weights, `[B]` nats."""
+        x = self.features(state, action)
+        with poutine.block():
+            drawn: Any = poutine.trace(self.posterior).get_trace(x)
+            run: Any = poutine.trace(poutine.replay(self.net, drawn)).get_trace(x)
+        mean = run.nodes["_RETURN"]["value"].unflatten(-1, self.shape)
+        likelihood = dist.Normal(self.place(state, mean), self.scale(self.raw)).to_event(len(self.shape))
+        surprise = torch.zeros_like(self.seen)
+        for name in self.net.sites:
+            surprise = surprise + kl_divergence(drawn.nodes[f"{name}_unconstrained"]["fn"], run.nodes[name]["fn"])
+        log_prob: Tensor = likelihood.log_prob(future)
+        return log_prob - surprise / self.seen
+
+    def _locations(self) -> dict[str, Tensor]:
+        return {name: getattr(self.posterior.locs, name) for name in self.net.sites}
+
+    def _scale(self, name: str) -> Tensor:
+        scale: Tensor = getattr(self.posterior.scales, name)
+        return scale
+
+
+class _Network(PyroModule):
+    """A perceptron whose weights are sample sites with normal priors."""
+
+    def __init__(self, sizes: list[int], prior_scale: float) -> None:
+        super().__init__()
+        self.depth = len(sizes) - 1
+        for layer in range(self.depth):
+            units, outputs = sizes[layer], sizes[layer + 1]
+            scale = prior_scale / math.sqrt(units)
+            setattr(self, f"weight{layer}", PyroSample(dist.Normal(0.0, scale).expand([units, outputs]).to_event(2)))
+            setattr(self, f"bias{layer}", PyroSample(dist.Normal(0.0, 1.0).expand([outputs]).to_event(1)))
+
+    @property
+    def sites(self) -> list[str]:
+        """The names of the sites."""
+        return [f"{kind}{layer}" for layer in range(self.depth) for kind in ("weight", "bias")]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return `[B, outputs]` at one draw of the weights."""
+        weights = {name: getattr(self, name).unsqueeze(0) for name in self.sites}
+        return self.batched(x, weights).squeeze(0)
+
+    def batched(self, x: Tensor, weights: dict[str, Tensor]) -> Tensor:
+        """Return `[draws, B, outputs]` at given weights, `[draws, ...]` each."""
+        x = x.expand(len(weights["weight0"]), *x.shape)
+        for layer in range(self.depth):
+            x = torch.baddbmm(weights[f"bias{layer}"].unsqueeze(1), x, weights[f"weight{layer}"])
+            x = x if layer == self.depth - 1 else x.relu()
+        return x

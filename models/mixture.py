@@ -1,0 +1,61 @@
+"""Models of real futures by several normal distributions: of one network, or of an ensemble of them."""
+
+import math
+from typing import Any
+
+import pyro.distributions as dist
+import torch
+from torch import Tensor
+
+from gio_pyro.models.real import RealModel
+from gio_pyro.networks import Ensemble, mlp
+from gio_pyro.types import Spec
+
+
+class MixtureModel(RealModel):
+    """A mixture density network (Bishop, 1994): p_ψ(F|s, a) = Σ_k w_k N(mean_k, scale_k²), for several ways out."""
+
+    components = 5
+
+    def __init__(self, spec: Spec) -> None:
+        super().__init__(spec)
+        self.net = mlp(self.inputs, spec.hidden, self.components * (1 + 2 * self.size))
+
+    def outcome(self, state: Tensor, action: Tensor) -> Any:
+        """Return p_ψ(F|s, a), a batch of B mixtures."""
+        out = self.net(self.features(state, action))
+        logits, numbers = out.split([self.components, 2 * self.components * self.size], -1)
+        mean, raw = numbers.unflatten(-1, (2, self.components, *self.shape)).unbind(1)
+        return self.mixed(state, mean.movedim(1, 0), raw.movedim(1, 0), torch.log_softmax(logits, -1))
+
+
+class EnsembleModel(RealModel):
+    """Several networks, each fitted on its own; p_ψ(F|s, a) is their even mixture (Lakshminarayanan et al., 2017).
+
+    Where data are few the members disagree, and the mixture is wide. They are fitted by the mean of their own
+    log-likelihoods, a lower bound of the mixture's: fitted by that of the mixture they would share the data out.
+    """
+
+    components = 5
+
+    def __init__(self, spec: Spec) -> None:
+        super().__init__(spec)
+        self.net = Ensemble(self.components, self.inputs, spec.hidden, 2 * self.size)
+
+    def outcome(self, state: Tensor, action: Tensor) -> Any:
+        """Return p_ψ(F|s, a), a batch of B mixtures."""
+        mean, raw = self.members(state, action)
+        even = torch.full((len(state), self.components), -math.log(self.components), device=state.device)
+        return self.mixed(state, mean, raw, even)
+
+    def members(self, state: Tensor, action: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the mean and raw scale of each member, `[members, B, *shape]`, in standard deviations."""
+        mean, raw = self.net(self.features(state, action)).unflatten(-1, (2, *self.shape)).unbind(2)
+        return mean, raw
+
+    def evidence(self, state: Tensor, action: Tensor, future: Tensor) -> Tensor:
+        """Return the members' mean log-likelihood, `[B]` nats, by which they are fitted."""
+        mean, raw = self.members(state, action)
+        each = dist.Normal(self.place(state, mean), self.scale(raw)).to_event(len(self.shape))
+        log_prob: Tensor = each.log_prob(future)
+        return log_prob.mean(0)
