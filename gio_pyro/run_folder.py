@@ -6,6 +6,7 @@ checkpoint.pt    tensors and plain types (see gio_pyro.checkpoint)
 summary.json     the table printed at the end
 posterior.nc     an arviz InferenceData
 *.png            learning curve; maps where the world is a grid
+diagnosis.html   what `gio diagnose` found
 episode.gif      an episode of the trained policy, where the environment renders
 """
 
@@ -86,6 +87,20 @@ class RunFolder:
         """Write plain values as readable text, atomically; NaN is written as null."""
         with _replacing(self.path / name) as file:
             file.write(json.dumps(_without_nan(content), indent=2, allow_nan=False) + "\n")
+
+    def write_text(self, name: str, content: str) -> Path:
+        """Write a text file, atomically, and return its path.
+
+        Raises:
+            InputError: the folder cannot be written.
+        """
+        path = self.path / name
+        try:
+            with _replacing(path) as file:
+                file.write(content)
+        except OSError as error:
+            raise InputError(f"Expected to write {path}, but: {error}.") from error
+        return path
 
     def read_json(self, name: str) -> dict[str, Any]:
         """Return what `write_json` wrote; an empty dictionary where there is nothing, or nothing whole."""

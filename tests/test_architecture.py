@@ -33,7 +33,7 @@ ORDER = [
     ["checkpoint", "persistence", "records"],
     ["agent"],
     ["diagnostics", "testing"],
-    ["plots"],
+    ["plots", "page"],
     ["run_folder", "cli"],
 ]
 """Left never imports right; a room may import its neighbours in the same group."""

@@ -9,15 +9,16 @@ from typing import Annotated
 import tyro
 from tyro.conf import Positional
 
-from gio_pyro import tabular
+from gio_pyro import diagnostics, tabular
 from gio_pyro.cli import report
 from gio_pyro.cli.training import DEFAULT_ENVIRONMENT, Place, default_steps, open_run, planned_end, run_training
 from gio_pyro.cli.usage import Int, MaybeFloat, MaybeInt, MaybeInts, MaybePath, MaybeText, Repeated, RunPath, flag
 from gio_pyro.cli.worlds import parsed, several
-from gio_pyro.diagnostics import compare_with_exact, exact_world, judge
+from gio_pyro.diagnostics import compare_with_exact, exact_world
 from gio_pyro.environments import make_env
 from gio_pyro.errors import InputError
 from gio_pyro.grid import grid_of
+from gio_pyro.page import page
 from gio_pyro.plots import empowerment_map, text_map
 
 Environment = Annotated[str, tyro.conf.arg(metavar="ENV")]
@@ -58,7 +59,8 @@ def train(
         out: the run folder, which must not exist; runs/ENV-001, -002, ... by default.
         model: the program p(F|s,a): a name, package.module:Name or file.py:Name; one that fits the spaces by default.
         guide: the program q(a|s,F), which is the method: likewise.
-        future: what the agent is paid to control; NextState, the only one yet, by default.
+        future: what the agent is paid to control: NextState (the default), "StateAfter(3)", "Return(50, 0.99)", ...;
+            see gio_pyro.futures.
         objective: what the guide is fitted to: elbo, joint_elbo, forward_kl, sleep or wake_sleep; what it asks for
             by default.
         intrinsic: where the guide is read: on imagined futures (the default) or on replayed ones.
@@ -174,6 +176,8 @@ def diagnose(
 ) -> int:
     """Ask whether a run's numbers can be believed. Exit status 0: believe, 1: do not, 2: could not judge.
 
+    The answers, in words and pictures, are written into the run folder as one page, diagnosis.html.
+
     Args:
         run: the run folder.
         env: the run's environment, if Gymnasium does not know it by itself: its id, or module:id.
@@ -181,22 +185,13 @@ def diagnose(
         model: the run's model, if it is a program of your own.
         guide: the run's guide, likewise.
     """
-    agent, _ = report.load_run(run, env=env, wrappers=wrapper, model=model, guide=guide)
-    verdicts = judge(compare_with_exact(agent))
-    print(
-        report.table(
-            [
-                (
-                    v.question,
-                    f"{'yes' if v.believed else 'no'}: {v.figure} {v.value:+.4f} nats, threshold {v.threshold:g}",
-                )
-                for v in verdicts
-            ]
-        )
-    )
-    believed = all(v.believed for v in verdicts)
-    print(f"\nVerdict: {'believe' if believed else 'do not believe'} the mutual information of {run}.")
-    return 0 if believed else 1
+    agent, folder = report.load_run(run, env=env, wrappers=wrapper, model=model, guide=guide)
+    found = diagnostics.diagnose(agent)
+    print(report.table([(verdict.question, str(verdict)) for verdict in found.verdicts]))
+    path = folder.write_text("diagnosis.html", page(agent, found, f"Diagnosis of {folder.path.name}"))
+    print(f"\nVerdict: {'believe' if found.believed else 'do not believe'} the mutual information of {run}.")
+    print(f"page: {path}")
+    return 0 if found.believed else 1
 
 
 def empowerment(

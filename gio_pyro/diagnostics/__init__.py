@@ -1,17 +1,33 @@
-"""Know whether to believe a number: the agent beside the exact tier, and its programs in arviz."""
+"""Know whether to believe a number: three questions, the exact tier beside the agent, and its programs in arviz."""
 
+from gio_pyro.diagnostics.bounds import Bounds, bounds, k_hats
+from gio_pyro.diagnostics.evidence import Triples
 from gio_pyro.diagnostics.exact import ExactReport, compare_with_exact, exact_world, fitted_channel, policy_table
 from gio_pyro.diagnostics.inference_data import affordable, to_arviz
-from gio_pyro.diagnostics.verdict import Verdict, judge
+from gio_pyro.diagnostics.questions import K_HAT, Diagnosis, diagnose
+from gio_pyro.diagnostics.uniformity import Uniformity, quantiles
+from gio_pyro.diagnostics.verdict import GUIDE, INFORMATION, MODEL, Verdict, judge
 
 __all__ = [
+    "GUIDE",
+    "INFORMATION",
+    "K_HAT",
+    "MODEL",
+    "Bounds",
+    "Diagnosis",
     "ExactReport",
+    "Triples",
+    "Uniformity",
     "Verdict",
     "affordable",
+    "bounds",
     "compare_with_exact",
+    "diagnose",
     "exact_world",
     "fitted_channel",
     "judge",
+    "k_hats",
     "policy_table",
+    "quantiles",
     "to_arviz",
 ]

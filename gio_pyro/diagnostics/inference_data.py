@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gio_pyro.diagnostics.marginals import marginal_log_prob
 from gio_pyro.errors import InputError
 from gio_pyro.examples import fair
 from gio_pyro.randomness import PrivateRandom
@@ -40,8 +41,10 @@ def to_arviz(agent: GIO, *, transitions: int = 64, draws: int = 250) -> Any:
         posterior             action ~ q_φ(a|s, F), which the guide believes was taken
         prior                 action ~ π(a|s)
         posterior_predictive  future ~ p_ψ(F|s, a) at the posterior's actions
-        log_likelihood        future: log p_ψ(F|s, a) at the posterior's actions, nats
-        sample_stats          log_q: log q_φ(a|s, F) of each draw, log_pi: log π(a|s), nats
+        log_likelihood        future: log p_ψ(F|s, a) at the posterior's actions, nats; of a future that is a vector
+                              or an image each number's own, where the model's distribution knows it
+        sample_stats          log_p: log p_ψ(F|s, a) of the whole future at each draw, log_q: log q_φ(a|s, F) of it,
+                              log_pi: log π(a|s), nats
         observed_data         future `(transition)`
         constant_data         state, action: what was really done `(transition)`
 
@@ -67,7 +70,7 @@ def to_arviz(agent: GIO, *, transitions: int = 64, draws: int = 250) -> Any:
     sets = {group: _dataset(arrays, ["chain", "draw"]) for group, arrays in groups.items()}
     sets |= {group: _dataset(arrays, []) for group, arrays in data.items()}
     about = {"inference_library": "gio_pyro", "draws": "independent; chains are for between-chain statistics"}
-    return _arviz().InferenceData(**sets, attrs=about)
+    return arviz().InferenceData(**sets, attrs=about)
 
 
 def _dataset(arrays: dict[str, np.ndarray], leading: list[str]) -> Any:
@@ -79,7 +82,7 @@ def _dataset(arrays: dict[str, np.ndarray], leading: list[str]) -> Any:
     coords = {"transition": np.arange(next(iter(arrays.values())).shape[len(leading)])}
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="More chains")  # few draws asked for are few draws given
-        return _arviz().dict_to_dataset(arrays, coords=coords, dims=dims, default_dims=leading)
+        return arviz().dict_to_dataset(arrays, coords=coords, dims=dims, default_dims=leading)
 
 
 def _draw(agent: GIO, state: Tensor, future: Tensor, count: int) -> dict[tuple[str, str], Tensor]:
@@ -89,11 +92,14 @@ def _draw(agent: GIO, state: Tensor, future: Tensor, count: int) -> dict[tuple[s
     action = q.sample(size)
     futures = agent.model.future(agent.policy, _repeated(state, count), action.flatten(0, 1))
     shape = (count, len(state))
+    log_p = futures.log_prob(_repeated(future, count))
+    own = marginal_log_prob(futures, _repeated(future, count)) if future.ndim > 1 else None
     return {
         ("posterior", "action"): action,
         ("prior", "action"): pi.sample(size),
         ("posterior_predictive", "future"): futures.sample().unflatten(0, shape),
-        ("log_likelihood", "future"): futures.log_prob(_repeated(future, count)).unflatten(0, shape),
+        ("log_likelihood", "future"): (log_p if own is None else own).unflatten(0, shape),
+        ("sample_stats", "log_p"): log_p.unflatten(0, shape),
         ("sample_stats", "log_q"): q.log_prob(action),
         ("sample_stats", "log_pi"): pi.log_prob(action),
     }
@@ -103,7 +109,8 @@ def _repeated(rows: Tensor, count: int) -> Tensor:
     return rows.repeat(count, *(1 for _ in rows.shape[1:]))
 
 
-def _arviz() -> Any:
+def arviz() -> Any:
+    """Import arviz, without what it says once a day."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)
         import arviz

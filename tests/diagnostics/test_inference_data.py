@@ -10,12 +10,12 @@ import torch
 
 from gio_pyro import GIO
 from gio_pyro.diagnostics import affordable, to_arviz
-from gio_pyro.diagnostics.inference_data import CHAINS, _arviz
+from gio_pyro.diagnostics.inference_data import CHAINS, arviz
 from gio_pyro.errors import InputError
 from tests.agents import differences, untouched
 from tests.environments import make
 
-az = _arviz()
+az = arviz()
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +36,7 @@ class TestShape:
             ("prior", {"action"}),
             ("posterior_predictive", {"future"}),
             ("log_likelihood", {"future"}),
-            ("sample_stats", {"log_q", "log_pi"}),
+            ("sample_stats", {"log_p", "log_q", "log_pi"}),
         ],
     )
     def test_draws_have_chain_draw_and_transition(self, data: Any, group: str, variables: set[str]):
@@ -137,8 +137,9 @@ class TestVectors:
         assert data.constant_data["state"].dims == (*rows, "state_dim")
         assert data.constant_data["action"].dims == (*rows, "action_dim")
         assert data.posterior_predictive["future"].shape == (CHAINS, 7, 5, 3)
-        for score in (data.log_likelihood["future"], data.sample_stats["log_q"], data.sample_stats["log_pi"]):
-            assert score.dims == (*lead, *rows)
+        assert data.log_likelihood["future"].dims == (*lead, *rows, "future_dim")
+        for score in ("log_p", "log_q", "log_pi"):
+            assert data.sample_stats[score].dims == (*lead, *rows)
 
     def test_discrete_actions_beside_vectors_have_none(self, poles: GIO):
         data = to_arviz(poles, transitions=5, draws=7)
@@ -163,7 +164,8 @@ class TestVectors:
                 log_q = pendulum.guide.log_prob(pendulum.policy, state, future, action)
                 log_pi = pendulum.policy(state).log_prob(action)
             for score, expected in (
-                (data.log_likelihood["future"], likelihood),
+                (data.log_likelihood["future"].sum("future_dim"), likelihood),
+                (data.sample_stats["log_p"], likelihood),
                 (data.sample_stats["log_q"], log_q),
                 (data.sample_stats["log_pi"], log_pi),
             ):
@@ -178,6 +180,11 @@ class TestVectors:
         back = az.from_netcdf(str(tmp_path / "posterior.nc"))
         assert az.plot_ppc(back, num_pp_samples=5, random_seed=0) is not None
         assert set(az.summary(back, var_names=["action"]).index) == {f"action[{i}, 0]" for i in range(8)}
+        assert az.plot_trace(back, var_names=["action"], coords={"transition": [0, 1]}) is not None
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # a latent of each transition has no stable leave-one-out
+            assert az.loo(back).n_data_points == 8 * 3
+            assert az.plot_loo_pit(back, y="future") is not None
 
     @pytest.mark.parametrize(
         ("shape", "transitions", "draws"), [((3,), 64, 250), ((151,), 64, 51), ((27_648,), 4, 10), ((10**6,), 4, 10)]

@@ -1,0 +1,113 @@
+"""Mutual information between two bounds, and what the guide loses against the exact posterior.
+
+With (s, a, F) drawn from p_ψ · π, and p̂(F|s) an unbiased estimate of p_ψ(F|s) = Σ_b π(b|s) p_ψ(F|s, b),
+
+    lower    E[ log q(a|s, F) − log π(a|s) ]              theory, equation 3
+    upper    E[ log p_ψ(F|s, a) − log p̂(F|s) ]            as E log p̂ ≤ log E p̂ (Jensen)
+
+The difference is E KL(p_π ‖ q) and Jensen's gap: the amortisation gap, or a little more. Finite actions are enumerated,
+as `BayesGuide` does, and the upper bound is then the information itself. Others are drawn from half the guide and half
+the policy, so that no weight is larger than twice the likelihood, however overconfident the guide.
+
+`PSIS k-hat` is the shape of the tail of the weights π p_ψ / q of the guide's own draws (Vehtari et al., 2024; Yao et
+al., 2018): above 0.7 the guide leaves out so much of the posterior that its draws cannot make up for it.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gio_pyro.diagnostics.evidence import Triples
+from gio_pyro.programs import choices
+
+if TYPE_CHECKING:
+    from gio_pyro.agent import GIO
+
+AT_ONCE = 65_536
+"""About how many examples a program scores at once."""
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """Nats of each of N triples; the bounds are their means."""
+
+    lower: np.ndarray
+    """`[N]`: log q(a|s, F) − log π(a|s)."""
+    upper: np.ndarray
+    """`[N]`: log p_ψ(F|s, a) − log p̂(F|s)."""
+
+    @property
+    def gap(self) -> float:
+        """Upper less lower bound: the amortisation gap, or a little more."""
+        return float(self.upper.mean() - self.lower.mean())
+
+
+def bounds(agent: GIO, triples: Triples, draws: int) -> Bounds:
+    """Return the two bounds at triples `[N]`; `draws` actions estimate each p_ψ(F|s) where they are not enumerated."""
+    lower, upper = [], []
+    for part in _parts(triples, draws):
+        pi = agent.policy(part.state)
+        log_q = agent.guide.log_prob(agent.policy, part.state, part.future, part.action)
+        lower.append(log_q - pi.log_prob(part.action))
+        log_p = agent.model.log_prob(agent.policy, part.state, part.action, part.future)
+        upper.append(log_p - log_evidence(agent, part, draws))
+    return Bounds(_numbers(lower), _numbers(upper))
+
+
+def log_evidence(agent: GIO, triples: Triples, draws: int) -> Tensor:
+    """Return log p̂_ψ(F|s) of each triple, `[N]` nats: exact for finite actions, an estimate from below for others."""
+    pi = agent.policy(triples.state)
+    if pi.has_enumerate_support:
+        every = choices(pi)
+        return torch.logsumexp(_likelihood(agent, triples, every.action, every.count) + every.log_prob, -1)
+    q = agent.guide.posterior(agent.policy, triples.state, triples.future)
+    size = torch.Size([draws // 2])
+    action = torch.cat([q.sample(size), pi.sample(size)])
+    log_pi = pi.log_prob(action)
+    log_mixed = torch.logaddexp(q.log_prob(action), log_pi) - math.log(2)
+    likelihood = _likelihood(agent, triples, action.transpose(0, 1).flatten(0, 1), len(action))
+    return torch.logsumexp(likelihood + (log_pi - log_mixed).T, -1) - math.log(len(action))
+
+
+def k_hats(agent: GIO, triples: Triples, draws: int) -> np.ndarray:
+    """Return PSIS k-hat of the guide at each future `[N]`, from `draws` of its own actions."""
+    from gio_pyro.diagnostics.inference_data import arviz
+
+    ratios = []
+    for part in _parts(triples, draws):
+        q, pi = agent.guide.posterior(agent.policy, part.state, part.future), agent.policy(part.state)
+        action = q.sample(torch.Size([draws]))
+        likelihood = _likelihood(agent, part, action.transpose(0, 1).flatten(0, 1), draws)
+        ratios.append(likelihood + (pi.log_prob(action) - q.log_prob(action)).T)
+    log_weight = torch.cat(ratios).double().cpu().numpy()
+    found: np.ndarray = np.array([_k_hat(row, arviz()) for row in log_weight])
+    return found
+
+
+def _k_hat(log_weight: np.ndarray, az: object) -> float:
+    if np.ptp(log_weight) < 1e-6:
+        return -np.inf  # all weights are equal: the guide is the posterior, and there is no tail to fit
+    return float(az.psislw(log_weight)[1])  # type: ignore[attr-defined]
+
+
+def _likelihood(agent: GIO, triples: Triples, action: Tensor, count: int) -> Tensor:
+    """Return log p_ψ(F|s, a) of `count` actions for each triple, `[N, count]`; `action` is `[N · count, ...]`."""
+    state, future = (x.repeat_interleave(count, 0) for x in (triples.state, triples.future))
+    return agent.model.log_prob(agent.policy, state, action, future).reshape(-1, count)
+
+
+def _parts(triples: Triples, each: int) -> list[Triples]:
+    size = max(1, AT_ONCE // each)
+    split = (x.split(size) for x in (triples.state, triples.action, triples.future))
+    return [Triples(*part) for part in zip(*split, strict=True)]
+
+
+def _numbers(parts: list[Tensor]) -> np.ndarray:
+    found: np.ndarray = torch.cat(parts).double().cpu().numpy()
+    return found

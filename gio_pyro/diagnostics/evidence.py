@@ -1,0 +1,80 @@
+"""What an agent is judged on: transitions that it has not learned from, and triples that its own model imagines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from gio_pyro.environments import Collector, fresh_copy
+from gio_pyro.errors import InputError
+from gio_pyro.examples import fair
+from gio_pyro.futures import steps_of
+from gio_pyro.programs import without_validation
+from gio_pyro.randomness import PrivateRandom
+from gio_pyro.replay import Replay
+
+if TYPE_CHECKING:
+    from gio_pyro.agent import GIO
+
+OTHER_SEED = 2_000_003
+"""Added to the training seed: these episodes are neither those of training nor those of evaluation."""
+
+
+@dataclass(frozen=True)
+class Triples:
+    """N times a state, an action of the policy, and a future."""
+
+    state: Tensor
+    action: Tensor
+    future: Tensor
+
+    def __len__(self) -> int:
+        return len(self.state)
+
+
+@contextmanager
+def judging(agent: GIO) -> Iterator[None]:
+    """Draw numbers of its own inside the block, without gradients; agent and user keep theirs."""
+    seed = (agent.settings.seed + OTHER_SEED) % 2**32
+    with PrivateRandom(seed, agent.device).use(), torch.inference_mode(False), torch.no_grad(), without_validation():
+        yield
+
+
+def played(agent: GIO, count: int) -> Triples:
+    """Return what happens to `count` actions of the current policy in a fresh copy of the environment.
+
+    Raises:
+        InputError: the environment cannot be made again, or no future is known within that many steps.
+        TrainingError: the environment raises, or gives what cannot be used.
+    """
+    env = fresh_copy(agent.env)
+    try:
+        seed = (agent.settings.seed + OTHER_SEED) % 2**31
+        collector = Collector(env, seed=seed, device=agent.device)
+        collected = collector.collect(agent.control.behaviour(uniform_share=0.0), count + steps_of(agent.future))
+    finally:
+        env.close()
+    replay = Replay(len(collected.rows))
+    replay.add(collected.rows, *collected.links())
+    rows, future = fair(agent.future, replay, agent.policy, agent.spec.state_space, count)
+    return Triples(rows.state, rows.action, future)
+
+
+def imagined(agent: GIO, state: Tensor) -> Triples:
+    """Return an action of the policy and a future of the model for each state `[N, ...]`."""
+    action = agent.policy(state).sample()
+    return Triples(state, action, agent.model.future(agent.policy, state, action).sample())
+
+
+def require_future_is_read(agent: GIO) -> None:
+    """Raise `InputError` for a guide that does not look at the future: what it pays is no information."""
+    if getattr(agent.guide.program, "ignores_future", False):
+        raise InputError(
+            f"Expected a guide that looks at the future, but {agent.guide.name} does not: what it pays bounds no "
+            "mutual information, and there is nothing to judge."
+        )

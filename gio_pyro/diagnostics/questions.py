@@ -1,0 +1,147 @@
+"""Is the model right, is the guide right, is the mutual information right: answered by effects, not by tests alone.
+
+    the model        surprise: how much less likely than it says is what happens, nats for each number of F
+    the guide        calibration of its ranks (Talts et al., 2018); PSIS k-hat; loss against the exact posterior
+    the information  what the guide earns in the world itself, which is a lower bound whatever the model (theory,
+                     equation 3), beside what the agent is paid in its imagination
+
+Where the environment is a table, the exact values decide as well (see `gio_pyro.diagnostics.exact`).
+
+A model that says *less* than it could, with scales above its true errors, is not held against it: the floor of its
+scales does that on purpose, and understates the information. One that says more is.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from gio_pyro.diagnostics.bounds import Bounds, bounds, k_hats
+from gio_pyro.diagnostics.evidence import Triples, imagined, judging, played, require_future_is_read
+from gio_pyro.diagnostics.exact import compare_with_exact, exact_world
+from gio_pyro.diagnostics.uniformity import Uniformity, quantiles
+from gio_pyro.diagnostics.verdict import GUIDE, INFORMATION, MODEL, Verdict, judge
+
+if TYPE_CHECKING:
+    from gio_pyro.agent import GIO
+
+SURPRISE = 0.1
+"""Nats for each number of F: as a normal model whose scales are a tenth too small."""
+RANK_NATS = 0.25
+"""Nats: divergence of the worst number's ranks from uniform."""
+RANK_SPREAD = 0.25
+"""Share by which the ranks of the true actions may crowd at the ends (+) or in the middle (−)."""
+K_HAT = 0.7
+"""Above this a guide's draws cannot stand in for the posterior (Vehtari et al., 2024)."""
+K_HAT_SHARE = 0.1
+"""Share of futures whose k-hat may be above that."""
+LOST = 0.2
+"""Share of the information that the guide may lose."""
+UNCERTIFIED = 0.1
+"""Share of the information that may be paid in imagination and not be found in the world."""
+LEAST_INFORMATION = 0.25
+"""Nats: shares are of this, where there is less information."""
+MOST_NUMBERS = 16
+"""Numbers of a future that are looked at one by one."""
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What was found about an agent, and the numbers behind it."""
+
+    verdicts: tuple[Verdict, ...]
+    model: Uniformity
+    """Quantiles of what happened among what p_ψ said."""
+    guide: Uniformity
+    """Ranks of the actions that led to a future among what q_φ says of it."""
+    k_hats: np.ndarray
+    """Of some futures; empty where actions are finite."""
+    imagined: Bounds
+    """Under the model's own futures."""
+    world: Bounds
+    """On what really happened; its upper bound is the model's."""
+    numbers: tuple[int, ...]
+    """Which numbers of F were looked at."""
+
+    @property
+    def believed(self) -> bool:
+        """Whether every verdict is."""
+        return all(verdict.believed for verdict in self.verdicts)
+
+
+def diagnose(
+    agent: GIO, *, transitions: int = 1_000, draws: int = 256, tails: int = 100, tail_draws: int = 2_000
+) -> Diagnosis:
+    """Judge an agent on fresh episodes of its own policy; the agent is not changed.
+
+    Args:
+        agent: it has learned.
+        transitions: how many are played, and imagined.
+        draws: of actions, futures and ranks at each.
+        tails: futures whose k-hat is computed.
+        tail_draws: draws for each of them; with a thousand, k-hat is underestimated.
+
+    Raises:
+        InputError: the guide ignores the future, or the environment cannot be made again.
+    """
+    require_future_is_read(agent)
+    with judging(agent):
+        real = played(agent, transitions)
+        dream = imagined(agent, real.state)
+        numbers = _numbers(real)
+        said = agent.model.future(agent.policy, real.state, real.action)
+        model = Uniformity(_of_numbers(real, said.sample(torch.Size([draws])), numbers))
+        surprise = _surprise(said, real, draws)
+        q = agent.guide.posterior(agent.policy, dream.state, dream.future)
+        guide = Uniformity(quantiles(dream.action, q.sample(torch.Size([draws]))))
+        few = Triples(dream.state[:tails], dream.action[:tails], dream.future[:tails])
+        tail = k_hats(agent, few, tail_draws) if dream.action.is_floating_point() else np.empty(0)
+        dreamt, world = bounds(agent, dream, draws), bounds(agent, real, draws)
+    verdicts = (
+        Verdict(MODEL, "surprise beyond what it says, for each number", surprise, SURPRISE, one_sided=True),
+        *_of_the_guide(guide, tail, dreamt),
+        _of_the_information(dreamt, world),
+    )
+    exact = judge(compare_with_exact(agent)) if exact_world(agent) is not None else ()
+    return Diagnosis((*verdicts, *exact), model, guide, tail, dreamt, world, numbers)
+
+
+def _numbers(real: Triples) -> tuple[int, ...]:
+    size = math.prod(real.future.shape[1:])
+    return tuple(np.linspace(0, size - 1, min(size, MOST_NUMBERS)).round().astype(int).tolist())
+
+
+def _of_numbers(real: Triples, draws: torch.Tensor, numbers: tuple[int, ...]) -> np.ndarray:
+    which = torch.tensor(numbers, device=draws.device)
+    value = real.future.reshape(len(real), -1)[:, which]
+    return quantiles(value, draws.reshape(len(draws), len(real), -1)[..., which])
+
+
+def _surprise(said: torch.distributions.Distribution, real: Triples, draws: int) -> float:
+    """Return E[−log p_ψ(F|s, a)] of what happened less what p_ψ expects of itself, nats for each number of F."""
+    own = said.log_prob(said.sample(torch.Size([min(draws, 32)]))).mean()
+    return float(own - said.log_prob(real.future).mean()) / math.prod(real.future.shape[1:])
+
+
+def _of_the_guide(ranks: Uniformity, tail: np.ndarray, dreamt: Bounds) -> tuple[Verdict, ...]:
+    information = max(float(dreamt.upper.mean()), LEAST_INFORMATION)
+    found = [
+        Verdict(GUIDE, f"ranks of the true actions, {ranks.leaning}", float(ranks.nats.max()), RANK_NATS),
+        Verdict(GUIDE, "their spread beyond uniform", float(ranks.spread[ranks.worst]) - 1, RANK_SPREAD, unit=""),
+        Verdict(GUIDE, "share of the information that it loses", dreamt.gap / information, LOST, unit=""),
+    ]
+    if len(tail):
+        share = float((tail > K_HAT).mean())
+        found.append(Verdict(GUIDE, f"share of futures with k-hat above {K_HAT}", share, K_HAT_SHARE, unit=""))
+    return tuple(found)
+
+
+def _of_the_information(dreamt: Bounds, world: Bounds) -> Verdict:
+    """The lower bound needs no model: what is paid beyond it is not to be had in the world."""
+    information = max(float(dreamt.upper.mean()), LEAST_INFORMATION)
+    missing = float(dreamt.lower.mean() - world.lower.mean()) / information
+    return Verdict(INFORMATION, "share paid that the world does not bear out", missing, UNCERTIFIED, "", one_sided=True)
