@@ -186,6 +186,7 @@ def diagnose(
         guide: the run's guide, likewise.
     """
     agent, folder = report.load_run(run, env=env, wrappers=wrapper, model=model, guide=guide)
+    diagnostics.require_experience(agent)
     found = diagnostics.diagnose(agent)
     print(report.table([(verdict.question, str(verdict)) for verdict in found.verdicts]))
     path = folder.write_text("diagnosis.html", page(agent, found, f"Diagnosis of {folder.path.name}"))

@@ -4,7 +4,7 @@ from gio_pyro.diagnostics.bounds import Bounds, bounds, k_hats
 from gio_pyro.diagnostics.evidence import Triples
 from gio_pyro.diagnostics.exact import ExactReport, compare_with_exact, exact_world, fitted_channel, policy_table
 from gio_pyro.diagnostics.inference_data import affordable, to_arviz
-from gio_pyro.diagnostics.questions import K_HAT, Diagnosis, diagnose
+from gio_pyro.diagnostics.questions import K_HAT, Diagnosis, diagnose, require_experience
 from gio_pyro.diagnostics.uniformity import Uniformity, quantiles
 from gio_pyro.diagnostics.verdict import GUIDE, INFORMATION, MODEL, Verdict, judge
 
@@ -29,5 +29,6 @@ __all__ = [
     "k_hats",
     "policy_table",
     "quantiles",
+    "require_experience",
     "to_arviz",
 ]

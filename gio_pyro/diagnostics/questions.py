@@ -25,6 +25,7 @@ from gio_pyro.diagnostics.evidence import Triples, imagined, judging, played, re
 from gio_pyro.diagnostics.exact import compare_with_exact, exact_world
 from gio_pyro.diagnostics.uniformity import Uniformity, quantiles
 from gio_pyro.diagnostics.verdict import GUIDE, INFORMATION, MODEL, Verdict, judge
+from gio_pyro.errors import InputError
 
 if TYPE_CHECKING:
     from gio_pyro.agent import GIO
@@ -45,6 +46,8 @@ UNCERTIFIED = 0.1
 """Share of the information that may be paid in imagination and not be found in the world."""
 LEAST_INFORMATION = 0.25
 """Nats: shares are of this, where there is less information."""
+LEAST_STEPS = 1_000
+"""Environment steps before an agent says enough to be judged."""
 MOST_NUMBERS = 16
 """Numbers of a future that are looked at one by one."""
 
@@ -71,6 +74,18 @@ class Diagnosis:
     def believed(self) -> bool:
         """Whether every verdict is."""
         return all(verdict.believed for verdict in self.verdicts)
+
+
+def require_experience(agent: GIO) -> None:
+    """Raise `InputError` where an agent has seen too little to be judged, and no table can tell.
+
+    A model that has learned nothing says next to nothing, and nothing of that is wrong.
+    """
+    if agent.steps < LEAST_STEPS and exact_world(agent) is None:
+        raise InputError(
+            f"Expected an agent that has learned from {LEAST_STEPS:,} steps at least, but this one has taken "
+            f"{agent.steps:,}; there is nothing to judge yet."
+        )
 
 
 def diagnose(
@@ -141,7 +156,8 @@ def _of_the_guide(ranks: Uniformity, tail: np.ndarray, dreamt: Bounds) -> tuple[
 
 
 def _of_the_information(dreamt: Bounds, world: Bounds) -> Verdict:
-    """The lower bound needs no model: what is paid beyond it is not to be had in the world."""
+    """The lower bound needs no model: what is paid beyond it and two standard errors is not there to be had."""
     information = max(float(dreamt.upper.mean()), LEAST_INFORMATION)
-    missing = float(dreamt.lower.mean() - world.lower.mean()) / information
+    chance = 2 * math.sqrt(sum(side.lower.var() / len(side.lower) for side in (dreamt, world)))
+    missing = float(dreamt.lower.mean() - world.lower.mean() - chance) / information
     return Verdict(INFORMATION, "share paid that the world does not bear out", missing, UNCERTIFIED, "", one_sided=True)

@@ -77,7 +77,12 @@ class TestDiagnose:
         assert gio("diagnose", learned) == 0
         printed = capsys.readouterr().out
         assert "Verdict: believe" in printed
-        assert printed.count("yes: ") == 3
+        assert printed.count("yes: ") == 8
+        page = (learned / "diagnosis.html").read_text()
+        assert "Verdict: believe" in page
+        assert page.count("data:image/png;base64,") == 3
+        assert "http" not in page
+        assert len(page) < 5_000_000
 
     def test_status_one_says_do_not_believe(self, fresh: Path, capsys: Any):
         assert gio("diagnose", fresh) == 1
@@ -89,16 +94,16 @@ class TestDiagnose:
         gio_library.GIO("FrozenLake-v1").save(tmp_path)
         assert gio("diagnose", tmp_path) == 1
 
-    def test_status_two_where_nothing_exact_is_known(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
-    ):
+    def test_status_two_where_too_little_was_seen(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any):
         gio_library.GIO(register(monkeypatch)).learn(20).save(tmp_path)
         assert gio("diagnose", tmp_path) == 2
         assert capsys.readouterr().err.startswith("gio: Expected")
 
-    def test_leaves_the_run_untouched(self, fresh: Path):
+    def test_leaves_the_run_untouched_but_for_the_page(self, fresh: Path):
+        (fresh / "diagnosis.html").unlink(missing_ok=True)
         before = contents(fresh)
         assert gio("diagnose", fresh) == 1
+        (fresh / "diagnosis.html").unlink()
         assert contents(fresh) == before
 
 

@@ -126,9 +126,9 @@ class TestRunFolder:
             assert len(image.convert("RGB").getcolors(1 << 24)) > 10
 
     def test_posterior_opens_in_arviz_with_its_groups_and_dims(self, run: Any):
-        from gio_pyro.diagnostics.inference_data import _arviz
+        from gio_pyro.diagnostics.inference_data import arviz
 
-        data = _arviz().from_netcdf(str(run.path / "posterior.nc"))
+        data = arviz().from_netcdf(str(run.path / "posterior.nc"))
         groups = {"posterior", "prior", "posterior_predictive", "log_likelihood", "sample_stats"}
         assert set(data.groups()) == groups | {"observed_data", "constant_data"}
         assert data.posterior["action"].dims == ("chain", "draw", "transition")
@@ -219,22 +219,28 @@ class TestNetworks:
         assert (tmp_path / "run" / "learning_curve.png").stat().st_size > 1000
 
     def test_posterior_has_the_dimensions_of_vectors(self, pendulum: Any):
-        from gio_pyro.diagnostics.inference_data import _arviz
+        from gio_pyro.diagnostics.inference_data import arviz
 
-        data = _arviz().from_netcdf(str(pendulum.path / "posterior.nc"))
+        data = arviz().from_netcdf(str(pendulum.path / "posterior.nc"))
         assert data.posterior["action"].dims == ("chain", "draw", "transition", "action_dim")
         assert data.posterior_predictive["future"].sizes["future_dim"] == 3
-        assert data.log_likelihood["future"].dims == ("chain", "draw", "transition")
+        assert data.log_likelihood["future"].dims == ("chain", "draw", "transition", "future_dim")
 
-    @pytest.mark.parametrize("which", ["poles", "pendulum"])
-    def test_evaluate_plays_and_diagnose_cannot_judge(self, which: str, request: pytest.FixtureRequest, capsys: Any):
+    @pytest.mark.parametrize(("which", "status"), [("poles", 1), ("pendulum", 2)])
+    def test_evaluate_plays_and_diagnose_judges_what_has_seen_enough(
+        self, which: str, status: int, request: pytest.FixtureRequest, capsys: Any
+    ):
         run = request.getfixturevalue(which)
         assert gio("evaluate", run.path, "--episodes", 2) == 0
         assert "return, played" in capsys.readouterr().out
-        assert gio("diagnose", run.path) == 2
-        said = capsys.readouterr().err
-        assert said.startswith("gio: Expected an environment with a transition table")
-        assert len(said.splitlines()) == 1
+        assert gio("diagnose", run.path) == status
+        printed = capsys.readouterr()
+        if status == 1:
+            assert "Verdict: do not believe" in printed.out
+            assert (run.path / "diagnosis.html").exists()
+        else:
+            assert printed.err.startswith("gio: Expected an agent that has learned from 1,000 steps at least, but this")
+            assert len(printed.err.splitlines()) == 1
 
     @pytest.mark.usefixtures("brief")
     def test_it_goes_on_where_it_was_and_remembers_how_it_began(self, tmp_path: Path, capsys: Any):

@@ -1,0 +1,169 @@
+"""Every diagnostic on an exact, an overconfident and an underconfident program, whose values are known."""
+
+from math import log, sqrt
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from gio_pyro import GIO
+from gio_pyro.diagnostics import (
+    GUIDE,
+    INFORMATION,
+    MODEL,
+    Triples,
+    Uniformity,
+    bounds,
+    diagnose,
+    k_hats,
+    quantiles,
+    require_experience,
+)
+from gio_pyro.diagnostics.evidence import imagined, judging, played
+from gio_pyro.errors import InputError
+from tests.agents import differences, untouched
+from tests.diagnostics import linear
+
+QUICK = {"transitions": 1_000, "draws": 128, "tails": 40, "tail_draws": 2_000}
+
+
+def figures(found: Any, question: str) -> list[Any]:
+    return [verdict for verdict in found.verdicts if verdict.question == question]
+
+
+class TestUniformity:
+    @pytest.mark.parametrize(
+        ("power", "spread", "leaning"),
+        [(1.0, 1.0, "shifted or skewed"), (0.5, 1.33, "overconfident"), (2.0, 0.67, "under")],
+    )
+    def test_quantiles_crowd_at_the_ends_or_in_the_middle(self, power: float, spread: float, leaning: str):
+        """|u − ½| = ½ v^power, v uniform, has mean ½ / (1 + power), against ¼."""
+        u = np.linspace(-1, 1, 20_001)
+        found = Uniformity((0.5 + 0.5 * np.sign(u) * np.abs(u) ** power)[:, None])
+        assert float(found.spread[0]) == pytest.approx(spread, abs=0.01)
+        assert found.leaning.startswith(leaning)
+
+    def test_nats_are_those_of_a_known_density(self):
+        """Density 2u has KL log 2 − ½ from uniform."""
+        u = np.sqrt(np.random.default_rng(0).random((200_000, 1)))
+        assert float(Uniformity(u).nats[0]) == pytest.approx(log(2) - 0.5, abs=0.01)
+
+    def test_uniform_numbers_have_none(self):
+        found = Uniformity(np.random.default_rng(0).random((1_000, 4)))
+        assert float(found.nats.max()) < 0.02
+        assert float(found.p_value.min()) > 1e-3
+        assert Uniformity(np.full((100, 1), 0.5)).nats[0] > 2
+
+    @pytest.mark.parametrize("values", [3, 1_000_000])
+    def test_the_quantile_of_one_draw_among_others_is_uniform_with_ties_too(self, values: int):
+        g = torch.Generator().manual_seed(0)
+        draws = torch.randint(values, (20, 50_000, 1), generator=g)
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            found = Uniformity(quantiles(draws[0], draws[1:]))
+        assert float(found.nats[0]) < 1e-3
+
+
+@pytest.fixture(scope="module")
+def state() -> Any:
+    agent = linear.agent()
+    with judging(agent):
+        return played(agent, 4_000).state
+
+
+class TestGuide:
+    def test_the_bounds_meet_at_the_truth(self, state: Any):
+        agent = linear.agent()
+        with judging(agent):
+            found = bounds(agent, imagined(agent, state), 256)
+        truth = linear.information(agent, state)
+        assert float(found.lower.mean()) == pytest.approx(truth, abs=4 * found.lower.std() / sqrt(4_000))
+        assert found.gap == pytest.approx(0.0, abs=0.01)
+
+    @pytest.mark.parametrize("width", [0.5, 2.0])
+    def test_the_bounds_bracket_the_truth_by_what_the_guide_loses(self, state: Any, width: float):
+        agent = linear.agent(width)
+        with judging(agent):
+            found = bounds(agent, imagined(agent, state), 256)
+        assert found.gap == pytest.approx(linear.loss_of_width(width), rel=0.1)
+        truth = linear.information(agent, state)
+        assert found.lower.mean() < truth < found.upper.mean() + 4 * found.upper.std() / sqrt(4_000)
+
+    @pytest.mark.parametrize(("width", "least", "most"), [(1.0, -np.inf, 0.2), (0.5, 0.6, 1.0), (2.0, -np.inf, 0.2)])
+    def test_k_hat_tells_a_guide_that_is_too_narrow(self, state: Any, width: float, least: float, most: float):
+        """The ratio of N(0, 1) to N(0, ½²) has a tail of shape 1 − ½² = 0.75; of wider ones there is none."""
+        agent = linear.agent(width)
+        with judging(agent):
+            dream = imagined(agent, state[:20])
+            found = float(np.median(k_hats(agent, Triples(dream.state, dream.action, dream.future), 20_000)))
+        assert least <= found <= most
+
+
+class TestVerdicts:
+    def test_exact_programs_are_believed(self):
+        found = diagnose(linear.agent(), **QUICK)
+        assert found.believed
+        assert [v.question for v in found.verdicts] == [MODEL, GUIDE, GUIDE, GUIDE, GUIDE, INFORMATION]
+        assert abs(figures(found, MODEL)[0].value) < 0.05
+        assert float(found.model.nats.max()) < 0.05
+        assert float(found.guide.nats.max()) < 0.05
+
+    def test_an_overconfident_guide_is_not(self):
+        found = diagnose(linear.agent(guide_width=0.5), **QUICK)
+        assert not found.believed
+        assert found.guide.leaning == "overconfident"
+        assert [v.believed for v in figures(found, MODEL)] == [True]
+        assert not any(v.believed for v in figures(found, GUIDE)[1:])
+
+    def test_an_underconfident_guide_is_not(self):
+        found = diagnose(linear.agent(guide_width=2.5), **QUICK)
+        assert not found.believed
+        assert found.guide.leaning == "underconfident"
+
+    def test_an_overconfident_model_is_not(self):
+        """Scales of half the size: a surprise of (1/¼ − 1) / 2 = 1.5 nats for each number, and too much is paid."""
+        found = diagnose(linear.agent(model_width=0.5), **QUICK)
+        assert [v.believed for v in figures(found, MODEL)] == [False]
+        assert figures(found, MODEL)[0].value == pytest.approx(1.5, abs=0.2)
+        assert found.model.leaning == "overconfident"
+        assert all(v.believed for v in figures(found, GUIDE))
+        assert [v.believed for v in figures(found, INFORMATION)] == [False]
+
+    def test_an_underconfident_model_understates_and_is_believed(self):
+        """Scales of twice the size: what happens is likelier than it says, by (1 − ¼) / 2 nats for each number."""
+        found = diagnose(linear.agent(model_width=2.0), **QUICK)
+        assert figures(found, MODEL)[0].value == pytest.approx(-0.375, abs=0.05)
+        assert found.model.leaning == "underconfident"
+        assert found.world.lower.mean() > found.imagined.lower.mean()
+        assert found.believed
+
+    def test_finite_worlds_are_judged_by_their_table_as_well(self):
+        found = diagnose(
+            GIO("FrozenLake-v1", temperature=0.1, log_interval=10_000, train_freq=2_000).learn(10_000), **QUICK
+        )
+        assert len(found.verdicts) == 5 + 3
+        assert len(found.k_hats) == 0
+        assert all(np.isfinite(v.value) for v in found.verdicts)
+
+    def test_a_future_of_several_steps_is_judged_on_its_own(self):
+        agent = GIO("FrozenLake-v1", future="StateAfter(2)", log_interval=10_000, train_freq=1_000).learn(4_000)
+        assert all(np.isfinite(v.value) for v in diagnose(agent, **QUICK).verdicts)
+
+    def test_an_agent_that_has_hardly_begun_cannot_be_judged(self):
+        with pytest.raises(
+            InputError, match=r"^Expected an agent that has learned from 1,000 steps at least, but this"
+        ):
+            require_experience(GIO("CartPole-v1", hidden=(8,)))
+        require_experience(GIO("FrozenLake-v1"))
+
+    def test_a_guide_that_ignores_the_future_cannot_be_judged(self):
+        with pytest.raises(InputError, match=r"^Expected a guide that looks at the future, but UniformGuide does not"):
+            diagnose(GIO("CartPole-v1", guide="UniformGuide", hidden=(8,)))
+
+    def test_nothing_is_changed_and_twice_is_the_same(self):
+        watched, alone = (GIO("CartPole-v1", hidden=(8,), learning_starts=20, batch_size=8).learn(40) for _ in range(2))
+        with untouched():
+            first, second = (diagnose(watched, transitions=50, draws=8) for _ in range(2))
+        assert first.verdicts == second.verdicts
+        assert not differences(watched.learn(20), alone.learn(20))
