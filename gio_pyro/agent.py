@@ -18,9 +18,9 @@ from gio_pyro.control import NetworkControl, TableControl
 from gio_pyro.environments import Actions, Collector, Env, Observations, fresh_copy, make_env
 from gio_pyro.environments.make import Vector, single_spaces
 from gio_pyro.errors import InputError, TrainingError
-from gio_pyro.examples import examples, newest
+from gio_pyro.examples import examples, newest, pieces
 from gio_pyro.futures import Future, future_from
-from gio_pyro.inference import Inference, objective_named
+from gio_pyro.inference import Inference, objective_named, pieces_of
 from gio_pyro.programs import build_guide, build_model, default_programs, example, resolve, without_validation
 from gio_pyro.randomness import PrivateRandom
 from gio_pyro.replay import Replay
@@ -29,7 +29,7 @@ from gio_pyro.rollout import Evaluation, play
 from gio_pyro.settings import Settings, device_named, finite_world
 from gio_pyro.temperature import Temperature, target_entropy_of
 from gio_pyro.threads import few_threads
-from gio_pyro.types import Program, Spec
+from gio_pyro.types import Program, Spec, Transitions
 from gio_pyro.watch import Watch, paid_at_most
 
 OTHER_SEED = 1_000_003
@@ -210,11 +210,18 @@ class GIO:
         s = self.settings
         for number in range(s.gradient_steps):
             if number == 0 or s.batch_size is not None:  # without a size it is all of replay, every time
-                batch, future = examples(self.future, self.replay, self.policy, self.spec.state_space, s.batch_size)
+                batch, future = self._examples()
             self._note(self.inference.step(self.policy, batch, future))
         for _ in range(improvements):
             rows = self.control.rows(self.replay)
             self._note(self.control.improve(rows, self.reward, self.temperature, self.steps))
+
+    def _examples(self) -> tuple[Transitions, Tensor]:
+        """Draw what the programs are fitted to, in pieces of episodes if the objective wants them together."""
+        size = self.settings.batch_size
+        if (steps := pieces_of(self.inference.objective)) > 1:
+            return pieces(self.future, self.replay, size, steps)
+        return examples(self.future, self.replay, self.policy, self.spec.state_space, size)
 
     def _note(self, figures: dict[str, Tensor]) -> None:
         """Keep figures on the device until somebody reads them, and remember whether any was not finite."""

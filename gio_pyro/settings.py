@@ -27,8 +27,8 @@ class Settings:
     discount: float = 0.99
     """γ in [0, 1)."""
     objective: str | None = None
-    """What the guide is fitted to: elbo, joint_elbo, forward_kl, sleep or wake_sleep; None takes what the guide asks
-    for (its attribute `objective`), else sleep."""
+    """What the guide is fitted to: elbo, joint_elbo, forward_kl, sleep, wake_sleep, trajectory_elbo or
+    weighted_trajectory_elbo; None takes what the guide asks for (its attribute `objective`), else sleep."""
     intrinsic: str = "imagined"
     """Where the guide is read: on futures "imagined" by the model for actions of the policy, or on "replayed" ones."""
     learning_rate: float = 1e-3

@@ -91,7 +91,9 @@ def test_the_marginal_guide_reaches_mirls_fixed_point():
     assert information == pytest.approx(0.135069, abs=0.01)
 
 
-@pytest.mark.parametrize("objective", ["elbo", "forward_kl", "sleep", "wake_sleep"])
+@pytest.mark.parametrize(
+    "objective", ["elbo", "forward_kl", "sleep", "wake_sleep", "trajectory_elbo", "weighted_trajectory_elbo"]
+)
 def test_every_objective_learns_a_reward_that_is_right(objective):
     agent = learn("CategoricalGuide", objective=objective)
     mdp = tabular.TabularMDP(TRANSITION, REWARD, discount=DISCOUNT)

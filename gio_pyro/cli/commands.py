@@ -61,8 +61,8 @@ def train(
         guide: the program q(a|s,F), which is the method: likewise.
         future: what the agent is paid to control: NextState (the default), "StateAfter(3)", "Return(50, 0.99)", ...;
             see gio_pyro.futures.
-        objective: what the guide is fitted to: elbo, joint_elbo, forward_kl, sleep or wake_sleep; what it asks for
-            by default.
+        objective: what the guide is fitted to: elbo, joint_elbo, forward_kl, sleep, wake_sleep, trajectory_elbo or
+            weighted_trajectory_elbo; what it asks for by default.
         intrinsic: where the guide is read: on imagined futures (the default) or on replayed ones.
         temperature: reward units per nat: a number, linear:FROM:TO:STEPS, auto or auto:START, which learns it.
         discount: in [0, 1); 0.99 by default.

@@ -1,16 +1,16 @@
 """Fitting p_ψ and q_φ together: the objectives of theory, section 3, and the step that follows their gradient."""
 
 from gio_pyro.inference.fit import Inference
+from gio_pyro.inference.names import OBJECTIVES, objective_named, pieces_of
 from gio_pyro.inference.objectives import (
-    OBJECTIVES,
     Elbo,
     ForwardKL,
     Objective,
     Sleep,
     WakeSleep,
     dynamics,
-    objective_named,
 )
+from gio_pyro.inference.trajectory import TrajectoryElbo, WeightedTrajectoryElbo
 
 __all__ = [
     "OBJECTIVES",
@@ -19,7 +19,10 @@ __all__ = [
     "Inference",
     "Objective",
     "Sleep",
+    "TrajectoryElbo",
     "WakeSleep",
+    "WeightedTrajectoryElbo",
     "dynamics",
     "objective_named",
+    "pieces_of",
 ]

@@ -15,15 +15,13 @@ explaining μ's futures by π's actions bends the dynamics wherever the two poli
 through, for data collected by π itself.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
-from types import MappingProxyType
 
 import torch
 from torch import Tensor
 
-from gio_pyro.errors import InputError
 from gio_pyro.programs import Choices, Guide, Model, choices, frozen, imagine
 from gio_pyro.types import Policy, Transitions, weighted_mean
 
@@ -119,25 +117,3 @@ def prior(policy: Policy, state: Tensor, chosen: Choices) -> Tensor:
     """Return log π(a|s) of K actions each, `[B, K]` nats."""
     log_pi: Tensor = policy(chosen.spread(state)).log_prob(chosen.action)
     return log_pi.reshape(len(state), -1)
-
-
-OBJECTIVES: Mapping[str, Callable[[int], Objective]] = MappingProxyType(
-    {
-        "elbo": lambda samples: Elbo(samples),
-        "joint_elbo": lambda samples: Elbo(samples, joint=True),
-        "forward_kl": lambda samples: ForwardKL(),
-        "sleep": lambda samples: Sleep(samples),
-        "wake_sleep": lambda samples: WakeSleep(),
-    }
-)
-"""How each objective is made, from the number of draws where something cannot be enumerated."""
-
-
-def objective_named(objective: str | Objective, *, samples: int = 1) -> Objective:
-    """Return the objective of that name, or the given function; raises `InputError` for an unknown name."""
-    if callable(objective):
-        return objective
-    if objective not in OBJECTIVES:
-        known = ", ".join(OBJECTIVES)
-        raise InputError(f"Expected an objective among {known}, but got {objective!r}; name one, or pass a function.")
-    return OBJECTIVES[objective](samples)

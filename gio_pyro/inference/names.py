@@ -1,0 +1,36 @@
+"""The objectives by their names."""
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+from gio_pyro.errors import InputError
+from gio_pyro.inference.objectives import Elbo, ForwardKL, Objective, Sleep, WakeSleep
+from gio_pyro.inference.trajectory import TrajectoryElbo, WeightedTrajectoryElbo
+
+OBJECTIVES: Mapping[str, Callable[[int], Objective]] = MappingProxyType(
+    {
+        "elbo": lambda samples: Elbo(samples),
+        "joint_elbo": lambda samples: Elbo(samples, joint=True),
+        "forward_kl": lambda samples: ForwardKL(),
+        "sleep": lambda samples: Sleep(samples),
+        "wake_sleep": lambda samples: WakeSleep(),
+        "trajectory_elbo": lambda samples: TrajectoryElbo(samples=samples),
+        "weighted_trajectory_elbo": lambda samples: WeightedTrajectoryElbo(),
+    }
+)
+"""How each objective is made, from the number of draws where something cannot be enumerated."""
+
+
+def objective_named(objective: str | Objective, *, samples: int = 1) -> Objective:
+    """Return the objective of that name, or the given function; raises `InputError` for an unknown name."""
+    if callable(objective):
+        return objective
+    if objective not in OBJECTIVES:
+        known = ", ".join(OBJECTIVES)
+        raise InputError(f"Expected an objective among {known}, but got {objective!r}; name one, or pass a function.")
+    return OBJECTIVES[objective](samples)
+
+
+def pieces_of(objective: Objective) -> int:
+    """Return how many successive transitions an objective wants together: its attribute `steps`, or 1."""
+    return int(getattr(objective, "steps", 1))
