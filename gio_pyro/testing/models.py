@@ -89,13 +89,26 @@ def _check_scores(model: Model, s: Setting, spec: Spec) -> None:
     bound = model.evidence(s.policy, s.state, s.action, s.future)
     require_visible(model, bound)
     require_gradient(model, bound, "future")
-    scores = [model.log_prob(s.policy, s.state, action, s.future) for action in others(spec.action_space, s.action)]
-    if count(spec.action_space) > 1 and all(torch.allclose(scores[0], other) for other in scores[1:]):
+    if count(spec.action_space) > 1 and not _actions_differ(model, s, spec):
         raise ProgramError(
             f"Expected the futures of {model.name} to depend on the action, but they do not; use the sampled action."
         )
     if isinstance(spec.action_space, Box):
         _check_path(model, s)
+
+
+def _actions_differ(model: Model, s: Setting, spec: Spec) -> bool:
+    """Whether some future is likelier after one action than after another: of the batch, or drawn from the model.
+
+    A made-up future may be one that no action leads to.
+    """
+    tried = others(spec.action_space, s.action)
+    futures = [s.future, *(model.future(s.policy, s.state, action).sample() for action in tried)]
+    for future in futures:
+        first, *rest = (model.log_prob(s.policy, s.state, action, future) for action in tried)
+        if not all(torch.allclose(first, other) for other in rest):
+            return True
+    return False
 
 
 def _check_path(model: Model, s: Setting) -> None:
@@ -107,6 +120,6 @@ def _check_path(model: Model, s: Setting) -> None:
     if not future.has_enumerate_support:
         raise ProgramError(
             f"Expected the futures of {model.name} to be reparameterised or enumerated where actions are continuous, "
-            f"but a {type(future).__name__} is neither; use a distribution that has rsample."
+            f"but {type(future).__name__} is neither; use a distribution that has rsample."
         )
     return require_path(model, future.log_prob(s.future), action, "the futures")

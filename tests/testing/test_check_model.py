@@ -321,3 +321,22 @@ class StrangersEvidence(Filled):
 def test_a_bound_of_its_own_is_checked_too(kind: Any, says: str):
     with pytest.raises(ProgramError, match=says):
         check_model(kind, SPEC)
+
+
+class OnIce(nn.Module):
+    """Each action leads to one of four of 400 futures, or hardly ever anywhere."""
+
+    def __init__(self, spec: Spec) -> None:
+        super().__init__()
+        self.raw = nn.Parameter(torch.zeros(4, 4))
+
+    def forward(self, policy: Policy, state: Tensor, future: Tensor | None = None) -> Any:
+        with pyro.plate("batch", len(state)):
+            action = pyro.sample("action", policy(state))
+            near = torch.softmax(self.raw[action], -1)
+            p = torch.full((len(state), 400), 1e-9).scatter(-1, state[:, None] + torch.arange(4), near)
+            return pyro.sample("future", dist.Categorical(p), obs=future)
+
+
+def test_futures_that_hardly_any_made_up_one_hits_are_no_mistake():
+    check_model(OnIce, Spec(Discrete(390), Discrete(4), Discrete(400)))
