@@ -63,7 +63,7 @@ def _draws(distribution: Distribution, samples: int) -> Tensor:
         return distribution.sample(size)
     if not distribution.has_rsample:
         raise ProgramError(
-            f"Expected draws that pass on a gradient, but {type(distribution).__name__} cannot be reparameterised; "
+            f"Expected draws that pass on a gradient, but a {type(distribution).__name__} cannot be reparameterised; "
             "use a distribution that has rsample, or for a guide another objective than elbo."
         )
     return distribution.rsample(size)

@@ -85,8 +85,9 @@ def _check_scores(model: Model, s: Setting, spec: Spec) -> None:
     if count(spec.future_space) < 2:
         return
     require_visible(model, score)
-    require_gradient(model, score, "future")
-    bound = model.evidence(s.policy, s.state, s.action, s.future)
+    likely = model.future(s.policy, s.state, s.action).sample()
+    require_gradient(model, score + model.log_prob(s.policy, s.state, s.action, likely), "future")
+    bound = model.evidence(s.policy, s.state, s.action, likely)
     require_visible(model, bound)
     require_gradient(model, bound, "future")
     if count(spec.action_space) > 1 and not _actions_differ(model, s, spec):
@@ -120,6 +121,6 @@ def _check_path(model: Model, s: Setting) -> None:
     if not future.has_enumerate_support:
         raise ProgramError(
             f"Expected the futures of {model.name} to be reparameterised or enumerated where actions are continuous, "
-            f"but {type(future).__name__} is neither; use a distribution that has rsample."
+            f"but a {type(future).__name__} is neither; use a distribution that has rsample."
         )
     return require_path(model, future.log_prob(s.future), action, "the futures")
