@@ -19,7 +19,7 @@ from gio_pyro.environments import Actions, Collector, Env, Observations, fresh_c
 from gio_pyro.environments.make import Vector, single_spaces
 from gio_pyro.errors import InputError, TrainingError
 from gio_pyro.examples import examples, newest, pieces
-from gio_pyro.futures import Future, future_from
+from gio_pyro.futures import Future, future_from, steps_of
 from gio_pyro.inference import Inference, objective_named, pieces_of
 from gio_pyro.programs import build_guide, build_model, default_programs, example, resolve, without_validation
 from gio_pyro.randomness import PrivateRandom
@@ -109,6 +109,11 @@ class GIO:
         name = s.objective or getattr(program["guide"], "objective", None) or "sleep"
         objective = objective_named(name, samples=s.samples)
         compiled = s.compile and isinstance(self.control, NetworkControl)
+        if pieces_of(objective) > 1 and steps_of(self.future):
+            raise InputError(
+                f"Expected a future of one step for an objective along trajectories, but got {self.future}; take "
+                "another objective, such as sleep."
+            )
         self.inference = Inference(self.model, self.guide, objective, learning_rate=s.learning_rate, compiled=compiled)
         self.reward = reward_named(s.intrinsic, self.model, self.guide, self.future, samples=s.samples)
         self.reading = reward_named("imagined", self.model, self.guide, self.future, samples=s.samples)

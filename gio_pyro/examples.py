@@ -53,12 +53,7 @@ def pieces(future: Future, replay: Replay, size: int | None, steps: int) -> tupl
     """Return about `size` transitions `[B]` with their futures, in pieces of `steps` successive ones.
 
     Rows after the end of an episode weigh nothing. None stands for a piece from each transition that there is.
-
-    Raises:
-        InputError: a future of several steps.
     """
-    if steps_of(future):
-        raise InputError(f"Expected a future of one step for an objective along trajectories, but got {future}.")
     drawn = replay.sequences(None if size is None else max(1, size // steps), steps)
     rows = Transitions(*(tensor.flatten(0, 1) for tensor in drawn.steps.tensors()))
     return replace(rows, weight=rows.weight * drawn.valid.flatten()), future.of(rows)

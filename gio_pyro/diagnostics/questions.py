@@ -122,7 +122,9 @@ def diagnose(
         _of_the_information(dreamt, world),
     )
     exact = judge(compare_with_exact(agent)) if exact_world(agent) is not None else ()
-    return Diagnosis((*verdicts, *exact), model, guide, tail, dreamt, world, numbers)
+    order = (MODEL, GUIDE, INFORMATION)
+    grouped = sorted((*verdicts, *exact), key=lambda verdict: order.index(verdict.question))
+    return Diagnosis(tuple(grouped), model, guide, tail, dreamt, world, numbers)
 
 
 def _numbers(real: Triples) -> tuple[int, ...]:

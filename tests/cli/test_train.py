@@ -23,7 +23,7 @@ from gio_pyro.errors import InputError
 from tests.agents import differences
 from tests.cli.shell import gio, train
 from tests.environments import corridor_table, register
-from tests.spaces import GUIDES
+from tests.spaces import GUIDES, MODELS
 
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 OWN_PROGRAM = """
@@ -393,6 +393,22 @@ class TestArguments:
         assert json.loads((run / "config.json").read_text())["programs"]["guide"] == guide
         assert train("--resume", run, steps=100) == 0
         assert gio_library.GIO.load(run).steps == 200
+
+    @pytest.mark.parametrize(
+        ("flag", "value"),
+        [("model", name) for name in MODELS["vector, continuous"]]
+        + [("guide", name) for name in GUIDES["vector, continuous"] if name != "UniformGuide"]
+        + [("future", text) for text in ("Return(3, 0.9)", "Trajectory(2)", "NextStateAndReward", "FinalState(2)")]
+        + [("objective", name) for name in ("trajectory_elbo", "weighted_trajectory_elbo")],
+    )
+    @pytest.mark.usefixtures("unjudged")
+    def test_swapping_is_one_flag(self, tmp_path: Path, flag: str, value: str):
+        run = tmp_path / "run"
+        small = ("--hidden", 8, "--steps", 40, "--quiet")
+        assert gio("train", "Pendulum-v1", "--out", run, f"--{flag}", value, *small) == 0
+        config = json.loads((run / "config.json").read_text())
+        assert (config["programs"] | config["settings"] | {"future": config["future"]})[flag].startswith(value[:6])
+        assert gio("train", "--resume", run, "--steps", 10, "--quiet") == 0
 
     @pytest.mark.usefixtures("unjudged")
     def test_a_program_of_ones_own_comes_from_a_file_and_is_named_again(

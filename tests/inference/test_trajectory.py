@@ -130,11 +130,9 @@ def test_pieces_never_cross_an_episode():
 
 
 def test_along_trajectories_futures_are_of_one_step():
-    replay = Replay(4)
-    with pytest.raises(
-        InputError, match=r"^Expected a future of one step for an objective along trajectories, but got"
-    ):
-        pieces(StateAfter(2), replay, 4, 2)
+    says = "^Expected a future of one step for an objective along trajectories, but got StateAfter"
+    with pytest.raises(InputError, match=says):
+        GIO("CartPole-v1", hidden=(8,), future=StateAfter(2), objective="trajectory_elbo")
 
 
 def test_objectives_say_how_many_steps_they_want():
