@@ -37,8 +37,8 @@ class Settings:
     hidden: tuple[int, ...] = (128, 128)
     """Units of each hidden layer of policy and critic."""
     learning_starts: int = 0
-    """Environment steps before the policy starts to improve; until then actions are uniform and only the programs are
-    fitted."""
+    """Environment steps before the policy starts to improve, in the round that reaches them; until then actions are
+    uniform and only the programs are fitted."""
     train_freq: int = 500
     """Environment steps collected in a round; at least one of each environment is."""
     updates: int = 1
