@@ -87,6 +87,7 @@ class Descent:
             with torch.random.fork_rng(), warnings.catch_warnings():  # what tracing draws is no part of the stream
                 warnings.simplefilter("ignore", DeprecationWarning)  # of torch's own, in what it compiles with
                 graph = make_fx(lambda *inputs: self._plain(context, *inputs))(*tensors)
+                _require_fixed_shapes(graph)
                 compiled = torch.compile(graph, dynamic=False)
 
                 def run(*inputs: Tensor) -> Any:
@@ -100,3 +101,18 @@ class Descent:
                 "take Python decisions and .item() out of the programs."
             ) from error
         return run
+
+
+def _require_fixed_shapes(graph: Any) -> None:
+    """Raise `ValueError` where a traced graph picks rows by a mask: their number is not that of another batch."""
+    for node in graph.graph.nodes:
+        name = str(node.target)
+        picked = [where for argument in node.args[1:2] if isinstance(argument, list | tuple) for where in argument]
+        by_mask = "index" in name and any(_is_mask(where) for where in picked if where is not None)
+        if by_mask or name.startswith(("aten.nonzero", "aten.masked_select")):
+            raise ValueError(f"a choice of rows by a mask ({name}), whose number differs from batch to batch")
+
+
+def _is_mask(node: Any) -> bool:
+    described = node.meta.get("tensor_meta") or node.meta.get("val")
+    return getattr(described, "dtype", None) is torch.bool

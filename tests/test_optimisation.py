@@ -1,6 +1,7 @@
 """One step down a loss: run as it stands, lowered to a graph, or refused because the loss is not finite."""
 
 import copy
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -309,3 +310,12 @@ def test_the_compiled_update_is_the_plain_one_up_to_rounding():
         batch = batch_of(WORLDS["vector, continuous"][0])
         last = (plain.learn(batch)["dynamics_nats"], compiled.learn(batch)["dynamics_nats"])
     torch.testing.assert_close(last[1], last[0], rtol=0.05, atol=0.1)
+
+
+@pytest.mark.parametrize("pick", [lambda x: x[x > 0].sum(), lambda x: (x > 0).nonzero().sum() * x.sum()])
+def test_rows_picked_by_a_mask_are_refused(pick: Callable[[Tensor], Tensor]):
+    """How many there are would be fixed while tracing; another batch would be cut or fail."""
+    weight = nn.Parameter(torch.ones(3))
+    descent = Descent("picking", lambda _, x: (pick(weight * x), {}), adam([weight], 0.1), compiled=True)
+    with pytest.raises(InputError, match=r"a choice of rows by a mask .*; leave compile off"):
+        descent.step(None, torch.tensor([1.0, -1.0, 2.0]))
