@@ -168,7 +168,7 @@ def _quantiles(ranks: Uniformity, names: list[str]) -> Figure:
     chance = 2 * math.sqrt(19 / len(ranks.quantiles))
     worst = np.argsort(-ranks.nats)[:shown]
     for place, number in zip(axes, sorted(worst), strict=False):
-        place.hist(ranks.quantiles[:, number], 20, (0, 1), density=True, color="C0")
+        place.hist(ranks.quantiles[:, number], 20, range=(0, 1), density=True, color="C0")
         for height, style in ((1 - chance, ":"), (1.0, "-"), (1 + chance, ":")):
             place.axhline(height, color="0.3", linewidth=0.8, linestyle=style)
         place.set_title(f"{names[number]}: {ranks.nats[number]:.2f} nats", fontsize=9)

@@ -4,7 +4,18 @@ from gio_pyro.diagnostics.bounds import Bounds, bounds, k_hats
 from gio_pyro.diagnostics.evidence import Triples
 from gio_pyro.diagnostics.exact import ExactReport, compare_with_exact, exact_world, fitted_channel, policy_table
 from gio_pyro.diagnostics.inference_data import affordable, to_arviz
-from gio_pyro.diagnostics.questions import K_HAT, Diagnosis, diagnose, require_experience
+from gio_pyro.diagnostics.questions import (
+    K_HAT,
+    K_HAT_SHARE,
+    LOST,
+    RANK_NATS,
+    RANK_SPREAD,
+    SURPRISE,
+    UNCERTIFIED,
+    Diagnosis,
+    diagnose,
+    require_experience,
+)
 from gio_pyro.diagnostics.uniformity import Uniformity, quantiles
 from gio_pyro.diagnostics.verdict import GUIDE, INFORMATION, MODEL, Verdict, judge
 
@@ -12,7 +23,13 @@ __all__ = [
     "GUIDE",
     "INFORMATION",
     "K_HAT",
+    "K_HAT_SHARE",
+    "LOST",
     "MODEL",
+    "RANK_NATS",
+    "RANK_SPREAD",
+    "SURPRISE",
+    "UNCERTIFIED",
     "Bounds",
     "Diagnosis",
     "ExactReport",

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from gio_pyro.agent import GIO
 
 CHAINS = 4
+SCORES = ("log_likelihood", "sample_stats")
 NUMBERS = 2_000_000
 """About how many numbers `affordable` allows in the largest variable."""
 
@@ -61,7 +62,7 @@ def to_arviz(agent: GIO, *, transitions: int = 64, draws: int = 250) -> Any:
         drawn = _draw(agent, batch.state, future, CHAINS * draws)
     groups: dict[str, dict[str, np.ndarray]] = {}
     for (group, variable), values in drawn.items():
-        array = values.cpu().numpy()
+        array = (values.double() if group in SCORES else values).cpu().numpy()  # arviz adds up many of them
         groups.setdefault(group, {})[variable] = array.reshape(CHAINS, draws, *array.shape[1:])
     data = {
         "observed_data": {"future": future.cpu().numpy()},

@@ -24,7 +24,7 @@ class Uniformity:
     @property
     def nats(self) -> np.ndarray:
         """KL from uniform of each number's histogram, `[D]`, less what chance alone would give (Miller and Madow)."""
-        shares = np.stack([np.histogram(u, BINS, (0, 1))[0] / len(u) for u in self.quantiles.T])
+        shares = np.stack([np.histogram(u, BINS, range=(0, 1))[0] / len(u) for u in self.quantiles.T])
         logs = np.log(np.where(shares > 0, shares * BINS, 1.0))
         found: np.ndarray = (shares * logs).sum(-1) - (BINS - 1) / (2 * len(self.quantiles))
         return found.clip(0.0)
