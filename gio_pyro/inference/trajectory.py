@@ -71,8 +71,9 @@ class WeightedTrajectoryElbo:
         bound = torch.logsumexp(log_weight, -1) - math.log(self.particles)
         if not pathwise:
             bound = bound + self._scored(log_weight.detach(), self._whole(drawn.log_prob, batch))
-        known = (batch.weight > 0).to(bound).unflatten(0, (-1, self.steps)).sum(-1)
-        return weighted_mean(known, bound / known.clamp_min(1.0))
+        weight = batch.weight.unflatten(0, (-1, self.steps))
+        known = (weight > 0).to(bound).sum(-1)
+        return weighted_mean(weight.sum(-1), bound / known.clamp_min(1.0))
 
     def _whole(self, values: Tensor, batch: Transitions) -> Tensor:
         """Return the sum over each piece of `values` `[B · steps, K]`, `[B, K]`."""

@@ -63,6 +63,15 @@ def test_with_the_exact_posterior_every_bound_is_the_evidence(kind: Any):
         torch.testing.assert_close(kind(setting.model, setting.guide, setting.policy, batch, future), exact)
 
 
+def test_merged_rows_count_by_their_number():
+    setting = Setting(BayesGuide)
+    batch, future = setting.batch([0, 1, 2, 0, 2], [5.0, 1.0, 1.0, 1.0])
+    exact = setting.log_evidence(batch, future).sum() / 8
+    with torch.random.fork_rng():
+        found = WeightedTrajectoryElbo(1, 4)(setting.model, setting.guide, setting.policy, batch, future)
+    torch.testing.assert_close(found, exact)
+
+
 def test_the_plain_bound_is_the_sum_of_the_one_step_bounds():
     setting = Setting()
     batch, future = setting.batch([0, 1, 2, 0, 2], [1.0, 1.0, 1.0, 0.0])

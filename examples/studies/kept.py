@@ -1,0 +1,55 @@
+"""What the studies share: rows that are kept as soon as they are there, and colours that everybody can tell apart."""
+
+import csv
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+"""Of Okabe and Ito: blue, vermilion, green, purple, orange, sky."""
+
+Row = dict[str, str]
+
+
+class Kept:
+    """A table in a CSV file; rows that are in it are not run again.
+
+    Args:
+        path: the file; need not be there yet.
+        keys: the columns that tell one run from another.
+    """
+
+    def __init__(self, path: Path, keys: Sequence[str]) -> None:
+        self.path, self.keys = path, tuple(keys)
+        self.rows: dict[tuple[str, ...], Row] = {}
+        if path.exists():
+            with path.open(newline="") as file:
+                self.rows = {tuple(row[k] for k in self.keys): row for row in csv.DictReader(file)}
+
+    def __contains__(self, key: Sequence[object]) -> bool:
+        return tuple(map(text, key)) in self.rows
+
+    def __getitem__(self, key: Sequence[object]) -> Row:
+        return self.rows[tuple(map(text, key))]
+
+    def add(self, rows: Iterable[dict[str, object]]) -> None:
+        """Take rows in and write the whole table; a reader sees the old file or the new one."""
+        for row in rows:
+            written = {name: text(value) for name, value in row.items()}
+            self.rows[tuple(written[k] for k in self.keys)] = written
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = self.path.with_suffix(".part")
+        with temporary.open("w", newline="") as file:
+            writer = csv.DictWriter(file, fieldnames=list(next(iter(self.rows.values()))), lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(self.rows.values())
+        temporary.replace(self.path)
+
+    def numbers(self, column: str, **where: object) -> list[float]:
+        """Return a column of the rows whose other columns are as said."""
+        wanted = {name: text(value) for name, value in where.items()}
+        return [float(row[column]) for row in self.rows.values() if all(row[k] == v for k, v in wanted.items())]
+
+
+def text(value: object) -> str:
+    """Return a value as it is written: six digits of a number."""
+    return f"{value:.6g}" if isinstance(value, float) else str(value)

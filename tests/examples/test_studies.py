@@ -1,0 +1,79 @@
+"""The studies of bias and of failing assumptions run from the command line, here a small part of each."""
+
+import csv
+import math
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+STUDIES = Path(__file__).parents[2] / "examples" / "studies"
+Rows = list[dict[str, str]]
+
+
+def run(script: str, results: Path) -> str:
+    done = subprocess.run(
+        [sys.executable, str(STUDIES / script), "--quick", "--results", str(results)],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def studied(script: str, tmp_path: Path, columns: str, words: tuple[str, ...] = ()) -> Rows:
+    """The rows of a quick run, which a second run leaves as they are; every number is finite."""
+    results = tmp_path / "rows.csv"
+    shown = run(script, results)
+    written = results.read_bytes()
+    with results.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert set(columns.split()) <= set(rows[0])
+    assert all(math.isfinite(float(value)) for row in rows for name, value in row.items() if name not in words)
+    assert results.with_suffix(".png").stat().st_size > 10_000
+    assert run(script, results) == shown
+    assert results.read_bytes() == written
+    return rows
+
+
+def number(rows: Rows, column: str, **where: str) -> float:
+    (found,) = [float(row[column]) for row in rows if all(row[name] == value for name, value in where.items())]
+    return found
+
+
+def test_a_generous_floor_costs_little_in_a_noisy_world_and_a_small_one_all_it_must(tmp_path):
+    columns = "information model_floor guide_floor steps seed ceiling bound under_model bias amortisation_gap"
+    rows = studied("continuous_actions.py", tmp_path, columns)
+    assert abs(number(rows, "bias", information="0.5", model_floor="8", guide_floor="8")) < 0.1
+    tight = {"information": "4", "model_floor": "8", "guide_floor": "1"}
+    most = 0.5 * math.log(1 + 0.5**2 * math.exp(2)) + 0.5  # the guide's own scale, and no error of its mean
+    assert number(rows, "ceiling", **tight) == pytest.approx(most, abs=0.01)
+    assert most - 0.2 < number(rows, "bound", **tight) < most + 0.02
+
+
+def test_where_the_assumptions_hold_no_value_falls(tmp_path):
+    columns = "case rounds world first last best gap falls largest_fall largest_fall_of_a_state gain_1 gain_20"
+    rows = studied("when_assumptions_fail.py", tmp_path, columns, words=("case",))
+    for case in ("control", "missing"):
+        mine = [row for row in rows if row["case"] == case]
+        assert len(mine) == 12
+        assert all(float(row["falls"]) == float(row["falls_of_a_state"]) == 0 for row in mine)
+        assert max(float(row["largest_fall_of_a_state"]) for row in mine) < 1e-9
+    gaps = {case: max(float(row["gap"]) for row in rows if row["case"] == case) for case in ("control", "missing")}
+    assert gaps["control"] < 1e-3 < gaps["missing"]
+
+
+def test_the_bias_is_the_sum_of_its_parts_and_small_where_every_pair_was_seen_often(tmp_path):
+    columns = "states noise transitions seed model guide exact by_counts under_model learned bias"
+    rows = studied("posterior_bias.py", tmp_path, columns, words=("model", "guide"))
+    for row in rows:
+        parts = [float(row[name]) for name in ("error_of_the_data", "error_of_the_fit", "amortisation_gap")]
+        assert float(row["bias"]) == pytest.approx(parts[0] + parts[1] - parts[2], abs=1e-5)
+        if row["guide"] == "bayes":
+            assert abs(parts[2]) < 1e-5
+        if row["states"] == "4":
+            assert abs(float(row["bias"])) < 0.05
