@@ -1,8 +1,41 @@
 """What do the floors on the scales of model and guide cost, where actions are continuous?
 
-    python examples/studies/continuous_actions.py
+    python examples/studies/continuous_actions.py                 # about 15 minutes of one core
 
-To be written.
+World: F = 0.9 s + 0.5 u + noise with normal s, noise and policy, u ~ N(0.2 s, 0.5²), so that I(F; u | s) is a closed
+form and the noise can be chosen for it: from 0.5 nats to 7, where F is nearly sure. `GaussianModel` and
+`GaussianGuide`, one hidden layer of 64, are fitted together by `sleep` to 10,000 transitions of that policy, two
+seeds, with other `floor_nats`. (The model sees tanh u, as always; the world is linear in u.) Then the bound (theory,
+equation 3) is read on the model's futures, and the information under the fitted model is computed by quadrature:
+bound − exact = (under the model − exact) − amortisation gap.
+
+*The most that the floors allow.* The model's scale is at least e^−k of the deviation of F − s, so u and F tell each
+other λ = (0.5/scale)² at most. The guide may claim a precision of h = min(λ, e^2k); with the mean of the posterior it
+is paid
+
+    ½ log(1 + h σ²) + ½ ( 1 − (1/σ² + h) / (1/σ² + λ) )
+
+The second term is what a mean is worth that is better than the scale may say: up to half a nat on top of the first.
+
+Bias, nats, mean of the seeds, which differ by 0.05 at most (standard error of a reading: 0.009 at most):
+
+    exact    guide's floor_nats (model's 8)                 model's floor_nats (guide's 8)          defaults
+    nats      1      2      3      4      6      8           1      2      3      4      6          (4 and 3)
+    0.5     -0.01  -0.01  -0.01  -0.01  -0.01  -0.01       -0.01  -0.01  -0.01  -0.01  -0.01         -0.01
+    2       -1.00  -0.31  -0.04  -0.04  -0.04  -0.04       -0.91  -0.08  -0.04  -0.04  -0.04         -0.04
+    4       -2.97  -2.16  -1.25  -0.49  -0.26  -0.26       -2.90  -1.99  -1.09  -0.36  -0.26         -1.25
+    7       -5.97  -5.16  -4.22  -3.32  -2.10  -1.97       -5.90  -4.99  -4.08  -3.24  -2.07         -4.23
+
+- Where a floor binds, of the guide or of the model, a nat of it is worth 0.7 to 0.9 nats of reward; up to a floor of
+  3 the bound ends within 0.1 of the most that is possible. Where it does not bind it is worth nothing, and more of it
+  did no harm: no mean was worse by more than 0.01 with a more generous floor.
+- The bound never read more than is there, nor, beyond a reading's error, than the floors allow. What a small floor of
+  the guide hides shows as amortisation gap; what one of the model hides does not: the guide is then nearly exact,
+  about a world that is noisier than the real one.
+- With little noise the fit binds before generous floors do. At 7 nats and floors of 8 the model holds 5.6, as its
+  scale, four times the noise, has to cover the error of its mean, and the guide reads 5.0 of them.
+- The defaults, 4 and 3, pay 2 nats in full, and 2.8 for this policy where there are 4 or 7: by the formula, a
+  saturated guide pays log σ of the policy plus a constant, whatever the noise.
 """
 
 import argparse
@@ -95,7 +128,8 @@ def noise_of(information: float) -> float:
 
 def ceiling(noise: float, model_floor: float, guide_floor: float) -> float:
     """Return the most that the bound can be with these floors, nats: see the head of this file."""
-    scale = max(noise, math.hypot(EFFECT * SPREAD, noise) * math.exp(-model_floor))
+    floor = math.log1p(math.exp(2 + model_floor)) - 2  # that scales stay below e² as well bends the floor, too
+    scale = max(noise, math.hypot(EFFECT * SPREAD, noise) * math.exp(-floor))
     told = (EFFECT / scale) ** 2
     held = min(told, math.exp(2 * guide_floor))
     own = SPREAD**-2

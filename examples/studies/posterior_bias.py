@@ -1,8 +1,46 @@
 """How wrong is the learned mutual information, by size of world, noise and kind of guide?
 
-    python examples/studies/posterior_bias.py
+    python examples/studies/posterior_bias.py                     # about 13 minutes of one core
 
-To be written.
+Worlds of S states and 4 actions: each action has a next state of its own in each state, drawn at random, and with
+probability `noise` any state follows instead. Transitions are taken by the uniform policy from states drawn evenly,
+so a pair (s, a) is seen 5 to 1,250 times. A model, a table or a network, is fitted to them, then the guides beside
+it, by `sleep`; what they pay is computed with every action and future enumerated, so that nothing but learning is in
+the error:
+
+    learned − exact  =  ( by counts − exact )  +  ( under the model − by counts )  −  ( under the model − learned )
+                        data: few visits          fit: the model is not            amortisation gap of the guide
+                        (relative frequencies)    the relative frequencies
+
+Bias, nats, means of three seeds, which differ by 0.08 at most:
+
+                    5,000 transitions                                20,000 transitions
+    model:          table                  network                   table                  network
+    guide:          Bayes  table  network  Bayes  network            Bayes  table  network  Bayes  network
+      S noise exact
+     16   0.1  1.17  0.05   0.05   0.04    -0.01   -0.01              0.02   0.02   0.01    -0.03   -0.03
+          0.5  0.50  0.07   0.07   0.07     0.02    0.01              0.02   0.02   0.02    -0.01   -0.01
+          0.9  0.04  0.08   0.08   0.08     0.05    0.05              0.02   0.02   0.02     0.00    0.00
+     64   0.1  1.22  0.12   0.12   0.10    -0.06   -0.07              0.09   0.09   0.03    -0.11   -0.13
+          0.5  0.61  0.55   0.54   0.48    -0.04   -0.07              0.29   0.29   0.14    -0.15   -0.17
+          0.9  0.08  0.85   0.84   0.73     0.10    0.08              0.35   0.35   0.20    -0.03   -0.03
+    256   0.1  1.24  0.13   0.12   0.07    -0.22   -0.29              0.12   0.12   0.00    -0.28   -0.35
+          0.5  0.67  0.68   0.68   0.59    -0.21   -0.31              0.64   0.63   0.17    -0.37   -0.45
+          0.9  0.11  1.22   1.21   1.08     0.13    0.04              1.12   1.10   0.29    -0.05   -0.08
+
+With 4 states every bias is within 0.03. What came out:
+- The model is what is wrong, not the guide. A table of relative frequencies takes every rare outcome for a mark of
+  the action that happened to precede it, and so *overstates* control: with 5 visits of a pair it reads 1.33 nats
+  where there are 0.11. No guide can mend that; equation 3 bounds the information of the model. While the bias is
+  small it is near (A − 1)(S − 1)/2n for n visits of a state, the first-order bias of counted information (0.07, 0.02,
+  0.30 for S = 16 and 64; measured 0.08, 0.02, 0.34 on average over noises of 0.5 and 0.9); it cannot exceed log A −
+  exact (grey).
+- A network shares between pairs and errs the other way, as long as it is not fitted yet; read after 400 steps instead
+  of 1,200 it is lower still (by up to 0.5 nats), and with 256 noisy states it passes through the truth on the way
+  (-0.02, then +0.13). A small bias of a network is a matter of when one looks.
+- A table guide is as good as the exact posterior here (gap 0.02 at most). A network guide, 200 steps on batches of
+  32, loses up to 0.11 under a network model and up to 0.84 under a table, whose accidental posterior is hard to
+  learn. That it then looks more honest than Bayes is two errors of opposite sign.
 """
 
 import argparse
@@ -65,8 +103,9 @@ PAIRS = (
     ("network", "network"),
 )
 """Models and guides that are read together."""
-LOOKS = {"table": (COLOURS[0], "o"), "network, early": (COLOURS[4], "s"), "network": (COLOURS[1], "s")}
+LOOKS = {"table": (COLOURS[0], "o"), "network, early": (COLOURS[4], "^"), "network": (COLOURS[1], "s")}
 LINES = {"bayes": "-", "table": "--", "network": ":"}
+LABELS = {"table": "table", "network, early": "network (400 steps)", "network": "network (1,200 steps)"}
 
 
 def main() -> int:
@@ -232,7 +271,9 @@ def draw(kept: Kept, sizes: tuple[int, ...], noises: tuple[float, ...], budgets:
                 curve = [(s, mean(v)) for s in sizes if (v := kept.numbers("bias", states=s, **where))]
                 colour, marker = LOOKS[model]
                 style = {"color": colour, "marker": marker, "markersize": 4, "linestyle": LINES[guide]}
-                axes.plot(*np.array(curve).reshape(-1, 2).T, **style, label=f"{model} model, {guide} guide")
+                axes.plot(*np.array(curve).reshape(-1, 2).T, **style, label=f"{LABELS[model]}, {guide}")
+            most = [(s, math.log(ACTIONS) - v[0]) for s in sizes if (v := kept.numbers("exact", states=s, noise=noise))]
+            axes.plot(*zip(*most, strict=True), color="0.6", linewidth=1, linestyle="-.", label="log A − exact")
             axes.axhline(0, color="0.7", linewidth=0.8, zorder=0)
             axes.set_xscale("log", base=2)
             axes.set_xticks(sizes, [str(size) for size in sizes])
@@ -240,7 +281,8 @@ def draw(kept: Kept, sizes: tuple[int, ...], noises: tuple[float, ...], budgets:
             axes.set_title(f"noise {noise}, {budget:,} transitions", fontsize=9)
     figure.supxlabel("states", fontsize=10)
     figure.supylabel("learned − exact mutual information (nats)", fontsize=10)
-    figure.legend(*panels[0, 0].get_legend_handles_labels(), frameon=False, fontsize=8, loc="outside right center")
+    style = {"frameon": False, "fontsize": 8, "loc": "outside right center", "title": "model, guide"}
+    figure.legend(*panels[0, 0].get_legend_handles_labels(), **style, title_fontsize=8)
     FigureCanvasAgg(figure).print_png(str(path))
 
 
