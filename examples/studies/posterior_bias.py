@@ -118,7 +118,7 @@ def main() -> int:
     parser.add_argument("--results", type=Path, default=RESULTS)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    sizes, noises, budgets = (SIZES[:2], NOISES[1:2], BUDGETS[:1]) if options.quick else (SIZES, NOISES, BUDGETS)
+    sizes, noises, budgets = (SIZES[:1], NOISES[1:2], BUDGETS[:1]) if options.quick else (SIZES, NOISES, BUDGETS)
     seeds, models = (range(1), ("table",)) if options.quick else (range(options.seeds), tuple(MODELS))
     print(f"seeds {list(seeds)}; hidden {HIDDEN}; gradient steps of models { {m: MODELS[m][1] for m in models} }")
     print(f"of guides { {name: steps for name, (_, steps, _) in GUIDES.items()} }")

@@ -83,7 +83,7 @@ ON_ICE = [
 
 @pytest.mark.parametrize("future", ON_ICE, ids=named)
 def test_in_a_world_with_ends(future: Any):
-    quick = {"train_freq": 2_000, "gradient_steps": 40, "log_interval": 40_000}
+    quick = {"train_freq": 4_000, "gradient_steps": 50, "log_interval": 40_000}
     agent = GIO("FrozenLake-v1", future=future, temperature=0.1, uniform_share=1.0, seed=0, **quick).learn(40_000)
     report = compare_with_exact(agent)
     assert report.information_learned == pytest.approx(report.information_exact, abs=NATS)
