@@ -112,9 +112,7 @@ def main() -> int:
     """Run what is missing, print every cell and draw the picture."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument(
-        "--quick", action="store_true", help="4 and 16 states, one noise, 5,000 transitions, tables, one seed"
-    )
+    parser.add_argument("--quick", action="store_true", help="4 states, noise 0.5, 5,000 transitions, one seed, tables")
     parser.add_argument("--results", type=Path, default=RESULTS)
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -271,7 +269,11 @@ def draw(kept: Kept, sizes: tuple[int, ...], noises: tuple[float, ...], budgets:
                 curve = [(s, mean(v)) for s in sizes if (v := kept.numbers("bias", states=s, **where))]
                 colour, marker = LOOKS[model]
                 style = {"color": colour, "marker": marker, "markersize": 4, "linestyle": LINES[guide]}
-                axes.plot(*np.array(curve).reshape(-1, 2).T, **style, label=f"{LABELS[model]}, {guide}")
+                axes.plot(
+                    *np.array(curve).reshape(-1, 2).T,
+                    **style,
+                    label=f"{LABELS[model]}, {guide.replace('bayes', 'Bayes')}",
+                )
             most = [(s, math.log(ACTIONS) - v[0]) for s in sizes if (v := kept.numbers("exact", states=s, noise=noise))]
             axes.plot(*zip(*most, strict=True), color="0.6", linewidth=1, linestyle="-.", label="log A − exact")
             axes.axhline(0, color="0.7", linewidth=0.8, zorder=0)
