@@ -22,7 +22,8 @@ class GaussianGuide(nn.Module):
     """q_φ(a|s, F) over numbers before the squash to the action box.
 
     The scale of the likelihood, 1/√λ, is at least `exp(−floor_nats)`, so each number of an action is paid at most
-    ½ log(1 + σ² exp(2 floor_nats)) nats, σ being the policy's own scale: about `floor_nats` nats where σ is 1.
+    ½ log(1 + σ² exp(2 floor_nats)) + ½ nats, σ being the policy's own scale: about `floor_nats` nats where σ is 1, and
+    the last ½ only where the mean is better than the scale may say.
 
     Raises:
         InputError: an action space that is not a Box.

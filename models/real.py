@@ -83,6 +83,6 @@ class RealModel(nn.Module):
 
 
 def bounded_scale(raw: Tensor, floor_nats: float) -> Tensor:
-    """Return exp(raw) bent so that it stays above `exp(−floor_nats)`, and below e²."""
+    """Return exp(raw) bent so that it stays below e² and above `exp(−floor_nats)`, to log(1 + e^(−2−floor)) nats."""
     log_scale = -floor_nats + torch.nn.functional.softplus(raw + floor_nats)
     return (2.0 - torch.nn.functional.softplus(2.0 - log_scale)).exp()
