@@ -19,7 +19,7 @@ from gio_pyro import records
 from gio_pyro.environments import Actions, Env, Observations, make_env
 from gio_pyro.environments.make import Vector, single_spaces
 from gio_pyro.errors import CheckpointError, GioError, told
-from gio_pyro.futures import Future
+from gio_pyro.futures import Future, written
 from gio_pyro.types import Program
 
 if TYPE_CHECKING:
@@ -107,7 +107,8 @@ def _world_of(env: Env | Vector) -> dict[str, str]:
 
 def _programs_of(agent: GIO) -> dict[str, str]:
     """What the programs of a checkpoint must be again, in words."""
-    names = {"model": agent.model.name, "guide": agent.guide.name, "future": type(agent.future).__name__}
+    future = written(agent.future) or type(agent.future).__name__
+    names = {"model": agent.model.name, "guide": agent.guide.name, "future": future}
     return {kind: f"the {kind} {name}" for kind, name in names.items()}
 
 

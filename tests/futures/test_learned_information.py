@@ -14,6 +14,7 @@ from gymnasium.spaces import Discrete
 
 from gio_pyro import GIO, tabular
 from gio_pyro.diagnostics import compare_with_exact, policy_table
+from gio_pyro.errors import CheckpointError
 from gio_pyro.futures import (
     Features,
     FinalState,
@@ -108,5 +109,9 @@ def test_an_agent_with_a_later_future_resumes_exactly(tmp_path: Any):
     agent().learn(200).save(tmp_path)
     again = GIO.load(tmp_path)
     assert again.future == Return(5)
+    with pytest.raises(
+        CheckpointError, match=r"^Expected the future Return\(steps=5\) as in training, but got the future"
+    ):
+        GIO.load(tmp_path, future=Return(6))
     for mine, theirs in zip(again.learn(200).model.parameters(), whole.model.parameters(), strict=True):
         assert torch.equal(mine, theirs)
