@@ -55,7 +55,7 @@ def pieces(future: Future, replay: Replay, size: int | None, steps: int) -> tupl
     Rows after the end of an episode weigh nothing. None stands for a piece from each transition that there is.
     """
     drawn = replay.sequences(None if size is None else max(1, size // steps), steps)
-    rows = Transitions(*(tensor.flatten(0, 1) for tensor in drawn.steps.tensors()))
+    rows = drawn.steps.flat()
     return replace(rows, weight=rows.weight * drawn.valid.flatten()), future.of(rows)
 
 

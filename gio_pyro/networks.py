@@ -45,12 +45,23 @@ class Ensemble(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return every member's answer to the same batch `[B, inputs]`."""
-        x = x.expand(len(self.weights[0]), *x.shape[-2:])
-        last = len(self.weights) - 1
-        for layer, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
-            x = torch.baddbmm(bias, x, weight)
-            x = x if layer == last else x.relu()
-        return x
+        return batched(x, list(self.weights), list(self.biases))
+
+
+def batched(x: Tensor, weights: Sequence[Tensor], biases: Sequence[Tensor]) -> Tensor:
+    """Return several rectified perceptrons' answers to the same batch, or to a batch each.
+
+    Args:
+        x: `[B, inputs]` or `[members, B, inputs]`.
+        weights: of each layer, `[members, inputs, outputs]`.
+        biases: of each layer, `[members, 1, outputs]`.
+    """
+    x = x.expand(len(weights[0]), *x.shape[-2:])
+    last = len(weights) - 1
+    for layer, (weight, bias) in enumerate(zip(weights, biases, strict=True)):
+        x = torch.baddbmm(bias, x, weight)
+        x = x if layer == last else x.relu()
+    return x
 
 
 class Standardise(nn.Module):

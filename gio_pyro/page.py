@@ -7,7 +7,7 @@ import html
 import io
 import math
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 
 from gio_pyro.diagnostics import GUIDE, INFORMATION, K_HAT, MODEL, Diagnosis, Uniformity, Verdict, affordable, to_arviz
 from gio_pyro.diagnostics.inference_data import arviz
+from gio_pyro.diagnostics.uniformity import BINS
 
 if TYPE_CHECKING:
     from gio_pyro.agent import GIO
@@ -37,8 +38,7 @@ def page(agent: GIO, diagnosis: Diagnosis, title: str) -> str:
     body = [f"<h1>{html.escape(title)}</h1>", _summary(agent, diagnosis)]
     pictures = {MODEL: _of_the_model, GUIDE: _of_the_guide, INFORMATION: _of_the_information}
     for question, draw in pictures.items():
-        own = [verdict for verdict in diagnosis.verdicts if verdict.question == question]
-        body += [f"<h2>{question}</h2>", f"<p>{words(diagnosis, question)}</p>", _table(own)]
+        body += [f"<h2>{question}</h2>", f"<p>{words(diagnosis, question)}</p>", _table(diagnosis.about(question))]
         body += [_picture(figure, caption) for figure, caption in draw(agent, diagnosis)]
     head = f"<meta charset='utf-8'><title>{html.escape(title)}</title><style>{STYLE}</style>"
     return f"<!doctype html><html lang='en'><head>{head}</head><body>{''.join(body)}</body></html>\n"
@@ -46,14 +46,13 @@ def page(agent: GIO, diagnosis: Diagnosis, title: str) -> str:
 
 def words(diagnosis: Diagnosis, question: str) -> str:
     """Return the answer to one question as a sentence or two."""
-    own = [verdict for verdict in diagnosis.verdicts if verdict.question == question]
-    believed = all(verdict.believed for verdict in own)
+    believed = all(verdict.believed for verdict in diagnosis.about(question))
     start = "<span class='verdict yes'>Yes.</span> " if believed else "<span class='verdict no'>No.</span> "
     return start + {MODEL: _model_words, GUIDE: _guide_words, INFORMATION: _information_words}[question](diagnosis)
 
 
 def _model_words(diagnosis: Diagnosis) -> str:
-    surprise = next(verdict for verdict in diagnosis.verdicts if verdict.question == MODEL)
+    surprise = diagnosis.about(MODEL)[0]
     if not surprise.believed:
         return (
             f"What happens surprises the model by {surprise.value:.2f} nats for each number of the future more than it "
@@ -103,7 +102,7 @@ def _summary(agent: GIO, diagnosis: Diagnosis) -> str:
     )
 
 
-def _table(verdicts: list[Verdict]) -> str:
+def _table(verdicts: Sequence[Verdict]) -> str:
     rows = "".join(
         f"<tr><td class='{'yes' if v.believed else 'no'}'>{'yes' if v.believed else 'no'}</td>"
         f"<td>{html.escape(v.figure)}</td><td class='number'>{v.value:+.4f} {v.unit}</td>"
@@ -165,10 +164,10 @@ def _quantiles(ranks: Uniformity, names: list[str]) -> Figure:
     rows = math.ceil(shown / columns)
     figure = Figure(figsize=(3.2 * columns, 2.2 * rows), layout="constrained", dpi=110)
     axes = np.atleast_1d(figure.subplots(rows, columns, sharey=True)).ravel()
-    chance = 2 * math.sqrt(19 / len(ranks.quantiles))
+    chance = 2 * math.sqrt((BINS - 1) / len(ranks.quantiles))
     worst = np.argsort(-ranks.nats)[:shown]
     for place, number in zip(axes, sorted(worst), strict=False):
-        place.hist(ranks.quantiles[:, number], 20, range=(0, 1), density=True, color="C0")
+        place.hist(ranks.quantiles[:, number], BINS, range=(0, 1), density=True, color="C0")
         for height, style in ((1 - chance, ":"), (1.0, "-"), (1 + chance, ":")):
             place.axhline(height, color="0.3", linewidth=0.8, linestyle=style)
         place.set_title(f"{names[number]}: {ranks.nats[number]:.2f} nats", fontsize=9)

@@ -97,6 +97,10 @@ class Transitions:
         """Return the fields in their order, so that `Transitions(*rows.tensors())` is `rows`."""
         return tuple(getattr(self, f.name) for f in fields(self))
 
+    def flat(self) -> Transitions:
+        """Return pieces `[B, T, ...]` as their transitions one after the other, `[B · T, ...]`."""
+        return Transitions(*(tensor.flatten(0, 1) for tensor in self.tensors()))
+
     def to(self, device: torch.device | str) -> Transitions:
         """Return the same transitions on another device."""
         return replace(self, **{f.name: getattr(self, f.name).to(device) for f in fields(self)})

@@ -11,42 +11,27 @@ from typing import Any
 import pyro
 import pyro.distributions as dist
 import torch
-from gymnasium.spaces import Box
 from pyro.nn import ConditionalAutoRegressiveNN
 from torch import Tensor, nn
 from torch.distributions import constraints
 
-from gio_pyro.errors import InputError
 from gio_pyro.guides.categorical import tilted
-from gio_pyro.guides.gaussian import precision_of, product
-from gio_pyro.networks import PairEncoder, indicators, mlp, width
+from gio_pyro.guides.real import RealGuide
+from gio_pyro.networks import PairEncoder, indicators, mlp
 from gio_pyro.types import Policy, Spec, finite
 
 
-class AutoregressiveGuide(nn.Module):
+class AutoregressiveGuide(RealGuide):
     """q_φ(a|s, F) over continuous actions, each number a normal that knows those before it.
 
     Each conditional is the policy's own normal times a normal likelihood, as in `GaussianGuide`, whose bound in nats
     holds for each number. One masked network (Germain et al., 2015) reads all conditionals at once; drawing takes one
     pass for each number.
-
-    Raises:
-        InputError: an action space that is not a Box.
     """
 
-    learning_rate = 1e-3
-    floor_nats = 3.0
-
     def __init__(self, spec: Spec) -> None:
-        super().__init__()
-        if not isinstance(spec.action_space, Box):
-            raise InputError(f"Expected continuous actions for AutoregressiveGuide, but got {spec.action_space}.")
-        self.encoder = PairEncoder(spec.state_space, spec.future_space, spec.anchor)
-        self.net = masked(width(spec.action_space), self.encoder.size, spec.hidden, [1, 1])
-
-    def observe(self, state: Tensor, action: Tensor, future: Tensor) -> None:
-        """Take new data into the statistics of the inputs."""
-        self.encoder.observe(state, future)
+        super().__init__(spec)
+        self.net = masked(self.size, self.encoder.size, spec.hidden, [1, 1])
 
     def forward(self, policy: Policy, state: Tensor, future: Tensor) -> Tensor:
         """Sample "action", `[B, d]`."""
@@ -54,7 +39,7 @@ class AutoregressiveGuide(nn.Module):
 
         def conditionals(action: Tensor) -> tuple[Tensor, Tensor]:
             location, raw = self.net(action, seen.expand(*action.shape[:-1], seen.shape[-1]))
-            return product(prior.loc, prior.scale, location, precision_of(raw, self.floor_nats))
+            return self.told(prior.loc, prior.scale, location, raw)
 
         with pyro.plate("batch", state.shape[0]):
             return pyro.sample("action", _OneByOne(conditionals, prior.loc))

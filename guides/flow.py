@@ -3,39 +3,29 @@
 import pyro
 import pyro.distributions as dist
 import torch
-from gymnasium.spaces import Box
 from pyro.distributions.transforms import ConditionalSplineAutoregressive, conditional_spline
-from torch import Tensor, nn
+from torch import Tensor
 
-from gio_pyro.errors import InputError
 from gio_pyro.guides.autoregressive import masked
-from gio_pyro.guides.gaussian import precision_of, product
-from gio_pyro.networks import PairEncoder, mlp, width
+from gio_pyro.guides.real import RealGuide
+from gio_pyro.networks import mlp
 from gio_pyro.types import Policy, Spec
 
 
-class FlowGuide(nn.Module):
+class FlowGuide(RealGuide):
     """q_φ(a|s, F): the normal of `GaussianGuide`, bent by a spline (Durkan et al., 2019; Dolatabadi et al., 2020).
 
     a = m + σ T(z), z ~ N(0, 1), where m and σ are those of the policy times a normal likelihood and T is a monotone
     rational-linear spline of each number, conditioned on state, future and the policy's own location and scale, and
     on the numbers before it. Outside ±`bound` standard deviations T changes nothing.
-
-    Raises:
-        InputError: an action space that is not a Box.
     """
 
-    learning_rate = 1e-3
-    floor_nats = 3.0
     bins = 8
     bound = 4.0
 
     def __init__(self, spec: Spec) -> None:
-        super().__init__()
-        if not isinstance(spec.action_space, Box):
-            raise InputError(f"Expected continuous actions for FlowGuide, but got {spec.action_space}.")
-        size = width(spec.action_space)
-        self.encoder = PairEncoder(spec.state_space, spec.future_space, spec.anchor)
+        super().__init__(spec)
+        size = self.size
         self.net = mlp(self.encoder.size, spec.hidden, 2 * size)
         context = self.encoder.size + 2 * size
         if size == 1:
@@ -44,15 +34,11 @@ class FlowGuide(nn.Module):
             each = masked(size, context, spec.hidden, [self.bins, self.bins, self.bins - 1, self.bins])
             self.spline = ConditionalSplineAutoregressive(size, each, count_bins=self.bins, bound=self.bound)
 
-    def observe(self, state: Tensor, action: Tensor, future: Tensor) -> None:
-        """Take new data into the statistics of the inputs."""
-        self.encoder.observe(state, future)
-
     def forward(self, policy: Policy, state: Tensor, future: Tensor) -> Tensor:
         """Sample "action", `[B, d]`."""
         prior, seen = policy(state).base_dist, self.encoder(state, future)
         location, raw = self.net(seen).chunk(2, -1)
-        mean, scale = product(prior.loc, prior.scale, location, precision_of(raw, self.floor_nats))
+        mean, scale = self.told(prior.loc, prior.scale, location, raw)
         bent = self.spline.condition(torch.cat([seen, prior.loc, prior.scale.log()], -1))
         place = dist.transforms.AffineTransform(mean, scale, event_dim=1)
         normal = dist.Normal(torch.zeros_like(mean), torch.ones_like(scale)).to_event(1)

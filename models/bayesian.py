@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.distributions import kl_divergence
 
 from gio_pyro.models.real import RealModel
+from gio_pyro.networks import batched
 from gio_pyro.types import Spec
 
 
@@ -51,8 +52,7 @@ class BayesianModel(RealModel):
     def outcome(self, state: Tensor, action: Tensor) -> Any:
         """Return p_ψ(F|s, a), a batch of B mixtures, one normal for each draw of the weights."""
         mean = self.members(state, action)
-        even = torch.full((len(state), self.components), -math.log(self.components), device=state.device)
-        return self.mixed(state, mean, self.raw.expand_as(mean), even)
+        return self.mixed(state, mean, self.raw.expand_as(mean))
 
     def members(self, state: Tensor, action: Tensor) -> Tensor:
         """Return the mean under each fixed draw of the weights, `[draws, B, *shape]`, in standard deviations."""
@@ -110,8 +110,5 @@ class _Network(PyroModule):
 
     def batched(self, x: Tensor, weights: dict[str, Tensor]) -> Tensor:
         """Return `[draws, B, outputs]` at given weights, `[draws, ...]` each."""
-        x = x.expand(len(weights["weight0"]), *x.shape)
-        for layer in range(self.depth):
-            x = torch.baddbmm(weights[f"bias{layer}"].unsqueeze(1), x, weights[f"weight{layer}"])
-            x = x if layer == self.depth - 1 else x.relu()
-        return x
+        layers = range(self.depth)
+        return batched(x, [weights[f"weight{i}"] for i in layers], [weights[f"bias{i}"].unsqueeze(1) for i in layers])

@@ -1,10 +1,8 @@
 """Models of real futures by several normal distributions: of one network, or of an ensemble of them."""
 
-import math
 from typing import Any
 
 import pyro.distributions as dist
-import torch
 from torch import Tensor
 
 from gio_pyro.models.real import RealModel
@@ -26,7 +24,7 @@ class MixtureModel(RealModel):
         out = self.net(self.features(state, action))
         logits, numbers = out.split([self.components, 2 * self.components * self.size], -1)
         mean, raw = numbers.unflatten(-1, (2, self.components, *self.shape)).unbind(1)
-        return self.mixed(state, mean.movedim(1, 0), raw.movedim(1, 0), torch.log_softmax(logits, -1))
+        return self.mixed(state, mean.movedim(1, 0), raw.movedim(1, 0), logits)
 
 
 class EnsembleModel(RealModel):
@@ -45,8 +43,7 @@ class EnsembleModel(RealModel):
     def outcome(self, state: Tensor, action: Tensor) -> Any:
         """Return p_ψ(F|s, a), a batch of B mixtures."""
         mean, raw = self.members(state, action)
-        even = torch.full((len(state), self.components), -math.log(self.components), device=state.device)
-        return self.mixed(state, mean, raw, even)
+        return self.mixed(state, mean, raw)
 
     def members(self, state: Tensor, action: Tensor) -> tuple[Tensor, Tensor]:
         """Return the mean and raw scale of each member, `[members, B, *shape]`, in standard deviations."""

@@ -69,8 +69,12 @@ class RealModel(nn.Module):
         """Return scales `[..., B, *shape]` in the units of F, with their floor."""
         return self.target.deviation * bounded_scale(raw, self.floor_nats)
 
-    def mixed(self, state: Tensor, mean: Tensor, raw: Tensor, logits: Tensor) -> Any:
-        """Return a mixture of K normals of `mean` and `raw` `[K, B, *shape]`, in standard deviations, and `logits`."""
+    def mixed(self, state: Tensor, mean: Tensor, raw: Tensor, logits: Tensor | None = None) -> Any:
+        """Return a mixture of K normals of `mean` and `raw` `[K, B, *shape]`, in standard deviations.
+
+        `logits` `[B, K]` are their weights, even ones where there are none.
+        """
+        logits = torch.zeros(len(state), len(mean), device=state.device) if logits is None else logits
         location, scale = (x.movedim(0, 1).flatten(2) for x in (self.place(state, mean), self.scale(raw)))
         return self.shaped(MixtureOfNormals(location, scale, logits))
 

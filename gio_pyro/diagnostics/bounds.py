@@ -24,7 +24,8 @@ import torch
 from torch import Tensor
 
 from gio_pyro.diagnostics.evidence import Triples
-from gio_pyro.programs import choices
+from gio_pyro.inference.objectives import prior, score
+from gio_pyro.programs import Choices, choices, drawn
 
 if TYPE_CHECKING:
     from gio_pyro.agent import GIO
@@ -65,14 +66,15 @@ def log_evidence(agent: GIO, triples: Triples, draws: int) -> Tensor:
     pi = agent.policy(triples.state)
     if pi.has_enumerate_support:
         every = choices(pi)
-        return torch.logsumexp(_likelihood(agent, triples, every.action, every.count) + every.log_prob, -1)
+        return torch.logsumexp(_likelihood(agent, triples, every) + every.log_prob, -1)
     q = agent.guide.posterior(agent.policy, triples.state, triples.future)
     size = torch.Size([draws // 2])
     action = torch.cat([q.sample(size), pi.sample(size)])
     log_pi = pi.log_prob(action)
-    log_mixed = torch.logaddexp(q.log_prob(action), log_pi) - math.log(2)
-    likelihood = _likelihood(agent, triples, action.transpose(0, 1).flatten(0, 1), len(action))
-    return torch.logsumexp(likelihood + (log_pi - log_mixed).T, -1) - math.log(len(action))
+    chosen = drawn(q, action)
+    log_mixed = torch.logaddexp(chosen.log_prob, log_pi.T) - math.log(2)
+    likelihood = _likelihood(agent, triples, chosen)
+    return torch.logsumexp(likelihood + (log_pi.T - log_mixed), -1) - math.log(chosen.count)
 
 
 def k_hats(agent: GIO, triples: Triples, draws: int) -> np.ndarray:
@@ -81,10 +83,9 @@ def k_hats(agent: GIO, triples: Triples, draws: int) -> np.ndarray:
 
     ratios = []
     for part in _parts(triples, draws):
-        q, pi = agent.guide.posterior(agent.policy, part.state, part.future), agent.policy(part.state)
-        action = q.sample(torch.Size([draws]))
-        likelihood = _likelihood(agent, part, action.transpose(0, 1).flatten(0, 1), draws)
-        ratios.append(likelihood + (pi.log_prob(action) - q.log_prob(action)).T)
+        chosen = choices(agent.guide.posterior(agent.policy, part.state, part.future), draws)
+        log_pi = prior(agent.policy, part.state, chosen)
+        ratios.append(_likelihood(agent, part, chosen) + (log_pi - chosen.log_prob))
     log_weight = torch.cat(ratios).double().cpu().numpy()
     found: np.ndarray = np.array([_k_hat(row, arviz()) for row in log_weight])
     return found
@@ -96,10 +97,8 @@ def _k_hat(log_weight: np.ndarray, az: object) -> float:
     return float(az.psislw(log_weight)[1])  # type: ignore[attr-defined]
 
 
-def _likelihood(agent: GIO, triples: Triples, action: Tensor, count: int) -> Tensor:
-    """Return log p_ψ(F|s, a) of `count` actions for each triple, `[N, count]`; `action` is `[N · count, ...]`."""
-    state, future = (x.repeat_interleave(count, 0) for x in (triples.state, triples.future))
-    return agent.model.log_prob(agent.policy, state, action, future).reshape(-1, count)
+def _likelihood(agent: GIO, triples: Triples, chosen: Choices) -> Tensor:
+    return score(agent.model, agent.policy, triples.state, chosen, triples.future)
 
 
 def _parts(triples: Triples, each: int) -> list[Triples]:

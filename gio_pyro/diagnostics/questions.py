@@ -75,6 +75,10 @@ class Diagnosis:
         """Whether every verdict is."""
         return all(verdict.believed for verdict in self.verdicts)
 
+    def about(self, question: str) -> tuple[Verdict, ...]:
+        """Return the verdicts on one question."""
+        return tuple(verdict for verdict in self.verdicts if verdict.question == question)
+
 
 def require_experience(agent: GIO) -> None:
     """Raise `InputError` where an agent has seen too little to be judged, and no table can tell.

@@ -89,7 +89,7 @@ class Later(ABC):
         known = valid.all(1) | (valid & rows.terminated).any(1)
         if self.steps == 1:
             return known.to(rows.weight)
-        later = Transitions(*(tensor[:, 1:].flatten(0, 1) for tensor in rows.tensors()))
+        later = rows[:, 1:].flat()
         ratio = self.source(policy)(later.state).log_prob(later.action) - later.log_behaviour
         log_weight = (ratio.unflatten(0, (len(valid), -1)) * valid[:, 1:]).sum(1)
         return torch.where(known, log_weight.exp().clamp_max(self.most_weight), 0.0).to(rows.weight)

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from gio_pyro.errors import InputError
 from gio_pyro.inference.objectives import Elbo, score
-from gio_pyro.programs import Choices, Guide, Model, frozen
+from gio_pyro.programs import Guide, Model, drawn, frozen
 from gio_pyro.types import Policy, Transitions, weighted_mean
 
 
@@ -63,14 +63,14 @@ class WeightedTrajectoryElbo:
         pathwise = q.has_rsample and torch.is_grad_enabled()
         size = torch.Size([self.particles])
         action = q.rsample(size) if pathwise else q.sample(size)
-        drawn = Choices(action.transpose(0, 1).flatten(0, 1), q.log_prob(action).T, torch.empty(0, self.particles))
+        chosen = drawn(q, action)
         with frozen(model):
-            log_p = score(model, policy, batch.state, drawn, future)
+            log_p = score(model, policy, batch.state, chosen, future)
         log_pi = policy(batch.state).log_prob(action).T
-        log_weight = self._whole(log_p + log_pi - drawn.log_prob, batch)
+        log_weight = self._whole(log_p + log_pi - chosen.log_prob, batch)
         bound = torch.logsumexp(log_weight, -1) - math.log(self.particles)
         if not pathwise:
-            bound = bound + self._scored(log_weight.detach(), self._whole(drawn.log_prob, batch))
+            bound = bound + self._scored(log_weight.detach(), self._whole(chosen.log_prob, batch))
         weight = batch.weight.unflatten(0, (-1, self.steps))
         known = (weight > 0).to(bound).sum(-1)
         return weighted_mean(weight.sum(-1), bound / known.clamp_min(1.0))

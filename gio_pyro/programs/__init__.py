@@ -1,7 +1,7 @@
 """The contract between the engine and Pyro programs: condition, replay, score per example."""
 
 from gio_pyro.programs.build import build_guide, build_model, default_programs, example, reference, resolve
-from gio_pyro.programs.expectations import Choices, Imagined, choices, every_action, imagine
+from gio_pyro.programs.expectations import Choices, Imagined, choices, drawn, every_action, imagine
 from gio_pyro.programs.program import (
     Guide,
     Model,
@@ -25,6 +25,7 @@ __all__ = [
     "choices",
     "default_programs",
     "detached",
+    "drawn",
     "every_action",
     "example",
     "frozen",

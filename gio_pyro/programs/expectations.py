@@ -52,9 +52,13 @@ def choices(distribution: Distribution, samples: int = 1) -> Choices:
         values = distribution.enumerate_support(expand=False)
         log_prob = distribution.log_prob(values).T
         return Choices(values.flatten().repeat(len(log_prob)), log_prob, log_prob)
-    draw = _draws(distribution, samples)
-    log_prob = distribution.log_prob(draw).T
-    return Choices(draw.transpose(0, 1).flatten(0, 1), log_prob, torch.full_like(log_prob, -math.log(samples)))
+    return drawn(distribution, _draws(distribution, samples))
+
+
+def drawn(distribution: Distribution, draws: Tensor) -> Choices:
+    """Return K draws for each of B states, `[K, B, ...]`, as choices, scored by a batch of B distributions."""
+    log_prob = distribution.log_prob(draws).T
+    return Choices(draws.transpose(0, 1).flatten(0, 1), log_prob, torch.full_like(log_prob, -math.log(len(draws))))
 
 
 def _draws(distribution: Distribution, samples: int) -> Tensor:
