@@ -92,7 +92,8 @@ class GIO:
         self.collector = Collector(self.env, seed=self.settings.seed, device=self.device)
         self.replay = Replay(self.settings.buffer_size)
         chosen = default_programs(self.spec)
-        self.programs = {"model": model or chosen["model"], "guide": guide or chosen["guide"]}
+        given = {"model": model, "guide": guide}
+        self.programs = {kind: chosen[kind] if program is None else program for kind, program in given.items()}
         with self.random.use():
             self._build()
 
@@ -201,6 +202,7 @@ class GIO:
     def _observe(self) -> None:
         """Tell whoever keeps statistics of its inputs about the rows that came since the last time."""
         rows, future = newest(self.future, self.replay, self.policy, self.spec.state_space, self.unobserved)
+        self.watch.known(len(rows), len(self.replay), self.future)
         for program in (self.model, self.guide) if len(rows) else ():
             program.observe(rows.state, rows.action, future)
         self.control.observe(self.replay.latest(self.unobserved).state)
@@ -266,7 +268,7 @@ class GIO:
 
     def _intrinsic_figures(self, visited: Tensor) -> Metrics:
         with PrivateRandom(self.settings.seed, self.device).use(), torch.no_grad(), without_validation():
-            nats = self.control.intrinsic(self.reading, visited)
+            nats = finite_nats(self.control.intrinsic(self.reading, visited), self.guide.name)
             entropy = self.control.entropy(visited)
         alpha = float(self.temperature.at(self.steps))
         return {
@@ -355,7 +357,7 @@ class GIO:
         environment: str | Env | Vector | None = None,
         model: Program | str | None = None,
         guide: Program | str | None = None,
-        future: Future | None = None,
+        future: str | Future | None = None,
         device: str = "auto",
     ) -> GIO:
         """Return the agent that was saved in the folder `path`.

@@ -47,11 +47,15 @@ class EntropyCollapseWarning(GioWarning):
     """A policy has all but stopped exploring."""
 
 
+class UnknownFutureWarning(GioWarning):
+    """Replay does not know what follows in as many steps as the future has."""
+
+
 class NoisyInformationWarning(GioWarning):
     """The intrinsic reward is read with so much noise that its mean says little."""
 
 
-def told(error: Exception, length: int | None = 300) -> str:
+def told(error: BaseException, length: int | None = 300) -> str:
     """Return the kind and text of somebody else's error as one sentence without its end.
 
     At most `length` characters of the text are told. A tensor with NaN that torch refuses is told as NaN.

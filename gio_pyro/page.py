@@ -14,7 +14,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from gio_pyro.diagnostics import GUIDE, INFORMATION, K_HAT, MODEL, Diagnosis, Uniformity, Verdict, affordable, to_arviz
+from gio_pyro.diagnostics import GUIDE, INFORMATION, K_HAT, MODEL, Diagnosis, Uniformity, Verdict, to_arviz, words
 from gio_pyro.diagnostics.inference_data import arviz
 from gio_pyro.diagnostics.uniformity import BINS
 
@@ -38,67 +38,28 @@ def page(agent: GIO, diagnosis: Diagnosis, title: str) -> str:
     body = [f"<h1>{html.escape(title)}</h1>", _summary(agent, diagnosis)]
     pictures = {MODEL: _of_the_model, GUIDE: _of_the_guide, INFORMATION: _of_the_information}
     for question, draw in pictures.items():
-        body += [f"<h2>{question}</h2>", f"<p>{words(diagnosis, question)}</p>", _table(diagnosis.about(question))]
+        body += [f"<h2>{question}</h2>", f"<p>{_answer(diagnosis, question)}</p>", _table(diagnosis.about(question))]
         body += [_picture(figure, caption) for figure, caption in draw(agent, diagnosis)]
     head = f"<meta charset='utf-8'><title>{html.escape(title)}</title><style>{STYLE}</style>"
     return f"<!doctype html><html lang='en'><head>{head}</head><body>{''.join(body)}</body></html>\n"
 
 
-def words(diagnosis: Diagnosis, question: str) -> str:
-    """Return the answer to one question as a sentence or two."""
+def _answer(diagnosis: Diagnosis, question: str) -> str:
     believed = all(verdict.believed for verdict in diagnosis.about(question))
-    start = "<span class='verdict yes'>Yes.</span> " if believed else "<span class='verdict no'>No.</span> "
-    return start + {MODEL: _model_words, GUIDE: _guide_words, INFORMATION: _information_words}[question](diagnosis)
-
-
-def _model_words(diagnosis: Diagnosis) -> str:
-    surprise = diagnosis.about(MODEL)[0]
-    if not surprise.believed:
-        return (
-            f"What happens surprises the model by {surprise.value:.2f} nats for each number of the future more than it "
-            "expects: it says more than it knows, and what is paid under it is too much."
-        )
-    if surprise.value < -surprise.threshold:
-        return (
-            f"What happens is likelier than the model says, by {-surprise.value:.2f} nats for each number of the "
-            "future. Its scales are wider than its errors, as their floor makes them; the information is understated, "
-            "not overstated."
-        )
-    return "What happens is as likely as it says."
-
-
-def _guide_words(diagnosis: Diagnosis) -> str:
-    lost = diagnosis.imagined.gap
-    of = float(diagnosis.imagined.upper.mean())
-    told = f"Of {of:.2f} nats that the model's futures tell, the guide loses {max(lost, 0.0):.2f}."
-    ranks = diagnosis.guide
-    crowd = {
-        "overconfident": "True actions lie too often at the edges of what it says: it is overconfident.",
-        "underconfident": "True actions lie too often in the middle of what it says: it is underconfident.",
-    }.get(ranks.leaning, "It is neither over- nor underconfident.")
-    return f"{told} {crowd}"
-
-
-def _information_words(diagnosis: Diagnosis) -> str:
-    low, high = diagnosis.imagined.lower.mean(), diagnosis.imagined.upper.mean()
-    error = diagnosis.world.lower.std() / math.sqrt(len(diagnosis.world.lower))
-    return (
-        f"The agent is paid {low:.2f} nats in its imagination, where there are between {low:.2f} and {high:.2f}. In "
-        f"the world itself the guide earns {diagnosis.world.lower.mean():.2f} ± {error:.2f}, which the truth is not "
-        "below, whatever the model."
-    )
+    start = "<span class='verdict yes'>Yes.</span>" if believed else "<span class='verdict no'>No.</span>"
+    return f"{start} {html.escape(words(diagnosis, question))}"
 
 
 def _summary(agent: GIO, diagnosis: Diagnosis) -> str:
-    verdict = "believe" if diagnosis.believed else "do not believe"
     kind = "yes" if diagnosis.believed else "no"
     env = agent.env.spec.id if agent.env.spec else str(agent.env)
     about = f"{env}, {agent.steps:,} steps; model {agent.model.name}, guide {agent.guide.name}, future {agent.future}"
     return (
         f"<p>{html.escape(about)}. Judged on {len(diagnosis.world.lower):,} transitions of its policy that it has not "
-        f"learned from, and as many that its model imagines.</p><p class='verdict {kind}'>Verdict: {verdict} the "
-        "mutual information of this run.</p><p>Thresholds are sizes of effects: any model is wrong by a little, and "
-        "given enough samples a test rejects it.</p>"
+        f"learned from, and as many that its model imagines.</p><p class='verdict {kind}'>Verdict: "
+        f"{diagnosis.conclusion} of this run.</p><p>Thresholds are sizes of effects: any model is wrong by a little, "
+        "and given enough samples a test rejects it. A model or a guide that says less than it could pays less than "
+        "there is: what is believed is a lower bound.</p>"
     )
 
 
@@ -181,8 +142,7 @@ def _quantiles(ranks: Uniformity, names: list[str]) -> Figure:
 
 def _predictive(agent: GIO) -> Figure:
     """Draw arviz's posterior predictive check of each number of F, in its own axes."""
-    transitions, draws = affordable(agent)
-    data = to_arviz(agent, transitions=transitions, draws=draws)
+    data = to_arviz(agent)
     shown = min(int(agent.spec.future_space.shape[0]), 3)  # type: ignore[index]
     figure = Figure(figsize=(3.2 * shown, 2.6), layout="constrained", dpi=110)
     axes: Any = np.atleast_1d(figure.subplots(1, shown))

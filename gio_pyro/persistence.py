@@ -65,7 +65,7 @@ def restore(
     environment: str | Env | Vector | None,
     model: str | Program | None,
     guide: str | Program | None,
-    future: Future | None,
+    future: str | Future | None,
     device: str,
 ) -> GIO:
     """Return the agent that `state` describes; see `GIO.load`."""

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from gio_pyro.errors import InputError
+from gio_pyro.files import replacing
 from gio_pyro.grid import Grid
 
 LATEST = "rollout/ep_rew_latest"
@@ -112,4 +113,5 @@ def text_map(grid: Grid, numbers: Sequence[float]) -> str:
 def _save(figure: Figure, path: Path) -> None:
     if path.suffix != ".png":
         raise InputError(f"Expected the name of a .png file, but got {path.name}.")
-    FigureCanvasAgg(figure).print_png(str(path))
+    with replacing(path) as temporary:
+        FigureCanvasAgg(figure).print_png(str(temporary))

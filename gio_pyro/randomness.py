@@ -1,10 +1,14 @@
 """One seed for everything, and no effect on anybody else's random numbers."""
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
 from torch import Tensor
+
+ONE_AT_A_TIME = threading.RLock()
+"""The generators, like Pyro's stack of handlers, belong to the process: threads that share them take turns."""
 
 
 class PrivateRandom:
@@ -38,19 +42,20 @@ class PrivateRandom:
 
     @contextmanager
     def use(self) -> Iterator[None]:
-        """Draw from this stream inside the block; a block inside the block goes on with it."""
-        if self._in_use:
-            yield
-            return
-        outer = self._current()
-        self._set(self._resting)
-        self._in_use = True
-        try:
-            yield
-        finally:
-            self._resting = self._current()
-            self._in_use = False
-            self._set(outer)
+        """Draw from this stream inside the block; a block inside the block goes on with it. Other threads wait."""
+        with ONE_AT_A_TIME:
+            if self._in_use:
+                yield
+                return
+            outer = self._current()
+            self._set(self._resting)
+            self._in_use = True
+            try:
+                yield
+            finally:
+                self._resting = self._current()
+                self._in_use = False
+                self._set(outer)
 
     def _current(self) -> dict[str, Tensor]:
         state = {"cpu": torch.get_rng_state()}

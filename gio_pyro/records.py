@@ -117,6 +117,7 @@ def future_from(name: str) -> str:
     """Return the text of one of this library's futures; raises `CheckpointError` for any other."""
     if name.partition("(")[0] not in FUTURES:
         raise CheckpointError(
-            f"Expected a future of gio_pyro, but the checkpoint was trained with {name!r}; pass it again with future=."
+            f"Expected a future of gio_pyro, but the checkpoint was trained with {name!r}; pass it again (future= in "
+            "Python, --future on the command line)."
         )
     return name

@@ -15,7 +15,6 @@ from __future__ import annotations
 import csv
 import json
 import math
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,7 +24,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from gio_pyro import records
+from gio_pyro import files, records
 from gio_pyro.errors import InputError
 
 if TYPE_CHECKING:
@@ -45,6 +44,7 @@ class RunFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._writer: Any = None
+        self._claim: int | None = None
 
     @classmethod
     def create(cls, path: Path | None, environment: str) -> RunFolder:
@@ -64,6 +64,11 @@ class RunFolder:
             ) from error
         except OSError as error:
             raise InputError(f"Expected to make the folder {path or 'runs'}, but: {error}.") from error
+
+    def claim(self) -> None:
+        """Keep other processes from training in this folder; raises `InputError` where one is at it."""
+        self._claim = files.claim(self.path)
+        files.remove_unfinished(self.path)
 
     def remove(self) -> None:
         """Delete the folder with all that is in it."""
@@ -167,7 +172,9 @@ class RunFolder:
         return {name: [row[i] for row in rows] for i, name in enumerate(header)}
 
     def close(self) -> None:
-        """Close TensorBoard's file."""
+        """Close TensorBoard's file, and let others train in this folder."""
+        files.release(self._claim)
+        self._claim = None
         if self._writer is not None:
             self._writer.close()
             self._writer = None
@@ -176,14 +183,8 @@ class RunFolder:
 @contextmanager
 def _replacing(path: Path) -> Iterator[TextIO]:
     """Open a text file that takes the place of `path` once it is whole."""
-    temporary = path.with_name(f"{path.name}.part")
-    try:
-        with temporary.open("w", newline="") as file:
-            yield file
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    with files.replacing(path) as temporary, temporary.open("w", newline="") as file:
+        yield file
 
 
 def _numbers(line: list[str]) -> list[float] | None:

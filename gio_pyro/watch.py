@@ -8,7 +8,14 @@ from typing import Any
 from gymnasium import Space
 from gymnasium.spaces import Discrete
 
-from gio_pyro.errors import DivergenceWarning, EntropyCollapseWarning, NoisyInformationWarning, TrainingError
+from gio_pyro.errors import (
+    DivergenceWarning,
+    EntropyCollapseWarning,
+    NoisyInformationWarning,
+    TrainingError,
+    UnknownFutureWarning,
+)
+from gio_pyro.futures import Future, steps_of
 
 NOISE = 10.0
 """Nats: a standard deviation of the read reward over visited states above which it is mostly noise."""
@@ -16,6 +23,8 @@ COLLAPSED = 4.5
 """Nats for each continuous action below the entropy of a uniform one: a scale of about one part in a hundred."""
 COLLAPSED_SHARE = 1e-3
 """Share of log A that is the least entropy of discrete actions."""
+MANY = 10
+"""Times the steps of a future that replay holds before it ought to know some."""
 IMPOSSIBLE, HOPELESS = 2.0, 100.0
 """Times the greatest value that the rewards seen allow: above the first a critic diverges, above the second it ends."""
 
@@ -51,6 +60,21 @@ class Watch:
             text = f"the policy's entropy is {entropy:.3g} nats and it explores no more; raise the temperature"
             self._tell(EntropyCollapseWarning, text)
         self._critic(metrics, reward)
+
+    def known(self, found: int, replayed: int, future: Future) -> None:
+        """Warn where none of the latest futures is known, although replay holds many times their steps.
+
+        Args:
+            found: how many are.
+            replayed: transitions in replay.
+            future: what is read from them.
+        """
+        if not found and replayed > MANY * steps_of(future):
+            text = (
+                f"replay holds {replayed:,} steps, but none that knows what follows in {steps_of(future)}: time limits "
+                "cut it off, and the programs learn nothing; take a shorter future, or a longer time limit"
+            )
+            self._tell(UnknownFutureWarning, text)
 
     def _critic(self, metrics: Mapping[str, float], reward: float) -> None:
         value = abs(metrics.get("train/q", 0.0))

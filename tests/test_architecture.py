@@ -23,7 +23,7 @@ PROGRAMS = {
 }
 
 ORDER = [
-    ["errors", "types", "randomness", "temperature", "settings", "threads"],
+    ["errors", "types", "files", "randomness", "temperature", "settings", "threads"],
     ["networks", "optimisation", "squash", "mixtures"],
     ["programs", "tabular", "replay"],
     ["futures", "examples"],

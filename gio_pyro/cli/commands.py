@@ -59,8 +59,8 @@ def train(
         out: the run folder, which must not exist; runs/ENV-001, -002, ... by default.
         model: the program p(F|s,a): a name, package.module:Name or file.py:Name; one that fits the spaces by default.
         guide: the program q(a|s,F), which is the method: likewise.
-        future: what the agent is paid to control: NextState (the default), "StateAfter(3)", "Return(50, 0.99)", ...;
-            see gio_pyro.futures.
+        future: what the agent is paid to control: NextState (the default), "StateAfter(3)", "Return(50, 0.99)", ...
+            (see gio_pyro.futures), or package.module:Name or file.py:Name of your own.
         objective: what the guide is fitted to: elbo, joint_elbo, forward_kl, sleep, wake_sleep, trajectory_elbo or
             weighted_trajectory_elbo; what it asks for by default.
         intrinsic: where the guide is read: on imagined futures (the default) or on replayed ones.
@@ -80,7 +80,7 @@ def train(
         checkpoint_every: least environment steps between checkpoints; one is written with the next report, every 500
             steps, and at the end.
         resume: a run folder to go on with, with its own settings; an environment that a module registers, wrappers
-            and programs of your own are named again.
+            and programs and futures of your own are named again.
         quiet: no progress bar; there is none either where standard error is no terminal.
     """
     settings = {
@@ -104,12 +104,14 @@ def train(
         agent, folder = open_run(place, out, programs=programs, future=future, device=device, settings=given)
         end = default_steps(agent) if steps is None else steps
     else:
-        others = (("out", out), ("future", future), ("env_arg", env_arg or None), ("envs", envs))
+        others = (("out", out), ("env_arg", env_arg or None), ("envs", envs))
         fixed = given | {name: value for name, value in others if value is not None}
         if fixed:
             flags = ", ".join(map(flag, fixed))
             raise InputError(f"Expected --resume to keep the run's own settings, but got {flags} as well.")
-        agent, folder = report.load_run(resume, env=env, wrappers=wrapper, model=model, guide=guide, device=device)
+        again = {"model": model, "guide": guide, "future": future}
+        agent, folder = report.load_run(resume, env=env, wrappers=wrapper, device=device, **again)
+        folder.claim()
         end = planned_end(agent, folder) if steps is None else agent.steps + steps
         folder.rewind(agent.steps)
     bar = sys.stderr.isatty() and not quiet
@@ -119,6 +121,8 @@ def train(
         if resume is None and not agent.steps:
             folder.remove()
         raise
+    finally:
+        folder.close()
 
 
 def number_or_text(given: str) -> float | str:
@@ -138,6 +142,7 @@ def evaluate(
     wrapper: Repeated = (),
     model: MaybeText = None,
     guide: MaybeText = None,
+    future: MaybeText = None,
 ) -> int:
     """Play whole episodes with a trained agent and print what they returned, beside the exact value where known.
 
@@ -150,8 +155,9 @@ def evaluate(
         wrapper: the run's wrappers, if there are any, the innermost first.
         model: the run's model, if it is a program of your own.
         guide: the run's guide, likewise.
+        future: the run's future, likewise.
     """
-    agent, _ = report.load_run(run, env=env, wrappers=wrapper, model=model, guide=guide)
+    agent, _ = report.load_run(run, env=env, wrappers=wrapper, model=model, guide=guide, future=future)
     played = agent.evaluate(episodes, deterministic=deterministic, seed=seed)
     rows = [
         ("return, played", report.mean_of(played)),
@@ -173,6 +179,7 @@ def diagnose(
     wrapper: Repeated = (),
     model: MaybeText = None,
     guide: MaybeText = None,
+    future: MaybeText = None,
 ) -> int:
     """Ask whether a run's numbers can be believed. Exit status 0: believe, 1: do not, 2: could not judge.
 
@@ -184,13 +191,13 @@ def diagnose(
         wrapper: the run's wrappers, if there are any, the innermost first.
         model: the run's model, if it is a program of your own.
         guide: the run's guide, likewise.
+        future: the run's future, likewise.
     """
-    agent, folder = report.load_run(run, env=env, wrappers=wrapper, model=model, guide=guide)
-    diagnostics.require_experience(agent)
+    agent, folder = report.load_run(run, env=env, wrappers=wrapper, model=model, guide=guide, future=future)
     found = diagnostics.diagnose(agent)
     print(report.table([(verdict.question, str(verdict)) for verdict in found.verdicts]))
     path = folder.write_text("diagnosis.html", page(agent, found, f"Diagnosis of {folder.path.name}"))
-    print(f"\nVerdict: {'believe' if found.believed else 'do not believe'} the mutual information of {run}.")
+    print(f"\nVerdict: {found.conclusion} of {run}.")
     print(f"page: {path}")
     return 0 if found.believed else 1
 

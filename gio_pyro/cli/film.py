@@ -9,6 +9,7 @@ from typing import Any
 
 from gio_pyro.agent import GIO, OTHER_SEED
 from gio_pyro.environments import Env, fresh_copy
+from gio_pyro.files import replacing
 from gio_pyro.rollout import steps_of
 
 FRAMES = 200
@@ -39,7 +40,8 @@ def film(agent: GIO, path: Path) -> None:
             env.close()
     rate = float(env.metadata.get("render_fps") or 30)
     wait = max(int(1000 * every / rate), 20)  # milliseconds; viewers slow down what is faster
-    kept[0].save(path, save_all=True, append_images=kept[1:], duration=wait, loop=0)
+    with replacing(path) as temporary:
+        kept[0].save(temporary, save_all=True, append_images=kept[1:], duration=wait, loop=0)
 
 
 @contextmanager

@@ -12,6 +12,9 @@ from typing import Any
 
 from gio_pyro.cli import INTERRUPTED, LEFT
 
+TRACEBACK = "GIO_TRACEBACK"
+"""An environment variable; where it is set, an error that nobody foresaw is shown whole."""
+
 
 def entry_point(arguments: Sequence[str] | None = None) -> int:
     """Run `gio` with the given arguments (those of the process by default) and return its exit status."""
@@ -34,7 +37,7 @@ def _run(arguments: Sequence[str] | None) -> int:
 
     from gio_pyro.cli import usage
     from gio_pyro.cli.commands import COMMANDS
-    from gio_pyro.errors import GioError, GioWarning
+    from gio_pyro.errors import GioError, GioWarning, told
 
     given = list(sys.argv[1:] if arguments is None else arguments)
     torch.set_num_threads(1)  # small tables and networks run faster and steadier on one
@@ -46,6 +49,17 @@ def _run(arguments: Sequence[str] | None) -> int:
             return _command(given)()
         except GioError as error:
             print(f"gio: {usage.with_flags(str(error), COMMANDS.values())}", file=sys.stderr)
+            return 2
+        except OSError:
+            raise
+        except Exception as error:  # no mistake that is known; a status of its own would read as a verdict
+            if os.environ.get(TRACEBACK):
+                raise
+            print(
+                f"gio: Expected no such trouble, but got {told(error)}; if the fault is not in a program or an "
+                f"environment of your own, report it with what {TRACEBACK}=1 shows.",
+                file=sys.stderr,
+            )
             return 2
 
 

@@ -76,6 +76,7 @@ def load_run(
     wrappers: Sequence[str] = (),
     model: str | None = None,
     guide: str | None = None,
+    future: str | None = None,
     device: str = "auto",
 ) -> tuple[GIO, RunFolder]:
     """Return the agent and the folder of a finished or interrupted run.
@@ -96,7 +97,7 @@ def load_run(
         if isinstance(error, GioError):
             raise
         raise CheckpointError(f"Expected an environment in {run}, but got {told(error)}; it is damaged.") from error
-    agent = restore(GIO, state, environment, model, guide, None, device)
+    agent = restore(GIO, state, environment, model, guide, future, device)
     return agent, RunFolder(run.parent if run.is_file() else run)
 
 

@@ -19,6 +19,7 @@ from gio_pyro.cli.film import can_film, film
 from gio_pyro.cli.worlds import world
 from gio_pyro.control import TableControl
 from gio_pyro.errors import GioError, InputError, TrainingError, told
+from gio_pyro.files import replacing
 from gio_pyro.grid import grid_of
 from gio_pyro.plots import ARROWS, LATEST, learning_curve, policy_map
 from gio_pyro.run_folder import RunFolder
@@ -59,7 +60,9 @@ def open_run(
     env = world(place.name, place.arguments, place.wrappers, place.vector)
     agent = GIO(env, **named, future=future, device=device, **settings)
     diagnostics.exact_world(agent)
-    return agent, RunFolder.create(out, place.name.rpartition(":")[2])
+    folder = RunFolder.create(out, place.name.rpartition(":")[2])
+    folder.claim()
+    return agent, folder
 
 
 def default_steps(agent: GIO) -> int:
@@ -195,9 +198,8 @@ def _finish(agent: GIO, folder: RunFolder, before: dict[str, Any]) -> None:
         return
     known = diagnostics.exact_world(agent) is not None
     references = _compare(agent, folder) if known else _play(agent, folder, before)
-    transitions, draws = diagnostics.affordable(agent)
-    posterior = diagnostics.to_arviz(agent, transitions=transitions, draws=draws)
-    posterior.to_netcdf(str(folder.path / "posterior.nc"))
+    with replacing(folder.path / "posterior.nc") as temporary:
+        diagnostics.to_arviz(agent).to_netcdf(str(temporary))
     nats = "MI bound" if _sees_future(agent) else "intrinsic reward"
     learning_curve(folder.path / "learning_curve.png", folder.metrics(), references, information=nats)
     _draw_policy(agent, folder.path / "policy.png")

@@ -18,6 +18,7 @@ from gio_pyro.diagnostics.questions import (
 )
 from gio_pyro.diagnostics.uniformity import Uniformity, quantiles
 from gio_pyro.diagnostics.verdict import GUIDE, INFORMATION, MODEL, Verdict, judge
+from gio_pyro.diagnostics.words import words
 
 __all__ = [
     "GUIDE",
@@ -48,4 +49,5 @@ __all__ = [
     "quantiles",
     "require_experience",
     "to_arviz",
+    "words",
 ]

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from gio_pyro.environments import Collector, fresh_copy
-from gio_pyro.errors import InputError
+from gio_pyro.errors import InputError, TrainingError
 from gio_pyro.examples import fair
 from gio_pyro.futures import steps_of
 from gio_pyro.programs import without_validation
@@ -78,3 +78,17 @@ def require_future_is_read(agent: GIO) -> None:
             f"Expected a guide that looks at the future, but {agent.guide.name} does not: what it pays bounds no "
             "mutual information, and there is nothing to judge."
         )
+
+
+def require_numbers(agent: GIO, rows: Triples) -> None:
+    """Raise `TrainingError`, naming the program, where the model or the guide scores a triple with NaN."""
+    scores = {
+        agent.model.name: agent.model.log_prob(agent.policy, rows.state, rows.action, rows.future),
+        agent.guide.name: agent.guide.log_prob(agent.policy, rows.state, rows.future, rows.action),
+    }
+    for name, nats in scores.items():
+        if bool(nats.isnan().any()):
+            raise TrainingError(
+                f"Expected log-probabilities from {name}, but got NaN for {int(nats.isnan().sum())} of {len(nats)} "
+                "transitions; a program that gives NaN cannot be judged."
+            )

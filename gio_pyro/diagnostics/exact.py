@@ -19,7 +19,7 @@ from torch import Tensor
 
 from gio_pyro import tabular
 from gio_pyro.errors import ConvergenceWarning, InputError, MixedTerminationError
-from gio_pyro.futures import exact_of
+from gio_pyro.futures import exact_of, has_exact
 from gio_pyro.programs import every_action, log_probs
 from gio_pyro.tabular.information import safe_log
 
@@ -66,8 +66,9 @@ class ExactReport:
 
 def exact_world(agent: GIO) -> tabular.TabularMDP | None:
     """Return the agent's environment as tables, or None where tables cannot say what it does, or what its future is."""
-    finite = isinstance(agent.spec.future_space, Discrete) and hasattr(agent.future, "exact")
-    if getattr(agent.env.unwrapped, "P", None) is None or not finite:
+    if getattr(agent.env.unwrapped, "P", None) is None or not isinstance(agent.spec.future_space, Discrete):
+        return None
+    if not has_exact(agent.future):
         return None
     try:
         return tabular.TabularMDP.from_env(agent.env, discount=agent.settings.discount)

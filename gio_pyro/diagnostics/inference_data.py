@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from gymnasium import Space
 from torch import Tensor
 
 from gio_pyro.diagnostics.marginals import marginal_log_prob
 from gio_pyro.errors import InputError
 from gio_pyro.examples import fair
+from gio_pyro.networks import width
 from gio_pyro.randomness import PrivateRandom
 
 if TYPE_CHECKING:
@@ -22,22 +24,30 @@ CHAINS = 4
 SCORES = ("log_likelihood", "sample_stats")
 NUMBERS = 2_000_000
 """About how many numbers `affordable` allows in the largest variable."""
+HELD = 32_000_000
+"""And how many in what the programs make of it on the way: a probability for each of many finite futures."""
 
 
 def affordable(agent: GIO) -> tuple[int, int]:
     """Return how many transitions and draws of them `to_arviz` can take without a file of gigabytes."""
-    sizes = [math.prod(space.shape or ()) for space in (agent.spec.state_space, agent.spec.future_space)]
-    rows = max(NUMBERS // (CHAINS * max(sizes)), 40)
+    spaces = (agent.spec.state_space, agent.spec.future_space)
+    kept, held = (max(map(size, spaces)) for size in (_numbers, width))
+    rows = max(min(NUMBERS // kept, HELD // held) // CHAINS, 40)
     transitions = min(64, max(rows // 10, 4))
     return transitions, min(250, rows // transitions)
 
 
-def to_arviz(agent: GIO, *, transitions: int = 64, draws: int = 250) -> Any:
+def _numbers(space: Space[Any]) -> int:
+    return math.prod(space.shape or ())
+
+
+def to_arviz(agent: GIO, *, transitions: int | None = None, draws: int | None = None) -> Any:
     """Return an `arviz.InferenceData` about transitions drawn from replay; the agent is not changed.
 
     For each transition the unknown is its action, once its state and future are seen. Groups, each variable
     `(chain, draw, transition)` unless it says otherwise; the draws are independent, so the four chains only serve
-    arviz's between-chain statistics:
+    arviz's between-chain statistics. There are 64 transitions and 250 draws of each chain, or what `affordable` says
+    where futures are large:
 
         posterior             action ~ q_φ(a|s, F), which the guide believes was taken
         prior                 action ~ π(a|s)
@@ -55,6 +65,9 @@ def to_arviz(agent: GIO, *, transitions: int = 64, draws: int = 250) -> Any:
     Raises:
         InputError: an empty replay, or fewer than 1 transition or draw asked for.
     """
+    most = affordable(agent)
+    transitions = most[0] if transitions is None else transitions
+    draws = most[1] if draws is None else draws
     if transitions < 1 or draws < 1:
         raise InputError(f"Expected at least 1 transition and 1 draw, but got {transitions} and {draws}.")
     with PrivateRandom(agent.settings.seed, agent.device).use(), torch.no_grad():

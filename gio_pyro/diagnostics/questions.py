@@ -15,13 +15,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
 from gio_pyro.diagnostics.bounds import Bounds, bounds, k_hats
-from gio_pyro.diagnostics.evidence import Triples, imagined, judging, played, require_future_is_read
+from gio_pyro.diagnostics.evidence import Triples, imagined, judging, played, require_future_is_read, require_numbers
 from gio_pyro.diagnostics.exact import compare_with_exact, exact_world
 from gio_pyro.diagnostics.uniformity import Uniformity, quantiles
 from gio_pyro.diagnostics.verdict import GUIDE, INFORMATION, MODEL, Verdict, judge
@@ -48,6 +49,8 @@ LEAST_INFORMATION = 0.25
 """Nats: shares are of this, where there is less information."""
 LEAST_STEPS = 1_000
 """Environment steps before an agent says enough to be judged."""
+LEAST = MappingProxyType({"transitions": 10, "draws": 2, "tails": 1, "tail_draws": 100})
+"""Below these there is no figure to speak of."""
 MOST_NUMBERS = 16
 """Numbers of a future that are looked at one by one."""
 
@@ -75,42 +78,77 @@ class Diagnosis:
         """Whether every verdict is."""
         return all(verdict.believed for verdict in self.verdicts)
 
+    @property
+    def overpaid(self) -> bool:
+        """Whether more is paid in imagination than there is, beyond chance: then the guide is no distribution."""
+        return _overpaid(self.imagined)
+
+    @property
+    def conclusion(self) -> str:
+        """What to do with the number, in words."""
+        if not self.believed:
+            return "do not believe the mutual information"
+        least = max(min(float(self.imagined.lower.mean()), float(self.world.lower.mean())), 0.0)
+        told = f"believe the mutual information, {least:.2g} nats or more,"
+        small = LOST * LEAST_INFORMATION
+        return told if least >= small else f"{told} which says little (a guide that misses {small:g} nats passes),"
+
     def about(self, question: str) -> tuple[Verdict, ...]:
         """Return the verdicts on one question."""
         return tuple(verdict for verdict in self.verdicts if verdict.question == question)
 
 
-def require_experience(agent: GIO) -> None:
+def require_experience(agent: GIO, least_steps: int = LEAST_STEPS) -> None:
     """Raise `InputError` where an agent has seen too little to be judged, and no table can tell.
 
     A model that has learned nothing says next to nothing, and nothing of that is wrong.
     """
-    if agent.steps < LEAST_STEPS and exact_world(agent) is None:
+    if agent.steps < least_steps and exact_world(agent) is None:
         raise InputError(
-            f"Expected an agent that has learned from {LEAST_STEPS:,} steps at least, but this one has taken "
+            f"Expected an agent that has learned from {least_steps:,} steps at least, but this one has taken "
             f"{agent.steps:,}; there is nothing to judge yet."
         )
 
 
+def _require_at_least(name: str, number: object, least: int) -> None:
+    if not isinstance(number, int) or isinstance(number, bool) or number < least:
+        raise InputError(f"Expected {name} to be a whole number of {least} at least, but got {number!r}.")
+
+
 def diagnose(
-    agent: GIO, *, transitions: int = 1_000, draws: int = 256, tails: int = 100, tail_draws: int = 2_000
+    agent: GIO,
+    *,
+    transitions: int = 1_000,
+    draws: int = 256,
+    tails: int = 100,
+    tail_draws: int = 2_000,
+    least_steps: int = LEAST_STEPS,
 ) -> Diagnosis:
     """Judge an agent on fresh episodes of its own policy; the agent is not changed.
 
     Args:
         agent: it has learned.
-        transitions: how many are played, and imagined.
-        draws: of actions, futures and ranks at each.
-        tails: futures whose k-hat is computed.
-        tail_draws: draws for each of them; with a thousand, k-hat is underestimated.
+        transitions: how many are played, and imagined; 10 at least.
+        draws: of actions, futures and ranks at each; 2 at least.
+        tails: futures whose k-hat is computed; 1 at least.
+        tail_draws: draws for each of them, 100 at least; with a thousand, k-hat is underestimated.
+        least_steps: environment steps below which there is nothing to judge, unless the world is known exactly; 0 for
+            programs that were not learned but set.
 
     Raises:
-        InputError: the guide ignores the future, or the environment cannot be made again.
+        InputError: a number out of range, an agent that has seen too little, a guide that ignores the future, or an
+            environment that cannot be made again.
+        TrainingError: the model or the guide gives NaN.
     """
+    for name, number, least in zip(LEAST, (transitions, draws, tails, tail_draws), LEAST.values(), strict=True):
+        _require_at_least(name, number, least)
+    require_experience(agent, least_steps)
     require_future_is_read(agent)
     with judging(agent):
         real = played(agent, transitions)
+        require_numbers(agent, real)
         dream = imagined(agent, real.state)
+        require_numbers(agent, dream)
         numbers = _numbers(real)
         said = agent.model.future(agent.policy, real.state, real.action)
         model = Uniformity(_of_numbers(real, said.sample(torch.Size([draws])), numbers))
@@ -156,14 +194,28 @@ def _of_the_guide(ranks: Uniformity, tail: np.ndarray, dreamt: Bounds) -> tuple[
         Verdict(GUIDE, "share of the information that it loses", dreamt.gap / information, LOST, unit=""),
     ]
     if len(tail):
-        share = float((tail > K_HAT).mean())
+        share = float((~(tail <= K_HAT)).mean())  # one that is NaN is no good either
         found.append(Verdict(GUIDE, f"share of futures with k-hat above {K_HAT}", share, K_HAT_SHARE, unit=""))
     return tuple(found)
 
 
 def _of_the_information(dreamt: Bounds, world: Bounds) -> Verdict:
-    """The lower bound needs no model: what is paid beyond it and two standard errors is not there to be had."""
+    """The lower bound needs no model: what is paid beyond it and two standard errors is not there to be had.
+
+    It needs a guide that is a distribution: nothing that another is paid is borne out.
+    """
     information = max(float(dreamt.upper.mean()), LEAST_INFORMATION)
-    chance = 2 * math.sqrt(sum(side.lower.var() / len(side.lower) for side in (dreamt, world)))
-    missing = float(dreamt.lower.mean() - world.lower.mean() - chance) / information
-    return Verdict(INFORMATION, "share paid that the world does not bear out", missing, UNCERTIFIED, "", one_sided=True)
+    missing = float(dreamt.lower.mean() - world.lower.mean()) - _chance(dreamt.lower, world.lower)
+    if _overpaid(dreamt):
+        missing = float(dreamt.lower.mean())
+    figure = "share paid that is not borne out"
+    return Verdict(INFORMATION, figure, missing / information, UNCERTIFIED, "", one_sided=True)
+
+
+def _overpaid(dreamt: Bounds) -> bool:
+    return -dreamt.gap > _chance(dreamt.lower, dreamt.upper) + UNCERTIFIED * LEAST_INFORMATION
+
+
+def _chance(first: np.ndarray, second: np.ndarray) -> float:
+    """Return two standard errors of the difference of two means, nats."""
+    return 2 * math.sqrt(first.var() / len(first) + second.var() / len(second))

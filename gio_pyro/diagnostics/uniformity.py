@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 
 BINS = 20
+EVEN = 0.02
+"""Nats from uniform below which there is nothing to name."""
 
 
 @dataclass(frozen=True)
@@ -49,11 +51,13 @@ class Uniformity:
 
     @property
     def leaning(self) -> str:
-        """What the worst number is: overconfident, underconfident, or shifted."""
+        """What the worst number is: overconfident, underconfident, shifted, or even."""
         spread = float(self.spread[self.worst])
         if spread > 1.1:
             return "overconfident"
-        return "underconfident" if spread < 0.9 else "shifted or skewed"
+        if spread < 0.9:
+            return "underconfident"
+        return "shifted or skewed" if float(self.nats.max()) > EVEN else "even"
 
 
 def quantiles(value: Tensor, draws: Tensor) -> np.ndarray:

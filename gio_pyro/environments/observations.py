@@ -16,6 +16,9 @@ from gio_pyro.types import finite
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
+LARGEST = 1e18
+"""Numbers beyond this have squares that float32 does not hold, and no statistics."""
+
 
 class Observations(ABC):
     """Between an environment's observations and the states that programs see.
@@ -167,7 +170,8 @@ def _without_numbers(space: Space[Any]) -> InputError:
 
 
 def _finite(states: Array) -> Array:
-    if not np.isfinite(states).all():
-        bad = states[~np.isfinite(states)][0]
-        raise TrainingError(f"Expected a finite observation, but the environment gave {bad}; correct it.")
+    if not (np.abs(states) < LARGEST).all():
+        bad = states[~(np.abs(states) < LARGEST)][0]
+        wanted = f"an observation below {LARGEST:g} in size" if np.isfinite(bad) else "a finite observation"
+        raise TrainingError(f"Expected {wanted}, but the environment gave {bad}; correct it.")
     return states

@@ -12,7 +12,7 @@
 Each is read from replay, and each has an exact counterpart in `gio_pyro.tabular`.
 """
 
-from gio_pyro.futures.base import Future, Later, exact_of, steps_of
+from gio_pyro.futures.base import Future, Later, exact_of, has_exact, steps_of
 from gio_pyro.futures.features import Features
 from gio_pyro.futures.later import FinalState, Return, StateAfter, Trajectory
 from gio_pyro.futures.names import FUTURES, future_from, written
@@ -31,6 +31,7 @@ __all__ = [
     "Trajectory",
     "exact_of",
     "future_from",
+    "has_exact",
     "steps_of",
     "written",
 ]

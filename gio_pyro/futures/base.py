@@ -12,6 +12,9 @@ from gio_pyro import tabular
 from gio_pyro.errors import InputError
 from gio_pyro.types import Policy, Sequences, Transitions
 
+MOST_STEPS = 10_000
+"""Steps of a future beyond which no piece of an episode is read."""
+
 
 class Future(Protocol):
     """A choice of F: the space it lives in and how to read it from replayed transitions.
@@ -31,9 +34,26 @@ class Future(Protocol):
         ...
 
 
+def require_future(future: object) -> None:
+    """Raise `InputError` for what is no future."""
+    if isinstance(future, type) or not (
+        hasattr(future, "space") and (hasattr(future, "of") or steps_of(future))  # type: ignore[arg-type]
+    ):
+        raise InputError(f"Expected a future with the methods space and of, such as NextState(), but got {future!r}.")
+
+
 def steps_of(future: Future) -> int:
     """Return how many steps, that of the action included, F is read from; 0 where single transitions will do."""
     return int(getattr(future, "steps", 0))
+
+
+def has_exact(future: Future) -> bool:
+    """Return whether a future has an exact counterpart."""
+    try:
+        exact_of(future)
+    except InputError:
+        return False
+    return True
 
 
 def exact_of(future: Future) -> tabular.Future:
@@ -66,6 +86,10 @@ class Later(ABC):
         if not isinstance(self.steps, int) or isinstance(self.steps, bool) or self.steps < 1:
             raise InputError(
                 f"Expected {type(self).__name__} of at least 1 step, a whole number, but got {self.steps!r}."
+            )
+        if self.steps > MOST_STEPS:
+            raise InputError(
+                f"Expected {type(self).__name__} of at most {MOST_STEPS:,} steps, but got {self.steps:.3g}."
             )
         if not self.most_weight >= 1:
             raise InputError(f"Expected most_weight of at least 1, but got {self.most_weight!r}; 100 is the default.")

@@ -6,11 +6,12 @@ from typing import Any
 
 import torch
 from gymnasium import Space
+from gymnasium.spaces import Box, Discrete
 from torch import Tensor
 
 from gio_pyro import tabular
-from gio_pyro.errors import InputError
-from gio_pyro.futures.base import Future, exact_of, steps_of
+from gio_pyro.errors import InputError, told
+from gio_pyro.futures.base import Future, exact_of, require_future, steps_of
 from gio_pyro.types import Policy, Sequences, Transitions, finite
 
 
@@ -24,16 +25,17 @@ class Features:
     future: Future
     """F'."""
     function: Callable[[Tensor], Tensor]
-    """φ, from F' `[B, ...]` to values `[B, ...]` of the space `to`; a torch function that waits for no device."""
+    """φ, a torch function from F' `[B, ...]` to values `[B, ...]` of the space `to`."""
     to: Space[Any]
-    """Discrete or Box."""
+    """Discrete, counted from 0, or Box."""
 
     def __post_init__(self) -> None:
+        require_future(self.future)
         if not callable(self.function):
             raise InputError(f"Expected features to be a function of a future, but got {self.function!r}.")
-        if not isinstance(self.to, Space):
+        if not isinstance(self.to, Box | Discrete) or getattr(self.to, "start", 0) != 0:
             raise InputError(
-                f"Expected the Gymnasium space of the features, but got {self.to!r}; Discrete(n) or a Box."
+                f"Expected the Gymnasium space of the features, Discrete(n) from 0 or a Box, but got {self.to!r}."
             )
 
     @property
@@ -48,11 +50,11 @@ class Features:
 
     def of(self, transitions: Transitions) -> Tensor:
         """Return φ(F') of each transition."""
-        return self.function(self.future.of(transitions))
+        return self._apply(self.future.of(transitions))
 
     def read(self, pieces: Sequences, state_space: Space[Any]) -> Tensor:
         """Return φ(F') of each piece."""
-        return self.function(self.future.read(pieces, state_space))  # type: ignore[attr-defined]
+        return self._apply(self.future.read(pieces, state_space))  # type: ignore[attr-defined]
 
     def weight(self, policy: Policy, pieces: Sequences) -> Tensor:
         """Return how much each piece counts, as for F'."""
@@ -69,7 +71,39 @@ class Features:
 
         def future(mdp: tabular.TabularMDP, policy: Tensor) -> Tensor:
             channel = inner(mdp, policy)
-            label = self.function(torch.arange(channel.shape[-1]))
+            label = self._apply(torch.arange(channel.shape[-1]))
             return tabular.grouped(channel, label.to(channel.device), size)
 
         return future
+
+    def _apply(self, values: Tensor) -> Tensor:
+        """Return φ of `values`, once it is sure that it lies in `to`."""
+        try:
+            found = self.function(values)
+        except Exception as error:
+            raise InputError(
+                f"Expected the function of {type(self).__name__} to take {_kind(values)}, but it raised {told(error)}; "
+                "correct it."
+            ) from error
+        if (wrong := _outside(found, len(values), self.to)) is not None:
+            raise InputError(
+                f"Expected the function of {type(self).__name__} to return values of {self.to} for {_kind(values)}, "
+                f"but got {wrong}; correct the function, or its space."
+            )
+        return found
+
+
+def _outside(found: object, count: int, space: Space[Any]) -> str | None:
+    """Return what is wrong with a batch of values of a space, or None."""
+    if not isinstance(found, Tensor):
+        return f"a {type(found).__name__}"
+    whole = not (found.is_floating_point() or found.is_complex() or found.dtype == torch.bool)
+    if found.shape != (count, *(space.shape or ())) or (isinstance(space, Discrete) and not whole):
+        return _kind(found)
+    inside = (found >= 0) & (found < int(space.n)) if isinstance(space, Discrete) else torch.isfinite(found)
+    bad = found[~inside]
+    return str(bad[0].item()) if len(bad) else None
+
+
+def _kind(values: Tensor) -> str:
+    return f"a tensor of shape {tuple(values.shape)} and type {str(values.dtype).removeprefix('torch.')}"

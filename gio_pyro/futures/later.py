@@ -15,12 +15,11 @@ from gio_pyro.errors import InputError
 from gio_pyro.futures.base import Later
 from gio_pyro.futures.one_step import increasing
 from gio_pyro.squash import uniform_in_box
+from gio_pyro.tabular.futures import interval_of
 from gio_pyro.types import Policy, Sequences
 
 MOST_VALUES = 2**20
 """Values of a finite trajectory above which it is refused."""
-ROUNDING = 1e-6
-"""Reward units by which a sum may fall short of a bound that it would meet if it were exact."""
 
 
 @dataclass(frozen=True)
@@ -151,8 +150,7 @@ class Return(Later):
         total = (reward * share).sum(1)
         if not self.levels:
             return total[:, None]
-        bounds = torch.tensor(self.levels, dtype=total.dtype, device=total.device)
-        return torch.bucketize(total + ROUNDING, bounds, right=True)
+        return interval_of(total, torch.tensor(self.levels, dtype=torch.float64))
 
     def exact(self) -> tabular.Future:
         """Return the exact counterpart."""

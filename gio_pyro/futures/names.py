@@ -7,10 +7,13 @@ from types import MappingProxyType
 from typing import Any
 
 from gio_pyro.errors import InputError
-from gio_pyro.futures.base import Future, steps_of
+from gio_pyro.futures.base import Future, require_future
 from gio_pyro.futures.later import FinalState, Return, StateAfter, Trajectory
 from gio_pyro.futures.one_step import NextState, NextStateAndReward
+from gio_pyro.programs import named
 
+MOST_SHOWN = 80
+"""Characters of a text that an error repeats."""
 FUTURES: Mapping[str, Callable[..., Any]] = MappingProxyType(
     {kind.__name__: kind for kind in (NextState, NextStateAndReward, FinalState, StateAfter, Trajectory, Return)}
 )
@@ -18,14 +21,20 @@ FUTURES: Mapping[str, Callable[..., Any]] = MappingProxyType(
 
 
 def future_from(future: str | Future | None) -> Future:
-    """Return the future of a text, the one given, or the next state for None; raises `InputError` for anything else."""
-    if future is None:
-        return NextState()
+    """Return the future of a text, the one given, or the next state for None.
+
+    A text is a name with its numbers, or `package.module:Name` or `path/file.py:Name` of a future of one's own, or of
+    its class, with numbers or without.
+
+    Raises:
+        InputError: no such future, or numbers that it does not take.
+        ProgramError: a file or module that is not there or does not import.
+    """
     if isinstance(future, str):
-        return _read(future)
-    if isinstance(future, type) or not (hasattr(future, "space") and (hasattr(future, "of") or steps_of(future))):
-        raise InputError(f"Expected a future with the methods space and of, such as NextState(), but got {future!r}.")
-    return future
+        future = _elsewhere(future) if ":" in future.partition("(")[0] else _known(future)
+    found = NextState() if future is None else future
+    require_future(found)
+    return found
 
 
 def written(future: Future) -> str | None:
@@ -37,23 +46,43 @@ def written(future: Future) -> str | None:
     return type(future).__name__ + (f"({numbers})" if numbers else "")
 
 
-def _read(text: str) -> Future:
+def _known(text: str) -> Future:
+    name, numbers, named_ones = _parsed(text)
+    if name not in FUTURES:
+        known = ", ".join(map(_shown, FUTURES))
+        raise InputError(f"Expected a future among {known}, or file.py:Name, but got {text[:MOST_SHOWN]!r}; name one.")
+    return _made(FUTURES[name], numbers, named_ones, f"{_shown(name)} with its own numbers", text)
+
+
+def _elsewhere(text: str) -> Future:
+    name, bracket, rest = text.partition("(")
+    kind = named(name.strip(), "future")
+    if not isinstance(kind, type):
+        future: Future = kind
+        return future
+    _, numbers, named_ones = _parsed(f"_{bracket}{rest}")
+    return _made(kind, numbers, named_ones, f"{name} with what it takes", text)
+
+
+def _made(kind: Callable[..., Any], numbers: list[Any], named_ones: dict[str, Any], wanted: str, text: str) -> Future:
+    try:
+        future: Future = kind(*numbers, **named_ones)
+    except TypeError as error:
+        raise InputError(f"Expected {wanted}, but got {text[:MOST_SHOWN]!r}: {error}.") from error
+    return future
+
+
+def _parsed(text: str) -> tuple[str, list[Any], dict[str, Any]]:
+    """Return the name and the arguments of a call, or of a name alone; an empty name for anything else."""
     try:
         node = ast.parse(text.strip(), mode="eval").body
         call = node if isinstance(node, ast.Call) else ast.Call(node, [], [])
-        name = call.func.id if isinstance(call.func, ast.Name) else ""
         numbers = [ast.literal_eval(value) for value in call.args]
-        named = {keyword.arg or "": ast.literal_eval(keyword.value) for keyword in call.keywords}
+        pairs = [(keyword.arg or "", ast.literal_eval(keyword.value)) for keyword in call.keywords]
     except (SyntaxError, ValueError, MemoryError, RecursionError):
-        name, numbers, named = "", [], {}
-    if name not in FUTURES:
-        known = ", ".join(map(_shown, FUTURES))
-        raise InputError(f"Expected a future among {known}, but got {text!r}; name one, or pass one.")
-    try:
-        future: Future = FUTURES[name](*numbers, **named)
-    except TypeError as error:
-        raise InputError(f"Expected {_shown(name)} with its own numbers, but got {text!r}: {error}.") from error
-    return future
+        return "", [], {}
+    twice = len(dict(pairs)) < len(pairs)
+    return ("" if twice or not isinstance(call.func, ast.Name) else call.func.id), numbers, dict(pairs)
 
 
 def _shown(name: str) -> str:

@@ -1,6 +1,6 @@
 """The contract between the engine and Pyro programs: condition, replay, score per example."""
 
-from gio_pyro.programs.build import build_guide, build_model, default_programs, example, reference, resolve
+from gio_pyro.programs.build import build_guide, build_model, default_programs, example, named, reference, resolve
 from gio_pyro.programs.expectations import Choices, Imagined, choices, drawn, every_action, imagine
 from gio_pyro.programs.program import (
     Guide,
@@ -31,6 +31,7 @@ __all__ = [
     "frozen",
     "imagine",
     "log_probs",
+    "named",
     "reference",
     "resolve",
     "without_validation",

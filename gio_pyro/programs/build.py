@@ -31,7 +31,7 @@ from gio_pyro.programs.program import (
 )
 from gio_pyro.types import Policy, Program, Spec
 
-HOMES = {"model": "gio_pyro.models", "guide": "gio_pyro.guides"}
+HOMES = {"model": "gio_pyro.models", "guide": "gio_pyro.guides", "future": "gio_pyro.futures"}
 
 
 def default_programs(spec: Spec) -> dict[str, str]:
@@ -71,6 +71,14 @@ def resolve(name: str | Program, kind: str) -> Program:
         if not callable(name):
             raise ProgramError(f"Expected a {kind}: a name, a class or a callable, but got {name!r}.")
         return name
+    program: Program = named(name, kind)
+    if not callable(program):
+        raise ProgramError(f"Expected {name} to be a class or callable, but got {article(type(program).__name__)}.")
+    return program
+
+
+def named(name: str, kind: str) -> Any:
+    """Return what `Name`, `package.module:Name` or `path/file.py:Name` stands for; see `resolve`."""
     place, _, attribute = name.rpartition(":")
     if not place and name.endswith(".py"):
         raise ProgramError(f"Expected a {kind} in a file as file.py:Name, but got {name!r}; say which as {name}:Name.")
@@ -78,10 +86,12 @@ def resolve(name: str | Program, kind: str) -> Program:
     if not hasattr(module, attribute):
         known = ", ".join(sorted(getattr(module, "__all__", _own_names(module)))) or "nothing that could be one"
         raise ProgramError(f"Expected a {kind} named {attribute!r} in {place or HOMES[kind]}, which has: {known}.")
-    program: Program = getattr(module, attribute)
-    if not callable(program):
-        raise ProgramError(f"Expected {name} to be a class or callable, but got a {type(program).__name__}.")
-    return program
+    return getattr(module, attribute)
+
+
+def article(noun: str) -> str:
+    """Return the noun with "a" or "an" before it."""
+    return f"{'an' if noun[:1].lower() in 'aeiou' else 'a'} {noun}"
 
 
 def _own_names(module: ModuleType) -> list[str]:
@@ -103,7 +113,7 @@ def _import(place: str, name: str) -> ModuleType:
         raise ProgramError(f"Expected {name} to name a program, but {error}; {hint}.") from error
     except FileNotFoundError as error:
         raise ProgramError(f"Expected a Python file at {place}, but there is none; check the path.") from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise ProgramError(f"Expected {place} to import, but it raised {told(error)}; run it on its own.") from error
 
 
@@ -173,7 +183,7 @@ def _first_run(program: Model | Guide, signature: str) -> Iterator[None]:
             yield
     except GioError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise ProgramError(
             f"Expected {program.name} to run as a program {signature}, but it raised {told(error)}; "
             "try gio_pyro.testing on it."
@@ -193,7 +203,7 @@ def construct(program: Program, spec: Spec) -> Program:
             built: Program = program(spec)
     except GioError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise ProgramError(
             f"Expected {program.__name__}(spec) to build a program, but it raised {told(error)}; take a spec, and call "
             "super().__init__() first."

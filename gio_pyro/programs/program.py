@@ -99,7 +99,7 @@ class Program(nn.Module):
                 reached = stop  # raised again below, once the parameters made on the way are safe
             except (GioError, NonlocalExit):
                 raise
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 raise ProgramError(
                     f"Expected {self.name} to run, but it raised {told(error)}; try gio_pyro.testing on it."
                 ) from error

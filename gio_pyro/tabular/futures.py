@@ -27,6 +27,8 @@ Future = Callable[[TabularMDP, Tensor], Tensor]
 
 MOST_FUTURES = 100_000
 """Futures of one channel above which it is refused: a table of S · A times as many numbers would follow."""
+ROUNDING = 1e-6
+"""Share of a bound between returns by which a sum may miss it and still have reached it."""
 RETURN_DECIMALS = 9
 """Returns that agree to so many decimals are one future."""
 
@@ -131,9 +133,7 @@ def discounted_return(horizon: int, discount: float = 1.0, *, levels: Sequence[f
 
     def future(mdp: TabularMDP, policy: Tensor) -> Tensor:
         channel, sums = _return_distribution(mdp, policy, horizon, discount)
-        return (
-            grouped(channel, torch.bucketize(sums, bounds.to(sums), right=True), len(bounds) + 1) if levels else channel
-        )
+        return grouped(channel, interval_of(sums, bounds), len(bounds) + 1) if levels else channel
 
     return future
 
@@ -173,6 +173,12 @@ def as_levels(levels: Sequence[float]) -> Tensor:
     if bounds.ndim != 1 or not bool(torch.isfinite(bounds).all()) or bool((bounds.diff() <= 0).any()):
         raise InputError(f"Expected levels that increase, such as (0.0, 0.5), but got {levels}.")
     return bounds
+
+
+def interval_of(sums: Tensor, bounds: Tensor) -> Tensor:
+    """Return the number of the interval of each sum; one that misses a bound by rounding alone has reached it."""
+    bounds = bounds.to(sums.device, torch.float64)
+    return torch.bucketize(sums.double(), bounds - ROUNDING * (1 + bounds.abs()), right=True)
 
 
 def _require_steps(steps: int) -> None:

@@ -47,8 +47,20 @@ def model(width: float = 1.0) -> Any:
     return true_model
 
 
-def guide(width: float = 1.0, of_model: float = 1.0) -> Any:
-    """The posterior under the model of scales `of_model` times the true ones, with scales `width` times its own."""
+def too_dense(extra: float) -> type[dist.Normal]:
+    """A normal whose density integrates to e^extra."""
+
+    def log_prob(self: Any, value: Tensor) -> Tensor:
+        return dist.Normal.log_prob(self, value) + extra
+
+    return type("TooDense", (dist.Normal,), {"log_prob": log_prob})
+
+
+def guide(width: float = 1.0, of_model: float = 1.0, extra: float = 0.0) -> Any:
+    """The posterior under the model of scales `of_model` times the true ones, with scales `width` times its own.
+
+    Its log-density is `extra` nats too high.
+    """
 
     def posterior(policy: Any, state: Tensor, future: Tensor) -> Any:
         prior = policy(state).base_dist
@@ -56,14 +68,15 @@ def guide(width: float = 1.0, of_model: float = 1.0) -> Any:
         own, told = prior.scale.pow(-2), (effect / noise).square()
         mean = (own * prior.loc + told * (future - DECAY * state) / effect) / (own + told)
         with pyro.plate("batch", len(state)):
-            pyro.sample("action", dist.Normal(mean, width * (own + told).rsqrt()).to_event(1))
+            pyro.sample("action", too_dense(extra / 2)(mean, width * (own + told).rsqrt()).to_event(1))
 
     return posterior
 
 
-def agent(guide_width: float = 1.0, model_width: float = 1.0) -> GIO:
+def agent(guide_width: float = 1.0, model_width: float = 1.0, guide_extra: float = 0.0) -> GIO:
     """An agent with these programs and a policy that has not learned."""
-    return GIO(LinearWorld(), model=model(model_width), guide=guide(guide_width, model_width), hidden=(8,), seed=0)
+    own = guide(guide_width, model_width, guide_extra)
+    return GIO(LinearWorld(), model=model(model_width), guide=own, hidden=(8,), seed=0)
 
 
 @torch.no_grad()

@@ -194,6 +194,14 @@ class TestVectors:
         agent: Any = SimpleNamespace(spec=SimpleNamespace(state_space=space, future_space=space))
         assert affordable(agent) == (transitions, draws)
 
+    def test_finite_futures_count_by_their_number(self):
+        """Each draw has a probability for each of them on the way."""
+        finite, many = gym.spaces.Discrete(16), gym.spaces.Discrete(16**4)
+        agent: Any = SimpleNamespace(spec=SimpleNamespace(state_space=finite, future_space=finite))
+        assert affordable(agent) == (64, 250)
+        agent.spec.future_space = many
+        assert np.prod(affordable(agent)) * 4 * 16**4 < 40_000_000
+
 
 class TestManners:
     def test_the_agent_and_the_user_are_not_touched(self):

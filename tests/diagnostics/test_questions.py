@@ -12,20 +12,23 @@ from gio_pyro.diagnostics import (
     GUIDE,
     INFORMATION,
     MODEL,
+    Bounds,
     Triples,
     Uniformity,
     bounds,
     diagnose,
     k_hats,
     quantiles,
+    questions,
     require_experience,
+    words,
 )
 from gio_pyro.diagnostics.evidence import imagined, judging, played
-from gio_pyro.errors import InputError
+from gio_pyro.errors import InputError, TrainingError
 from tests.agents import differences, untouched
 from tests.diagnostics import linear
 
-QUICK = {"transitions": 1_000, "draws": 128, "tails": 40, "tail_draws": 2_000}
+QUICK = {"transitions": 1_000, "draws": 128, "tails": 40, "tail_draws": 2_000, "least_steps": 0}
 
 
 def figures(found: Any, question: str) -> list[Any]:
@@ -35,7 +38,7 @@ def figures(found: Any, question: str) -> list[Any]:
 class TestUniformity:
     @pytest.mark.parametrize(
         ("power", "spread", "leaning"),
-        [(1.0, 1.0, "shifted or skewed"), (0.5, 1.33, "overconfident"), (2.0, 0.67, "under")],
+        [(1.0, 1.0, "even"), (0.5, 1.33, "overconfident"), (2.0, 0.67, "under")],
     )
     def test_quantiles_crowd_at_the_ends_or_in_the_middle(self, power: float, spread: float, leaning: str):
         """|u − ½| = ½ v^power, v uniform, has mean ½ / (1 + power), against ¼."""
@@ -154,16 +157,69 @@ class TestVerdicts:
         with pytest.raises(
             InputError, match=r"^Expected an agent that has learned from 1,000 steps at least, but this"
         ):
-            require_experience(GIO("CartPole-v1", hidden=(8,)))
+            diagnose(GIO("CartPole-v1", hidden=(8,)))
         require_experience(GIO("FrozenLake-v1"))
 
     def test_a_guide_that_ignores_the_future_cannot_be_judged(self):
         with pytest.raises(InputError, match=r"^Expected a guide that looks at the future, but UniformGuide does not"):
-            diagnose(GIO("CartPole-v1", guide="UniformGuide", hidden=(8,)))
+            diagnose(GIO("CartPole-v1", guide="UniformGuide", hidden=(8,)), least_steps=0)
 
     def test_nothing_is_changed_and_twice_is_the_same(self):
         watched, alone = (GIO("CartPole-v1", hidden=(8,), learning_starts=20, batch_size=8).learn(40) for _ in range(2))
         with untouched():
-            first, second = (diagnose(watched, transitions=50, draws=8) for _ in range(2))
+            first, second = (diagnose(watched, transitions=50, draws=8, least_steps=0) for _ in range(2))
         assert first.verdicts == second.verdicts
         assert not differences(watched.learn(20), alone.learn(20))
+
+    @pytest.mark.parametrize(
+        ("name", "value"), [("transitions", 9), ("draws", 1), ("tails", 0), ("tail_draws", 2.5), ("transitions", True)]
+    )
+    def test_numbers_out_of_range_are_told(self, name: str, value: Any):
+        with pytest.raises(
+            InputError, match=f"^Expected {name} to be a whole number of [0-9]+ at least, but got {value}"
+        ):
+            diagnose(linear.agent(), **{**QUICK, name: value})
+
+    def test_nan_of_a_program_is_no_verdict(self):
+        for program, name in (("model", "GaussianModel"), ("guide", "CategoricalNetworkGuide")):
+            agent = GIO("CartPole-v1", hidden=(8,))
+            for parameter in getattr(agent, program).parameters():
+                parameter.data.fill_(torch.nan)
+            with pytest.raises(
+                TrainingError, match=f"^Expected log-probabilities from {name}, but got NaN for 50 of 50"
+            ):
+                diagnose(agent, transitions=50, draws=8, least_steps=0)
+
+    def test_a_k_hat_that_is_nan_counts_against_the_guide(self):
+        assert [v.believed for v in of_the_guide(np.full(10, np.nan)) if "k-hat" in v.figure] == [False]
+        assert [v.believed for v in of_the_guide(np.full(10, 0.1)) if "k-hat" in v.figure] == [True]
+
+    def test_a_guide_that_is_no_distribution_is_found_out(self):
+        """Its log-density is 3 nats too high everywhere: it is paid for what nobody controls."""
+        found = diagnose(linear.agent(guide_extra=3.0), **QUICK)
+        assert found.overpaid
+        assert [v.believed for v in figures(found, INFORMATION)] == [False]
+        assert "does not integrate to 1" in words(found, GUIDE)
+        assert "nothing that it is paid is a bound" in words(found, INFORMATION)
+
+    def test_what_is_believed_is_a_lower_bound_and_a_small_one_says_so(self):
+        found = diagnose(linear.agent(), **QUICK)
+        assert found.conclusion.startswith("believe the mutual information, ")
+        assert found.conclusion.endswith(" nats or more,")
+        agent = GIO("FrozenLake-v1", guide="BayesGuide", log_interval=10_000, train_freq=2_000).learn(20_000)
+        small = diagnose(agent, **QUICK)
+        if small.believed:
+            assert "which says little" in small.conclusion
+
+    def test_the_words_name_every_figure_that_fails(self):
+        found = diagnose(GIO("FrozenLake-v1", log_interval=10_000).learn(500), **QUICK)
+        assert not found.believed
+        failed = [v for v in figures(found, MODEL)[1:] if not v.believed]
+        assert failed
+        assert all(v.figure in words(found, MODEL) for v in failed)
+        assert any("k-hat" in v.figure for v in of_the_guide(np.full(10, 2.0)))
+
+
+def of_the_guide(tail: np.ndarray) -> tuple[Any, ...]:
+    both = Bounds(np.ones(10), np.ones(10))
+    return questions._of_the_guide(Uniformity(np.linspace(0.01, 0.99, 100)[:, None]), tail, both)

@@ -11,7 +11,7 @@ import torch
 from gymnasium.spaces import Box, Discrete
 from torch import Tensor
 
-from gio_pyro.errors import InputError
+from gio_pyro.errors import GioError, InputError
 from gio_pyro.examples import examples, fair, newest
 from gio_pyro.futures import (
     FUTURES,
@@ -23,11 +23,13 @@ from gio_pyro.futures import (
     StateAfter,
     Trajectory,
     future_from,
+    has_exact,
     steps_of,
     written,
 )
 from gio_pyro.replay import Replay
 from gio_pyro.squash import uniform_in_box
+from gio_pyro.tabular.futures import interval_of
 from gio_pyro.types import Sequences, Transitions
 
 FIVE, TWO = Discrete(5), 2
@@ -266,9 +268,94 @@ class Nothing:
             "Expected at most 1,048,576 trajectories, but 5 states have 1,953,125 of 9",
         ),
         (lambda: Features(NextState(), 3, FIVE), "Expected features to be a function of a future, but got 3."),
-        (lambda: Features(NextState(), abs, 3), "Expected the Gymnasium space of the features, but got 3; Discrete(n)"),
+        (
+            lambda: Features(NextState(), abs, 3),
+            "Expected the Gymnasium space of the features, Discrete(n) from 0 or a Box, but got 3.",
+        ),
     ],
 )
 def test_mistakes_are_told(make: Callable[[], object], says: str):
     with pytest.raises(InputError, match="^" + re.escape(says)):
         make()
+
+
+class Own:
+    """F = 1 − s', of no use and without an exact counterpart."""
+
+    def space(self, state_space: Any) -> Any:
+        return state_space
+
+    def of(self, transitions: Transitions) -> Tensor:
+        return 4 - transitions.next_state
+
+
+class TestOnesOwn:
+    @pytest.mark.parametrize("named", ["Own", "own", "Own()", "Later(2)", "Later(steps=2)"])
+    def test_a_text_may_name_a_file(self, tmp_path: Any, named: str):
+        (tmp_path / "mine.py").write_text(
+            "from tests.futures.test_reading import Own\nfrom gio_pyro.futures import StateAfter\n"
+            "own = Own()\nclass Later(StateAfter):\n    pass\n"
+        )
+        found = future_from(f"{tmp_path / 'mine.py'}:{named}")
+        assert type(found).__name__ == named[0].upper() + named[1:].partition("(")[0]
+        assert steps_of(found) == (2 if "2" in named else 0)
+
+    @pytest.mark.parametrize(
+        ("named", "says"),
+        [
+            ("Nothing", "Expected a future named 'Nothing' in "),
+            ("Own(3)", "Expected "),
+            ("number", "Expected a future with the methods space and of, such as NextState(), but got 3."),
+        ],
+    )
+    def test_what_a_file_lacks_is_told(self, tmp_path: Any, named: str, says: str):
+        (tmp_path / "mine.py").write_text("from tests.futures.test_reading import Own\nnumber = 3\n")
+        with pytest.raises(GioError, match=f"^{re.escape(says)}"):
+            future_from(f"{tmp_path / 'mine.py'}:{named}")
+
+    def test_features_of_it_have_no_exact_counterpart(self):
+        assert not has_exact(Features(Own(), lambda x: x, FIVE))
+        assert has_exact(Features(NextState(), lambda x: x, FIVE))
+
+    @pytest.mark.parametrize(
+        ("function", "space", "says"),
+        [
+            (lambda x: 1 / 0, FIVE, "to take a tensor of shape (5,) and type int64, but it raised ZeroDivisionError"),
+            (lambda x: x.numpy(), FIVE, "but got a ndarray"),
+            (lambda x: x + 3, FIVE, "but got 5;"),
+            (lambda x: x - 2, FIVE, "but got -1;"),
+            (lambda x: x.float(), FIVE, "but got a tensor of shape (5,) and type float32"),
+            (lambda x: x > 1, FIVE, "but got a tensor of shape (5,) and type bool"),
+            (lambda x: x[:, None], FIVE, "but got a tensor of shape (5, 1) and type int64"),
+            (lambda x: x[:, None] / 0.0, Box(-1, 1, (1,)), "but got inf;"),
+            (lambda x: x[:, None] * torch.nan, Box(-1, 1, (1,)), "but got nan;"),
+        ],
+    )
+    def test_a_function_must_stay_in_its_space(self, function: Any, space: Any, says: str):
+        with pytest.raises(InputError, match=re.escape(says)):
+            Features(NextState(), function, space).of(two_episodes().all())
+
+    @pytest.mark.parametrize("future", [3, NextState, None])
+    def test_features_are_of_a_future(self, future: Any):
+        with pytest.raises(InputError, match=r"^Expected a future with the methods space and of"):
+            Features(future, lambda x: x, FIVE)
+
+    def test_features_count_from_0(self):
+        with pytest.raises(InputError, match=r"^Expected the Gymnasium space of the features, Discrete\(n\) from 0"):
+            Features(NextState(), lambda x: x, Discrete(2, start=3))
+
+
+@pytest.mark.parametrize(
+    ("rewards", "levels", "discount", "interval"),
+    [([33.3] * 3, (99.9,), 1.0, 1), ([0.0, 1.0], (1 / 3,), 1 / 3, 1), ([0.0, 0.999], (1.0,), 1.0, 0)],
+)
+def test_a_sum_on_a_bound_belongs_above_it_whatever_the_rounding(
+    rewards: list[float], levels: tuple[float, ...], discount: float, interval: int
+):
+    replay = Replay(8)
+    n = len(rewards)
+    replay.add(rows([0] * (n + 1), [0] * n, rewards, terminated=True, truncated=False))
+    future = Return(n, discount, levels=levels)
+    assert int(future.read(replay.sequences(None, n), FIVE)[0]) == interval
+    exact = float(sum(discount**i * r for i, r in enumerate(rewards)))
+    assert int(interval_of(torch.tensor([exact], dtype=torch.float64), torch.tensor(levels))) == interval
