@@ -57,7 +57,8 @@ def _summary(agent: GIO, diagnosis: Diagnosis) -> str:
     return (
         f"<p>{html.escape(about)}. Judged on {len(diagnosis.world.lower):,} transitions of its policy that it has not "
         f"learned from, and as many that its model imagines.</p><p class='verdict {kind}'>Verdict: "
-        f"{diagnosis.conclusion} of this run.</p><p>Thresholds are sizes of effects: any model is wrong by a little, "
+        f"{diagnosis.conclusion} of this run. {diagnosis.remark}</p><p>"
+        "Thresholds are sizes of effects: any model is wrong by a little, "
         "and given enough samples a test rejects it. A model or a guide that says less than it could pays less than "
         "there is: what is believed is a lower bound.</p>"
     )

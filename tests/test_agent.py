@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from gio_pyro import GIO
-from gio_pyro.errors import GioError, InputError, ProgramError, TrainingError
+from gio_pyro.errors import GioError, InputError, ProgramError, TrainingError, UnknownFutureWarning
 from tests.agents import differences, untouched
 from tests.environments import Corridor, make, register
 
@@ -360,6 +360,31 @@ class TestWrongEnvironment:
         with pytest.raises(TrainingError, match="finite reward"):
             agent.learn(200)
         assert agent.steps == len(agent.replay) == 50
+
+    def test_a_future_that_every_episode_cuts_off_is_told(self):
+        """Episodes of 5 steps never say what follows in 9."""
+        agent = quick(make(limit=5, length=50), future="StateAfter(9)")
+        with pytest.warns(
+            UnknownFutureWarning, match=r"^Replay holds 100 steps, but none that knows what follows in 9: "
+        ):
+            agent.learn(100)
+        agent.learn(100)  # told once
+        quick(make(limit=20, length=50), future="StateAfter(9)").learn(100)
+
+    def test_an_observation_too_large_to_be_squared_stops_training(self):
+        class Huge(gymnasium.ObservationWrapper):
+            def observation(self, observation: Any) -> Any:
+                return observation * np.float32(1e30)
+
+        with pytest.raises(TrainingError, match=r"^Expected an observation below 1e\+18 in size, but the env"):
+            GIO(Huge(gymnasium.make("CartPole-v1")), hidden=(8,)).learn(10)
+
+    def test_a_guide_that_turns_to_nan_is_named_with_the_next_report(self):
+        agent = GIO("CartPole-v1", hidden=(8,), learning_starts=1_000, log_interval=20, gradient_steps=0).learn(10)
+        for parameter in agent.guide.parameters():
+            parameter.data.fill_(torch.nan)
+        with pytest.raises(TrainingError, match=r"^Expected finite log-probabilities from CategoricalNetworkGuide"):
+            agent.metrics()
 
     def test_a_reward_too_large_for_single_precision_stops_training(self):
         with pytest.raises(TrainingError):

@@ -34,7 +34,7 @@ def quickly(code: str) -> str:
 
 
 def test_the_programs_page_has_a_model_and_a_guide_that_pass_the_kit_and_learn(here):
-    programs, use, _ = blocks("docs/programs.md")
+    programs, use, *_ = blocks("docs/programs.md")
     (here / "my_programs.py").write_text(programs)
     names: dict[str, object] = {}
     exec(quickly(use), names)
@@ -43,7 +43,7 @@ def test_the_programs_page_has_a_model_and_a_guide_that_pass_the_kit_and_learn(h
 
 
 def test_the_programs_page_has_a_continuous_guide_that_passes_the_kit_and_learns(here):
-    programs, _, continuous = blocks("docs/programs.md")
+    programs, _, continuous, _ = blocks("docs/programs.md")
     names: dict[str, object] = {}
     exec(programs + continuous, names)
     guide = names["MyContinuousGuide"]
@@ -51,6 +51,13 @@ def test_the_programs_page_has_a_continuous_guide_that_passes_the_kit_and_learns
     agent = gio.GIO("Pendulum-v1", guide=guide, **small)
     gio.testing.check_guide(guide, gio.models.GaussianModel, agent.spec)
     assert agent.learn(150).steps == 150
+
+
+def test_the_programs_page_has_a_future_that_is_learned(here):
+    own = here / "my_futures.py"
+    own.write_text(blocks("docs/programs.md")[3])
+    agent = gio.GIO("FrozenLake-v1", future=f"{own}:Parity", train_freq=100).learn(200)
+    assert agent.spec.future_space.n == 2
 
 
 def test_the_readmes_first_example_runs(here):

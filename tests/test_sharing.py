@@ -1,5 +1,7 @@
 """What agents share with each other and with their user: nothing that matters."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import gymnasium as gym
 import pyro
 import pyro.distributions as dist
@@ -11,6 +13,7 @@ from torch import nn
 from gio_pyro import GIO
 from gio_pyro.errors import InputError, ProgramError
 from gio_pyro.models import CategoricalModel
+from tests.agents import differences
 
 
 def test_two_agents_on_one_environment_store_no_impossible_transition():
@@ -99,3 +102,14 @@ def test_a_policy_in_single_precision_is_no_way_out_of_a_world_without_end():
     )
     with pytest.raises(InputError, match="may never terminate"):
         tabular.expected_return(mdp, torch.tensor([[0.1, 0.2, 0.7]] * 2), None)
+
+
+def test_two_threads_learn_what_each_would_alone():
+    def learned(seed: int) -> GIO:
+        return GIO("FrozenLake-v1", train_freq=20, gradient_steps=5, seed=seed).learn(400)
+
+    alone = [learned(seed) for seed in (0, 1)]
+    with ThreadPoolExecutor(2) as pool:
+        together = list(pool.map(learned, (0, 1)))
+    for one, other in zip(alone, together, strict=True):
+        assert not differences(one, other)

@@ -197,7 +197,7 @@ def diagnose(
     found = diagnostics.diagnose(agent)
     print(report.table([(verdict.question, str(verdict)) for verdict in found.verdicts]))
     path = folder.write_text("diagnosis.html", page(agent, found, f"Diagnosis of {folder.path.name}"))
-    print(f"\nVerdict: {found.conclusion} of {run}.")
+    print(f"\nVerdict: {found.conclusion} of {run}. {found.remark}".rstrip())
     print(f"page: {path}")
     return 0 if found.believed else 1
 

@@ -86,12 +86,19 @@ class Diagnosis:
     @property
     def conclusion(self) -> str:
         """What to do with the number, in words."""
+        return "believe the mutual information" if self.believed else "do not believe the mutual information"
+
+    @property
+    def remark(self) -> str:
+        """What is believed: how much there is at least, and whether that says anything; empty if nothing is."""
         if not self.believed:
-            return "do not believe the mutual information"
+            return ""
         least = max(min(float(self.imagined.lower.mean()), float(self.world.lower.mean())), 0.0)
-        told = f"believe the mutual information, {least:.2g} nats or more,"
         small = LOST * LEAST_INFORMATION
-        return told if least >= small else f"{told} which says little (a guide that misses {small:g} nats passes),"
+        told = f"There are {least:.2g} nats, or more."
+        return (
+            told if least >= small else f"{told} That says little: a guide that misses {small:g} nats is believed too."
+        )
 
     def about(self, question: str) -> tuple[Verdict, ...]:
         """Return the verdicts on one question."""

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 import gio_pyro as gio_library
-from gio_pyro import tabular
-from tests.cli.shell import gio
+from gio_pyro import files, tabular
+from tests.cli.shell import gio, train
 from tests.environments import register
 
 
@@ -114,6 +114,56 @@ def printed_map(printed: str) -> np.ndarray:
 
 def exact(env: str, horizon: int) -> np.ndarray:
     return tabular.empowerment(tabular.TabularMDP.from_env(gymnasium.make(env), discount=0.99), horizon).numpy()
+
+
+class TestOthersAtWork:
+    def test_a_run_that_is_being_trained_is_not_trained_twice(self, fresh: Path, capsys: Any):
+        held = files.claim(fresh)
+        try:
+            assert gio("train", "--resume", fresh, "--steps", 10, "--quiet") == 2
+            assert "another process is at work in" in capsys.readouterr().err
+            assert gio("evaluate", fresh, "--episodes", 1) == 0
+        finally:
+            files.release(held)
+        assert gio("train", "--resume", fresh, "--steps", 10, "--quiet") == 0
+
+    def test_what_a_killed_writer_left_goes_when_the_run_goes_on(self, fresh: Path):
+        (fresh / "posterior.0123456789abcdef.part.nc").write_text("half")
+        assert gio("train", "--resume", fresh, "--steps", 10, "--quiet") == 0
+        assert not list(fresh.glob("*.part*"))
+
+    def test_a_program_that_ends_the_process_gives_no_verdict(self, fresh: Path, tmp_path: Path, capsys: Any):
+        (tmp_path / "script.py").write_text("import sys\nsys.exit(0)\n")
+        assert gio("diagnose", fresh, "--guide", f"{tmp_path / 'script.py'}:Guide") == 2
+        assert "it raised SystemExit" in capsys.readouterr().err
+
+    def test_trouble_that_nobody_foresaw_gives_no_verdict(
+        self, fresh: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+    ):
+        monkeypatch.setattr("gio_pyro.diagnostics.diagnose", lambda agent: 1 / 0)
+        assert gio("diagnose", fresh) == 2
+        error = capsys.readouterr().err
+        assert error.startswith("gio: Expected no such trouble, but got ZeroDivisionError: division by zero; ")
+        assert error.count("\n") == 1
+        monkeypatch.setenv("GIO_TRACEBACK", "1")
+        with pytest.raises(ZeroDivisionError):
+            gio("diagnose", fresh)
+
+    def test_a_future_of_ones_own_is_named_by_its_file_and_named_again(self, tmp_path: Path, capsys: Any):
+        own = tmp_path / "own.py"
+        own.write_text(
+            "from gymnasium.spaces import Discrete\n\n\nclass Parity:\n"
+            "    def space(self, states):\n        return Discrete(2)\n\n"
+            "    def of(self, rows):\n        return rows.next_state % 2\n"
+        )
+        run, named = tmp_path / "run", f"{own}:Parity"
+        assert train("FrozenLake-v1", "--future", named, "--out", run) == 0
+        assert gio("evaluate", run) == 2
+        assert "pass it again (future= in Python, --future on the command line)" in capsys.readouterr().err
+        assert gio("evaluate", run, "--future", named, "--episodes", 2) == 0
+        assert gio("train", "--resume", run, "--steps", 10, "--future", named, "--quiet") == 0
+        assert gio("train", "--resume", run, "--steps", 10, "--future", "NextState", "--quiet") == 2
+        assert "Expected the future Parity as in training, but got the future NextState" in capsys.readouterr().err
 
 
 class TestEmpowerment:
