@@ -65,6 +65,13 @@ def test_an_agent_takes_an_id():
     assert gio.GIO("gio/SlipperyLine-v0").learn(300).steps == 300
 
 
+def test_several_worlds_are_stepped_together():
+    vector = gym.make_vec("gio/SlipperyLine-v0", num_envs=3, vectorization_mode="sync", length=4)
+    agent = gio.GIO(vector, seed=1).learn(300)
+    assert agent.steps >= 300
+    assert isinstance(agent.evaluate(1).mean, float)
+
+
 def test_it_goes_on_exactly_where_it_stopped(tmp_path: Path):
     settings = {"train_freq": 50, "learning_starts": 50}
     whole = gio.GIO(make_env("gio/NoisyTV-v0", noise=0.2, channels=3), **settings).learn(230)
