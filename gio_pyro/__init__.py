@@ -11,7 +11,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from gio_pyro import diagnostics, errors, futures, guides, inference, models, programs, tabular, testing
+    from gio_pyro import diagnostics, envs, errors, futures, guides, inference, models, programs, tabular, testing
     from gio_pyro.agent import GIO
     from gio_pyro.settings import Settings
     from gio_pyro.types import Spec, Transitions
@@ -25,6 +25,7 @@ __all__ = [
     "Transitions",
     "__version__",
     "diagnostics",
+    "envs",
     "errors",
     "futures",
     "guides",

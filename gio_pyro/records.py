@@ -11,7 +11,7 @@ import json
 from enum import Enum
 from typing import Any
 
-from gio_pyro.environments.make import OF_THE_VECTOR, Env, Vector
+from gio_pyro.environments.make import OF_THE_VECTOR, Env, Vector, announce
 from gio_pyro.errors import CheckpointError, told
 from gio_pyro.futures import FUTURES, Future, written
 from gio_pyro.programs import reference
@@ -62,6 +62,7 @@ def environment_from(record: dict[str, Any] | None) -> Env | Vector:
         raise _unknown("an environment without an id")
     if record.get("wrappers"):
         raise _unknown(f"{record['id']!r} wrapped in {', '.join(record['wrappers'])}", with_=", with --wrapper")
+    announce(record["id"])
     if ":" in record["id"] or record["id"] not in gym.registry:
         raise _unknown(repr(record["id"]))
     try:

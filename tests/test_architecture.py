@@ -26,7 +26,7 @@ ORDER = [
     ["errors", "types", "files", "randomness", "temperature", "settings", "threads"],
     ["networks", "optimisation", "squash", "mixtures"],
     ["programs", "tabular", "replay"],
-    ["futures", "examples"],
+    ["futures", "examples", "envs"],
     ["inference", "rewards", "environments"],
     ["evaluation", "improvement", "rollout", "grid"],
     ["control", "watch"],

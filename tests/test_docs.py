@@ -74,7 +74,16 @@ def test_the_readmes_exact_example_runs():
     exec(code, {"gymnasium": gymnasium})
 
 
-@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "docs/programs.md", "docs/theory.md"])
+def test_the_worlds_page_runs(here):
+    names: dict[str, object] = {}
+    for code in blocks("docs/worlds.md"):
+        exec(quickly(code), names)
+    assert names["image"].shape == (12, 28, 3)
+
+
+@pytest.mark.parametrize(
+    "page", ["README.md", "CONTRIBUTING.md", "docs/programs.md", "docs/theory.md", "docs/worlds.md"]
+)
 def test_links_lead_somewhere(page):
     text = (ROOT / page).read_text()
     for target in re.findall(r"\]\((?!https?://)([^)#]+)", text):

@@ -16,6 +16,8 @@ from gio_pyro.errors import InputError, told
 Env = gym.Env[Any, Any]
 Vector = VectorEnv[Any, Any, Any]
 
+OURS = "gio/"
+"""What the ids of the example worlds begin with."""
 OF_THE_VECTOR = ("num_envs", "vectorization_mode", "vector_kwargs", "wrappers")
 """What `gymnasium.make_vec` keeps in a spec beside the arguments of the single environment."""
 
@@ -56,8 +58,11 @@ def _made(name: str, kwargs: dict[str, Any]) -> Env:
 @contextmanager
 def making(name: str, kwargs: dict[str, Any]) -> Iterator[None]:
     """Say in one sentence, as an `InputError`, what Gymnasium raises when it makes an environment."""
+    announce(name)
     try:
         yield
+    except InputError:
+        raise
     except Exception as error:
         text = told(error, None)
         if _unregistered(name, error):
@@ -66,6 +71,14 @@ def making(name: str, kwargs: dict[str, Any]) -> Iterator[None]:
             raise InputError(f"Expected arguments that {name} takes, but got {kwargs}: {text}.") from error
         given = f" with {kwargs}" if kwargs else ""
         raise InputError(f"Expected to make {name}{given}, but it raised {text}.") from error
+
+
+def announce(name: str) -> None:
+    """Make Gymnasium know the example worlds where an id is one of theirs; for others they are not even imported."""
+    if name.startswith(OURS):
+        from gio_pyro.envs import register
+
+        register()
 
 
 def _unregistered(name: str, error: Exception) -> bool:

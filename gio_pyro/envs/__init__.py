@@ -1,0 +1,24 @@
+"""Example worlds with an exact transition table each; importing this package makes Gymnasium know their ids.
+
+    gymnasium.make("gio/SparseMaze-v0", useless=10)
+
+`env.unwrapped.P` is the table, so that `tabular.TabularMDP.from_env` reads any of them. See docs/worlds.md.
+"""
+
+from gio_pyro.envs.catalogue import KlyubinMaze, Maze, NoisyTV, Rooms, SlipperyLine, SparseMaze
+from gio_pyro.envs.registry import IDS, register
+from gio_pyro.envs.world import GridWorld
+
+register()
+
+__all__ = [
+    "IDS",
+    "GridWorld",
+    "KlyubinMaze",
+    "Maze",
+    "NoisyTV",
+    "Rooms",
+    "SlipperyLine",
+    "SparseMaze",
+    "register",
+]

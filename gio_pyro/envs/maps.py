@@ -1,0 +1,95 @@
+"""From a map drawn in text to a layout of cells."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from textwrap import dedent
+
+from gio_pyro.errors import InputError
+
+WALL, FLOOR, START, GOAL, DOOR, SCREEN = "#.SG+T"
+PLAIN = WALL + FLOOR + START + GOAL + DOOR
+"""What a map may show that has no television."""
+
+Map = str | Sequence[str]
+"""Text with line breaks, or its lines."""
+Move = tuple[int, int]
+"""(rows, columns) moved by."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Cells in rows and columns, counted from 0; cell = row · columns + column."""
+
+    rows: int
+    columns: int
+    marks: str
+    """One character for each cell, row by row."""
+    barriers: frozenset[frozenset[int]] = frozenset()
+    """Pairs of neighbouring cells with a thin wall between them."""
+    south_first: bool = False
+    """Whether row 0 is the lowest of a picture, not the highest."""
+
+    def cells(self, mark: str) -> tuple[int, ...]:
+        """Return the cells with that mark."""
+        return tuple(cell for cell, found in enumerate(self.marks) if found == mark)
+
+    @property
+    def starts(self) -> tuple[int, ...]:
+        """The cells that an episode may start in: those marked so, or all of the floor where none is."""
+        return self.cells(START) or self.cells(FLOOR)
+
+    def neighbour(self, cell: int, move: Move) -> int:
+        """Return the cell that a move leads to: `cell` itself off the grid, against a wall, in a wall or at a goal."""
+        row, column = cell // self.columns + move[0], cell % self.columns + move[1]
+        if not (0 <= row < self.rows and 0 <= column < self.columns) or self.marks[cell] in (WALL, GOAL):
+            return cell
+        to = row * self.columns + column
+        return cell if self.marks[to] == WALL or frozenset((cell, to)) in self.barriers else to
+
+    def place(self, cell: int) -> str:
+        """Return where a cell is, in words."""
+        return f"row {cell // self.columns}, column {cell % self.columns}"
+
+
+def layout_of(map: Map, *, marks: str = PLAIN) -> Layout:
+    """Read a map: one line for each row, one character for each cell.
+
+    Args:
+        map: text with line breaks, or its lines. Text that begins with a line break, as between triple quotes, loses
+            the margin that its lines share and blank lines around them.
+        marks: the characters it may show; a space is floor, too.
+
+    Raises:
+        InputError: no text, no cell, lines of different lengths, another character, or no start.
+    """
+    lines = _lines(map)
+    if not lines or not lines[0]:
+        raise InputError("Expected a map of at least one cell, but got an empty one; draw a line for each row.")
+    for row, line in enumerate(lines):
+        if len(line) != len(lines[0]):
+            raise InputError(
+                f"Expected rows of {len(lines[0])} characters, as many as row 0 has, but row {row} has {len(line)}; "
+                f"fill the shorter one up with {WALL}."
+            )
+    layout = Layout(len(lines), len(lines[0]), "".join(lines).replace(" ", FLOOR))
+    _check_marks(layout, marks)
+    return layout
+
+
+def _lines(map: Map) -> list[str]:
+    if isinstance(map, str):
+        text = dedent(map).strip("\n") if map.startswith("\n") else map
+        return text.splitlines()
+    if not isinstance(map, Sequence) or not all(isinstance(line, str) for line in map):
+        raise InputError(f"Expected a map as text or as a list of its lines, but got {map!r}; draw one as text.")
+    return list(map)
+
+
+def _check_marks(layout: Layout, marks: str) -> None:
+    for cell, mark in enumerate(layout.marks):
+        if mark not in marks:
+            known = f"{' '.join(marks)} or a space"
+            advice = "a television stands in gio/NoisyTV-v0 only" if mark == SCREEN else "draw one of these there"
+            raise InputError(f"Expected a map of {known}, but got {mark!r} at {layout.place(cell)}; {advice}.")
+    if START not in layout.marks:
+        raise InputError(f"Expected a map with at least one start, but got none; mark a cell of floor with {START}.")

@@ -1,0 +1,128 @@
+"""One Gymnasium environment for every grid world: it plays from its transition table."""
+
+from collections.abc import Sequence
+from typing import Any, TypedDict
+
+import gymnasium as gym
+import numpy as np
+from gymnasium.spaces import Box, Discrete
+
+from gio_pyro.envs.arguments import choice
+from gio_pyro.envs.maps import Layout
+from gio_pyro.envs.pictures import OBSERVED, RENDERED, Image, channel_colour, picture, text
+from gio_pyro.envs.tables import Outcome, Table
+from gio_pyro.errors import InputError
+
+
+class View(TypedDict, total=False):
+    """How a world is seen; arguments of every world."""
+
+    observations: str
+    """`"state"` (the default): the number of the state; `"pixels"`: a picture of it."""
+    render_mode: str | None
+    """`"ansi"`, `"rgb_array"` or None (the default)."""
+
+
+class GridWorld(gym.Env[Any, Any]):
+    """A grid world that is drawn from its table with `np_random`, one number a step.
+
+    Args:
+        layout: the map.
+        table: the transition table; state = cell · channels + channel.
+        actions: what the actions are called.
+        channels: what the screen of the world can show; without one, each cell is one state.
+        observations: `"state"`, Discrete; or `"pixels"`, a Box of uint8 `[4 · rows, 4 · columns, 3]`.
+        render_mode: `"ansi"`, `"rgb_array"` or None.
+
+    Attributes:
+        P: the transition table, `P[s][a] = [(probability, s', reward, terminated), ...]`.
+        initial_state_distrib: of the first state of an episode, float64 `[S]`: even over starts and channels.
+        desc: the map, one character for each cell, `[rows, columns]`.
+        state: the state that the world is in, whatever is observed.
+        actions: what the actions are called.
+
+    Raises:
+        InputError: observations or a render mode of another name.
+    """
+
+    metadata = {"render_modes": ["ansi", "rgb_array"], "render_fps": 8}  # noqa: RUF012 - as Gymnasium declares it
+
+    def __init__(
+        self,
+        layout: Layout,
+        table: Table,
+        actions: Sequence[str],
+        *,
+        channels: int | None = None,
+        observations: str = "state",
+        render_mode: str | None = None,
+    ) -> None:
+        choice("observations", observations, ("state", "pixels"))
+        choice("render_mode", render_mode, (None, *self.metadata["render_modes"]))
+        self.layout, self.P, self.actions = layout, table, tuple(actions)
+        self.channels, self.observations, self.render_mode = channels, observations, render_mode
+        self.desc = np.array([*layout.marks]).reshape(layout.rows, layout.columns)
+        each = channels or 1
+        self._starts = [cell * each + channel for cell in layout.starts for channel in range(each)]
+        self.initial_state_distrib = np.zeros(len(table))
+        self.initial_state_distrib[self._starts] = 1 / len(self._starts)
+        self.state = self._starts[0]
+        self.action_space = Discrete(len(self.actions))
+        sides = (OBSERVED * layout.rows, OBSERVED * layout.columns, 3)
+        self.observation_space = Discrete(len(table)) if observations == "state" else Box(0, 255, sides, np.uint8)
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        """Begin an episode in a start drawn evenly; `options` are not used. Returns the observation and no more."""
+        super().reset(seed=seed, options=options)
+        self.state = self._starts[int(self.np_random.integers(len(self._starts)))]
+        return self._observation(), {}
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        """Take an action; raises `InputError` for one that there is not. Truncation is left to Gymnasium."""
+        if not self.action_space.contains(action):
+            raise InputError(
+                f"Expected an action from 0 ({self.actions[0]}) to {len(self.actions) - 1} ({self.actions[-1]}), but "
+                f"got {action!r}; give a whole number."
+            )
+        _, self.state, reward, terminated = self._drawn(self.P[self.state][int(action)])
+        return self._observation(), reward, terminated, False, {}
+
+    def render(self) -> Any:
+        """Return the world as text, as a picture uint8 `[24 · rows, 24 · columns, 3]`, or None, by `render_mode`."""
+        if self.render_mode == "rgb_array":
+            return self.picture(self.state, side=RENDERED)
+        if self.render_mode == "ansi":
+            cell, channel = self._seen_in(self.state)
+            shown = "" if channel is None else f"\nchannel {channel}"
+            return text(self.layout, cell) + shown + "\n"
+        return None
+
+    def picture(self, state: int, *, side: int = OBSERVED) -> Image:
+        """Return the picture of a state, uint8 `[side · rows, side · columns, 3]`, another for every state.
+
+        Raises:
+            InputError: a state that there is not, or less than 4 pixels along the side of a cell.
+        """
+        if state not in self.P or side < OBSERVED:
+            raise InputError(
+                f"Expected a state from 0 to {len(self.P) - 1} and a side of at least {OBSERVED} pixels, but got "
+                f"{state!r} and {side!r}."
+            )
+        cell, channel = self._seen_in(state)
+        colour = None if channel is None else channel_colour(channel, self.channels or 1)
+        return picture(self.layout, cell, screen=colour, side=side)
+
+    def _seen_in(self, state: int) -> tuple[int, int | None]:
+        """The cell of the agent, and the channel on the screen where there is one."""
+        return (state, None) if self.channels is None else divmod(state, self.channels)
+
+    def _observation(self) -> Any:
+        return self.state if self.observations == "state" else self.picture(self.state)
+
+    def _drawn(self, row: Sequence[Outcome]) -> Outcome:
+        rest = self.np_random.random()
+        for outcome in row:
+            rest -= outcome[0]
+            if rest < 0:
+                return outcome
+        return row[-1]
