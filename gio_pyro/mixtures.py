@@ -8,8 +8,8 @@ dimensions on; torch's `MixtureSameFamily` has no gradient. So:
                                          distribution function of one number given those before it, F(z; θ) = u is
                                          constant, so dz/dθ = −(∂F/∂θ) / p(z)
 
-What the weights are told passes through draws that fall between the components. Of components more than some seven scales
-apart hardly any does, and the mean of finitely many gradients is then too small and says nothing of which one to choose.
+What the weights are told passes through draws that fall between the components. Of components more than some seven
+scales apart hardly any does: the mean of finitely many gradients is too small then, and does not say which one to choose.
 """
 
 from typing import Any
