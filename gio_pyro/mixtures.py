@@ -9,7 +9,7 @@ dimensions on; torch's `MixtureSameFamily` has no gradient. So:
                                          constant, so dz/dθ = −(∂F/∂θ) / p(z)
 
 What the weights are told passes through draws that fall between the components. Of components more than some seven
-scales apart hardly any does: the mean of finitely many gradients is too small then, and does not say which one to choose.
+scales apart hardly any does: the mean of finitely many gradients is too small then, and does not say which to choose.
 """
 
 from typing import Any
