@@ -230,7 +230,7 @@ def test_a_file_that_is_not_python_is_a_readable_error(tmp_path: Path):
 def test_what_is_not_callable_is_refused(file: Path):
     with pytest.raises(ProgramError) as error:
         resolve(f"{file}:NUMBER", "model")
-    assert "to be a class or callable, but got a int" in sentence(error)
+    assert "to be a class or callable, but got an int" in sentence(error)
 
 
 def test_a_class_that_takes_no_spec_is_refused(file: Path):
