@@ -7,6 +7,7 @@ from gio_pyro.guides.flow import FlowGuide
 from gio_pyro.guides.gaussian import GaussianGuide
 from gio_pyro.guides.mixture import MixtureGuide
 from gio_pyro.guides.priors import HabitGuide, MarginalGuide, UniformGuide
+from gio_pyro.guides.sequence import SequenceGuide
 
 __all__ = [
     "AutoregressiveGuide",
@@ -19,5 +20,6 @@ __all__ = [
     "HabitGuide",
     "MarginalGuide",
     "MixtureGuide",
+    "SequenceGuide",
     "UniformGuide",
 ]

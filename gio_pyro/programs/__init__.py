@@ -1,6 +1,15 @@
 """The contract between the engine and Pyro programs: condition, replay, score per example."""
 
-from gio_pyro.programs.build import build_guide, build_model, default_programs, example, named, reference, resolve
+from gio_pyro.programs.build import (
+    build_guide,
+    build_model,
+    construct,
+    default_programs,
+    example,
+    named,
+    reference,
+    resolve,
+)
 from gio_pyro.programs.expectations import Choices, Imagined, choices, drawn, every_action, imagine
 from gio_pyro.programs.program import (
     Guide,
@@ -23,6 +32,7 @@ __all__ = [
     "build_guide",
     "build_model",
     "choices",
+    "construct",
     "default_programs",
     "detached",
     "drawn",

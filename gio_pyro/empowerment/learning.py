@@ -1,0 +1,108 @@
+"""Learn n-step empowerment in an environment: take sequences, fit, and again."""
+
+from collections.abc import Callable
+
+import torch
+
+from gio_pyro.empowerment.options import Options, take
+from gio_pyro.empowerment.variational import VariationalEmpowerment, require_horizon
+from gio_pyro.environments import Collector, Env, make_env
+from gio_pyro.environments.make import Vector
+from gio_pyro.errors import InputError
+from gio_pyro.optimisation import Figures
+from gio_pyro.programs import without_validation
+from gio_pyro.randomness import PrivateRandom
+from gio_pyro.settings import device_named
+from gio_pyro.types import Program
+
+KEPT = 200_000
+"""Sequences in replay."""
+FIRST = 1_000
+"""Sequences before the first update."""
+WAIT = 0.25
+"""Share of learning in which the source rests."""
+UNIFORM = 0.1
+"""Share of sequences that are uniform."""
+Progress = Callable[[int, Figures], None]
+"""Called with the environment steps taken and the last figures."""
+
+
+def learn_empowerment(
+    environment: str | Env | Vector,
+    horizon: int,
+    steps: int,
+    *,
+    updates: int = 6_000,
+    batch_size: int = 256,
+    guide: str | Program = "SequenceGuide",
+    hidden: tuple[int, ...] = (128, 128),
+    learning_rate: float = 5e-3,
+    seed: int = 0,
+    device: str = "auto",
+    progress: Progress | None = None,
+) -> VariationalEmpowerment:
+    """Return the n-step empowerment of an environment, learned from acting in it alone.
+
+    Args:
+        environment: an id, an environment, or a vector of them (many sequences at a time are faster to take).
+        horizon: n ≥ 1 actions.
+        steps: environment steps.
+        updates: gradient steps, spread evenly over the environment steps; their size falls to 0 at the end.
+        batch_size: sequences in an update.
+        guide: q; see `VariationalEmpowerment`.
+        hidden: units of each hidden layer.
+        learning_rate: Adam's step size at the beginning.
+        seed: of everything.
+        device: cpu, cuda or auto.
+        progress: called now and then.
+
+    Raises:
+        InputError: a number out of range, an unknown environment, or actions that are not Discrete.
+        TrainingError: the environment raises or gives what cannot be used.
+    """
+    require_horizon(horizon)
+    for name, number in (("steps", steps), ("updates", updates), ("batch_size", batch_size)):
+        if not isinstance(number, int) or number < 1:
+            raise InputError(f"Expected {name} to be a whole number of at least 1, but got {number!r}.")
+    where = device_named(device)
+    collector = Collector(make_env(environment), seed=seed, device=where)
+    states, actions = collector.observations.space, collector.actions.space
+    with PrivateRandom(seed, where).use(), without_validation():
+        learned = VariationalEmpowerment(
+            states, actions, horizon, guide=guide, hidden=hidden, learning_rate=learning_rate, device=where
+        )
+        _learn(learned, collector, steps, updates, batch_size, progress)
+    return learned
+
+
+def _learn(
+    learned: VariationalEmpowerment,
+    collector: Collector,
+    steps: int,
+    updates: int,
+    batch_size: int,
+    progress: Progress | None,
+) -> None:
+    kept: Options | None = None
+    taken = done = 0
+    figures: Figures = {}
+    while taken < steps:
+        new, more = take(collector, learned.source, learned.horizon, UNIFORM)
+        taken += more
+        if len(new):
+            learned.observe(new)
+            kept = new if kept is None else kept.and_then(new, KEPT)
+        if kept is None or (len(kept) < FIRST and taken < steps):
+            continue
+        share = min(taken / steps, 1.0)
+        while done < share * updates:
+            batch = kept[torch.randint(len(kept), (batch_size,), device=kept.actions.device)]
+            figures = learned.update(batch, rate=1 - done / updates, source_rests=done < WAIT * updates)
+            done += 1
+        if progress is not None:
+            progress(taken, figures)
+    if kept is None:
+        raise InputError(
+            f"Expected sequences of {learned.horizon} actions whose end is known, but every episode was cut off before; "
+            "take a shorter horizon, more steps, or a longer time limit."
+        )

@@ -1,0 +1,111 @@
+"""What was done and where it led: sequences of actions that were taken without looking, and the states they ended in."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields
+
+import torch
+from torch import Tensor
+
+from gio_pyro.environments import Collector
+from gio_pyro.replay import Replay
+from gio_pyro.sequences import ActionSequences
+from gio_pyro.types import Policy, Sequences
+
+
+@dataclass(frozen=True)
+class Options:
+    """B sequences of n actions."""
+
+    state: Tensor
+    """`[B, ...]`: where each began."""
+    actions: Tensor
+    """`[B, n]` integers."""
+    final: Tensor
+    """`[B, ...]`: the state after the last action."""
+    log_behaviour: Tensor
+    """`[B]` nats: log-probability with which the actions were taken."""
+
+    def __len__(self) -> int:
+        return len(self.state)
+
+    def __getitem__(self, index: Tensor | slice) -> Options:
+        return Options(*(tensor[index] for tensor in self.tensors()))
+
+    def tensors(self) -> tuple[Tensor, ...]:
+        """Return the fields in their order."""
+        return tuple(getattr(self, field.name) for field in fields(self))
+
+    def and_then(self, new: Options, most: int) -> Options:
+        """Return these and the new ones, the last `most` of them."""
+        pairs = zip(self.tensors(), new.tensors(), strict=True)
+        return Options(*(torch.cat(pair)[-most:] for pair in pairs))
+
+
+def read(pieces: Sequences, actions: int) -> Options:
+    """Return the pieces of episodes, of n steps each, whose end is known: those that truncation did not cut.
+
+    Terminal states absorb, so after an end it does not matter what is done: uniform actions are.
+
+    Args:
+        pieces: B pieces of n steps.
+        actions: A, how many there are.
+    """
+    known = pieces.valid.all(1) | (pieces.valid & pieces.steps.terminated).any(1)
+    rows, valid = pieces.steps[known], pieces.valid[known]
+    blind = torch.randint(actions, valid.shape, device=valid.device)
+    log_behaviour = torch.where(valid, rows.log_behaviour, -math.log(actions)).sum(1)
+    return Options(rows.state[:, 0], torch.where(valid, rows.action, blind), rows.next_state[:, -1], log_behaviour)
+
+
+class Blindly:
+    """A behaviour that draws a sequence in the state where it begins, and takes it without looking.
+
+    Args:
+        source: ω: its distributions are `ActionSequences`.
+        uniform_share: the share of sequences that are uniform instead.
+    """
+
+    def __init__(self, source: Policy, uniform_share: float) -> None:
+        self.source, self.uniform_share = source, uniform_share
+        self._left: list[tuple[Tensor, Tensor]] = []
+
+    @torch.no_grad()
+    def __call__(self, state: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the next action of each sequence, and its log-probability given those before it, `[N]` each."""
+        if not self._left:
+            actions, log_mu = self._begin(state)
+            self._left = list(zip(actions.unbind(-1), log_mu.unbind(-1), strict=True))
+        return self._left.pop(0)
+
+    def _begin(self, state: Tensor) -> tuple[Tensor, Tensor]:
+        omega = self.source(state)
+        assert isinstance(omega, ActionSequences)
+        drawn, count = omega.sample(), omega.network.count
+        blind = torch.rand(len(drawn), 1, device=drawn.device) < self.uniform_share
+        actions = torch.where(blind, torch.randint(count, drawn.shape, device=drawn.device), drawn)
+        places = torch.arange(1, drawn.shape[1] + 1, device=drawn.device)
+        own = omega.log_probs(actions).cumsum(-1) + _log(1 - self.uniform_share)
+        mixed = torch.logaddexp(own, _log(self.uniform_share) - places * math.log(count))  # of the first i actions
+        return actions, mixed.diff(dim=-1, prepend=torch.zeros_like(mixed[:, :1]))
+
+
+def _log(share: float) -> float:
+    return math.log(share) if share > 0 else -math.inf
+
+
+def take(collector: Collector, source: Policy, length: int, uniform_share: float) -> tuple[Options, int]:
+    """Take one sequence of `length` actions in each environment.
+
+    Returns:
+        Those whose end is known, and how many environment steps it took.
+    """
+    collected = collector.collect(Blindly(source, uniform_share), length * collector.world.count)
+    replay = Replay(len(collected.rows))
+    replay.add(collected.rows, *collected.links())
+    streams = collected.stream.tolist()
+    first = torch.tensor([streams.index(stream) for stream in sorted(set(streams))], device=collector.device)
+    pieces = replay.sequences(None, length)
+    count = int(collector.actions.space.n)
+    return read(Sequences(pieces.steps[first], pieces.valid[first]), count), len(collected.rows)

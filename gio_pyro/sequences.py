@@ -1,0 +1,91 @@
+"""Distributions over sequences of n actions, one action after the other.
+
+    p(a_1, …, a_n|c) = Π_i p(a_i|a_1, …, a_{i−1}, c)
+
+What is remembered of the actions before the i-th is a sum of vectors, one for each of them, so that scoring a sequence
+and drawing one both cost a time linear in n.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pyro.distributions as dist
+import torch
+from torch import Tensor, nn
+from torch.distributions import constraints
+
+
+class SequenceNetwork(nn.Module):
+    """Logits of each action of a sequence, given a context and the actions before it; all alike at first.
+
+    Args:
+        context: numbers that describe the context.
+        length: n, actions of a sequence.
+        count: A, values of an action.
+        hidden: units of each hidden layer, the first at least; further ones are of the size of the first.
+    """
+
+    def __init__(self, context: int, length: int, count: int, hidden: Sequence[int]) -> None:
+        super().__init__()
+        self.length, self.count = length, count
+        units = hidden[0]
+        self.given = nn.Linear(context, units)
+        self.place = nn.Parameter(torch.zeros(length, units))
+        self.taken = nn.Parameter(torch.randn(length, count, units) / units**0.5)
+        self.between = nn.ModuleList(nn.Linear(units, units) for _ in hidden)
+        self.out = nn.Linear(units, count)
+        nn.init.zeros_(self.out.weight)
+        nn.init.zeros_(self.out.bias)
+
+    def forward(self, context: Tensor) -> "ActionSequences":
+        """Return a batch of distributions, given contexts `[B, context]`."""
+        return ActionSequences(self, self.given(context))
+
+    def logits(self, memory: Tensor) -> Tensor:
+        """Return logits `[..., A]` from what is known before an action, `[..., hidden]`."""
+        x = memory.relu()
+        for layer in self.between:
+            x = (x + layer(x)).relu()
+        found: Tensor = self.out(x)
+        return found
+
+
+class ActionSequences(dist.TorchDistribution):
+    """A batch of B distributions over sequences of n actions; values are integers `[..., B, n]`."""
+
+    arg_constraints = {}  # noqa: RUF012 - torch's own name for it
+    support = constraints.independent(constraints.nonnegative_integer, 1)
+    has_enumerate_support = False
+
+    def __init__(self, network: SequenceNetwork, context: Tensor) -> None:
+        self.network, self.context = network, context
+        super().__init__(context.shape[:-1], torch.Size([network.length]), validate_args=False)
+
+    def expand(self, batch_shape: Any, _instance: Any = None) -> "ActionSequences":
+        """Return itself: it is made for its batch."""
+        if torch.Size(batch_shape) != self.batch_shape:
+            raise ValueError(f"a batch of {tuple(self.batch_shape)} cannot be one of {tuple(batch_shape)}")
+        return self
+
+    def log_probs(self, value: Tensor) -> Tensor:
+        """Return log p of each action of sequences `[..., B, n]` given those before it, `[..., B, n]` nats."""
+        net = self.network
+        added = net.taken[torch.arange(net.length, device=value.device), value]
+        before = added.cumsum(-2) - added
+        logits = net.logits(self.context.unsqueeze(-2) + net.place + before)
+        return torch.log_softmax(logits, -1).gather(-1, value.unsqueeze(-1)).squeeze(-1)
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """Return log p of sequences `[..., B, n]`, `[..., B]` nats."""
+        return self.log_probs(value).sum(-1)
+
+    @torch.no_grad()
+    def sample(self, sample_shape: Any = torch.Size()) -> Tensor:  # noqa: B008 - torch's own signature
+        """Return draws `[*sample_shape, B, n]`."""
+        net, memory = self.network, self.context.expand(self._extended_shape(sample_shape)[:-1] + self.context.shape[-1:])
+        drawn = []
+        for place in range(net.length):
+            logits = net.logits(memory + net.place[place])
+            drawn.append(dist.Categorical(logits=logits).sample())
+            memory = memory + net.taken[place, drawn[-1]]
+        return torch.stack(drawn, -1)

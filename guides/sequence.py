@@ -1,0 +1,38 @@
+"""The guide of n-step empowerment: which sequence of actions led to a state."""
+
+import pyro
+from gymnasium.spaces import MultiDiscrete
+from torch import Tensor, nn
+
+from gio_pyro.errors import InputError
+from gio_pyro.networks import PairEncoder
+from gio_pyro.sequences import SequenceNetwork
+from gio_pyro.types import Policy, Spec
+
+
+class SequenceGuide(nn.Module):
+    """q_φ(a_1, …, a_n|s, s_n), one action after the other; values are integers `[B, n]`.
+
+    It does not look at the source, so that it does not move when the source does: the source learns from what the guide
+    says, and the two would run away together.
+
+    Raises:
+        InputError: an action space that is no MultiDiscrete of equal parts.
+    """
+
+    def __init__(self, spec: Spec) -> None:
+        super().__init__()
+        parts = spec.action_space.nvec.tolist() if isinstance(spec.action_space, MultiDiscrete) else []
+        if len(set(parts)) != 1:
+            raise InputError(f"Expected sequences of one kind of action, a MultiDiscrete, but got {spec.action_space}.")
+        self.encoder = PairEncoder(spec.state_space, spec.future_space, spec.anchor)
+        self.net = SequenceNetwork(self.encoder.size, len(parts), parts[0], spec.hidden)
+
+    def observe(self, state: Tensor, action: Tensor, future: Tensor) -> None:
+        """Take new data into the statistics of the inputs."""
+        self.encoder.observe(state, future)
+
+    def forward(self, policy: Policy, state: Tensor, future: Tensor) -> Tensor:
+        """Sample "action", `[B, n]` integers."""
+        with pyro.plate("batch", state.shape[0]):
+            return pyro.sample("action", self.net(self.encoder(state, future)))
