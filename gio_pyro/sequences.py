@@ -82,7 +82,8 @@ class ActionSequences(dist.TorchDistribution):
     @torch.no_grad()
     def sample(self, sample_shape: Any = torch.Size()) -> Tensor:  # noqa: B008 - torch's own signature
         """Return draws `[*sample_shape, B, n]`."""
-        net, memory = self.network, self.context.expand(self._extended_shape(sample_shape)[:-1] + self.context.shape[-1:])
+        net = self.network
+        memory = self.context.expand(self._extended_shape(sample_shape)[:-1] + self.context.shape[-1:])
         drawn = []
         for place in range(net.length):
             logits = net.logits(memory + net.place[place])

@@ -345,7 +345,7 @@ class NextState(LibrarysNextState):
 class TestOwnPrograms:
     def test_a_future_with_the_name_of_ours_is_not_taken_for_ours(self, tmp_path: Path):
         quick(future=NextState()).save(tmp_path)
-        with pytest.raises(CheckpointError, match=r"tests.test_persistence:NextState'; pass it again \(future= in Python"):
+        with pytest.raises(CheckpointError, match=r":NextState'; pass it again \(future= in Python"):
             GIO.load(tmp_path)
         assert type(GIO.load(tmp_path, future=NextState()).future) is NextState
 

@@ -11,6 +11,7 @@ from tyro.conf import Positional
 
 from gio_pyro import diagnostics, tabular
 from gio_pyro.cli import report
+from gio_pyro.cli.learned_empowerment import learned_empowerment
 from gio_pyro.cli.training import DEFAULT_ENVIRONMENT, Place, default_steps, open_run, planned_end, run_training
 from gio_pyro.cli.usage import Int, MaybeFloat, MaybeInt, MaybeInts, MaybePath, MaybeText, Repeated, RunPath, flag
 from gio_pyro.cli.worlds import parsed, several
@@ -205,14 +206,23 @@ def diagnose(
 def empowerment(
     env: Positional[Environment],
     horizon: Annotated[Int, tyro.conf.arg(aliases=["-n"])] = 3,
+    variational: bool = False,
+    steps: Int = 200_000,
+    updates: Int = 4_000,
+    seed: Int = 0,
     out: MaybePath = None,
     env_arg: Arguments = (),
 ) -> int:
-    """Compute the exact n-step empowerment of every state from the environment's transition table.
+    """Compute the n-step empowerment of every state: exactly from the transition table, or learned by acting.
 
     Args:
-        env: a Gymnasium environment id with a transition table (toy-text).
+        env: a Gymnasium environment id; with a transition table (toy-text) unless it is learned.
         horizon: n, the number of open-loop actions.
+        variational: learn it by variational information maximisation, from steps in the environment alone: a minute or
+            two, and a cost that grows linearly in n. Where there is a table, the exact value is printed beside it.
+        steps: environment steps to learn from.
+        updates: gradient steps.
+        seed: of what is learned.
         out: a PNG file for the map of a grid world; by default ENV-empowerment-N.png here. Never overwritten.
         env_arg: an argument of the environment, which may also be written --env.NAME=VALUE.
     """
@@ -221,15 +231,11 @@ def empowerment(
     path = Path(f"{env.replace('/', '-')}-empowerment-{horizon}.png") if out is None else out
     if grid is not None or out is not None:
         report.require_new(path)
-    nats = tabular.empowerment(tabular.TabularMDP.from_env(world), horizon)
-    print(
-        report.table(
-            [
-                (name, f"{value:.4f} nats = {value / 0.6931471805599453:.4f} bits")
-                for name, value in (("least", nats.min()), ("mean", nats.mean()), ("most", nats.max()))
-            ]
-        )
-    )
+    if variational:
+        nats = learned_empowerment(env, parsed(env_arg), horizon, steps=steps, updates=updates, seed=seed)
+    else:
+        nats = tabular.empowerment(tabular.TabularMDP.from_env(world), horizon)
+    print(report.table(report.nats_rows(nats[~nats.isnan()])))
     if grid is None:
         print(f"{env} is not a grid with one state a cell: no map is drawn.", file=sys.stderr)
         return 0

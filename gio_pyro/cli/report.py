@@ -1,8 +1,11 @@
 """What the commands print, and how they open what a run left."""
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from torch import Tensor
 
 from gio_pyro import checkpoint
 from gio_pyro.agent import GIO
@@ -60,6 +63,12 @@ def played_rows(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
     rows.append(("entropy of the policy", f"{summary['entropy']:.4f} nats"))
     rows.append(("steps per second", f"{summary['steps_per_second']:.0f}"))
     return rows
+
+
+def nats_rows(nats: Tensor) -> list[tuple[str, str]]:
+    """Return the least, mean and greatest of some numbers in nats and bits."""
+    rows = (("least", nats.min()), ("mean", nats.mean()), ("most", nats.max()))
+    return [(name, f"{value:.4f} nats = {value / math.log(2):.4f} bits") for name, value in rows]
 
 
 def mean_of(played: Evaluation) -> str:

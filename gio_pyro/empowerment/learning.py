@@ -2,9 +2,7 @@
 
 from collections.abc import Callable
 
-import torch
-
-from gio_pyro.empowerment.options import Options, take
+from gio_pyro.empowerment.options import Kept, take
 from gio_pyro.empowerment.variational import VariationalEmpowerment, require_horizon
 from gio_pyro.environments import Collector, Env, make_env
 from gio_pyro.environments.make import Vector
@@ -83,7 +81,7 @@ def _learn(
     batch_size: int,
     progress: Progress | None,
 ) -> None:
-    kept: Options | None = None
+    kept = Kept(KEPT)
     taken = done = 0
     figures: Figures = {}
     while taken < steps:
@@ -91,18 +89,18 @@ def _learn(
         taken += more
         if len(new):
             learned.observe(new)
-            kept = new if kept is None else kept.and_then(new, KEPT)
-        if kept is None or (len(kept) < FIRST and taken < steps):
+            kept.add(new)
+        if not len(kept) or (len(kept) < FIRST and taken < steps):
             continue
         share = min(taken / steps, 1.0)
         while done < share * updates:
-            batch = kept[torch.randint(len(kept), (batch_size,), device=kept.actions.device)]
-            figures = learned.update(batch, rate=1 - done / updates, source_rests=done < WAIT * updates)
+            gone = done / updates
+            figures = learned.update(kept.sample(batch_size), rate=1 - gone, source_rests=gone < WAIT)
             done += 1
         if progress is not None:
             progress(taken, figures)
-    if kept is None:
+    if not len(kept):
         raise InputError(
-            f"Expected sequences of {learned.horizon} actions whose end is known, but every episode was cut off before; "
-            "take a shorter horizon, more steps, or a longer time limit."
+            f"Expected sequences of {learned.horizon} actions whose end is known, but every episode was cut off "
+            "before; take a shorter horizon, more steps, or a longer time limit."
         )

@@ -1,4 +1,4 @@
-"""What was done and where it led: sequences of actions that were taken without looking, and the states they ended in."""
+"""What was done and where it led: sequences of actions taken without looking, and the states that they ended in."""
 
 from __future__ import annotations
 
@@ -9,9 +9,13 @@ import torch
 from torch import Tensor
 
 from gio_pyro.environments import Collector
+from gio_pyro.errors import InputError
 from gio_pyro.replay import Replay
 from gio_pyro.sequences import ActionSequences
-from gio_pyro.types import Policy, Sequences
+from gio_pyro.types import Policy, Sequences, finite
+
+MOST_BYTES = 2**30
+"""Of the sequences that are kept."""
 
 
 @dataclass(frozen=True)
@@ -37,10 +41,39 @@ class Options:
         """Return the fields in their order."""
         return tuple(getattr(self, field.name) for field in fields(self))
 
-    def and_then(self, new: Options, most: int) -> Options:
-        """Return these and the new ones, the last `most` of them."""
-        pairs = zip(self.tensors(), new.tensors(), strict=True)
-        return Options(*(torch.cat(pair)[-most:] for pair in pairs))
+
+class Kept:
+    """The last sequences that were taken, in a ring.
+
+    Args:
+        capacity: the most that are kept; fewer of states that are so large that they would weigh over `MOST_BYTES`.
+    """
+
+    def __init__(self, capacity: int) -> None:
+        self.capacity = capacity
+        self._ring: Options | None = None
+        self._added = 0
+
+    def __len__(self) -> int:
+        return min(self._added, self.capacity)
+
+    def add(self, new: Options) -> None:
+        """Take new sequences in, in the place of the oldest."""
+        if self._ring is None:
+            weight = sum(x[:1].nbytes for x in new.tensors())
+            self.capacity = max(min(self.capacity, MOST_BYTES // weight), 1)
+            self._ring = Options(*(x.new_empty(self.capacity, *x.shape[1:]) for x in new.tensors()))
+        first = max(len(new) - self.capacity, 0)
+        place = (self._added + torch.arange(first, len(new), device=new.actions.device)) % self.capacity
+        for ring, x in zip(self._ring.tensors(), new.tensors(), strict=True):
+            ring[place] = x[first:]
+        self._added += len(new)
+
+    def sample(self, size: int) -> Options:
+        """Return `size` of them, drawn with replacement; raises `InputError` while there are none."""
+        if self._ring is None:
+            raise InputError("Expected sequences to learn from, but none was taken yet; take some first.")
+        return self._ring[torch.randint(len(self), (size,), device=self._ring.actions.device)]
 
 
 def read(pieces: Sequences, actions: int) -> Options:
@@ -107,5 +140,5 @@ def take(collector: Collector, source: Policy, length: int, uniform_share: float
     streams = collected.stream.tolist()
     first = torch.tensor([streams.index(stream) for stream in sorted(set(streams))], device=collector.device)
     pieces = replay.sequences(None, length)
-    count = int(collector.actions.space.n)
+    count = finite(collector.actions.space, "action")
     return read(Sequences(pieces.steps[first], pieces.valid[first]), count), len(collected.rows)

@@ -12,8 +12,9 @@ where ψ(s), which normalises it, is the empowerment (the Blahut-Arimoto iterati
     ω     ½ ( log ω + ψ − log q )²        of the same, whatever μ took them: a regression, no enumeration
     ψ     ½ E_ω ( ψ − log q + log ω )²    the mean of the bound
 
-The source follows what the guide says, and so it must know less than the guide does: it waits while the guide learns what
-uniform actions lead to, and is slower from then on. Nothing enumerates the A^n sequences: time and memory grow linearly in n.
+The source follows what the guide says, so the guide must know more than it does: the source waits while the guide
+learns what uniform actions lead to, and is slower from then on. Nothing enumerates the A^n sequences: time and memory
+grow linearly in n.
 """
 
 from collections.abc import Sequence
@@ -21,7 +22,7 @@ from typing import Any
 
 import torch
 from gymnasium import Space
-from gymnasium.spaces import Discrete, MultiDiscrete
+from gymnasium.spaces import MultiDiscrete
 from torch import Tensor, nn
 
 from gio_pyro.empowerment.options import Options
@@ -45,23 +46,20 @@ class Source(nn.Module):
         super().__init__()
         self.encoder = encoder(states)
         self.sequences = SequenceNetwork(self.encoder.size, horizon, actions, hidden)
-        self.level = nn.ModuleList([encoder(states), mlp(self.encoder.size, hidden[:1], 1)])
+        self.level = mlp(self.encoder.size, hidden[:1], 1)
 
     def observe(self, state: Tensor) -> None:
         """Take new states into the statistics of the inputs."""
         self.encoder.observe(state)
-        self.level[0].observe(state)
 
     def forward(self, state: Tensor) -> ActionSequences:
         """Return ω(·|s), a batch of B distributions."""
-        found: ActionSequences = self.sequences(self.encoder(state))
-        return found
+        return self.read(state)[0]
 
-    def empowerment(self, state: Tensor) -> Tensor:
-        """Return ψ(s), `[B]` nats."""
-        features, net = self.level
-        level: Tensor = net(features(state)).squeeze(-1)
-        return level
+    def read(self, state: Tensor) -> tuple[ActionSequences, Tensor]:
+        """Return ω(·|s), and ψ(s) `[B]` nats."""
+        features = self.encoder(state)
+        return self.sequences(features), self.level(features).squeeze(-1)
 
 
 class VariationalEmpowerment:
@@ -95,12 +93,13 @@ class VariationalEmpowerment:
         require_horizon(horizon)
         count = finite(actions, "action")
         self.horizon, self.learning_rate = horizon, learning_rate
-        spec = Spec(states, MultiDiscrete([count] * horizon), states, hidden=tuple(hidden), action_parts=(count,) * horizon)
+        sequences = MultiDiscrete([count] * horizon)
+        spec = Spec(states, sequences, states, hidden=tuple(hidden), action_parts=(count,) * horizon)
         self.source = Source(states, count, horizon, hidden).to(device)
         self.guide = Guide(construct(resolve(guide, "guide"), spec)).to(device)
-        shared = [*self.guide.parameters(), *self.source.level.parameters()]
-        own = [*self.source.encoder.parameters(), *self.source.sequences.parameters()]
-        groups = [{"params": shared, "lr": learning_rate}, {"params": own, "lr": SLOWER * learning_rate}]
+        slow = list(self.source.sequences.parameters())
+        fast = [*self.guide.parameters(), *self.source.encoder.parameters(), *self.source.level.parameters()]
+        groups = [{"params": fast, "lr": learning_rate}, {"params": slow, "lr": SLOWER * learning_rate}]
         self.descent = Descent("empowerment", self._loss, adam(groups, learning_rate))
 
     def observe(self, options: Options) -> None:
@@ -123,9 +122,8 @@ class VariationalEmpowerment:
 
     def _loss(self, _: None, *tensors: Tensor) -> tuple[Tensor, Figures]:
         options = Options(*tensors)
-        log_omega = self.source(options.state).log_prob(options.actions)
-        log_q = self.log_guide(options)
-        level = self.source.empowerment(options.state)
+        omega, level = self.source.read(options.state)
+        log_omega, log_q = omega.log_prob(options.actions), self.log_guide(options)
         weight = (log_omega.detach() - options.log_behaviour).exp().clamp_max(MOST_WEIGHT)
         bound = log_q.detach() - log_omega.detach()
         missed = 0.5 * (log_omega + level.detach() - log_q.detach()).square()
@@ -138,13 +136,15 @@ class VariationalEmpowerment:
 
     @torch.no_grad()
     def bound(self, options: Options) -> Tensor:
-        """Return log q − log ω of each sequence, `[B]` nats: of sequences of the source, on average a lower bound on E_n."""
-        return self.log_guide(options) - self.source(options.state).log_prob(options.actions)
+        """Return log q − log ω of each sequence, `[B]` nats; of the source's own, on average a lower bound on E_n."""
+        log_omega: Tensor = self.source(options.state).log_prob(options.actions)
+        return self.log_guide(options) - log_omega
 
     @torch.no_grad()
     def __call__(self, state: Tensor) -> Tensor:
         """Return ψ(s), the estimate of E_n(s), `[B]` nats; `state` is `[B, ...]`."""
-        return self.source.empowerment(state)
+        level: Tensor = self.source.read(state)[1]
+        return level
 
 
 def require_horizon(horizon: object) -> None:

@@ -5,7 +5,7 @@ Everything that is learned elsewhere in this library is judged against these fun
 
 from gio_pyro.tabular.capacity import Capacity, blahut_arimoto
 from gio_pyro.tabular.empowerment import empowerment
-from gio_pyro.tabular.episodes import discounted_visits, episode_visits, expected_return, optimal_return
+from gio_pyro.tabular.episodes import discounted_visits, episode_visits, expected_return, optimal_return, reachable
 from gio_pyro.tabular.futures import (
     Future,
     discounted_return,
@@ -51,6 +51,7 @@ __all__ = [
     "optimal_return",
     "policy_iteration",
     "posterior",
+    "reachable",
     "state_after",
     "trajectory",
     "uniform",

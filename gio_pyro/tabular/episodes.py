@@ -11,6 +11,18 @@ LEAST_LEAK = 1e-12
 """A probability below this does not count as a way out: a sum over so rare an exit has no digits left."""
 
 
+def reachable(mdp: TabularMDP) -> Tensor:
+    """Return which states some policy can meet from the start, `[..., S]` booleans."""
+    step = (mdp.transition > 0).any(-2).to(mdp.reward)
+    met = mdp.start > 0
+    for _ in range(mdp.states):
+        grown = met | (torch.einsum("...s,...sn->...n", met.to(step), step) > 0)
+        if bool((grown == met).all()):
+            break
+        met = grown
+    return met
+
+
 def discounted_visits(mdp: TabularMDP, policy: Tensor) -> Tensor:
     """Return d_π(s) ∝ Σ_t γ^t P(s_t = s) over non-terminal states, `[..., S]`, sums to 1.
 

@@ -1,0 +1,91 @@
+"""Learned empowerment against the exact one, and what may be asked of it."""
+
+from typing import Any
+
+import gymnasium as gym
+import pytest
+import torch
+
+import gio_pyro.envs  # noqa: F401 - registers the worlds
+from gio_pyro import tabular
+from gio_pyro.empowerment import Options, VariationalEmpowerment, learn_empowerment
+from gio_pyro.errors import InputError, ProgramError
+from tests.agents import untouched
+
+QUICK: dict[str, Any] = {"updates": 800, "batch_size": 128, "hidden": (64, 64)}
+
+
+def vector(name: str, **arguments: Any) -> Any:
+    return gym.make_vec(name, num_envs=32, vectorization_mode="sync", **arguments)
+
+
+@pytest.mark.parametrize(
+    ("name", "horizon", "arguments"),
+    [
+        ("gio/SlipperyLine-v0", 1, {"length": 5, "slip": 0.2}),
+        ("gio/SlipperyLine-v0", 2, {"length": 5, "slip": 0.2}),
+        ("gio/Maze-v0", 2, {"map": ("SS#S", "SSSS", "S#SS")}),
+    ],
+)
+def test_small_worlds_are_learned_in_seconds(name: str, horizon: int, arguments: dict[str, Any]):
+    with untouched():
+        learned = learn_empowerment(vector(name, **arguments), horizon, 20_000 * horizon, **QUICK)
+    mdp = tabular.TabularMDP.from_env(gym.make(name, **arguments))
+    met = tabular.reachable(mdp) & ~mdp.terminal
+    exact = tabular.empowerment(mdp, horizon)
+    error = (learned(torch.arange(mdp.states)) - exact)[met]
+    assert float(error.abs().mean()) < 0.05
+    assert float(error.max()) < 0.05  # it is a lower bound, but for what is not yet learned
+
+
+def test_one_seed_is_one_result():
+    first, second, third = (
+        learn_empowerment("gio/SlipperyLine-v0", 2, 600, updates=20, seed=seed)(torch.arange(8)) for seed in (0, 0, 1)
+    )
+    assert torch.equal(first, second)
+    assert not torch.equal(first, third)
+
+
+def test_states_may_be_pictures_and_numbers():
+    for env in (gym.make("gio/Maze-v0", map=("SS", "SS"), observations="pixels"), gym.make("CartPole-v1")):
+        learned = learn_empowerment(env, 2, 2_200, updates=3, batch_size=8, hidden=(8,))
+        seen = torch.as_tensor(env.observation_space.sample()[None])
+        assert torch.isfinite(learned(seen)).all()
+
+
+def test_the_bound_of_a_source_and_a_guide_that_know_nothing_is_zero():
+    learner = VariationalEmpowerment(gym.spaces.Discrete(5), gym.spaces.Discrete(3), 4)
+    options = Options(torch.arange(5), torch.randint(3, (5, 4)), torch.arange(5), torch.zeros(5))
+    assert learner.bound(options).tolist() == pytest.approx([0.0] * 5, abs=1e-6)
+
+
+def test_a_resting_source_stays_where_it_is():
+    learner = VariationalEmpowerment(gym.spaces.Discrete(5), gym.spaces.Discrete(3), 2)
+    before = [p.clone() for p in learner.source.sequences.parameters()]
+    options = Options(torch.arange(5), torch.randint(3, (5, 2)), torch.arange(5), torch.full((5,), -2.2))
+    learner.update(options, source_rests=True)
+    assert all(torch.equal(a, b) for a, b in zip(before, learner.source.sequences.parameters(), strict=True))
+    learner.update(options)
+    assert not all(torch.equal(a, b) for a, b in zip(before, learner.source.sequences.parameters(), strict=True))
+
+
+@pytest.mark.parametrize("horizon", [0, -1, 1.5, True, "2", None])
+def test_a_horizon_is_a_whole_number(horizon: Any):
+    with pytest.raises(InputError, match=r"^Expected a horizon of at least 1 action, a whole number, but got"):
+        learn_empowerment("gio/SlipperyLine-v0", horizon, 100)
+
+
+@pytest.mark.parametrize("name", ["steps", "updates", "batch_size"])
+def test_numbers_are_at_least_one(name: str):
+    given = {"steps": 100, "updates": 1, "batch_size": 1} | {name: 0}
+    with pytest.raises(InputError, match=f"^Expected {name} to be a whole number of at least 1, but got 0"):
+        learn_empowerment("gio/SlipperyLine-v0", 1, **given)
+
+
+def test_other_mistakes_are_told():
+    with pytest.raises(InputError, match=r"^Expected a Discrete action space here, but got Box"):
+        learn_empowerment("Pendulum-v1", 2, 100)
+    with pytest.raises(ProgramError, match=r"^Expected a guide named 'Nothing'"):
+        learn_empowerment("gio/SlipperyLine-v0", 2, 100, guide="Nothing")
+    with pytest.raises(InputError, match=r"^Expected sequences of 9 actions whose end is known, but every episode"):
+        learn_empowerment(gym.make("gio/Maze-v0", map="SS", max_episode_steps=5), 9, 200, updates=1)
