@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from gio_pyro import diagnostics, envs, errors, futures, guides, inference, models, programs, tabular, testing
     from gio_pyro.agent import GIO
+    from gio_pyro.intrinsic_reward import IntrinsicReward
     from gio_pyro.settings import Settings
     from gio_pyro.types import Spec, Transitions
 
@@ -20,6 +21,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "GIO",
+    "IntrinsicReward",
     "Settings",
     "Spec",
     "Transitions",
@@ -36,7 +38,13 @@ __all__ = [
     "testing",
 ]
 
-_HOMES = {"GIO": "agent", "Settings": "settings", "Spec": "types", "Transitions": "types"}
+_HOMES = {
+    "GIO": "agent",
+    "IntrinsicReward": "intrinsic_reward",
+    "Settings": "settings",
+    "Spec": "types",
+    "Transitions": "types",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -24,11 +24,12 @@ PROGRAMS = {
 
 ORDER = [
     ["errors", "types", "files", "randomness", "temperature", "settings", "threads"],
-    ["networks", "optimisation", "squash", "mixtures"],
+    ["networks", "optimisation", "squash", "mixtures", "sequences"],
     ["programs", "tabular", "replay"],
     ["futures", "examples", "envs"],
     ["inference", "rewards", "environments"],
-    ["evaluation", "improvement", "rollout", "grid"],
+    ["evaluation", "improvement", "rollout", "grid", "samples"],
+    ["empowerment", "intrinsic_reward"],
     ["control", "watch"],
     ["checkpoint", "persistence", "records"],
     ["agent"],

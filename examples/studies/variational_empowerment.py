@@ -54,11 +54,11 @@ MAZES: dict[str, dict[str, Any]] = {
     "pixels": {"id": "gio/Maze-v0", "map": PICTURE, "observations": "pixels"},
 }
 SETTINGS = {
-    "klyubin": {"sequences": 150_000, "updates": 8_000, "batch_size": 256},
-    "rooms": {"sequences": 150_000, "updates": 8_000, "batch_size": 256},
-    "pixels": {"sequences": 50_000, "updates": 3_000, "batch_size": 128},
+    "klyubin": {"sequences": 150_000, "updates": 2_000, "batch_size": 256},
+    "rooms": {"sequences": 150_000, "updates": 2_000, "batch_size": 256},
+    "pixels": {"sequences": 50_000, "updates": 1_000, "batch_size": 128},
 }
-"""Everything else is a default of `learn_empowerment`."""
+"""Updates are times n; everything else is a default of `learn_empowerment`."""
 AT_ONCE = 64
 ERROR, RANK = 0.05, 0.95
 KEYS = ("maze", "horizon", "seed")
@@ -99,7 +99,7 @@ def run(maze: str, horizon: int, seed: int, *, quick: bool = False) -> dict[str,
     one = gym.make(**arguments)
     env = gym.make_vec(arguments.pop("id"), num_envs=AT_ONCE, vectorization_mode="sync", **arguments)
     setting = SETTINGS[maze] if not quick else {"sequences": 5_000, "updates": 300, "batch_size": 128}
-    steps, updates, batch = setting["sequences"] * horizon, setting["updates"], setting["batch_size"]
+    steps, updates, batch = setting["sequences"] * horizon, setting["updates"] * horizon, setting["batch_size"]
     start = time.perf_counter()
     learned = learn_empowerment(env, horizon, steps, updates=updates, batch_size=batch, seed=seed)
     seconds = time.perf_counter() - start
@@ -166,11 +166,12 @@ def told(row: dict[str, str]) -> str:
     """Return a row as a line of text."""
     if row["maze"] == "cost":
         return f"cost     n = {row['horizon']:>2}: {float(row['milliseconds']):6.2f} ms an update"
+    n = {name: float(row[name]) for name in (*COMPARED, "seconds")}
+    how = f"{row['steps']} steps, {row['updates']} updates of {row['batch_size']}, {n['seconds']:.0f} s"
     return (
-        f"{row['maze']:<8} n = {row['horizon']:>2}, seed {row['seed']}: exact {float(row['exact']):.3f}, learned "
-        f"{float(row['learned']):.3f}, mean error {float(row['error']):.3f}, worst {float(row['worst']):.3f}, rank "
-        f"{float(row['rank']):.3f} (of {float(row['rank_most']):.3f}), resolved {float(row['rank_resolved']):.3f}, {float(row['seconds']):.0f} s, {row['steps']} steps, {row['updates']} updates of "
-        f"{row['batch_size']}: {'within' if within(row) else 'missed'}"
+        f"{row['maze']:<8} n = {row['horizon']:>2}, seed {row['seed']}: exact {n['exact']:.3f}, learned "
+        f"{n['learned']:.3f}, mean error {n['error']:.3f}, worst {n['worst']:.3f}, rank {n['rank']:.3f} (of "
+        f"{n['rank_most']:.3f}), resolved {n['rank_resolved']:.3f}; {how}: {'within' if within(row) else 'missed'}"
     )
 
 

@@ -1,0 +1,173 @@
+"""An intrinsic reward for anybody's loop: fitted to what that loop collects, read on what it is about to learn from."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pyro.distributions as dist
+import torch
+from gymnasium.spaces import Discrete
+from torch import Tensor
+
+from gio_pyro.environments import Actions, Env, Observations, make_env
+from gio_pyro.environments.make import Vector, single_spaces
+from gio_pyro.errors import CheckpointError, InputError, TrainingError, told
+from gio_pyro.futures import Future, future_from, steps_of
+from gio_pyro.inference import Inference, objective_named
+from gio_pyro.optimisation import Figures
+from gio_pyro.programs import build_guide, build_model, default_programs, example, resolve, without_validation
+from gio_pyro.randomness import PrivateRandom
+from gio_pyro.replay import Replay
+from gio_pyro.rewards import finite_nats
+from gio_pyro.samples import Samples, rows_of
+from gio_pyro.settings import device_named
+from gio_pyro.squash import uniform_in_box
+from gio_pyro.types import Program, Spec
+
+
+class IntrinsicReward:
+    """Pays, in nats, for actions that their future reveals: log q_φ(a|s, F) − log π(a|s), theory, equation 3.
+
+    π is the uniform policy, whoever acts: what is paid is how much of a blindly chosen action the future tells, a
+    property of the world and not of the agent, which may learn by any method. Its mean over uniform actions is a lower
+    bound on I(F; A|s) under the fitted model.
+
+    Args:
+        environment: an id, an environment or a vector of them; only its spaces are read.
+        future: F, of one step.
+        model: p_ψ: a name, a class or a program, as for `GIO`.
+        guide: q_φ, likewise.
+        objective: what the guide is fitted to.
+        updates: gradient steps in each `update`.
+        batch_size: transitions in each of them.
+        buffer_size: transitions kept.
+        learning_rate: Adam's step size of programs that do not name their own.
+        hidden: units of each hidden layer.
+        seed: of the programs and of every draw.
+        device: cpu, cuda or auto.
+
+    Raises:
+        InputError: spaces that are not supported, a future of several steps, or a number out of range.
+        ProgramError: a program that cannot be found or breaks the contract.
+
+    Example:
+        >>> reward = IntrinsicReward("CartPole-v1")
+        >>> reward.update(samples)
+        >>> bonus = reward.compute(samples)  # [T, N] nats
+    """
+
+    def __init__(
+        self,
+        environment: str | Env | Vector,
+        *,
+        future: str | Future | None = None,
+        model: str | Program | None = None,
+        guide: str | Program | None = None,
+        objective: str | None = None,
+        updates: int = 20,
+        batch_size: int = 256,
+        buffer_size: int = 100_000,
+        learning_rate: float = 1e-3,
+        hidden: tuple[int, ...] = (128, 128),
+        seed: int = 0,
+        device: str = "auto",
+    ) -> None:
+        for name, number in (("updates", updates), ("batch_size", batch_size), ("buffer_size", buffer_size)):
+            if not isinstance(number, int) or number < 1:
+                raise InputError(f"Expected {name} to be a whole number of at least 1, but got {number!r}.")
+        self.updates, self.batch_size = updates, batch_size
+        self.device, self.future = device_named(device), future_from(future)
+        raw_states, raw_actions = single_spaces(make_env(environment))
+        self.observations, self.actions = Observations.of(raw_states, quiet=True), Actions.of(raw_actions)
+        if steps_of(self.future):
+            raise InputError(
+                f"Expected a future of one step, which single transitions hold, but got {self.future}; take NextState "
+                "or NextStateAndReward."
+            )
+        self.spec = self._spec(hidden)
+        self.replay = Replay(buffer_size)
+        self.random = PrivateRandom(seed, self.device)
+        chosen = default_programs(self.spec)
+        with self.random.use(), torch.device(self.device):
+            first = example(self.spec.state_space, self.device)
+            self.model = build_model(resolve(model or chosen["model"], "model"), self.spec, self.policy, first)
+            own = resolve(guide or chosen["guide"], "guide")
+            self.guide = build_guide(own, self.spec, self.model, self.policy, first)
+        named = objective or getattr(own, "objective", None) or "sleep"
+        fitted = objective_named(named, samples=1)
+        self.inference = Inference(self.model, self.guide, fitted, learning_rate=learning_rate)
+
+    def _spec(self, hidden: tuple[int, ...]) -> Spec:
+        states, anchor = self.observations.space, getattr(self.future, "anchor", None)
+        futures, parts = self.future.space(states), self.actions.parts
+        return Spec(states, self.actions.space, futures, hidden=hidden, anchor=anchor, action_parts=parts)
+
+    def policy(self, state: Tensor) -> Any:
+        """Return the uniform distribution over actions, a batch of B; of continuous ones before the squash."""
+        space = self.spec.action_space
+        if isinstance(space, Discrete):
+            return dist.Categorical(logits=torch.zeros(len(state), int(space.n), device=state.device))
+        return uniform_in_box(torch.zeros(len(state), *(space.shape or ()), device=state.device))
+
+    def update(self, samples: Samples) -> dict[str, float]:
+        """Take new samples in and fit both programs; returns the figures of the last step, nats.
+
+        Raises:
+            InputError: samples of another form; see `gio_pyro.samples`.
+            TrainingError: a loss that is not finite.
+        """
+        rows = rows_of(samples, self.observations, self.actions, self.device)
+        with self.random.use(), without_validation(), torch.enable_grad():
+            self.replay.add(rows)
+            future = self.future.of(rows)
+            for program in (self.model, self.guide):
+                program.observe(rows.state, rows.action, future)
+            figures: Figures = {}
+            for _ in range(self.updates):
+                batch = self.replay.sample(self.batch_size)
+                figures = self.inference.step(self.policy, batch, self.future.of(batch))
+        told = {name: float(value) for name, value in figures.items()}
+        if not all(np.isfinite(list(told.values()))):
+            raise TrainingError(f"Expected finite losses, but got {told}; look for NaN in the samples.")
+        return told
+
+    def compute(self, samples: Samples) -> Any:
+        """Return what each transition is paid, `[T, N]` nats, an array or a tensor as the samples are; changes nothing.
+
+        Raises:
+            InputError: samples of another form; see `gio_pyro.samples`.
+            TrainingError: a guide that gives NaN or infinity.
+        """
+        rows = rows_of(samples, self.observations, self.actions, self.device)
+        with PrivateRandom(0, self.device).use(), without_validation(), torch.no_grad():
+            log_q = self.guide.log_prob(self.policy, rows.state, self.future.of(rows), rows.action)
+            nats = log_q - self.policy(rows.state).log_prob(rows.action)
+        shaped = finite_nats(nats, self.guide.name).reshape(np.shape(samples["actions"])[:2])
+        given = samples["observations"]
+        return shaped.to(given.device) if isinstance(given, Tensor) else shaped.cpu().numpy()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return everything that later updates depend on, as tensors and plain values."""
+        optimiser = self.inference.optimiser
+        return {
+            "model": self.model.state_dict(),
+            "guide": self.guide.state_dict(),
+            "optimiser": None if optimiser is None else optimiser.state_dict(),
+            "replay": self.replay.state_dict(),
+            "random": self.random.state,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over what `state_dict` returned; raises `CheckpointError` where it is that of another reward."""
+        try:
+            self.model.load_state_dict(state["model"])
+            self.guide.load_state_dict(state["guide"])
+            if self.inference.optimiser is not None:
+                self.inference.optimiser.load_state_dict(state["optimiser"])
+            self.replay.load_state_dict(state["replay"], self.device)
+            self.random.state = state["random"]
+        except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
+            raise CheckpointError(
+                f"Expected the state of a reward with the same programs and spaces, but got {told(error)}."
+            ) from error

@@ -1,0 +1,130 @@
+"""The reward in somebody else's loop: what it pays, what it leaves alone, and what it refuses."""
+
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+import torch
+
+import gio_pyro.envs  # noqa: F401 - registers the worlds
+from gio_pyro import IntrinsicReward, tabular
+from gio_pyro.errors import CheckpointError, InputError
+from gio_pyro.futures import StateAfter
+from tests.agents import untouched
+
+SMALL: dict[str, Any] = {"hidden": (8,), "updates": 3, "batch_size": 16}
+
+
+def samples(env: gym.Env[Any, Any], steps: int, count: int = 1, seed: int = 0) -> dict[str, Any]:
+    """What a loop of uniform actions collects in `count` copies, one after the other."""
+    streams = []
+    for number in range(count):
+        env.action_space.seed(seed + number)
+        seen, _ = env.reset(seed=seed + number)
+        rows = []
+        for _ in range(steps):
+            action = env.action_space.sample()
+            after, reward, terminated, truncated, _ = env.step(action)
+            rows.append((seen, action, reward, terminated, truncated, after))
+            seen = env.reset()[0] if terminated or truncated else after
+        streams.append([np.stack(column) for column in zip(*rows, strict=True)])
+    names = ("observations", "actions", "rewards", "terminateds", "truncateds", "next_observations")
+    return {name: np.stack(columns, 1) for name, columns in zip(names, zip(*streams, strict=True), strict=True)}
+
+
+@pytest.mark.parametrize("name", ["FrozenLake-v1", "CartPole-v1", "Pendulum-v1"])
+@pytest.mark.parametrize(("steps", "count"), [(1, 1), (5, 1), (3, 4)])
+def test_every_transition_is_paid_a_finite_number(name: str, steps: int, count: int):
+    given = samples(gym.make(name), steps, count)
+    reward = IntrinsicReward(name, **SMALL)
+    with untouched():
+        figures = reward.update(given)
+        paid = reward.compute(given)
+    assert paid.shape == (steps, count)
+    assert np.isfinite(paid).all()
+    assert set(figures) >= {"dynamics_nats", "guide_nats"}
+
+
+def test_computing_changes_nothing():
+    given = samples(gym.make("CartPole-v1"), 20)
+    reward, alone = (IntrinsicReward("CartPole-v1", **SMALL) for _ in range(2))
+    reward.update(given)
+    alone.update(given)
+    first, second = reward.compute(given), reward.compute(given)
+    assert np.array_equal(first, second)
+    reward.update(given)
+    alone.update(given)
+    assert np.array_equal(reward.compute(given), alone.compute(given))
+
+
+def test_on_average_it_pays_the_mutual_information():
+    """Uniform actions on a slippery line: in each state the exact information of a uniform source."""
+    env = gym.make("gio/SlipperyLine-v0", length=4, slip=0.1)
+    reward = IntrinsicReward(env, guide="BayesGuide", updates=400)
+    given = samples(env, 4_000)
+    reward.update(given)
+    paid = reward.compute(given)[:, 0]
+    mdp = tabular.TabularMDP.from_env(env)
+    exact = tabular.mutual_information(mdp.transition, torch.full((4, 2), 0.5))
+    for state in range(3):
+        met = given["observations"][:, 0] == state
+        assert float(paid[met].mean()) == pytest.approx(float(exact[state]), abs=0.06)
+
+
+def test_tensors_come_back_as_tensors():
+    given = {key: torch.as_tensor(value) for key, value in samples(gym.make("CartPole-v1"), 4, 2).items()}
+    assert isinstance(IntrinsicReward("CartPole-v1", **SMALL).compute(given), torch.Tensor)
+
+
+@pytest.mark.parametrize("name", ["FrozenLake-v1", "Pendulum-v1"])
+def test_what_was_saved_goes_on_bit_for_bit(name: str):
+    first, second = samples(gym.make(name), 10), samples(gym.make(name), 10, seed=5)
+    whole, half = IntrinsicReward(name, **SMALL), IntrinsicReward(name, **SMALL)
+    whole.update(first)
+    half.update(first)
+    other = IntrinsicReward(name, **SMALL, seed=3)
+    other.load_state_dict(half.state_dict())
+    whole.update(second)
+    other.update(second)
+    assert np.array_equal(whole.compute(second), other.compute(second))
+
+
+def test_the_state_of_another_reward_is_refused():
+    with pytest.raises(
+        CheckpointError, match=r"^Expected the state of a reward with the same programs and spaces, but"
+    ):
+        IntrinsicReward("CartPole-v1", **SMALL).load_state_dict(IntrinsicReward("Pendulum-v1", **SMALL).state_dict())
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda s: s.pop("truncateds"), "Expected samples with the keys"),
+        (
+            lambda s: s.update(rewards=s["rewards"][:, 0]),
+            "Expected rewards of T steps of N environments, [T, N], but got",
+        ),
+        (lambda s: s.update(actions=s["actions"][:2]), "Expected actions of shape [4, 2, ...] as the rewards, but got"),
+        (lambda s: s.update(rewards=s["rewards"] * np.nan), "Expected finite rewards, but got NaN or infinity"),
+        (
+            lambda s: s.update(observations=s["observations"] * np.nan),
+            "Expected samples of the environment's spaces, but",
+        ),
+        (lambda s: s.update(observations=s["observations"][..., :2]), "Expected "),
+    ],
+)
+def test_samples_of_another_form_are_refused(change: Any, says: str):
+    given = samples(gym.make("CartPole-v1"), 4, 2)
+    change(given)
+    with pytest.raises(InputError) as caught:
+        IntrinsicReward("CartPole-v1", **SMALL).compute(given)
+    assert str(caught.value).startswith(says)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_future_of_several_steps_is_refused():
+    with pytest.raises(
+        InputError, match=r"^Expected a future of one step, which single transitions hold, but got State"
+    ):
+        IntrinsicReward("CartPole-v1", future=StateAfter(2))
