@@ -114,7 +114,7 @@ class VectorWorld(World):
         """The states seen, with the last of its episode for each environment that has begun another."""
         after, last = self.seen.copy(), info.get("final_obs")
         for i in np.flatnonzero(done).tolist():
-            one = _entry(last, i)
+            one = entry(last, i)
             if one is None:
                 raise TrainingError(
                     "Expected info['final_obs'] to hold the last observation of each episode that ended, but "
@@ -162,10 +162,10 @@ def _mode(env: Vector) -> AutoresetMode:
         raise InputError(f"Expected metadata['autoreset_mode'] to be an AutoresetMode, but got {given!r}.") from error
 
 
-def _entry(batch: Any, index: int) -> Any:
-    """One observation of a batch: Gymnasium stores an array of objects, other vectors perhaps a batch of arrays."""
+def entry(batch: Any, index: int) -> Any:
+    """Return one observation of a batch, which Gymnasium keeps as an array of objects and others as they like."""
     if isinstance(batch, dict):
-        return {key: _entry(value, index) for key, value in batch.items()}
+        return {key: entry(value, index) for key, value in batch.items()}
     if isinstance(batch, tuple):
-        return tuple(_entry(value, index) for value in batch)
+        return tuple(entry(value, index) for value in batch)
     return None if batch is None else batch[index]

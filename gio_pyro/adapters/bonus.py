@@ -1,0 +1,75 @@
+"""What every adapter does with a reward: remember transitions, fit now and then, weigh what is paid."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from gio_pyro.errors import InputError
+from gio_pyro.intrinsic_reward import IntrinsicReward
+from gio_pyro.samples import KEYS
+
+Array = np.ndarray[Any, np.dtype[Any]]
+Weight = float | str | Callable[[int], float]
+"""β: a number, `"linear:FROM:TO:STEPS"`, or a function of the environment steps taken so far."""
+
+
+def weight_of(weight: Weight) -> Callable[[int], float]:
+    """Return β as a function of environment steps; raises `InputError` for what is none."""
+    if callable(weight):
+        return weight
+    kind, *rest = weight.split(":") if isinstance(weight, str) else ("", str(weight))
+    try:
+        numbers = [float(number) for number in rest]
+    except ValueError:
+        numbers = []
+    if kind == "" and len(numbers) == 1 and np.isfinite(numbers[0]):
+        return lambda step: numbers[0]
+    if kind == "linear" and len(numbers) == 3 and np.isfinite(numbers).all() and numbers[2] >= 1:
+        first, last, steps = numbers
+        return lambda step: first + (last - first) * min(step / steps, 1.0)
+    raise InputError(
+        f'Expected a weight that is a number, "linear:FROM:TO:STEPS" or a function of steps, but got {weight!r}.'
+    )
+
+
+class Bonus:
+    """A reward with its weight, fitted after every `update_every` transitions.
+
+    Args:
+        reward: what pays; it keeps its own buffer of transitions.
+        weight: β, reward units for each unit of the reward.
+        update_every: environment steps between two updates.
+
+    Attributes:
+        steps: transitions seen.
+
+    Raises:
+        InputError: a weight that is none, or `update_every` below 1.
+    """
+
+    def __init__(self, reward: IntrinsicReward, weight: Weight, update_every: int) -> None:
+        if not isinstance(update_every, int) or update_every < 1:
+            raise InputError(f"Expected update_every to be a whole number of at least 1, but got {update_every!r}.")
+        self.reward, self.update_every = reward, update_every
+        self.weight = weight_of(weight)
+        self.steps = 0
+        self._waiting: dict[str, list[Array]] = {key: [] for key in KEYS}
+
+    def see(self, **transitions: Array) -> None:
+        """Take transitions `[n, ...]` in, by the keys of `gio_pyro.samples`, and fit when enough have come."""
+        for key in KEYS:
+            self._waiting[key].extend(np.asarray(transitions[key]))
+        self.steps += len(transitions["rewards"])
+        if len(self._waiting["rewards"]) >= self.update_every:
+            self.reward.update({key: np.stack(values)[:, None] for key, values in self._waiting.items()})
+            self._waiting = {key: [] for key in KEYS}
+
+    def paid(self, **transitions: Array) -> Array:
+        """Return what each of n transitions is paid, `[n]`, in the unit of the reward and not yet weighed."""
+        samples = {key: np.asarray(transitions[key])[:, None] for key in KEYS}
+        return np.asarray(self.reward.compute(samples))[:, 0]
+
+    def weighed(self, paid: Array) -> Array:
+        """Return what is added to the environment's reward at this step, reward units."""
+        return self.weight(self.steps) * paid

@@ -1,0 +1,73 @@
+"""A Gymnasium vector whose reward is r + β times an intrinsic reward, for learners that use a reward once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from gymnasium.vector import AutoresetMode, VectorEnv, VectorWrapper
+
+from gio_pyro.adapters.bonus import Array, Bonus, Weight
+from gio_pyro.environments.worlds import entry
+from gio_pyro.intrinsic_reward import IntrinsicReward
+
+
+class IntrinsicVector(VectorWrapper):
+    """Adds β · r_int to the reward of every transition, and fits the reward to what is seen.
+
+    `info["intrinsic_reward"]` `[N]` has r_int by itself, `info["extrinsic_reward"]` the environment's. The steps that
+    only begin an episode (autoreset NEXT_STEP) are no transitions and are paid nothing. A learner that replays should
+    compute rewards when it samples instead (`gio_pyro.adapters.stable_baselines.IntrinsicReplayBuffer`), or they grow
+    stale.
+
+    Args:
+        env: the vector, in any autoreset mode but DISABLED.
+        reward: what pays.
+        weight: β: a number, `"linear:FROM:TO:STEPS"`, or a function of the steps taken.
+        update_every: environment steps between two updates of the reward.
+    """
+
+    def __init__(
+        self, env: VectorEnv[Any, Any, Any], reward: IntrinsicReward, *, weight: Weight = 1.0, update_every: int = 1_024
+    ) -> None:
+        super().__init__(env)
+        self.bonus = Bonus(reward, weight, update_every)
+        self._mode = AutoresetMode(env.metadata.get("autoreset_mode", AutoresetMode.NEXT_STEP))
+
+    def reset(self, **how: Any) -> tuple[Any, dict[str, Any]]:
+        """Begin episodes everywhere."""
+        self._seen, info = self.env.reset(**how)
+        self._begins = np.zeros(self.num_envs, dtype=np.bool_)
+        return self._seen, info
+
+    def step(self, actions: Any) -> tuple[Any, Array, Array, Array, dict[str, Any]]:
+        """Take a step; returns the sum of both rewards."""
+        before = np.array(self._seen)
+        seen, given, terminated, truncated, info = self.env.step(actions)
+        done = np.asarray(terminated) | np.asarray(truncated)
+        real = ~self._begins
+        rows = {
+            "observations": before,
+            "actions": np.asarray(actions),
+            "rewards": np.asarray(given, dtype=np.float64),
+            "terminateds": np.asarray(terminated),
+            "truncateds": np.asarray(truncated),
+            "next_observations": self._after(seen, done, info),
+        }
+        paid = np.zeros(self.num_envs)
+        if real.any():
+            rows = {key: values[real] for key, values in rows.items()}
+            paid[real] = self.bonus.paid(**rows)
+            self.bonus.see(**rows)
+        self._seen = seen
+        self._begins = done & real if self._mode == AutoresetMode.NEXT_STEP else np.zeros_like(done)
+        info = info | {"intrinsic_reward": paid, "extrinsic_reward": np.asarray(given)}
+        return seen, given + self.bonus.weighed(paid), terminated, truncated, info
+
+    def _after(self, seen: Any, done: Array, info: dict[str, Any]) -> Array:
+        """Where the actions led, also where another episode has begun already."""
+        after = np.array(seen)
+        if self._mode == AutoresetMode.SAME_STEP:
+            for number in np.flatnonzero(done):
+                after[number] = entry(info["final_obs"], int(number))
+        return after
