@@ -22,7 +22,7 @@ from typing import Any
 
 import torch
 from gymnasium import Space
-from gymnasium.spaces import MultiDiscrete
+from gymnasium.spaces import Discrete, MultiDiscrete
 from torch import Tensor, nn
 
 from gio_pyro.empowerment.options import Options
@@ -35,6 +35,8 @@ from gio_pyro.types import Program, Spec, finite
 
 MOST_WEIGHT = 5.0
 """Weights ω/μ of replayed sequences are cut here."""
+LEARNING_RATE = {True: 5e-3, False: 1e-3}
+"""Of Discrete states, which are read from a table of features, and of others, whose networks large steps kill."""
 SLOWER = 0.2
 """The source's step size, as a share of the guide's."""
 
@@ -71,7 +73,7 @@ class VariationalEmpowerment:
         horizon: n ≥ 1 actions.
         guide: q: a class built from a `Spec` whose action space is MultiDiscrete([A] * n), or a name of one.
         hidden: units of each hidden layer.
-        learning_rate: Adam's step size of guide and ψ.
+        learning_rate: Adam's step size of guide and ψ; None takes 0.005 for Discrete states and 0.001 for others.
         device: where the networks live.
 
     Raises:
@@ -87,11 +89,12 @@ class VariationalEmpowerment:
         *,
         guide: str | Program = "SequenceGuide",
         hidden: Sequence[int] = (128, 128),
-        learning_rate: float = 5e-3,
+        learning_rate: float | None = None,
         device: torch.device | None = None,
     ) -> None:
         require_horizon(horizon)
         count = finite(actions, "action")
+        learning_rate = LEARNING_RATE[isinstance(states, Discrete)] if learning_rate is None else learning_rate
         self.horizon, self.learning_rate = horizon, learning_rate
         sequences = MultiDiscrete([count] * horizon)
         spec = Spec(states, sequences, states, hidden=tuple(hidden), action_parts=(count,) * horizon)

@@ -233,3 +233,27 @@ class TestEmpowerment:
     def test_a_world_without_a_table_is_one_sentence(self, monkeypatch: pytest.MonkeyPatch, capsys: Any):
         assert gio("empowerment", register(monkeypatch)) == 2
         assert capsys.readouterr().err.startswith("gio: Expected")
+
+
+class TestLearnedEmpowerment:
+    def test_prints_what_was_learned_beside_the_exact_value(self, tmp_path: Path, capsys: Any):
+        where = ("--env.map", '["SS", "SS"]', "--out", tmp_path / "map.png")
+        assert (
+            gio("empowerment", "gio/Maze-v0", "-n", 1, "--variational", "--steps", 4_000, "--updates", 200, *where) == 0
+        )
+        printed = capsys.readouterr().out
+        error = re.search(r"mean error +([0-9.]+) nats, over 4 states that can be met", printed)
+        assert error is not None
+        assert float(error[1]) < 0.2
+        assert "exact, mean" in printed
+        assert (tmp_path / "map.png").is_file()
+
+    def test_states_that_cannot_be_listed_are_one_sentence(self, capsys: Any):
+        assert gio("empowerment", "CartPole-v1", "--variational") == 2
+        assert (
+            "Expected Discrete observations, whose states can be listed, but CartPole-v1 has" in capsys.readouterr().err
+        )
+
+    def test_a_horizon_of_0_is_one_sentence(self, capsys: Any):
+        assert gio("empowerment", "FrozenLake-v1", "--horizon", 0, "--variational") == 2
+        assert "at least 1 action" in capsys.readouterr().err
