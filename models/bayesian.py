@@ -91,10 +91,10 @@ class BayesianModel(RealModel):
     def information_gain(self, state: Tensor, action: Tensor, future: Tensor) -> Tensor:
         """Return KL(q_new(w) ‖ q(w)) to second order, `[B]` nats: ½ λ² gᵀ H⁻¹ g (Houthooft et al., 2016, VIME).
 
-        g is the gradient of E_q log p(F|s, a, w) in the means and scales of q, of one example; H is the Fisher metric of
-        q, 1/σ² for a mean and 2/σ² for a scale, so a step `λ H⁻¹ g` is one of natural gradient. The expectation is over
-        the fixed draws and their mirror images. It is right where one example says little; of an example that says as
-        much as all before it, it is several times too large.
+        g is the gradient of E_q log p(F|s, a, w) in the means and scales of q, of one example; H is the Fisher metric
+        of q, 1/σ² for a mean and 2/σ² for a scale, so a step `λ H⁻¹ g` is one of natural gradient. The expectation is
+        over the fixed draws and their mirror images. It is right where one example says little; of an example that says
+        as much as all before it, it is several times too large.
         """
         location, scale = ({k: v.detach() for k, v in x.items()} for x in (self._locations(), self._scales()))
         x, target = self.features(state, action).detach(), self.standardised(state, future).flatten(1)

@@ -47,7 +47,9 @@ class DirichletModel(nn.Module):
         with pyro.plate("batch", state.shape[0]):
             action = pyro.sample("action", policy(state))
             posterior = self.posterior(state, action)
-            return pyro.sample("future", dist.Categorical(probs=posterior / posterior.sum(-1, keepdim=True)), obs=future)
+            return pyro.sample(
+                "future", dist.Categorical(probs=posterior / posterior.sum(-1, keepdim=True)), obs=future
+            )
 
     def posterior(self, state: Tensor, action: Tensor) -> Tensor:
         """Return the concentrations of the Dirichlet posterior over each row, `[B, F]`."""

@@ -28,7 +28,7 @@ ORDER = [
     ["programs", "tabular", "replay"],
     ["futures", "examples", "envs"],
     ["inference", "rewards", "environments"],
-    ["evaluation", "improvement", "rollout", "grid"],
+    ["evaluation", "improvement", "rollout", "grid", "signals"],
     ["control", "watch"],
     ["checkpoint", "persistence", "records"],
     ["agent"],

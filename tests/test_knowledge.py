@@ -49,8 +49,12 @@ def test_beliefs_have_the_shape_of_images(kind: Any):
     where = KINDS["image, continuous"]
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        model = build_model(kind, where, lambda s: dist.Normal(torch.zeros(len(s), 2), 1.0).to_event(1),
-                            torch.zeros(1, 5, 5, 1, dtype=torch.uint8))
+        model = build_model(
+            kind,
+            where,
+            lambda s: dist.Normal(torch.zeros(len(s), 2), 1.0).to_event(1),
+            torch.zeros(1, 5, 5, 1, dtype=torch.uint8),
+        )
     found = model.beliefs(torch.zeros(3, 5, 5, 1, dtype=torch.uint8), torch.zeros(3, 2))
     assert (found.batch_shape[1], found.event_shape) == (3, (5, 5, 1))
 

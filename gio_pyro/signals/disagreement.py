@@ -72,8 +72,10 @@ def jensen_renyi(mean: Tensor, scale: Tensor) -> Tensor:
     ∫ N_i N_j is the density of N(0, σ_i² + σ_j²) at μ_i − μ_j, so −log ∫ p² of a mixture is a sum over pairs.
     """
     overlap = torch.stack(
-        [Normal(m, (s.square() + scale.square()).sqrt(), validate_args=False).log_prob(mean).sum(-1)
-         for m, s in zip(mean, scale, strict=True)]
+        [
+            Normal(m, (s.square() + scale.square()).sqrt(), validate_args=False).log_prob(mean).sum(-1)
+            for m, s in zip(mean, scale, strict=True)
+        ]
     )
     mixture = 2 * math.log(len(mean)) - torch.logsumexp(overlap, (0, 1))
     return mixture + overlap.diagonal().mean(-1)

@@ -1,5 +1,7 @@
 """What has been visited in an episode: exactly for finite states, by a comparator that learns for others."""
 
+from typing import Any
+
 import torch
 from gymnasium import Space
 from torch import Tensor, nn
@@ -54,7 +56,7 @@ class LearnedMemory(nn.Module):
     episode: Tensor
     current: Tensor
 
-    def __init__(self, space: Space, hidden: tuple[int, ...], *, capacity: int, history: int, near: int) -> None:
+    def __init__(self, space: Space[Any], hidden: tuple[int, ...], *, capacity: int, history: int, near: int) -> None:
         super().__init__()
         self.capacity, self.near = capacity, near
         self.encoder = encoder(space)

@@ -43,7 +43,8 @@ class PredictionError(Signal):
     def read(self, rows: Transitions) -> Tensor:
         """Return the error of each transition, `[B]`."""
         if self.descent is not None:
-            return self.icm(rows)[0]
+            error: Tensor = self.icm(rows)[0]
+            return error
         source = self.fitted
         return -source.model.log_prob(source.policy, rows.state, rows.action, source.future.of(rows))
 

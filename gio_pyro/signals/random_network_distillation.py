@@ -1,5 +1,7 @@
 """How badly a random function of the state was learned here: a count of visits, for states that never recur."""
 
+from typing import Any
+
 import torch
 from gymnasium import Space
 from torch import Tensor, nn
@@ -57,7 +59,7 @@ class RandomNetworkDistillation(Signal):
 class _Read(nn.Module):
     """A network of any state, `[B, ...] -> [B, outputs]`."""
 
-    def __init__(self, space: Space, hidden: tuple[int, ...], outputs: int) -> None:
+    def __init__(self, space: Space[Any], hidden: tuple[int, ...], outputs: int) -> None:
         super().__init__()
         self.encoder = encoder(space)
         self.net = mlp(self.encoder.size, hidden, outputs)

@@ -86,9 +86,7 @@ def test_learning_leaves_model_and_guide_as_they_were(name: str, settings: Any, 
 
 
 @every_case
-def test_what_was_saved_reads_and_learns_on_exactly(
-    name: str, settings: Any, kind: Any, spec: Spec, tmp_path: Any
-):
+def test_what_was_saved_reads_and_learns_on_exactly(name: str, settings: Any, kind: Any, spec: Spec, tmp_path: Any):
     source, data = fitted(kind, spec), some(spec)
     signal = signal_named(name, source, **settings)
     signal.observe(data)

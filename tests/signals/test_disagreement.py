@@ -73,7 +73,9 @@ def test_the_jensen_renyi_divergence_is_that_of_an_integral():
     """Both numbers of F alike: −log ∫ p² of a mixture of products, by a grid."""
     means, scales = [0.0, 1.0, -0.4], [1.0, 0.6, 0.8]
     grid = torch.linspace(-8, 8, 801, dtype=torch.double)
-    one = torch.stack([torch.distributions.Normal(m, s).log_prob(grid).exp() for m, s in zip(means, scales, strict=True)])
+    one = torch.stack(
+        [torch.distributions.Normal(m, s).log_prob(grid).exp() for m, s in zip(means, scales, strict=True)]
+    )
     joint = one[:, :, None] * one[:, None, :]
     step = float(grid[1] - grid[0]) ** 2
     order_two = lambda density: -(density.square().sum((-2, -1)) * step).log()  # noqa: E731

@@ -47,7 +47,9 @@ def rows(state: Tensor, action: Tensor, next_state: Tensor, ended: Tensor | None
     count = len(state)
     never = torch.zeros(count, dtype=torch.bool)
     ended = never if ended is None else ended
-    return Transitions(state, action, torch.zeros(count), next_state, ended, never, torch.zeros(count), torch.ones(count))
+    return Transitions(
+        state, action, torch.zeros(count), next_state, ended, never, torch.zeros(count), torch.ones(count)
+    )
 
 
 def some(spec: Spec, count: int = 32, seed: int = 0) -> Transitions:
