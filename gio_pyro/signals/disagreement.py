@@ -40,8 +40,8 @@ class Disagreement(Signal):
         kinds = FINITE if isinstance(fitted.spec.future_space, Discrete) else REAL
         if kind is not None and kind not in kinds:
             raise InputError(
-                f"Expected kind to be {' or '.join(kinds)} for futures in {fitted.spec.future_space}, but got {kind!r}; "
-                "name one."
+                f"Expected kind to be {' or '.join(kinds)} for futures in {fitted.spec.future_space}, but got "
+                f"{kind!r}; name one."
             )
         self.kind = kind or kinds[0]
         self.unit = "squared units of F" if self.kind == "variance" else "nats"
@@ -50,7 +50,7 @@ class Disagreement(Signal):
             self._of(*(example(space, device) for space in spaces))
 
     def read(self, rows: Transitions) -> Tensor:
-        """Return the disagreement about what follows each state and action, `[B]`; what did follow is not looked at."""
+        """Return the disagreement about what follows each state and action, `[B]`; what did follow does not count."""
         return self._of(rows.state, rows.action)
 
     def _of(self, state: Tensor, action: Tensor) -> Tensor:

@@ -8,10 +8,10 @@ from gio_pyro.types import Transitions
 
 
 class InformationGain(Signal):
-    """KL(q_new(w) ‖ q_old(w)) after the observation, nats (VIME: Houthooft et al., 2016, arXiv 1605.09674, equation 5).
+    """KL(q_new(w) ‖ q_old(w)) after the observation, nats (VIME: Houthooft et al., 2016, arXiv 1605.09674).
 
-    Its expectation over what the model foresees is I(W; F|s, a). The model says it by `information_gain`, as it stands: a
-    transition that it was told already is read as if it were seen once more.
+    Its expectation over what the model foresees is I(W; F|s, a). The model says it by `information_gain`, as it stands:
+    a transition that it was told already is read as if it were seen once more.
 
     Args:
         fitted: what is read.

@@ -45,5 +45,5 @@ class InverseFeatures(nn.Module):
         return 0.5 * (guess - after).square().sum(-1), wrong
 
     def blend(self, forward: Tensor, inverse: Tensor) -> Tensor:
-        """Return the loss of the paper, its equation 7 without the policy's term."""
+        """Return the loss of the paper without the policy's term."""
         return FORWARD_SHARE * forward + (1 - FORWARD_SHARE) * inverse

@@ -13,10 +13,10 @@ from gio_pyro.types import Transitions
 
 
 class RandomNetworkDistillation(Signal):
-    """mean (f̂(s') − f(s'))² in running standard deviations (Burda, Edwards, Storkey and Klimov, 2018, arXiv 1810.12894).
+    """mean (f̂(s') − f(s'))² in running standard deviations (Burda et al., 2018, arXiv 1810.12894).
 
-    f is a random network that never learns, f̂ one that is fitted to it where the agent goes. The noise of the future does
-    not enter: f is a sure function of the state. The division is by the deviation of the error itself, not, as in
+    f is a random network that never learns, f̂ one that is fitted to it where the agent goes. The noise of the future
+    does not enter: f is a sure function of the state. The division is by the deviation of the error itself, not, as in
     the paper, of discounted sums of it.
 
     Args:

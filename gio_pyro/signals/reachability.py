@@ -16,11 +16,11 @@ from gio_pyro.types import Transitions
 class Reachability(Signal):
     """1 − C(s'), the chance that s' is out of reach of this episode's memory: episodic curiosity.
 
-    The bonus α (β − C) of Savinov et al. (2019, arXiv 1810.02274) with α = β = 1. C is 1 or 0 for finite states: whether
-    s' was visited. For others it is the 90th percentile, over the memory, of what a comparator says, which learns from
-    pairs of states a few or many steps apart; the paper's comparator of images is a residual network, this one a small
-    perceptron. The memory is fed by `observe` and begins anew where an episode ends, so read transitions before they are
-    observed: afterwards they are known.
+    The bonus α (β − C) of Savinov et al. (2019, arXiv 1810.02274) with α = β = 1. C is 1 or 0 for finite states:
+    whether s' was visited. For others it is the 90th percentile, over the memory, of what a comparator says, which
+    learns from pairs of states a few or many steps apart; the paper's comparator of images is a residual network, this
+    one a small perceptron. The memory is fed by `observe` and begins anew where an episode ends, so read transitions
+    before they are observed: afterwards they are known.
 
     Args:
         fitted: what is read: only its spaces.
@@ -66,7 +66,7 @@ class Reachability(Signal):
         return 1 - similarity
 
     def _loss(self, context: None, *rows: Tensor) -> tuple[Tensor, Figures]:
-        """Return the comparator's loss; it learns from the history: replayed rows do not say how many steps apart they are."""
+        """Return the comparator's loss on its history: replayed rows do not say how many steps apart they are."""
         assert isinstance(self.memory, LearnedMemory)
         loss = self.memory.loss()
         return loss, {"reachability_loss": loss}
