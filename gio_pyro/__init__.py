@@ -11,7 +11,19 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from gio_pyro import diagnostics, envs, errors, futures, guides, inference, models, programs, tabular, testing
+    from gio_pyro import (
+        diagnostics,
+        envs,
+        errors,
+        futures,
+        guides,
+        inference,
+        models,
+        programs,
+        signals,
+        tabular,
+        testing,
+    )
     from gio_pyro.agent import GIO
     from gio_pyro.intrinsic_reward import IntrinsicReward
     from gio_pyro.settings import Settings
@@ -34,6 +46,7 @@ __all__ = [
     "inference",
     "models",
     "programs",
+    "signals",
     "tabular",
     "testing",
 ]

@@ -2,6 +2,7 @@
 
 from gio_pyro.models.bayesian import BayesianModel
 from gio_pyro.models.categorical import CategoricalModel, CategoricalNetworkModel
+from gio_pyro.models.dirichlet import DirichletModel
 from gio_pyro.models.gaussian import FullGaussianModel, GaussianModel, LowRankGaussianModel
 from gio_pyro.models.image import ImageModel
 from gio_pyro.models.mixture import EnsembleModel, MixtureModel
@@ -10,6 +11,7 @@ __all__ = [
     "BayesianModel",
     "CategoricalModel",
     "CategoricalNetworkModel",
+    "DirichletModel",
     "EnsembleModel",
     "FullGaussianModel",
     "GaussianModel",

@@ -11,9 +11,12 @@ from pyro.nn import PyroModule, PyroSample
 from torch import Tensor, nn
 from torch.distributions import kl_divergence
 
-from gio_pyro.models.real import RealModel
+from gio_pyro.models.real import RealModel, bounded_scale
 from gio_pyro.networks import batched
 from gio_pyro.types import Spec
+
+EXAMPLES_AT_ONCE = 32
+"""Gradients of single examples that are held at a time; each is as large as the network, once for every draw."""
 
 
 class BayesianModel(RealModel):
@@ -32,6 +35,8 @@ class BayesianModel(RealModel):
     """Of a weight, before division by the root of the units that it adds up (He et al., 2015); of a bias, 1."""
     first_scale = 0.02
     """Standard deviation of q(w) before anything was seen."""
+    gain_step = 1.0
+    """λ of `information_gain`, a share of the whole step to the new posterior."""
 
     def __init__(self, spec: Spec) -> None:
         super().__init__(spec)
@@ -77,6 +82,42 @@ class BayesianModel(RealModel):
             surprise = surprise + kl_divergence(drawn.nodes[f"{name}_unconstrained"]["fn"], run.nodes[name]["fn"])
         log_prob: Tensor = likelihood.log_prob(future)
         return log_prob - surprise / self.seen
+
+    def beliefs(self, state: Tensor, action: Tensor) -> Any:
+        """Return what each fixed draw of the weights predicts, normals of batch shape `[draws, B]`."""
+        mean = self.members(state, action)
+        return self.normals(state, mean, self.raw.expand_as(mean))
+
+    def information_gain(self, state: Tensor, action: Tensor, future: Tensor) -> Tensor:
+        """Return KL(q_new(w) ‖ q(w)) to second order, `[B]` nats: ½ λ² gᵀ H⁻¹ g (Houthooft et al., 2016, VIME).
+
+        g is the gradient of E_q log p(F|s, a, w) in the means and scales of q, of one example; H is the Fisher metric
+        of q, 1/σ² for a mean and 2/σ² for a scale, so a step `λ H⁻¹ g` is one of natural gradient. The expectation is
+        over the fixed draws and their mirror images. It is right where one example says little; of an example that says
+        as much as all before it, it is several times too large.
+        """
+        location, scale = ({k: v.detach() for k, v in x.items()} for x in (self._locations(), self._scales()))
+        x, target = self.features(state, action).detach(), self.standardised(state, future).flatten(1)
+        slope = torch.func.vmap(
+            torch.func.grad(self._fit, argnums=(0, 1)), in_dims=(None, None, 0, 0), chunk_size=EXAMPLES_AT_ONCE
+        )
+        by_location, by_scale = slope(location, scale, x, target)
+        squares = [scale[k].square() * (by_location[k].square() + 0.5 * by_scale[k].square()) for k in scale]
+        gain: Tensor = torch.stack([square.flatten(1).sum(-1) for square in squares]).sum(0)
+        return 0.5 * self.gain_step**2 * gain
+
+    def _fit(self, location: dict[str, Tensor], scale: dict[str, Tensor], x: Tensor, target: Tensor) -> Tensor:
+        """Return E_q log p(F|s, a, w) up to a constant, of one example: features `[inputs]` and `target` `[size]`."""
+        draws = {}
+        for name in location:
+            half = scale[name] * getattr(self, f"draw_{name}")
+            draws[name] = location[name] + torch.cat([half, -half])
+        noise = bounded_scale(self.raw.detach().flatten(), self.floor_nats)
+        error = (target - self.net.batched(x.unsqueeze(0), draws)) / noise
+        return -0.5 * error.square().sum((-2, -1)).mean()
+
+    def _scales(self) -> dict[str, Tensor]:
+        return {name: self._scale(name) for name in self.net.sites}
 
     def _locations(self) -> dict[str, Tensor]:
         return {name: getattr(self.posterior.locs, name) for name in self.net.sites}

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import pyro.distributions as dist
 from torch import Tensor
 
 from gio_pyro.models.real import RealModel
@@ -52,7 +51,9 @@ class EnsembleModel(RealModel):
 
     def evidence(self, state: Tensor, action: Tensor, future: Tensor) -> Tensor:
         """Return the members' mean log-likelihood, `[B]` nats, by which they are fitted."""
-        mean, raw = self.members(state, action)
-        each = dist.Normal(self.place(state, mean), self.scale(raw)).to_event(len(self.shape))
-        log_prob: Tensor = each.log_prob(future)
+        log_prob: Tensor = self.beliefs(state, action).log_prob(future)
         return log_prob.mean(0)
+
+    def beliefs(self, state: Tensor, action: Tensor) -> Any:
+        """Return what each member predicts, normals of batch shape `[members, B]`."""
+        return self.normals(state, *self.members(state, action))

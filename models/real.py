@@ -65,6 +65,15 @@ class RealModel(nn.Module):
         mean = self.target.mean + self.target.deviation * mean
         return mean if self.anchor is None else mean + self.anchor(state)
 
+    def standardised(self, state: Tensor, future: Tensor) -> Tensor:
+        """Return F `[B, *shape]` in standard deviations, without its anchor: what `place` undoes."""
+        change = future if self.anchor is None else future - self.anchor(state)
+        return (change - self.target.mean) / self.target.deviation
+
+    def normals(self, state: Tensor, mean: Tensor, raw: Tensor) -> Any:
+        """Return a normal for each of K members and B examples, from `mean` and `raw` `[K, B, *shape]`."""
+        return dist.Normal(self.place(state, mean), self.scale(raw)).to_event(len(self.shape))
+
     def scale(self, raw: Tensor) -> Tensor:
         """Return scales `[..., B, *shape]` in the units of F, with their floor."""
         return self.target.deviation * bounded_scale(raw, self.floor_nats)

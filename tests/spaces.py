@@ -44,7 +44,7 @@ REAL = [
     "MixtureModel",
 ]
 MODELS = {
-    "finite": FINITE,
+    "finite": [*FINITE, "DirichletModel"],
     "vector, discrete": REAL,
     "vector, continuous": REAL,
     "image, discrete": [*REAL, "ImageModel"],

@@ -29,7 +29,7 @@ from pyro.poutine.runtime import NonlocalExit
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from gio_pyro.errors import GioError, ProgramError, told
+from gio_pyro.errors import GioError, InputError, ProgramError, told
 from gio_pyro.types import Policy
 from gio_pyro.types import Program as Callable_
 
@@ -242,14 +242,60 @@ class Model(Program):
         if not hasattr(self.program, "evidence"):
             return self.log_prob(policy, state, action, future)
         self._check_batch(state, action=action, future=future)
-        bound = self._own("evidence", state, action, future)
-        if not isinstance(bound, Tensor) or bound.shape != (len(state),):
-            got = f"shape {tuple(bound.shape)}" if isinstance(bound, Tensor) else f"a {type(bound).__name__}"
+        return self._numbers("evidence", state, action, future)
+
+    def beliefs(self, state: Tensor, action: Tensor) -> Distribution:
+        """Return what each of K members, or draws of what the model has learned, predicts: batch shape `[K, B]`.
+
+        A program says so by a method `beliefs(state, action)`; that they disagree is what the model does not know.
+
+        Raises:
+            InputError: the program has no such method.
+            ProgramError: what it returns is no K times B distributions.
+        """
+        self._require("beliefs", "(state, action)", "EnsembleModel, BayesianModel or DirichletModel")
+        self._check_batch(state, action=action)
+        found: Any = self._own("beliefs", state, action)
+        shape = tuple(getattr(found, "batch_shape", ()))
+        if len(shape) != 2 or shape[-1] != len(state):
             raise ProgramError(
-                f"Expected evidence of {self.name} to return one number for each of {len(state)} examples, but got "
+                f"Expected beliefs of {self.name} to have batch shape [K, {len(state)}], but got "
+                f"{list(shape) or type(found).__name__}; return one distribution for each member and example."
+            )
+        distribution: Distribution = found
+        return distribution
+
+    def information_gain(self, state: Tensor, action: Tensor, future: Tensor) -> Tensor:
+        """Return how far the posterior over what the model learns would move if it observed each example, `[B]` nats.
+
+        A program says so by a method `information_gain(state, action, future) -> [B]`: KL(q_new ‖ q_old) for each
+        example on its own, the model as it stands.
+
+        Raises:
+            InputError: the program has no such method.
+            ProgramError: it does not return one number for each example.
+        """
+        self._require("information_gain", "(state, action, future)", "BayesianModel or DirichletModel")
+        self._check_batch(state, action=action, future=future)
+        return self._numbers("information_gain", state, action, future)
+
+    def _numbers(self, method: str, state: Tensor, *others: Tensor) -> Tensor:
+        """Run a method of the program that returns `[B]`."""
+        found = self._own(method, state, *others)
+        if not isinstance(found, Tensor) or found.shape != (len(state),):
+            got = f"shape {tuple(found.shape)}" if isinstance(found, Tensor) else f"a {type(found).__name__}"
+            raise ProgramError(
+                f"Expected {method} of {self.name} to return one number for each of {len(state)} examples, but got "
                 f"{got}; do not sum over the batch."
             )
-        return bound
+        return found
+
+    def _require(self, method: str, signature: str, those: str) -> None:
+        if not callable(getattr(self.program, method, None)):
+            raise InputError(
+                f"Expected a model that knows what it does not know, such as {those}, but got {self.name}; take one of "
+                f"these, or give yours a method {method}{signature}."
+            )
 
 
 class Guide(Program):

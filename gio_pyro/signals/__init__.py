@@ -1,0 +1,23 @@
+"""Intrinsic signals: what a transition is worth besides its reward, read from fitted programs (theory, section 7)."""
+
+from gio_pyro.signals.base import Fitted, Signal
+from gio_pyro.signals.disagreement import Disagreement
+from gio_pyro.signals.information_gain import InformationGain
+from gio_pyro.signals.learning_progress import LearningProgress
+from gio_pyro.signals.names import NAMES, signal_named
+from gio_pyro.signals.prediction_error import PredictionError
+from gio_pyro.signals.random_network_distillation import RandomNetworkDistillation
+from gio_pyro.signals.reachability import Reachability
+
+__all__ = [
+    "NAMES",
+    "Disagreement",
+    "Fitted",
+    "InformationGain",
+    "LearningProgress",
+    "PredictionError",
+    "RandomNetworkDistillation",
+    "Reachability",
+    "Signal",
+    "signal_named",
+]

@@ -1,0 +1,111 @@
+"""What a signal is: one number for each transition, read from programs that were fitted."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from gio_pyro.errors import InputError, TrainingError
+from gio_pyro.futures import Future, steps_of
+from gio_pyro.optimisation import Descent, Figures, Loss, adam
+from gio_pyro.programs import Guide, Model
+from gio_pyro.types import Policy, Spec, Transitions
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What a signal is built from: the spaces, the future and the programs of one agent, which a signal only reads."""
+
+    spec: Spec
+    future: Future
+    model: Model
+    guide: Guide
+    policy: Policy
+
+
+class Signal(nn.Module, ABC):
+    """One number for each transition; a subclass says which by `read`, and its unit by `unit`.
+
+    A signal is told each transition once (`observe`), learns from batches of replay (`update`), and is read by calling
+    it, which changes nothing. `state_dict` has all that it learned, the state of its optimiser too, and nothing of the
+    programs that it reads.
+
+    Args:
+        fitted: what is read.
+    """
+
+    unit: str = "nats"
+    descent: Descent | None = None
+
+    def __init__(self, fitted: Fitted) -> None:
+        super().__init__()
+        self.fitted = fitted
+
+    def observe(self, rows: Transitions) -> None:
+        """Take new transitions into statistics and memories; each is told once, in order of time, one stream."""
+
+    def update(self, rows: Transitions) -> Figures:
+        """Take one gradient step of the signal's own networks on replayed `rows`; the programs are left as they are.
+
+        Returns:
+            What it measured before the step, by name; nothing where there is nothing to learn.
+        """
+        if self.descent is None:
+            return {}
+        with torch.enable_grad():
+            return self.descent.step(None, *rows.tensors())
+
+    @torch.no_grad()
+    def forward(self, rows: Transitions) -> Tensor:
+        """Return the signal of each transition, `[B]` in its unit, without gradients.
+
+        Raises:
+            InputError: `read` does not return one number for each.
+            TrainingError: NaN or infinity.
+        """
+        found, name = self.read(rows), type(self).__name__
+        if found.shape != (len(rows),):
+            raise InputError(
+                f"Expected one number for each of {len(rows)} transitions from {name}, but got shape "
+                f"{tuple(found.shape)}; do not sum over the batch."
+            )
+        if not bool(torch.isfinite(found).all()):
+            raise TrainingError(f"Expected finite numbers from {name}, but got NaN or infinity; look at the model.")
+        return found
+
+    @abstractmethod
+    def read(self, rows: Transitions) -> Tensor:
+        """Return the signal of each transition, `[B]`; called without gradients, and draws no random numbers."""
+
+    def learn(self, name: str, loss: Loss, learning_rate: float) -> None:
+        """Let `update` descend `loss(context, *tensors of rows) -> (loss, figures)` in all parameters there are."""
+        parameters = [parameter for parameter in self.parameters() if parameter.requires_grad]
+        self.descent = Descent(name, loss, adam(parameters, learning_rate))
+
+    def get_extra_state(self) -> Any:
+        """Return the state of the optimiser, for `state_dict`."""
+        return None if self.descent is None or self.descent.optimiser is None else self.descent.optimiser.state_dict()
+
+    def set_extra_state(self, state: Any) -> None:
+        """Go on from the state of an optimiser."""
+        if self.descent is not None and self.descent.optimiser is not None:
+            self.descent.optimiser.load_state_dict(state)
+
+
+def require_one_step(signal: Signal) -> None:
+    """Raise `InputError` where the future of a transition is not in the transition."""
+    future, name = signal.fitted.future, type(signal).__name__
+    if steps_of(future):
+        raise InputError(
+            f"Expected a future of one step for {name}, but got {future}; it is read at single transitions: take "
+            "NextState."
+        )
+
+
+def device_of(model: Model) -> torch.device:
+    """Return where a model's numbers are; the CPU for one that has none."""
+    for tensor in (*model.parameters(), *model.buffers()):
+        return tensor.device
+    return torch.device("cpu")

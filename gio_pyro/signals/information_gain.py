@@ -1,0 +1,32 @@
+"""What an observation taught: how far it moved the posterior over what the model learns."""
+
+from torch import Tensor
+
+from gio_pyro.programs import example
+from gio_pyro.signals.base import Fitted, Signal, device_of, require_one_step
+from gio_pyro.types import Transitions
+
+
+class InformationGain(Signal):
+    """KL(q_new(w) ‖ q_old(w)) after the observation, nats (VIME: Houthooft et al., 2016, arXiv 1605.09674).
+
+    Its expectation over what the model foresees is I(W; F|s, a). The model says it by `information_gain`, as it stands:
+    a transition that it was told already is read as if it were seen once more.
+
+    Args:
+        fitted: what is read.
+
+    Raises:
+        InputError: a model that has no posterior, or a future of several steps.
+    """
+
+    def __init__(self, fitted: Fitted) -> None:
+        super().__init__(fitted)
+        require_one_step(self)
+        spec, device = fitted.spec, device_of(fitted.model)
+        spaces = (spec.state_space, spec.action_space, spec.future_space)
+        fitted.model.information_gain(*(example(space, device) for space in spaces))
+
+    def read(self, rows: Transitions) -> Tensor:
+        """Return the information gain of each transition, `[B]` nats."""
+        return self.fitted.model.information_gain(rows.state, rows.action, self.fitted.future.of(rows))

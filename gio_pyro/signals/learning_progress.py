@@ -1,0 +1,52 @@
+"""What the model has lately learned to foresee."""
+
+import copy
+
+import torch
+from torch import Tensor
+
+from gio_pyro.errors import InputError
+from gio_pyro.optimisation import Figures
+from gio_pyro.signals.base import Fitted, Signal, require_one_step
+from gio_pyro.types import Transitions
+
+
+class LearningProgress(Signal):
+    """log p_new(F|s, a) − log p_old(F|s, a), nats: γ-progress (Kim et al., 2020, arXiv 2007.07853).
+
+    The old model is a copy that follows the new one at every `update`, w_old ← γ w_old + (1 − γ) w_new, in its
+    parameters and its statistics. Noise is foreseen as badly by both, and counts for nothing in the end.
+
+    Args:
+        fitted: what is read.
+        rate: γ, from 0 to below 1; the old model is about 1 / (1 − γ) updates behind.
+
+    Raises:
+        InputError: another rate, or a future of several steps.
+    """
+
+    def __init__(self, fitted: Fitted, *, rate: float = 0.9995) -> None:
+        super().__init__(fitted)
+        if not 0 <= rate < 1:
+            raise InputError(f"Expected rate to be at least 0 and below 1, but got {rate!r}; 0.9995 is the default.")
+        require_one_step(self)
+        self.rate = rate
+        self.old = copy.deepcopy(fitted.model).requires_grad_(False)
+
+    @torch.no_grad()
+    def update(self, rows: Transitions) -> Figures:
+        """Let the old model follow; `rows` are not looked at."""
+        pairs = zip(_tensors(self.old), _tensors(self.fitted.model), strict=True)
+        for old, new in pairs:
+            old.lerp_(new, 1 - self.rate) if old.is_floating_point() else old.copy_(new)
+        return {}
+
+    def read(self, rows: Transitions) -> Tensor:
+        """Return the progress on each transition, `[B]` nats."""
+        source, future = self.fitted, self.fitted.future.of(rows)
+        new, old = (m.log_prob(source.policy, rows.state, rows.action, future) for m in (source.model, self.old))
+        return new - old
+
+
+def _tensors(model: torch.nn.Module) -> list[Tensor]:
+    return [*model.parameters(), *model.buffers()]

@@ -1,0 +1,54 @@
+"""Surprise: how badly the model foresaw what happened."""
+
+from torch import Tensor
+
+from gio_pyro.errors import InputError
+from gio_pyro.optimisation import Figures
+from gio_pyro.signals.base import Fitted, Signal, require_one_step
+from gio_pyro.signals.inverse_features import InverseFeatures
+from gio_pyro.types import Transitions
+
+
+class PredictionError(Signal):
+    """−log p_ψ(F|s, a), nats (Achiam and Sastry, 2017, arXiv 1703.01732): large wherever the future is noise, for ever.
+
+    With `features="icm"` it is ½ ‖φ̂(φ(s), a) − φ(s')‖², squared features, in which only what actions change is seen
+    (the intrinsic curiosity module of Pathak, Agrawal, Efros and Darrell, 2017, arXiv 1705.05363).
+
+    Args:
+        fitted: what is read.
+        features: None, or "icm".
+        learning_rate: Adam's step size for the networks of "icm".
+
+    Raises:
+        InputError: other features, or a future of several steps, which no single transition shows.
+    """
+
+    def __init__(self, fitted: Fitted, *, features: str | None = None, learning_rate: float = 1e-3) -> None:
+        super().__init__(fitted)
+        if features not in (None, "icm"):
+            raise InputError(f"Expected features to be None or 'icm', but got {features!r}; take one of these.")
+        if features is None:
+            require_one_step(self)
+            return
+        self.unit = "squared features"
+        self.icm = InverseFeatures(fitted.spec)
+        self.learn("icm", self._loss, learning_rate)
+
+    def observe(self, rows: Transitions) -> None:
+        """Take new states into the input statistics of "icm"."""
+        if self.descent is not None:
+            self.icm.encoder.observe(rows.next_state)
+
+    def read(self, rows: Transitions) -> Tensor:
+        """Return the error of each transition, `[B]`."""
+        if self.descent is not None:
+            error: Tensor = self.icm(rows)[0]
+            return error
+        source = self.fitted
+        return -source.model.log_prob(source.policy, rows.state, rows.action, source.future.of(rows))
+
+    def _loss(self, context: None, *tensors: Tensor) -> tuple[Tensor, Figures]:
+        rows = Transitions(*tensors)
+        forward, inverse = (rows.mean(error) for error in self.icm(rows))
+        return self.icm.blend(forward, inverse), {"forward_loss": forward, "inverse_loss": inverse}

@@ -1,0 +1,70 @@
+"""How badly a random function of the state was learned here: a count of visits, for states that never recur."""
+
+from typing import Any
+
+import torch
+from gymnasium import Space
+from torch import Tensor, nn
+
+from gio_pyro.networks import Standardise, encoder, mlp
+from gio_pyro.optimisation import Figures
+from gio_pyro.signals.base import Fitted, Signal
+from gio_pyro.types import Transitions
+
+
+class RandomNetworkDistillation(Signal):
+    """mean (f̂(s') − f(s'))² in running standard deviations (Burda et al., 2018, arXiv 1810.12894).
+
+    f is a random network that never learns, f̂ one that is fitted to it where the agent goes. The noise of the future
+    does not enter: f is a sure function of the state. The division is by the deviation of the error itself, not, as in
+    the paper, of discounted sums of it.
+
+    Args:
+        fitted: what is read: only its spaces.
+        outputs: how many numbers f gives.
+        learning_rate: Adam's step size.
+    """
+
+    unit = "standard deviations of the error"
+
+    def __init__(self, fitted: Fitted, *, outputs: int = 32, learning_rate: float = 1e-3) -> None:
+        super().__init__(fitted)
+        space, hidden = fitted.spec.state_space, fitted.spec.hidden
+        self.target = _Read(space, hidden, outputs).requires_grad_(False)
+        self.predictor = _Read(space, (*hidden, *hidden[-1:]), outputs)
+        self.errors = Standardise((1,))
+        self.learn("distillation", self._loss, learning_rate)
+
+    @torch.no_grad()
+    def observe(self, rows: Transitions) -> None:
+        """Take new states into the statistics of inputs, and their errors into the deviation."""
+        for network in (self.target, self.predictor):
+            network.encoder.observe(rows.next_state)
+        self.errors.observe(self._error(rows).unsqueeze(-1))
+
+    def read(self, rows: Transitions) -> Tensor:
+        """Return the error at each next state, `[B]` in standard deviations."""
+        return self._error(rows) / self.errors.deviation
+
+    def _error(self, rows: Transitions) -> Tensor:
+        error: Tensor = (self.predictor(rows.next_state) - self.target(rows.next_state)).square().mean(-1)
+        return error
+
+    def _loss(self, context: None, *tensors: Tensor) -> tuple[Tensor, Figures]:
+        rows = Transitions(*tensors)
+        loss = rows.mean(self._error(rows))
+        return loss, {"distillation_loss": loss}
+
+
+class _Read(nn.Module):
+    """A network of any state, `[B, ...] -> [B, outputs]`."""
+
+    def __init__(self, space: Space[Any], hidden: tuple[int, ...], outputs: int) -> None:
+        super().__init__()
+        self.encoder = encoder(space)
+        self.net = mlp(self.encoder.size, hidden, outputs)
+
+    def forward(self, state: Tensor) -> Tensor:
+        """Return numbers of each state."""
+        numbers: Tensor = self.net(self.encoder(state))
+        return numbers

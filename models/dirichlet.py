@@ -1,0 +1,80 @@
+"""A model of finite worlds that counts: its posterior over p(F|s, a) is known exactly."""
+
+import pyro
+import pyro.distributions as dist
+import torch
+from torch import Tensor, nn
+
+from gio_pyro.types import Policy, Spec
+
+CANDIDATES = 8
+"""Proposals kept for each draw: all of them are refused once in 1e10."""
+
+
+class DirichletModel(nn.Module):
+    """p_ψ(F|s, a) = (n(s, a, F) + α) / (n(s, a) + F α): the mean of a Dirichlet posterior over each row of the channel.
+
+    It has no parameters: all it learns is what it is told by `observe`, each transition once, by Bayes' rule. The
+    prior counts as much as `prior_weight` observations, shared evenly among futures (Perks, 1947). So what is not known
+    of the world, and what an observation would teach, are closed forms.
+
+    Raises:
+        InputError: a space that is not Discrete.
+    """
+
+    counts: Tensor
+    normal: Tensor
+    log_uniform: Tensor
+    log_boost: Tensor
+    prior_weight = 1.0
+    draws = 32
+    """Fixed draws of a channel from the posterior, K, that `beliefs` shows."""
+
+    def __init__(self, spec: Spec) -> None:
+        super().__init__()
+        states, actions, futures = spec.sizes()
+        self.register_buffer("counts", torch.zeros(states, actions, futures))
+        self.register_buffer("normal", torch.randn(CANDIDATES, self.draws, 1, futures))
+        self.register_buffer("log_uniform", -torch.empty(CANDIDATES, self.draws, 1, futures).exponential_())
+        self.register_buffer("log_boost", -torch.empty(self.draws, 1, futures).exponential_())
+
+    def observe(self, state: Tensor, action: Tensor, future: Tensor) -> None:
+        """Count new transitions, `[B]` integers each."""
+        self.counts.index_put_((state, action, future), torch.ones_like(self.counts[0, 0, 0]), accumulate=True)
+
+    def forward(self, policy: Policy, state: Tensor, future: Tensor | None = None) -> Tensor:
+        """Sample "action" and "future", `[B]` integers each."""
+        with pyro.plate("batch", state.shape[0]):
+            action = pyro.sample("action", policy(state))
+            posterior = self.posterior(state, action)
+            return pyro.sample(
+                "future", dist.Categorical(probs=posterior / posterior.sum(-1, keepdim=True)), obs=future
+            )
+
+    def posterior(self, state: Tensor, action: Tensor) -> Tensor:
+        """Return the concentrations of the Dirichlet posterior over each row, `[B, F]`."""
+        return self.counts[state, action] + self.prior_weight / self.counts.shape[-1]
+
+    def beliefs(self, state: Tensor, action: Tensor) -> dist.Categorical:
+        """Return p(F|s, a, w) under K fixed draws of the rows w from the posterior, batch shape `[K, B]`.
+
+        A row of a Dirichlet distribution is a row of gamma numbers, normalised. They are made of numbers that are kept,
+        by the accepted one of several proposals (Marsaglia and Tsang, 2000), in logarithms as small ones underflow.
+        Rows of different states share what is kept: each has the right distribution, and they are not independent.
+        """
+        alpha = self.posterior(state, action)
+        third = alpha + 2 / 3  # of a gamma number of shape α + 1, which a uniform one to the power 1/α takes back to α
+        log_gamma = torch.zeros_like(alpha)
+        for normal, log_uniform in zip(self.normal.flip(0), self.log_uniform.flip(0), strict=True):
+            root = 1 + normal / (9 * third).sqrt()
+            log_cube = 3 * root.clamp_min(torch.finfo(alpha.dtype).tiny).log()
+            accepted = (root > 0) & (log_uniform < 0.5 * normal**2 + third * (1 - root**3 + log_cube))
+            log_gamma = torch.where(accepted, third.log() + log_cube, log_gamma)
+        return dist.Categorical(logits=log_gamma + self.log_boost / alpha)
+
+    def information_gain(self, state: Tensor, action: Tensor, future: Tensor) -> Tensor:
+        """Return KL(Dir(α + e_F) ‖ Dir(α)) of one more observation, `[B]` nats; e_F is 1 at F and 0 elsewhere."""
+        alpha = self.posterior(state, action).double()
+        total, own = alpha.sum(-1), alpha.gather(-1, future.unsqueeze(-1)).squeeze(-1)
+        gain = total.log() - own.log() + torch.digamma(own + 1) - torch.digamma(total + 1)
+        return gain.to(self.counts.dtype)
