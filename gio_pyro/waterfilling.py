@@ -28,8 +28,8 @@ def water_filling(noise: Tensor, power: float | Tensor) -> Tensor:
         power: P ≥ 0, what the powers may sum to, a number or `[...]`.
 
     Returns:
-        Powers, `[..., M]`, float64, in the unit of `noise`. They sum to P unless all noise is infinite: then they are 0.
-        Gradients reach both arguments.
+        Powers, `[..., M]`, float64, in the unit of `noise`. They sum to P unless all noise is infinite: then they are
+        0. Gradients reach both arguments.
 
     Raises:
         InputError: noise that is NaN or not positive, power that is negative or not finite, or shapes that do not fit.
@@ -59,13 +59,13 @@ def gaussian_capacity(channel: Tensor, noise: Tensor | None, power: float | Tens
 
     Args:
         channel: G, `[..., F, A]`: outputs in units of the future for each unit of an input.
-        noise: variances of independent noise, `[F]` or `[..., F]`, or a covariance `[..., F, F]` with as many axes as the
-            channel; squared units of the future. None: variance 1.
+        noise: variances of independent noise, `[F]` or `[..., F]`, or a covariance `[..., F, F]` with as many axes as
+            the channel; squared units of the future. None: variance 1.
         power: P ≥ 0, squared units of an input, the sum over all A of them; a number or `[...]`.
 
     Returns:
-        Nats, `[...]`, float64. Gradients reach all arguments and are finite at zero and at equal singular values, since the
-        capacity is a smooth function of G Gᵀ wherever the set of modes in use does not change.
+        Nats, `[...]`, float64. Gradients reach all arguments, and are finite and right at zero and at equal singular
+        values: the powers are the best ones, so the capacity is a smooth function of G Gᵀ.
 
     Raises:
         InputError: shapes that do not fit, NaN or infinity, noise that is not positive definite, negative power.
@@ -84,7 +84,7 @@ def gaussian_capacity(channel: Tensor, noise: Tensor | None, power: float | Tens
 
 
 def covariance(name: str, noise: Tensor, like: Tensor) -> Tensor:
-    """Return noise of `like` `[..., F, *]` as covariances `[..., F, F]`: a covariance as it is, variances on a diagonal.
+    """Return noise of `like` `[..., F, *]` as covariances `[..., F, F]`; variances go on a diagonal.
 
     Raises:
         InputError: a shape that is neither.
@@ -120,7 +120,9 @@ def finite_matrix(name: str, matrix: Tensor) -> Tensor:
     """Return a matrix `[..., R, C]` as float64; raises `InputError` for another shape, NaN or infinity."""
     found = _double(name, matrix)
     if found.ndim < 2 or 0 in found.shape[-2:]:
-        raise InputError(f"Expected {name} to be a matrix [..., R, C] with entries, but got shape {tuple(found.shape)}.")
+        raise InputError(
+            f"Expected {name} to be a matrix [..., R, C] with entries, but got shape {tuple(found.shape)}."
+        )
     if not bool(torch.isfinite(found).all()):
         raise InputError(f"Expected {name} to be finite, but got NaN or infinity.")
     return found

@@ -46,9 +46,9 @@ REAL = [
 MODELS = {
     "finite": FINITE,
     "vector, discrete": REAL,
-    "vector, continuous": REAL,
+    "vector, continuous": [*REAL, "LinearChannelModel"],
     "image, discrete": [*REAL, "ImageModel"],
-    "image, continuous": [*REAL, "ImageModel"],
+    "image, continuous": [*REAL, "ImageModel", "LinearChannelModel"],
     "vector, continuous, finite futures": ["CategoricalNetworkModel"],
 }
 OVER_DISCRETE = [

@@ -123,7 +123,7 @@ def test_gradients_are_those_of_finite_differences():
     assert torch.autograd.gradcheck(gaussian_capacity, (g, sigma.requires_grad_(), power.requires_grad_()))
 
 
-@pytest.mark.parametrize("g", [torch.eye(3), torch.zeros(3, 3), torch.ones(3, 3), 1e-30 * torch.eye(3), torch.eye(3)[:, :2]])
+@pytest.mark.parametrize("g", [torch.eye(3), torch.zeros(3, 3), torch.ones(3, 3), 1e-30 * torch.eye(3)])
 def test_gradients_are_finite_at_zero_and_at_equal_singular_values(g: Tensor):
     g = g.to(DOUBLE).requires_grad_()
     gaussian_capacity(g, None, 1.0).backward()

@@ -38,17 +38,18 @@ def linear_empowerment(
         B: `[..., S, d]`, units of state for each unit of action.
         horizon: n ≥ 1 actions; the future is the state after the last.
         power: P ≥ 0, squared units of action, a number or `[...]`.
-        process_noise: W, added in every step and carried on by A: variances `[S]`, `[..., S]`, or a covariance `[..., S, S]`.
+        process_noise: W, added in every step and carried on by A: variances `[S]` or `[..., S]`, or a covariance
+            `[..., S, S]`.
         final_noise: V, added once, to the final state that is seen; likewise. At least one of the two.
-        power_of: "sequence": E Σ_i |a_i|² ≤ P. "step": E Σ_i |a_i|² ≤ n P, that is P for an action on average, spread over
-            the steps as is best; no smaller than under a limit on every single step.
+        power_of: "sequence": E Σ_i |a_i|² ≤ P. "step": E Σ_i |a_i|² ≤ n P, that is P for an action on average,
+            spread over the steps as is best; no smaller than under a limit on every single step.
 
     Returns:
         Nats, `[...]`, float64.
 
     Raises:
-        InputError: shapes that do not fit, NaN, no noise or noise that is not positive definite, negative power, a horizon
-            below 1, an unknown `power_of`.
+        InputError: shapes that do not fit, NaN, no noise or noise that is not positive definite, negative power, a
+            horizon below 1, an unknown `power_of`.
 
     Example:
         >>> A, B = torch.tensor([[1, 0.1], [0, 1]]), torch.tensor([[0], [0.1]])
