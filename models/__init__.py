@@ -4,7 +4,7 @@ from gio_pyro.models.bayesian import BayesianModel
 from gio_pyro.models.categorical import CategoricalModel, CategoricalNetworkModel
 from gio_pyro.models.gaussian import FullGaussianModel, GaussianModel, LowRankGaussianModel
 from gio_pyro.models.image import ImageModel
-from gio_pyro.models.latent import LinearChannelModel
+from gio_pyro.models.latent import LatentChannelModel, LinearChannelModel
 from gio_pyro.models.mixture import EnsembleModel, MixtureModel
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "FullGaussianModel",
     "GaussianModel",
     "ImageModel",
+    "LatentChannelModel",
     "LinearChannelModel",
     "LowRankGaussianModel",
     "MixtureModel",

@@ -11,7 +11,8 @@ from torch.func import jacrev, vmap
 
 from gio_pyro.empowerment import gaussian_capacity, linear_empowerment
 from gio_pyro.errors import InputError
-from gio_pyro.models import LinearChannelModel
+from gio_pyro.models import LatentChannelModel, LinearChannelModel
+from gio_pyro.models.latent import Code
 from gio_pyro.programs import without_validation
 from gio_pyro.testing import check_model
 from gio_pyro.types import Spec
@@ -22,11 +23,13 @@ World = Callable[[int], tuple[Tensor, Tensor, Tensor]]
 """`count -> state, actions, future`."""
 
 
-def fitted(world: World, horizon: int, steps: int, hidden: tuple[int, ...]) -> LinearChannelModel:
+def fitted(
+    world: World, horizon: int, steps: int, hidden: tuple[int, ...], kind: type = LinearChannelModel, futures: int = 2
+) -> LinearChannelModel:
     """A model fitted by plain maximum likelihood; Adam's steps fall from 0.01 to 0."""
     with torch.random.fork_rng(), without_validation():
         torch.manual_seed(0)
-        model = LinearChannelModel(Spec(vector(2), vector(horizon), vector(2), hidden=hidden))
+        model = kind(Spec(vector(futures), vector(horizon), vector(futures), hidden=hidden))
         model.observe(*world(4_000))
         optimiser = torch.optim.Adam(model.parameters(), lr=1e-2, fused=True)
         schedule = torch.optim.lr_scheduler.LinearLR(optimiser, 1.0, 0.01, steps)
@@ -120,13 +123,72 @@ def test_what_it_says_less_than_the_linearisation_is_the_squash(power: float):
     slope = 1 - (SPREAD * torch.linspace(-5, 5, 2_001)).tanh().square()
     share = float((slope * (-0.5 * torch.linspace(-5, 5, 2_001).square()).softmax(0)).sum())
     missing = of_the_linearisation(power, share) - of_the_pendulum().empowerment(GRID, power).detach()
-    print(power, share, missing.mean(), missing.abs().max())
     assert abs(float(missing.mean())) < 0.05
 
 
+SIZE, HAZE = 10, 0.05
+BEND, SECOND = torch.randn(2, SIZE, generator=torch.Generator().manual_seed(0)), torch.linspace(-1, 1, 2 * SIZE)
+
+
+def seen(state: Tensor) -> Tensor:
+    """Ten numbers, bent, of a state of two; their derivatives differ from place to place."""
+    return 0.5 * state @ BEND + torch.sin(state @ BEND.flip(-1) + SECOND[:SIZE])
+
+
+def veiled(count: int) -> tuple[Tensor, Tensor, Tensor]:
+    start, actions, state = line(2, count)
+    haze = HAZE * torch.randn(2, count, SIZE)
+    return seen(start) + haze[0], actions, seen(state) + haze[1]
+
+
+def of_the_veiled(power: float) -> Tensor:
+    """The capacity where haze is small: it adds to the noise, in the state seen at the end and at the beginning."""
+    slope = vmap(jacrev(seen))(SQUARE)
+    haze = HAZE**2 * torch.linalg.inv(slope.mT @ slope)
+    noise = torch.diag(DEVIATION.square()) + haze + A @ A @ haze @ (A @ A).T
+    return gaussian_capacity(torch.cat([A @ B, B], -1).expand_as(noise), noise, power)
+
+
+def test_a_latent_channel_reads_two_numbers_behind_ten():
+    model = fitted(veiled, 2, steps=300, hidden=(64,), kind=LatentChannelModel, futures=SIZE)
+    plain = fitted(veiled, 2, steps=300, hidden=(64,), futures=SIZE)
+    for power in (0.1, 1.0):
+        found = model.empowerment(seen(SQUARE), power).detach()
+        other = plain.empowerment(seen(SQUARE), power).detach()
+        truth = of_the_veiled(power)
+        assert abs(float((found - truth).mean())) < 0.1
+        assert abs(float((other - truth).mean())) > 0.1
+
+
+@pytest.mark.parametrize("size", [2, 5])
+def test_a_code_is_invertible_and_knows_its_slope(size: int):
+    code = Code(size, 3, (8,)).double()
+    for parameter in code.parameters():
+        torch.nn.init.normal_(parameter, std=0.5)
+    x = torch.randn(4, size, dtype=torch.float64)
+    z, slope = code(x)
+    assert torch.allclose(code.inverse(z), x)
+    assert torch.allclose(slope, torch.linalg.slogdet(vmap(jacrev(lambda v: code(v)[0]))(x)).logabsdet)
+
+
+def test_draws_of_a_latent_channel_have_the_density_that_it_says():
+    model = LatentChannelModel(Spec(vector(3), vector(4), vector(2), hidden=(16,)))
+    torch.nn.init.normal_(model.code.nets[0][-1].weight, std=0.3)
+    with torch.no_grad():
+        outcome = model.outcome(torch.zeros(1, 3), torch.zeros(1, 4))
+        draws = outcome.sample((50_000,))
+        side = torch.linspace(-12, 12, 241)
+        volume = outcome.log_prob(torch.cartesian_prod(side, side)[:, None]).exp().sum() * 0.01
+        inside = (outcome.log_prob(draws) > -3).float().mean()
+        density = outcome.log_prob(torch.cartesian_prod(side, side)[:, None])
+    assert float(volume) == pytest.approx(1, abs=0.01)
+    assert float(inside) == pytest.approx(float(density[density > -3].exp().sum() * 0.01), abs=0.02)
+
+
+@pytest.mark.parametrize("kind", [LinearChannelModel, LatentChannelModel])
 @pytest.mark.parametrize("states", [vector(3), image(5, 1), Discrete(4)])
-def test_it_passes_the_kit(states: object):
-    check_model(LinearChannelModel, Spec(states, vector(4), vector(3), hidden=(16,)))
+def test_it_passes_the_kit(kind: type, states: object):
+    check_model(kind, Spec(states, vector(4), vector(3), hidden=(16,)))
 
 
 def small() -> LinearChannelModel:
@@ -173,3 +235,5 @@ def test_what_cannot_be_used_is_said():
         LinearChannelModel(Spec(vector(3), vector(4), Discrete(3)))
     with pytest.raises(InputError, match="power of at least 0"):
         small().empowerment(torch.randn(2, 3), -1.0)
+    with pytest.raises(InputError, match="2 numbers or more"):
+        LatentChannelModel(Spec(vector(3), vector(4), vector(1)))
