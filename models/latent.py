@@ -197,9 +197,9 @@ class Decoding(dist.transforms.Transform):
         return found
 
     def _inverse(self, y: Tensor) -> Tensor:
-        z, slope = self.code(y)
-        self.seen = y, slope
-        return z
+        found: tuple[Tensor, Tensor] = self.code(y)
+        self.seen = y, found[1]
+        return found[0]
 
     def log_abs_det_jacobian(self, x: Tensor, y: Tensor) -> Tensor:
         """Return log |det ∂F/∂z|, `[...]`."""
