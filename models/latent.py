@@ -46,7 +46,8 @@ class LinearChannelModel(RealModel):
         super().__init__(spec)
         if not isinstance(spec.action_space, Box):
             raise InputError(
-                f"Expected a Box of actions for {type(self).__name__}, but got {spec.action_space}; use GaussianModel."
+                f"Expected a Box of actions for {type(self).__name__}, but got {spec.action_space}; "
+                "use a model of the state and action, such as GaussianModel."
             )
         self.count, self.rows = width(spec.action_space), self._rows()
         self.centre = mlp(self.encoder.size, spec.hidden, self.size)
