@@ -5,6 +5,7 @@ from gio_pyro.models.categorical import CategoricalModel, CategoricalNetworkMode
 from gio_pyro.models.dirichlet import DirichletModel
 from gio_pyro.models.gaussian import FullGaussianModel, GaussianModel, LowRankGaussianModel
 from gio_pyro.models.image import ImageModel
+from gio_pyro.models.latent import LatentChannelModel, LinearChannelModel
 from gio_pyro.models.mixture import EnsembleModel, MixtureModel
 
 __all__ = [
@@ -16,6 +17,8 @@ __all__ = [
     "FullGaussianModel",
     "GaussianModel",
     "ImageModel",
+    "LatentChannelModel",
+    "LinearChannelModel",
     "LowRankGaussianModel",
     "MixtureModel",
 ]

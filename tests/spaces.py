@@ -46,9 +46,9 @@ REAL = [
 MODELS = {
     "finite": [*FINITE, "DirichletModel"],
     "vector, discrete": REAL,
-    "vector, continuous": REAL,
+    "vector, continuous": [*REAL, "LatentChannelModel", "LinearChannelModel"],
     "image, discrete": [*REAL, "ImageModel"],
-    "image, continuous": [*REAL, "ImageModel"],
+    "image, continuous": [*REAL, "ImageModel", "LatentChannelModel", "LinearChannelModel"],
     "vector, continuous, finite futures": ["CategoricalNetworkModel"],
 }
 OVER_DISCRETE = [
