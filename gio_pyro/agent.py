@@ -21,12 +21,14 @@ from gio_pyro.errors import InputError, TrainingError
 from gio_pyro.examples import examples, newest, pieces
 from gio_pyro.futures import Future, future_from, steps_of
 from gio_pyro.inference import Inference, objective_named, pieces_of
+from gio_pyro.payment import Payment
 from gio_pyro.programs import build_guide, build_model, default_programs, example, resolve, without_validation
 from gio_pyro.randomness import PrivateRandom
 from gio_pyro.replay import Replay
 from gio_pyro.rewards import finite_nats, reward_named
 from gio_pyro.rollout import Evaluation, play
 from gio_pyro.settings import Settings, device_named, finite_world
+from gio_pyro.signals import Fitted, signal_named
 from gio_pyro.temperature import Temperature, target_entropy_of
 from gio_pyro.threads import few_threads
 from gio_pyro.types import Program, Spec, Transitions
@@ -118,6 +120,8 @@ class GIO:
         self.inference = Inference(self.model, self.guide, objective, learning_rate=s.learning_rate, compiled=compiled)
         self.reward = reward_named(s.intrinsic, self.model, self.guide, self.future, samples=s.samples)
         self.reading = reward_named("imagined", self.model, self.guide, self.future, samples=s.samples)
+        self.payment = payment_of(s, Fitted(self.spec, self.future, self.model, self.guide, self.policy, self.replay))
+        self.payment.to(self.device)
         self.figures: dict[str, Tensor] = {}
         self.watch = Watch(self.spec.action_space, s.discount)
         self.largest_reward = self.largest_paid = 0.0
@@ -191,6 +195,7 @@ class GIO:
         collected = self.collector.collect(behaviour, steps)
         rows = collected.rows
         self.replay.add(rows, *collected.links())
+        self.payment.observe(rows)
         self.steps += len(rows)
         self.unobserved += len(rows)
         if self.unobserved >= OBSERVED_AT_ONCE:
@@ -218,9 +223,9 @@ class GIO:
         for number in range(s.gradient_steps):
             if number == 0 or s.batch_size is not None:  # without a size it is all of replay, every time
                 batch, future = self._examples()
-            self._note(self.inference.step(self.policy, batch, future))
+            self._note(self.inference.step(self.policy, batch, future) | self.payment.update(batch))
         for _ in range(improvements):
-            rows = self.control.rows(self.replay)
+            rows = self.payment.paid(self.control.rows(self.replay), self.steps)
             self._note(self.control.improve(rows, self.reward, self.temperature, self.steps))
 
     def _examples(self) -> tuple[Transitions, Tensor]:
@@ -251,8 +256,9 @@ class GIO:
         s = self.settings
         rows = self.replay.latest(s.log_interval)
         unread = self.replay.latest(s.log_interval + s.train_freq + self.collector.world.count)
+        unread = self.payment.paid(unread, self.steps)
         self.largest_reward = max(self.largest_reward, float(unread.reward.abs().max()))
-        metrics = self._world_figures() | self._intrinsic_figures(rows.state) | figures
+        metrics = self._world_figures() | self._intrinsic_figures(rows) | figures
         if isinstance(self.control, NetworkControl) and figures:
             self.largest_paid = max(self.largest_paid, paid_at_most(metrics))
             self.watch.check(metrics, self.largest_reward + self.largest_paid)
@@ -266,7 +272,8 @@ class GIO:
             "rollout/ep_len_mean": float(np.mean(lengths)) if lengths else float("nan"),
         }
 
-    def _intrinsic_figures(self, visited: Tensor) -> Metrics:
+    def _intrinsic_figures(self, rows: Transitions) -> Metrics:
+        visited = rows.state
         with PrivateRandom(self.settings.seed, self.device).use(), torch.no_grad(), without_validation():
             nats = finite_nats(self.control.intrinsic(self.reading, visited), self.guide.name)
             entropy = self.control.entropy(visited)
@@ -274,6 +281,7 @@ class GIO:
         return {
             "intrinsic/nats": float(nats.mean()),
             "intrinsic/nats_std": float(nats.std(correction=0)),
+            "intrinsic/signal": float(self.payment.read(rows).mean()),
             "intrinsic/reward": alpha * float(nats.mean()),
             "train/ent_coef": alpha,
             "train/entropy": float(entropy),
@@ -374,6 +382,15 @@ class GIO:
         with torch.inference_mode(False):
             state = checkpoint.read(checkpoint.folder_named(path))
             return persistence.restore(cls, state, environment, model, guide, future, device)
+
+
+def payment_of(settings: Settings, fitted: Fitted) -> Payment:
+    """Return what transitions are paid by: the reward, or the signal that the settings name, or both."""
+    s = settings
+    if s.signal is None:
+        return Payment(None, 0.0, 1.0)
+    own = 0.0 if s.reward_weight is None else s.reward_weight
+    return Payment(signal_named(s.signal, fitted), s.signal_weight, own)
 
 
 def control_of(spec: Spec, settings: Settings) -> TableControl | NetworkControl:

@@ -11,6 +11,7 @@ from gymnasium import Space
 from gymnasium.spaces import Discrete
 
 from gio_pyro.errors import InputError
+from gio_pyro.schedules import weight_of
 from gio_pyro.temperature import parse
 
 
@@ -31,6 +32,13 @@ class Settings:
     weighted_trajectory_elbo; None takes what the guide asks for (its attribute `objective`), else sleep."""
     intrinsic: str = "imagined"
     """Where the guide is read: on futures "imagined" by the model for actions of the policy, or on "replayed" ones."""
+    signal: str | None = None
+    """What transitions are paid besides: a name in `gio_pyro.signals`, such as RandomNetworkDistillation or
+    "Empowerment(3)", or file.py:Name."""
+    signal_weight: float | str = 1.0
+    """β: reward units for each unit of the signal: a number, or "linear:FROM:TO:STEPS"."""
+    reward_weight: float | None = None
+    """Of the environment's own reward; None stands for 1, or 0 where there is a signal, which then drives alone."""
     learning_rate: float = 1e-3
     """Adam's step size of policy, critic and temperature, and of programs that do not name their own (attribute
     `learning_rate`)."""
@@ -94,9 +102,14 @@ class Settings:
         _real("learning_rate", self.learning_rate, 1e-12, 1e3, "Adam's step size")
         _real("uniform_share", self.uniform_share, 0.0, 1.0, "a share of the actions")
         _real("target_rate", self.target_rate, 1e-9, 1.0, "a share of the critic")
-        for name, unit in (("initial_value", "reward units"), ("target_entropy", "nats")):
+        for name, unit in (("initial_value", "reward units"), ("target_entropy", "nats"), ("reward_weight", "a share")):
             if getattr(self, name) is not None:
                 _real(name, getattr(self, name), -1e30, 1e30, f"{unit}, or None")
+        if callable(self.signal_weight):
+            raise InputError('Expected signal_weight to be a number or "linear:FROM:TO:STEPS", but got a function.')
+        weight_of(self.signal_weight)
+        if self.signal is not None and not isinstance(self.signal, str):
+            raise InputError(f"Expected signal to be a name or None, but got {self.signal!r}; see gio_pyro.signals.")
         _whole("seed", self.seed, 0, 2**32 - 1)
         for name in ("train_freq", "updates", "buffer_size", "samples", "sweeps", "improvements", "log_interval"):
             _whole(name, getattr(self, name), 1, 2**40)

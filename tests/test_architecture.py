@@ -23,7 +23,7 @@ PROGRAMS = {
 }
 
 ORDER = [
-    ["errors", "types", "files", "randomness", "temperature", "settings", "threads"],
+    ["errors", "types", "files", "randomness", "temperature", "settings", "threads", "schedules", "calls"],
     ["networks", "optimisation", "squash", "mixtures", "sequences", "waterfilling"],
     ["programs", "tabular", "replay"],
     ["futures", "examples", "envs"],
@@ -31,7 +31,7 @@ ORDER = [
     ["evaluation", "improvement", "rollout", "grid", "samples"],
     ["empowerment"],
     ["signals"],
-    ["intrinsic_reward"],
+    ["intrinsic_reward", "payment"],
     ["control", "watch"],
     ["checkpoint", "persistence", "records"],
     ["agent"],

@@ -1,6 +1,5 @@
 """What every adapter does with a reward: remember transitions, fit now and then, weigh what is paid."""
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -8,29 +7,9 @@ import numpy as np
 from gio_pyro.errors import InputError
 from gio_pyro.intrinsic_reward import IntrinsicReward
 from gio_pyro.samples import KEYS
+from gio_pyro.schedules import Weight, weight_of
 
 Array = np.ndarray[Any, np.dtype[Any]]
-Weight = float | str | Callable[[int], float]
-"""β: a number, `"linear:FROM:TO:STEPS"`, or a function of the environment steps taken so far."""
-
-
-def weight_of(weight: Weight) -> Callable[[int], float]:
-    """Return β as a function of environment steps; raises `InputError` for what is none."""
-    if callable(weight):
-        return weight
-    kind, *rest = weight.split(":") if isinstance(weight, str) else ("", str(weight))
-    try:
-        numbers = [float(number) for number in rest]
-    except ValueError:
-        numbers = []
-    if kind == "" and len(numbers) == 1 and np.isfinite(numbers[0]):
-        return lambda step: numbers[0]
-    if kind == "linear" and len(numbers) == 3 and np.isfinite(numbers).all() and numbers[2] >= 1:
-        first, last, steps = numbers
-        return lambda step: first + (last - first) * min(step / steps, 1.0)
-    raise InputError(
-        f'Expected a weight that is a number, "linear:FROM:TO:STEPS" or a function of steps, but got {weight!r}.'
-    )
 
 
 class Bonus:

@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv, VectorWrapper
 
-from gio_pyro.adapters.bonus import Array, Bonus, Weight
+from gio_pyro.adapters.bonus import Array, Bonus
 from gio_pyro.environments.worlds import entry
 from gio_pyro.intrinsic_reward import IntrinsicReward
+from gio_pyro.schedules import Weight
 
 
 class IntrinsicVector(VectorWrapper):

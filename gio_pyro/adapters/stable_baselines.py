@@ -15,8 +15,9 @@ from stable_baselines3.common.buffers import ReplayBuffer
 from stable_baselines3.common.type_aliases import ReplayBufferSamples
 from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper, VecNormalize
 
-from gio_pyro.adapters.bonus import Array, Bonus, Weight
+from gio_pyro.adapters.bonus import Array, Bonus
 from gio_pyro.intrinsic_reward import IntrinsicReward
+from gio_pyro.schedules import Weight
 
 
 class IntrinsicVecEnv(VecEnvWrapper):

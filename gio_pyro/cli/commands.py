@@ -38,6 +38,9 @@ def train(
     intrinsic: MaybeText = None,
     temperature: MaybeText = None,
     discount: MaybeFloat = None,
+    signal: MaybeText = None,
+    signal_weight: MaybeText = None,
+    reward_weight: MaybeFloat = None,
     learning_rate: MaybeFloat = None,
     hidden: MaybeInts = None,
     uniform_share: MaybeFloat = None,
@@ -67,6 +70,10 @@ def train(
         intrinsic: where the guide is read: on imagined futures (the default) or on replayed ones.
         temperature: reward units per nat: a number, linear:FROM:TO:STEPS, auto or auto:START, which learns it.
         discount: in [0, 1); 0.99 by default.
+        signal: what transitions are paid besides: Empowerment(3), InformationGain, RandomNetworkDistillation, ... (see
+            gio_pyro.signals), or file.py:Name of your own. It drives alone unless --reward-weight is given.
+        signal_weight: reward units for each unit of the signal: a number, or linear:FROM:TO:STEPS; 1 by default.
+        reward_weight: of the environment's reward; 1 by default, 0 with a signal.
         learning_rate: Adam's step size of networks; 0.001 by default.
         hidden: units of each hidden layer; 128 128 by default.
         uniform_share: exploration: share of uniform actions while collecting; 0.2 in finite worlds, 0.05 in others
@@ -90,6 +97,9 @@ def train(
         "intrinsic": intrinsic,
         "temperature": None if temperature is None else number_or_text(temperature),
         "discount": discount,
+        "signal": signal,
+        "signal_weight": None if signal_weight is None else number_or_text(signal_weight),
+        "reward_weight": reward_weight,
         "learning_rate": learning_rate,
         "hidden": hidden,
         "uniform_share": uniform_share,

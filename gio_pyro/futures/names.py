@@ -1,11 +1,11 @@
 """Futures as text, as the command line and checkpoints write them: `NextState`, `StateAfter(3)`, `Return(50, 0.9)`."""
 
-import ast
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, fields
 from types import MappingProxyType
 from typing import Any
 
+from gio_pyro.calls import parsed
 from gio_pyro.errors import InputError
 from gio_pyro.futures.base import Future, require_future
 from gio_pyro.futures.later import FinalState, Return, StateAfter, Trajectory
@@ -47,7 +47,7 @@ def written(future: Future) -> str | None:
 
 
 def _known(text: str) -> Future:
-    name, numbers, named_ones = _parsed(text)
+    name, numbers, named_ones = parsed(text)
     if name not in FUTURES:
         known = ", ".join(map(_shown, FUTURES))
         raise InputError(f"Expected a future among {known}, or file.py:Name, but got {text[:MOST_SHOWN]!r}; name one.")
@@ -60,7 +60,7 @@ def _elsewhere(text: str) -> Future:
     if not isinstance(kind, type):
         future: Future = kind
         return future
-    _, numbers, named_ones = _parsed(f"_{bracket}{rest}")
+    _, numbers, named_ones = parsed(f"_{bracket}{rest}")
     return _made(kind, numbers, named_ones, f"{name} with what it takes", text)
 
 
@@ -70,19 +70,6 @@ def _made(kind: Callable[..., Any], numbers: list[Any], named_ones: dict[str, An
     except TypeError as error:
         raise InputError(f"Expected {wanted}, but got {text[:MOST_SHOWN]!r}: {error}.") from error
     return future
-
-
-def _parsed(text: str) -> tuple[str, list[Any], dict[str, Any]]:
-    """Return the name and the arguments of a call, or of a name alone; an empty name for anything else."""
-    try:
-        node = ast.parse(text.strip(), mode="eval").body
-        call = node if isinstance(node, ast.Call) else ast.Call(node, [], [])
-        numbers = [ast.literal_eval(value) for value in call.args]
-        pairs = [(keyword.arg or "", ast.literal_eval(keyword.value)) for keyword in call.keywords]
-    except (SyntaxError, ValueError, MemoryError, RecursionError):
-        return "", [], {}
-    twice = len(dict(pairs)) < len(pairs)
-    return ("" if twice or not isinstance(call.func, ast.Name) else call.func.id), numbers, dict(pairs)
 
 
 def _shown(name: str) -> str:

@@ -2,6 +2,7 @@
 
 from gio_pyro.signals.base import Fitted, Signal
 from gio_pyro.signals.disagreement import Disagreement
+from gio_pyro.signals.empowerment import Empowerment
 from gio_pyro.signals.information_gain import InformationGain
 from gio_pyro.signals.learning_progress import LearningProgress
 from gio_pyro.signals.names import NAMES, signal_named
@@ -12,6 +13,7 @@ from gio_pyro.signals.reachability import Reachability
 __all__ = [
     "NAMES",
     "Disagreement",
+    "Empowerment",
     "Fitted",
     "InformationGain",
     "LearningProgress",

@@ -11,6 +11,7 @@ from gio_pyro.errors import InputError, TrainingError
 from gio_pyro.futures import Future, steps_of
 from gio_pyro.optimisation import Descent, Figures, Loss, adam
 from gio_pyro.programs import Guide, Model
+from gio_pyro.replay import Replay
 from gio_pyro.types import Policy, Spec, Transitions
 
 
@@ -23,6 +24,8 @@ class Fitted:
     model: Model
     guide: Guide
     policy: Policy
+    replay: Replay | None = None
+    """Where sequences are read, for signals that need them."""
 
 
 class Signal(nn.Module, ABC):

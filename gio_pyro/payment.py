@@ -1,0 +1,54 @@
+"""What the critic is told that a transition earned: the environment's reward, and a signal beside it.
+
+    r_paid = w r + β_t signal(s, a, s')
+
+Rewards are computed when transitions are read, not when they are stored: a signal that has learned since pays what it
+would pay now, and nothing in replay grows stale.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+
+from gio_pyro.optimisation import Figures
+from gio_pyro.schedules import Weight, weight_of
+from gio_pyro.signals import Signal
+from gio_pyro.types import Transitions
+
+
+class Payment(nn.Module):
+    """Pays transitions; with no signal it pays what the environment did.
+
+    Args:
+        signal: what is paid besides the reward, or None.
+        weight: β: a number, or `"linear:FROM:TO:STEPS"`, reward units for each unit of the signal.
+        reward_weight: w, of the environment's own reward.
+    """
+
+    def __init__(self, signal: Signal | None, weight: Weight, reward_weight: float) -> None:
+        super().__init__()
+        self.signal = signal
+        self.weight, self.reward_weight = weight_of(weight), reward_weight
+
+    def observe(self, rows: Transitions) -> None:
+        """Tell the signal about new transitions, each once, in order of time."""
+        if self.signal is not None:
+            self.signal.observe(rows)
+
+    def update(self, rows: Transitions) -> Figures:
+        """Let the signal learn from a batch of replay."""
+        return {} if self.signal is None else self.signal.update(rows)
+
+    def paid(self, rows: Transitions, step: int) -> Transitions:
+        """Return the transitions with what they are paid after `step` environment steps as their reward."""
+        if self.signal is None:
+            return rows
+        return replace(rows, reward=self.reward_weight * rows.reward + self.weight(step) * self.read(rows))
+
+    @torch.no_grad()
+    def read(self, rows: Transitions) -> Tensor:
+        """Return the signal by itself, `[B]`; 0 where there is none."""
+        return torch.zeros_like(rows.reward) if self.signal is None else self.signal(rows).to(rows.reward)
