@@ -55,7 +55,7 @@ MAZES: dict[str, dict[str, Any]] = {
 }
 SETTINGS = {
     "klyubin": {"sequences": 150_000, "updates": 2_000, "batch_size": 256},
-    "rooms": {"sequences": 150_000, "updates": 2_000, "batch_size": 256},
+    "rooms": {"sequences": 200_000, "updates": 4_000, "batch_size": 256},
     "pixels": {"sequences": 50_000, "updates": 1_000, "batch_size": 128},
 }
 """Updates are times n; everything else is a default of `learn_empowerment`."""

@@ -31,7 +31,7 @@ from gio_pyro.networks import encoder, mlp
 from gio_pyro.optimisation import Descent, Figures, adam
 from gio_pyro.programs import Guide, construct, detached, resolve
 from gio_pyro.sequences import ActionSequences, SequenceNetwork
-from gio_pyro.types import Program, Spec, finite
+from gio_pyro.types import Program, Spec
 
 MOST_WEIGHT = 5.0
 """Weights ω/μ of replayed sequences are cut here."""
@@ -93,7 +93,12 @@ class VariationalEmpowerment:
         device: torch.device | None = None,
     ) -> None:
         require_horizon(horizon)
-        count = finite(actions, "action")
+        if not isinstance(actions, Discrete):
+            raise InputError(
+                f"Expected finitely many actions for n-step empowerment, but got {actions}; continuous ones have "
+                "gio_pyro.models.LinearChannelModel."
+            )
+        count = int(actions.n)
         learning_rate = LEARNING_RATE[isinstance(states, Discrete)] if learning_rate is None else learning_rate
         self.horizon, self.learning_rate = horizon, learning_rate
         sequences = MultiDiscrete([count] * horizon)

@@ -83,7 +83,7 @@ def test_numbers_are_at_least_one(name: str):
 
 
 def test_other_mistakes_are_told():
-    with pytest.raises(InputError, match=r"^Expected a Discrete action space here, but got Box"):
+    with pytest.raises(InputError, match=r"^Expected finitely many actions for n-step empowerment, but got Box"):
         learn_empowerment("Pendulum-v1", 2, 100)
     with pytest.raises(ProgramError, match=r"^Expected a guide named 'Nothing'"):
         learn_empowerment("gio/SlipperyLine-v0", 2, 100, guide="Nothing")
