@@ -4,9 +4,11 @@ import re
 import sys
 from pathlib import Path
 
+import gymnasium
 import pytest
 
 import gio_pyro as gio
+from tests.test_intrinsic_reward import samples
 
 ROOT = Path(__file__).parents[1]
 
@@ -66,11 +68,15 @@ def test_the_readmes_first_example_runs(here):
     assert (here / "runs" / "pendulum" / "checkpoint.pt").is_file()
 
 
-def test_the_readmes_exact_example_runs():
-    import gymnasium
+def test_the_readmes_reward_for_other_loops_runs():
+    (code,) = [code for code in blocks("README.md") if "gio.IntrinsicReward" in code]
+    names = {"gio": gio, "samples": samples(gymnasium.make("CartPole-v1"), 8, 2)}
+    exec(code, names)
+    assert names["bonus"].shape == (8, 2)
 
-    code = blocks("README.md")[2]
-    assert "tabular.empowerment" in code
+
+def test_the_readmes_exact_example_runs():
+    (code,) = [code for code in blocks("README.md") if "tabular.empowerment" in code]
     exec(code, {"gymnasium": gymnasium})
 
 
