@@ -19,25 +19,26 @@ from gio_pyro.optimisation import Figures
 from gio_pyro.programs import build_guide, build_model, default_programs, example, resolve, without_validation
 from gio_pyro.randomness import PrivateRandom
 from gio_pyro.replay import Replay
-from gio_pyro.rewards import finite_nats
 from gio_pyro.samples import Samples, rows_of
 from gio_pyro.settings import device_named
+from gio_pyro.signals import Fitted, signal_named
 from gio_pyro.squash import uniform_in_box
-from gio_pyro.types import Program, Spec
+from gio_pyro.types import Program, Spec, Transitions
 
 
 class IntrinsicReward:
-    """Pays, in nats, for actions that their future reveals: log q_φ(a|s, F) − log π(a|s), theory, equation 3.
+    """Pays what a signal says of each transition; by default, in nats, for actions that their future reveals.
 
-    π is the uniform policy, whoever acts: what is paid is how much of a blindly chosen action the future tells, a
-    property of the world and not of the agent, which may learn by any method. Its mean over uniform actions is a lower
-    bound on I(F; A|s) under the fitted model.
+    That is `signals.Control`, log q_φ(a|s, F) − log π(a|s), theory, equation 3. π is the uniform policy, whoever acts:
+    what is paid is how much of a blindly chosen action the future tells, a property of the world and not of the agent,
+    which may learn by any method. Its mean over uniform actions is a lower bound on I(F; A|s).
 
     Args:
         environment: an id, an environment or a vector of them; only its spaces are read.
         future: F, of one step.
         model: p_ψ: a name, a class or a program, as for `GIO`.
         guide: q_φ, likewise.
+        signal: what is paid: a name in `gio_pyro.signals`, perhaps with settings ("Empowerment(3)"), or file.py:Name.
         objective: what the guide is fitted to.
         updates: gradient steps in each `update`.
         batch_size: transitions in each of them.
@@ -48,7 +49,8 @@ class IntrinsicReward:
         device: cpu, cuda or auto.
 
     Raises:
-        InputError: spaces that are not supported, a future of several steps, or a number out of range.
+        InputError: spaces that are not supported, a future of several steps, an unknown signal, one that needs another
+            model, or a number out of range.
         ProgramError: a program that cannot be found or breaks the contract.
 
     Example:
@@ -64,6 +66,7 @@ class IntrinsicReward:
         future: str | Future | None = None,
         model: str | Program | None = None,
         guide: str | Program | None = None,
+        signal: str = "Control",
         objective: str | None = None,
         updates: int = 20,
         batch_size: int = 256,
@@ -94,9 +97,11 @@ class IntrinsicReward:
             self.model = build_model(resolve(model or chosen["model"], "model"), self.spec, self.policy, first)
             own = resolve(guide or chosen["guide"], "guide")
             self.guide = build_guide(own, self.spec, self.model, self.policy, first)
+            fitted = Fitted(self.spec, self.future, self.model, self.guide, self.policy, self.replay)
+            self.signal = signal_named(signal, fitted).to(self.device)
         named = objective or getattr(own, "objective", None) or "sleep"
-        fitted = objective_named(named, samples=1)
-        self.inference = Inference(self.model, self.guide, fitted, learning_rate=learning_rate)
+        aim = objective_named(named, samples=1)
+        self.inference = Inference(self.model, self.guide, aim, learning_rate=learning_rate)
 
     def _spec(self, hidden: tuple[int, ...]) -> Spec:
         states, anchor = self.observations.space, getattr(self.future, "anchor", None)
@@ -119,31 +124,39 @@ class IntrinsicReward:
         """
         rows = rows_of(samples, self.observations, self.actions, self.device)
         with self.random.use(), without_validation(), torch.enable_grad():
-            self.replay.add(rows)
-            future = self.future.of(rows)
-            for program in (self.model, self.guide):
-                program.observe(rows.state, rows.action, future)
+            self._observe(rows, *np.shape(samples["rewards"]))
             figures: Figures = {}
             for _ in range(self.updates):
                 batch = self.replay.sample(self.batch_size)
-                figures = self.inference.step(self.policy, batch, self.future.of(batch))
+                figures = self.inference.step(self.policy, batch, self.future.of(batch)) | self.signal.update(batch)
         told = {name: float(value) for name, value in figures.items()}
         if not all(np.isfinite(list(told.values()))):
             raise TrainingError(f"Expected finite losses, but got {told}; look for NaN in the samples.")
         return told
 
+    def _observe(self, rows: Transitions, steps: int, count: int) -> None:
+        """Tell everybody about new transitions, `[T · N]`; those of one environment hang together."""
+        stream, begins = list(range(count)) * steps, [True] * count + [False] * (count * (steps - 1))
+        self.replay.add(rows, stream, begins)
+        future = self.future.of(rows)
+        for program in (self.model, self.guide):
+            program.observe(rows.state, rows.action, future)
+        for number in range(count):
+            self.signal.observe(rows[number::count])
+
     def compute(self, samples: Samples) -> Any:
-        """Return what each transition is paid, `[T, N]` nats, an array or a tensor as the samples are; changes nothing.
+        """Return what each transition is paid, `[T, N]`, in the unit of the signal; changes nothing.
+
+        It is an array or a tensor, as the samples are.
 
         Raises:
             InputError: samples of another form; see `gio_pyro.samples`.
-            TrainingError: a guide that gives NaN or infinity.
+            TrainingError: a signal that is NaN or infinite.
         """
         rows = rows_of(samples, self.observations, self.actions, self.device)
-        with PrivateRandom(0, self.device).use(), without_validation(), torch.no_grad():
-            log_q = self.guide.log_prob(self.policy, rows.state, self.future.of(rows), rows.action)
-            nats = log_q - self.policy(rows.state).log_prob(rows.action)
-        shaped = finite_nats(nats, self.guide.name).reshape(np.shape(samples["actions"])[:2])
+        with PrivateRandom(0, self.device).use(), without_validation():
+            paid = self.signal(rows)
+        shaped = paid.reshape(np.shape(samples["rewards"]))
         given = samples["observations"]
         return shaped.to(given.device) if isinstance(given, Tensor) else shaped.cpu().numpy()
 
@@ -153,6 +166,7 @@ class IntrinsicReward:
         return {
             "model": self.model.state_dict(),
             "guide": self.guide.state_dict(),
+            "signal": self.signal.state_dict(),
             "optimiser": None if optimiser is None else optimiser.state_dict(),
             "replay": self.replay.state_dict(),
             "random": self.random.state,
@@ -163,6 +177,7 @@ class IntrinsicReward:
         try:
             self.model.load_state_dict(state["model"])
             self.guide.load_state_dict(state["guide"])
+            self.signal.load_state_dict(state["signal"])
             if self.inference.optimiser is not None:
                 self.inference.optimiser.load_state_dict(state["optimiser"])
             self.replay.load_state_dict(state["replay"], self.device)

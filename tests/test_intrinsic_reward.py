@@ -11,7 +11,9 @@ import gio_pyro.envs  # noqa: F401 - registers the worlds
 from gio_pyro import IntrinsicReward, tabular
 from gio_pyro.errors import CheckpointError, InputError
 from gio_pyro.futures import StateAfter
+from gio_pyro.signals import NAMES
 from tests.agents import untouched
+from tests.empowerment.test_options import Counter
 
 SMALL: dict[str, Any] = {"hidden": (8,), "updates": 3, "batch_size": 16}
 
@@ -77,6 +79,37 @@ def test_tensors_come_back_as_tensors():
     assert isinstance(IntrinsicReward("CartPole-v1", **SMALL).compute(given), torch.Tensor)
 
 
+@pytest.mark.parametrize("signal", list(NAMES))
+@pytest.mark.parametrize("name", ["FrozenLake-v1", "CartPole-v1"])
+def test_any_signal_may_pay_and_goes_on_bit_for_bit(name: str, signal: str):
+    knowing = "DirichletModel" if name == "FrozenLake-v1" else "BayesianModel"
+    settings = SMALL | {"signal": signal, "model": knowing if signal in ("Disagreement", "InformationGain") else None}
+    env = gym.make(name)
+    first, second = samples(env, 6, 2), samples(env, 6, 2, seed=5)
+    whole, half, other = (IntrinsicReward(name, **settings) for _ in range(3))
+    for reward in (whole, half):
+        reward.update(first)
+    paid = whole.compute(second)
+    assert paid.shape == (6, 2)
+    assert np.isfinite(paid).all()
+    other.load_state_dict(half.state_dict())
+    for reward in (whole, other):
+        reward.update(second)
+    assert np.array_equal(whole.compute(second), other.compute(second))
+
+
+def test_what_follows_is_of_the_same_environment_and_the_same_episode():
+    env = Counter(length=3)
+    reward = IntrinsicReward(env, signal="Empowerment(2)", **SMALL)
+    for seed in (0, 1):
+        reward.update(samples(env, 7, 3, seed=seed))
+    pieces = reward.replay.sequences(None, 2)
+    both = pieces.valid.all(1)
+    assert both.any()
+    assert torch.equal(pieces.steps.next_state[both, 0], pieces.steps.state[both, 1])
+    assert int(both.sum()) == 2 * 3 * 4  # of 7 steps in episodes of 3, four are followed by another
+
+
 @pytest.mark.parametrize("name", ["FrozenLake-v1", "Pendulum-v1"])
 def test_what_was_saved_goes_on_bit_for_bit(name: str):
     first, second = samples(gym.make(name), 10), samples(gym.make(name), 10, seed=5)
@@ -121,6 +154,19 @@ def test_samples_of_another_form_are_refused(change: Any, says: str):
         IntrinsicReward("CartPole-v1", **SMALL).compute(given)
     assert str(caught.value).startswith(says)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"signal": "Nothing"}, "Expected a signal among Control, "),
+        ({"signal": "InformationGain"}, "Expected a model "),
+        ({"updates": 0}, "Expected updates to be a whole number of at least 1, but got 0"),
+    ],
+)
+def test_mistakes_are_told(settings: dict[str, Any], says: str):
+    with pytest.raises(InputError, match=f"^{says}"):
+        IntrinsicReward("CartPole-v1", **settings)
 
 
 def test_a_future_of_several_steps_is_refused():

@@ -90,7 +90,7 @@ def test_a_name_may_be_spelt_as_one_likes(name: str):
 @pytest.mark.parametrize(
     ("settings", "says"),
     [
-        ({"signal": "Nothing"}, "Expected a signal among Empowerment, PredictionError, "),
+        ({"signal": "Nothing"}, "Expected a signal among Control, Empowerment, PredictionError, "),
         ({"signal": "Empowerment(0)"}, "Expected a horizon of at least 1 action, a whole number, but got 0"),
         ({"signal": "Empowerment(depth=3)"}, "Expected Empowerment with its own settings, but got {'depth': 3}"),
         ({"signal": "Empowerment(3"}, "Expected a signal with its settings in brackets, but got 'Empowerment(3'"),

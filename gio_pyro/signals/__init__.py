@@ -1,6 +1,7 @@
 """Intrinsic signals: what a transition is worth besides its reward, read from fitted programs (theory, section 7)."""
 
 from gio_pyro.signals.base import Fitted, Signal
+from gio_pyro.signals.control import Control
 from gio_pyro.signals.disagreement import Disagreement
 from gio_pyro.signals.empowerment import Empowerment
 from gio_pyro.signals.information_gain import InformationGain
@@ -12,6 +13,7 @@ from gio_pyro.signals.reachability import Reachability
 
 __all__ = [
     "NAMES",
+    "Control",
     "Disagreement",
     "Empowerment",
     "Fitted",

@@ -8,6 +8,7 @@ from gio_pyro.calls import parsed
 from gio_pyro.errors import InputError
 from gio_pyro.programs import named
 from gio_pyro.signals.base import Fitted, Signal
+from gio_pyro.signals.control import Control
 from gio_pyro.signals.disagreement import Disagreement
 from gio_pyro.signals.empowerment import Empowerment
 from gio_pyro.signals.information_gain import InformationGain
@@ -20,6 +21,7 @@ NAMES: Mapping[str, type[Signal]] = MappingProxyType(
     {
         kind.__name__: kind
         for kind in (
+            Control,
             Empowerment,
             PredictionError,
             Disagreement,

@@ -1,0 +1,27 @@
+"""What a guide is paid, as a signal: how much of an action its future tells."""
+
+from torch import Tensor
+
+from gio_pyro.signals.base import Fitted, Signal, require_one_step
+from gio_pyro.types import Transitions
+
+
+class Control(Signal):
+    """log q_φ(a|s, F) − log π(a|s), nats: theory, equation 3, at what really happened.
+
+    Its mean over actions of π and their futures is a lower bound on I(F; A|s).
+
+    Raises:
+        InputError: a future of several steps.
+    """
+
+    def __init__(self, fitted: Fitted) -> None:
+        super().__init__(fitted)
+        require_one_step(self)
+
+    def read(self, rows: Transitions) -> Tensor:
+        """Return the difference, `[B]` nats."""
+        f = self.fitted
+        log_q = f.guide.log_prob(f.policy, rows.state, f.future.of(rows), rows.action)
+        log_pi: Tensor = f.policy(rows.state).log_prob(rows.action)
+        return log_q - log_pi
