@@ -7,7 +7,7 @@ from gio_pyro.types import Transitions
 
 
 class Control(Signal):
-    """log q_φ(a|s, F) − log π(a|s), nats: theory, equation 3, at what really happened.
+    """log q_φ(a|s, F) − log π(a|s), nats (GIO, arXiv 2310.08100; theory, equation 3), at what really happened.
 
     Its mean over actions of π and their futures is a lower bound on I(F; A|s).
 

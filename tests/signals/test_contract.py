@@ -18,6 +18,8 @@ from .worlds import FEW, FINITE, VECTORS, fitted, some
 
 IMAGES = KINDS["image, discrete"]
 CASES: list[tuple[str, dict[str, Any], Any, Spec]] = [
+    ("Control", {}, DirichletModel, FINITE),
+    ("Control", {}, GaussianModel, VECTORS),
     ("PredictionError", {}, GaussianModel, VECTORS),
     ("PredictionError", {"features": "icm"}, GaussianModel, VECTORS),
     ("PredictionError", {"features": "icm"}, DirichletModel, FINITE),
@@ -126,7 +128,7 @@ def test_signals_say_their_unit_and_their_paper(name: str):
 
 
 def test_an_unknown_name_is_told_in_a_sentence():
-    with pytest.raises(InputError, match=r"^Expected a signal among PredictionError, .* but got 'Boredom'; .*\.$"):
+    with pytest.raises(InputError, match=r"^Expected a signal among Control, .* but got 'Boredom'; .*\.$"):
         signal_named("Boredom", fitted(DirichletModel, FINITE))
 
 
