@@ -77,3 +77,16 @@ def test_the_bias_is_the_sum_of_its_parts_and_small_where_every_pair_was_seen_of
             assert abs(parts[2]) < 1e-5
         if row["states"] == "4":
             assert abs(float(row["bias"])) < 0.05
+
+
+def test_learned_empowerment_is_compared_with_the_exact_and_timed(tmp_path):
+    results = tmp_path / "rows.csv"
+    shown = run("variational_empowerment.py", results)
+    assert "klyubin  n =  1, seed 0: exact 1.407" in shown
+    with results.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["maze"] for row in rows] == ["klyubin", "cost", "cost"]
+    assert float(rows[0]["error"]) < 0.3
+    assert float(rows[0]["rank_most"]) == pytest.approx(0.909, abs=0.001)
+    assert results.with_suffix(".png").stat().st_size > 10_000
+    assert run("variational_empowerment.py", results) == shown
