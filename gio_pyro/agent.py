@@ -19,10 +19,10 @@ from gio_pyro.environments import Actions, Collector, Env, Observations, fresh_c
 from gio_pyro.environments.make import Vector, single_spaces
 from gio_pyro.errors import InputError, TrainingError
 from gio_pyro.examples import examples, newest, pieces
-from gio_pyro.futures import Future, future_from, steps_of
-from gio_pyro.inference import Inference, objective_named, pieces_of
+from gio_pyro.futures import Future, future_from, spec_of, steps_of
+from gio_pyro.inference import Inference, objective_for, pieces_of
 from gio_pyro.payment import Payment
-from gio_pyro.programs import build_guide, build_model, default_programs, example, resolve, without_validation
+from gio_pyro.programs import build_pair, chosen_programs, resolve, without_validation
 from gio_pyro.randomness import PrivateRandom
 from gio_pyro.replay import Replay
 from gio_pyro.rewards import finite_nats, reward_named
@@ -85,32 +85,25 @@ class GIO:
         acts = Actions.of(raw_actions)
         states, actions = Observations.of(raw_states, quiet=True).space, acts.space
         self.settings = Settings.of(settings, states=states, actions=actions)
-        anchor = getattr(self.future, "anchor", None)
-        futures, hidden = self.future.space(states), self.settings.hidden
-        self.spec = Spec(states, actions, futures, hidden=hidden, anchor=anchor, action_parts=acts.parts)
+        self.spec = spec_of(self.future, states, actions, parts=acts.parts, hidden=self.settings.hidden)
         self.random = PrivateRandom(self.settings.seed, self.device)
         self.playing = PrivateRandom(self.settings.seed + OTHER_SEED, self.device)
         self.steps = self.unobserved = 0
         self.collector = Collector(self.env, seed=self.settings.seed, device=self.device)
         self.replay = Replay(self.settings.buffer_size)
-        chosen = default_programs(self.spec)
-        given = {"model": model, "guide": guide}
-        self.programs = {kind: chosen[kind] if program is None else program for kind, program in given.items()}
+        self.programs = chosen_programs(self.spec, model, guide)
         with self.random.use():
             self._build()
 
     def _build(self) -> None:
         s = self.settings
         program = {kind: resolve(given, kind) for kind, given in self.programs.items()}
-        first = example(self.spec.state_space, self.device)
         with torch.device(self.device):
             self.control = control_of(self.spec, s).to(self.device)
             self.policy = self.control.policy
-            self.model = build_model(program["model"], self.spec, self.policy, first).to(self.device)
-            self.guide = build_guide(program["guide"], self.spec, self.model, self.policy, first).to(self.device)
+            self.model, self.guide = build_pair(program, self.spec, self.policy, self.device)
             self.temperature = temperature_of(self.spec, s).to(self.device)
-        name = s.objective or getattr(program["guide"], "objective", None) or "sleep"
-        objective = objective_named(name, samples=s.samples)
+        objective = objective_for(self.guide, s.objective, samples=s.samples)
         compiled = s.compile and isinstance(self.control, NetworkControl)
         if pieces_of(objective) > 1 and steps_of(self.future):
             raise InputError(

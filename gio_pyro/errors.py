@@ -55,6 +55,12 @@ class NoisyInformationWarning(GioWarning):
     """The intrinsic reward is read with so much noise that its mean says little."""
 
 
+def require_at_least_one(name: str, number: object) -> None:
+    """Raise `InputError`, naming it, for what is no whole number of at least 1."""
+    if not isinstance(number, int) or number < 1:
+        raise InputError(f"Expected {name} to be a whole number of at least 1, but got {number!r}.")
+
+
 def told(error: BaseException, length: int | None = 300) -> str:
     """Return the kind and text of somebody else's error as one sentence without its end.
 

@@ -20,7 +20,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
     A reader sees the old file or the new one, and several writers do not meet.
     """
-    temporary = path.with_name(f"{path.stem}.{secrets.token_hex(8)}.part{path.suffix}")
+    temporary = path.with_name(f"{path.name}.{secrets.token_hex(8)}.part")
     try:
         yield temporary
         with temporary.open("rb+") as file:
@@ -33,7 +33,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 def remove_unfinished(folder: Path) -> None:
     """Delete what killed writers have left in a folder that nobody else works in."""
-    for stale in folder.glob("*.part*"):
+    for stale in folder.glob("*.part"):
         stale.unlink(missing_ok=True)
 
 

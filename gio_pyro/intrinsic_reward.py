@@ -12,18 +12,18 @@ from torch import Tensor
 
 from gio_pyro.environments import Actions, Env, Observations, make_env
 from gio_pyro.environments.make import Vector, single_spaces
-from gio_pyro.errors import CheckpointError, InputError, TrainingError, told
-from gio_pyro.futures import Future, future_from, steps_of
-from gio_pyro.inference import Inference, objective_named
+from gio_pyro.errors import CheckpointError, InputError, TrainingError, require_at_least_one, told
+from gio_pyro.futures import Future, future_from, spec_of, steps_of
+from gio_pyro.inference import Inference, objective_for
 from gio_pyro.optimisation import Figures
-from gio_pyro.programs import build_guide, build_model, default_programs, example, resolve, without_validation
+from gio_pyro.programs import build_pair, chosen_programs, without_validation
 from gio_pyro.randomness import PrivateRandom
 from gio_pyro.replay import Replay
 from gio_pyro.samples import Samples, rows_of
 from gio_pyro.settings import device_named
 from gio_pyro.signals import Fitted, signal_named
 from gio_pyro.squash import uniform_in_box
-from gio_pyro.types import Program, Spec, Transitions
+from gio_pyro.types import Program, Transitions
 
 
 class IntrinsicReward:
@@ -77,8 +77,7 @@ class IntrinsicReward:
         device: str = "auto",
     ) -> None:
         for name, number in (("updates", updates), ("batch_size", batch_size), ("buffer_size", buffer_size)):
-            if not isinstance(number, int) or number < 1:
-                raise InputError(f"Expected {name} to be a whole number of at least 1, but got {number!r}.")
+            require_at_least_one(name, number)
         self.updates, self.batch_size = updates, batch_size
         self.device, self.future = device_named(device), future_from(future)
         raw_states, raw_actions = single_spaces(make_env(environment))
@@ -88,25 +87,17 @@ class IntrinsicReward:
                 f"Expected a future of one step, which single transitions hold, but got {self.future}; take NextState "
                 "or NextStateAndReward."
             )
-        self.spec = self._spec(hidden)
+        states, actions = self.observations.space, self.actions.space
+        self.spec = spec_of(self.future, states, actions, parts=self.actions.parts, hidden=hidden)
         self.replay = Replay(buffer_size)
         self.random = PrivateRandom(seed, self.device)
-        chosen = default_programs(self.spec)
         with self.random.use(), torch.device(self.device):
-            first = example(self.spec.state_space, self.device)
-            self.model = build_model(resolve(model or chosen["model"], "model"), self.spec, self.policy, first)
-            own = resolve(guide or chosen["guide"], "guide")
-            self.guide = build_guide(own, self.spec, self.model, self.policy, first)
+            chosen = chosen_programs(self.spec, model, guide)
+            self.model, self.guide = build_pair(chosen, self.spec, self.policy, self.device)
             fitted = Fitted(self.spec, self.future, self.model, self.guide, self.policy, self.replay)
             self.signal = signal_named(signal, fitted).to(self.device)
-        named = objective or getattr(own, "objective", None) or "sleep"
-        aim = objective_named(named, samples=1)
+        aim = objective_for(self.guide, objective, samples=1)
         self.inference = Inference(self.model, self.guide, aim, learning_rate=learning_rate)
-
-    def _spec(self, hidden: tuple[int, ...]) -> Spec:
-        states, anchor = self.observations.space, getattr(self.future, "anchor", None)
-        futures, parts = self.future.space(states), self.actions.parts
-        return Spec(states, self.actions.space, futures, hidden=hidden, anchor=anchor, action_parts=parts)
 
     def policy(self, state: Tensor) -> Any:
         """Return the uniform distribution over actions, a batch of B; of continuous ones before the squash."""

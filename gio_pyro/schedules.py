@@ -8,21 +8,31 @@ from gio_pyro.errors import InputError
 Weight = float | str | Callable[[int], float]
 
 
+def split(given: object) -> tuple[str, list[float]]:
+    """Return the kind and the numbers of `"kind:1:2"`, or "fixed" and a number; no numbers where they are none."""
+    kind, *rest = given.split(":") if isinstance(given, str) else ("fixed", str(given))
+    try:
+        return kind, [float(number) for number in rest]
+    except ValueError:
+        return kind, []
+
+
+def between(first: float, last: float, steps: float, step: int) -> float:
+    """Return the number on the straight way from `first` to `last`, reached after `steps`, at one step."""
+    return first + (last - first) * min(step / steps, 1.0)
+
+
 def weight_of(weight: Weight) -> Callable[[int], float]:
     """Return a weight as a function of the environment steps taken; raises `InputError` for what is none."""
     if callable(weight):
         return weight
-    kind, *rest = weight.split(":") if isinstance(weight, str) else ("", str(weight))
-    try:
-        numbers = [float(number) for number in rest]
-    except ValueError:
-        numbers = []
+    kind, numbers = split(weight)
     finite = all(map(math.isfinite, numbers))
-    if kind == "" and len(numbers) == 1 and finite:
+    if kind == "fixed" and len(numbers) == 1 and finite:
         return lambda step: numbers[0]
     if kind == "linear" and len(numbers) == 3 and finite and numbers[2] >= 1:
         first, last, steps = numbers
-        return lambda step: first + (last - first) * min(step / steps, 1.0)
+        return lambda step: between(first, last, steps, step)
     raise InputError(
         f'Expected a weight that is a number, "linear:FROM:TO:STEPS" or a function of steps, but got {weight!r}.'
     )

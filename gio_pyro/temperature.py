@@ -13,6 +13,7 @@ from gymnasium.spaces import Discrete
 from torch import Tensor, nn
 
 from gio_pyro.errors import InputError
+from gio_pyro.schedules import between, split
 
 LEAST, MOST = 1e-9, 1e9
 DISCRETE_SHARE = 0.3
@@ -55,8 +56,7 @@ class Temperature(nn.Module):
         """Return α after `step` environment steps, reward units per nat; a tensor without gradient if it is learned."""
         if self.log_value is not None:
             return self.log_value.detach().exp()
-        share = min(step / self.steps, 1.0) if self.steps else 0.0
-        return self.start if share == 0.0 else self.start + (self.end - self.start) * share
+        return between(self.start, self.end, self.steps, step) if self.steps else self.start
 
     def update(self, entropy: Tensor) -> None:
         """Raise a learned α where the mean `entropy` (nats) is below the target, lower it where it is above."""
@@ -69,12 +69,8 @@ class Temperature(nn.Module):
 
 def parse(given: float | str) -> tuple[str, tuple[float, float, float]]:
     """Return the kind of a temperature and (start, end, steps)."""
-    kind, *rest = given.split(":") if isinstance(given, str) else ("fixed", str(given))
-    try:
-        numbers = [float(number) for number in rest]
-    except ValueError:
-        numbers = []
-    if kind == "auto" and len(numbers) == len(rest) < 2:
+    kind, numbers = split(given)
+    if kind == "auto" and len(numbers) == str(given).count(":") < 2:
         start = numbers[0] if numbers else 1.0
         found = (start, start, 0.0)
     elif kind == "linear" and len(numbers) == 3 and 1 <= numbers[2] < math.inf:

@@ -38,7 +38,6 @@ Bias, nats, mean of the seeds, which differ by 0.05 at most (standard error of a
   saturated guide pays log σ of the policy plus a constant, whatever the noise.
 """
 
-import argparse
 import math
 import sys
 import time
@@ -50,7 +49,7 @@ import numpy as np
 import pyro.distributions as dist
 import torch
 from gymnasium.spaces import Box
-from kept import COLOURS, Kept
+from kept import COLOURS, Kept, command_line
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from torch import Tensor
@@ -81,11 +80,8 @@ READ = 20_000
 
 def main() -> int:
     """Run what is missing, print the tables and draw the picture."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=int, default=2)
+    parser = command_line(__doc__, RESULTS, "two of the cells, one seed, 300 steps", seeds=2)
     parser.add_argument("--steps", type=int, default=1_500, help="gradient steps of each fit")
-    parser.add_argument("--quick", action="store_true", help="two of the cells, one seed, 300 steps")
-    parser.add_argument("--results", type=Path, default=RESULTS)
     options = parser.parse_args()
     torch.set_num_threads(1)
     seeds, steps = (range(1), 300) if options.quick else (range(options.seeds), options.steps)

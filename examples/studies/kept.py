@@ -1,5 +1,6 @@
 """What the studies share: rows that are kept as soon as they are there, and colours that everybody can tell apart."""
 
+import argparse
 import csv
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -48,6 +49,16 @@ class Kept:
         """Return a column of the rows whose other columns are as said."""
         wanted = {name: text(value) for name, value in where.items()}
         return [float(row[column]) for row in self.rows.values() if all(row[k] == v for k, v in wanted.items())]
+
+
+def command_line(about: str | None, results: Path, quick: str, *, seeds: int | None = None) -> argparse.ArgumentParser:
+    """Return a parser of what every study takes: --results, --quick and, unless it counts otherwise, --seeds."""
+    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
+    if seeds is not None:
+        parser.add_argument("--seeds", type=int, default=seeds)
+    parser.add_argument("--quick", action="store_true", help=quick)
+    parser.add_argument("--results", type=Path, default=results)
+    return parser
 
 
 def text(value: object) -> str:

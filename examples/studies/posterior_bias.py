@@ -43,7 +43,6 @@ With 4 states every bias is within 0.03. What came out:
   learn. That it then looks more honest than Bayes is two errors of opposite sign.
 """
 
-import argparse
 import math
 import sys
 import time
@@ -55,7 +54,7 @@ import numpy as np
 import pyro.distributions as dist
 import torch
 from gymnasium.spaces import Discrete
-from kept import COLOURS, Kept
+from kept import COLOURS, Kept, command_line
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from torch import Tensor
@@ -110,10 +109,7 @@ LABELS = {"table": "table", "network, early": "network (400 steps)", "network": 
 
 def main() -> int:
     """Run what is missing, print every cell and draw the picture."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--quick", action="store_true", help="4 states, noise 0.5, 5,000 transitions, one seed, tables")
-    parser.add_argument("--results", type=Path, default=RESULTS)
+    parser = command_line(__doc__, RESULTS, "4 states, noise 0.5, 5,000 transitions, one seed, tables", seeds=3)
     options = parser.parse_args()
     torch.set_num_threads(1)
     sizes, noises, budgets = (SIZES[:1], NOISES[1:2], BUDGETS[:1]) if options.quick else (SIZES, NOISES, BUDGETS)

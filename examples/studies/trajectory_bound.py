@@ -45,7 +45,6 @@ enumerated in (7) and (8) and drawn in the weighted bound, so part of its noise 
 taken on a busy machine. Seeds stand for worlds, policies and replays; rows already in the CSV file are not run again.
 """
 
-import argparse
 import math
 import statistics
 import sys
@@ -59,7 +58,7 @@ import pyro
 import pyro.distributions as dist
 import torch
 from gymnasium.spaces import Discrete
-from kept import COLOURS, Kept
+from kept import COLOURS, Kept, command_line
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -135,11 +134,8 @@ class Plan:
 
 def main() -> int:
     """Run what is missing, print the tables and draw the picture."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=int, default=3)
+    parser = command_line(__doc__, RESULTS, "T 1 and 4, K 2, one guide, one seed, 150 steps", seeds=3)
     parser.add_argument("--steps", type=int, default=600, help="gradient steps of each fit")
-    parser.add_argument("--quick", action="store_true", help="T 1 and 4, K 2, one guide, one seed, 150 steps")
-    parser.add_argument("--results", type=Path, default=RESULTS)
     options = parser.parse_args()
     torch.set_num_threads(1)
     plan = Plan(STEPS, PARTICLES, TIGHT, ("table", "blind"), options.seeds, options.steps, 200, 40)

@@ -22,7 +22,6 @@ Cost is the time of one update in the first maze, batches of 256, the median of 
 that an enumeration would have to look at.
 """
 
-import argparse
 import sys
 import time
 from collections.abc import Iterator
@@ -33,7 +32,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import torch
-from kept import COLOURS, Kept
+from kept import COLOURS, Kept, command_line
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from scipy.stats import spearmanr
@@ -67,11 +66,8 @@ COMPARED = ("exact", "learned", "error", "worst", "rank", "rank_resolved", "rank
 
 def main() -> int:
     """Run what is missing, print every row, draw the picture; returns 1 where a bound is missed."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line(__doc__, RESULTS, "the first maze, n = 1, and two costs", seeds=1)
     parser.add_argument("--maze", choices=[*MAZES, "cost"], help="run only these rows")
-    parser.add_argument("--seeds", type=int, default=1)
-    parser.add_argument("--quick", action="store_true", help="the first maze, n = 1, and two costs")
-    parser.add_argument("--results", type=Path, default=RESULTS)
     options = parser.parse_args()
     torch.set_num_threads(1)
     kept = Kept(options.results, KEYS)

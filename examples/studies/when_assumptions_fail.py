@@ -42,7 +42,6 @@ not:
   own account fell in 76 worlds.
 """
 
-import argparse
 import sys
 import time
 import warnings
@@ -53,7 +52,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from kept import COLOURS, Kept
+from kept import COLOURS, Kept, command_line
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -216,10 +215,8 @@ QUICK = ("control", "missing", "late")
 
 def main() -> int:
     """Run what is missing, print a line for each case, and draw the picture."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line(__doc__, RESULTS, f"12 worlds, the cases {', '.join(QUICK)}")
     parser.add_argument("--worlds", type=int, default=200, help="their seeds are 0, 1, …")
-    parser.add_argument("--quick", action="store_true", help=f"12 worlds, the cases {', '.join(QUICK)}")
-    parser.add_argument("--results", type=Path, default=RESULTS)
     options = parser.parse_args()
     torch.set_num_threads(1)
     warnings.simplefilter("ignore", ConvergenceWarning)  # rounds are counted here, not waited for

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from gio_pyro.errors import InputError
+from gio_pyro.errors import require_at_least_one
 from gio_pyro.intrinsic_reward import IntrinsicReward
 from gio_pyro.samples import KEYS
 from gio_pyro.schedules import Weight, weight_of
@@ -28,8 +28,7 @@ class Bonus:
     """
 
     def __init__(self, reward: IntrinsicReward, weight: Weight, update_every: int) -> None:
-        if not isinstance(update_every, int) or update_every < 1:
-            raise InputError(f"Expected update_every to be a whole number of at least 1, but got {update_every!r}.")
+        require_at_least_one("update_every", update_every)
         self.reward, self.update_every = reward, update_every
         self.weight = weight_of(weight)
         self.steps = 0

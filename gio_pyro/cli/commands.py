@@ -236,13 +236,14 @@ def empowerment(
         out: a PNG file for the map of a grid world; by default ENV-empowerment-N.png here. Never overwritten.
         env_arg: an argument of the environment, which may also be written --env.NAME=VALUE.
     """
-    world = make_env(env, **parsed(env_arg))
+    arguments = parsed(env_arg)
+    world = make_env(env, **arguments)
     grid = grid_of(world)
     path = Path(f"{env.replace('/', '-')}-empowerment-{horizon}.png") if out is None else out
     if grid is not None or out is not None:
         report.require_new(path)
     if variational:
-        nats = learned_empowerment(env, parsed(env_arg), horizon, steps=steps, updates=updates, seed=seed)
+        nats = learned_empowerment(world, env, arguments, horizon, steps=steps, updates=updates, seed=seed)
     else:
         nats = tabular.empowerment(tabular.TabularMDP.from_env(world), horizon)
     print(report.table(report.nats_rows(nats[~nats.isnan()])))

@@ -41,7 +41,7 @@ def film(agent: GIO, path: Path) -> None:
     rate = float(env.metadata.get("render_fps") or 30)
     wait = max(int(1000 * every / rate), 20)  # milliseconds; viewers slow down what is faster
     with replacing(path) as temporary:
-        kept[0].save(temporary, save_all=True, append_images=kept[1:], duration=wait, loop=0)
+        kept[0].save(temporary, format="GIF", save_all=True, append_images=kept[1:], duration=wait, loop=0)
 
 
 @contextmanager

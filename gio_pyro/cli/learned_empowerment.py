@@ -11,7 +11,6 @@ from gio_pyro import tabular
 from gio_pyro.cli import report
 from gio_pyro.cli.worlds import several, world
 from gio_pyro.empowerment import learn_empowerment
-from gio_pyro.environments import make_env
 from gio_pyro.errors import GioError, InputError
 
 AT_ONCE = 16
@@ -19,14 +18,22 @@ AT_ONCE = 16
 
 
 def learned_empowerment(
-    name: str, arguments: Mapping[str, Any], horizon: int, *, steps: int, updates: int, seed: int
+    one: Any, name: str, arguments: Mapping[str, Any], horizon: int, *, steps: int, updates: int, seed: int
 ) -> Tensor:
     """Learn the empowerment of every state of an environment and return it, `[S]` nats.
+
+    Args:
+        one: the environment; more of it are made to learn in.
+        name: its id.
+        arguments: what it was made with.
+        horizon: n actions.
+        steps: environment steps.
+        updates: gradient steps.
+        seed: of everything.
 
     Raises:
         InputError: states that cannot be listed, or numbers out of range.
     """
-    one = make_env(name, **arguments)
     if not isinstance(one.observation_space, Discrete):
         raise InputError(
             f"Expected Discrete observations, whose states can be listed, but {name} has {one.observation_space}; use "

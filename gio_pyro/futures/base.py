@@ -10,7 +10,7 @@ from torch import Tensor
 
 from gio_pyro import tabular
 from gio_pyro.errors import InputError
-from gio_pyro.types import Policy, Sequences, Transitions
+from gio_pyro.types import Policy, Sequences, Spec, Transitions
 
 MOST_STEPS = 10_000
 """Steps of a future beyond which no piece of an episode is read."""
@@ -32,6 +32,14 @@ class Future(Protocol):
     def of(self, transitions: Transitions) -> Tensor:
         """Return F of each transition, `[B, ...]`."""
         ...
+
+
+def spec_of(
+    future: Future, states: Space[Any], actions: Space[Any], *, parts: tuple[int, ...], hidden: tuple[int, ...]
+) -> Spec:
+    """Return what programs are built from, for a future in these spaces; `parts`: of a MultiDiscrete action."""
+    anchor = getattr(future, "anchor", None)
+    return Spec(states, actions, future.space(states), hidden=hidden, anchor=anchor, action_parts=parts)
 
 
 def require_future(future: object) -> None:

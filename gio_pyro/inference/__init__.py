@@ -1,7 +1,7 @@
 """Fitting p_ψ and q_φ together: the objectives of theory, section 3, and the step that follows their gradient."""
 
 from gio_pyro.inference.fit import Inference
-from gio_pyro.inference.names import OBJECTIVES, objective_named, pieces_of
+from gio_pyro.inference.names import OBJECTIVES, objective_for, objective_named, pieces_of
 from gio_pyro.inference.objectives import (
     Elbo,
     ForwardKL,
@@ -23,6 +23,7 @@ __all__ = [
     "WakeSleep",
     "WeightedTrajectoryElbo",
     "dynamics",
+    "objective_for",
     "objective_named",
     "pieces_of",
 ]

@@ -6,6 +6,7 @@ from types import MappingProxyType
 from gio_pyro.errors import InputError
 from gio_pyro.inference.objectives import Elbo, ForwardKL, Objective, Sleep, WakeSleep
 from gio_pyro.inference.trajectory import TrajectoryElbo, WeightedTrajectoryElbo
+from gio_pyro.programs import Guide
 
 OBJECTIVES: Mapping[str, Callable[[int], Objective]] = MappingProxyType(
     {
@@ -29,6 +30,11 @@ def objective_named(objective: str | Objective, *, samples: int = 1) -> Objectiv
         known = ", ".join(OBJECTIVES)
         raise InputError(f"Expected an objective among {known}, but got {objective!r}; name one, or pass a function.")
     return OBJECTIVES[objective](samples)
+
+
+def objective_for(guide: Guide, name: str | None, *, samples: int) -> Objective:
+    """Return the objective of that name, or for None what the guide asks for by its attribute `objective`, or sleep."""
+    return objective_named(name or getattr(guide.program, "objective", None) or "sleep", samples=samples)
 
 
 def pieces_of(objective: Objective) -> int:

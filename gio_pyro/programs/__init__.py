@@ -3,6 +3,8 @@
 from gio_pyro.programs.build import (
     build_guide,
     build_model,
+    build_pair,
+    chosen_programs,
     construct,
     default_programs,
     example,
@@ -31,7 +33,9 @@ __all__ = [
     "all_actions",
     "build_guide",
     "build_model",
+    "build_pair",
     "choices",
+    "chosen_programs",
     "construct",
     "default_programs",
     "detached",

@@ -4,7 +4,7 @@ import copy
 import importlib
 import importlib.util
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -188,6 +188,24 @@ def _first_run(program: Model | Guide, signature: str) -> Iterator[None]:
             f"Expected {program.name} to run as a program {signature}, but it raised {told(error)}; "
             "try gio_pyro.testing on it."
         ) from error
+
+
+def build_pair(
+    programs: Mapping[str, str | Program], spec: Spec, policy: Policy, device: torch.device
+) -> tuple[Model, Guide]:
+    """Return the model and the guide of `programs`, by these names, ready on the device; see `resolve` for errors."""
+    kinds = {kind: resolve(given, kind) for kind, given in programs.items()}
+    first = example(spec.state_space, device)
+    with torch.device(device):
+        model = build_model(kinds["model"], spec, policy, first).to(device)
+        return model, build_guide(kinds["guide"], spec, model, policy, first).to(device)
+
+
+def chosen_programs(spec: Spec, model: str | Program | None, guide: str | Program | None) -> dict[str, str | Program]:
+    """Return the programs that were given, and for None those that fit the spaces."""
+    default = default_programs(spec)
+    given = {"model": model, "guide": guide}
+    return {kind: default[kind] if program is None else program for kind, program in given.items()}
 
 
 def construct(program: Program, spec: Spec) -> Program:

@@ -128,7 +128,7 @@ class TestOthersAtWork:
         assert gio("train", "--resume", fresh, "--steps", 10, "--quiet") == 0
 
     def test_what_a_killed_writer_left_goes_when_the_run_goes_on(self, fresh: Path):
-        (fresh / "posterior.0123456789abcdef.part.nc").write_text("half")
+        (fresh / "posterior.nc.0123456789abcdef.part").write_text("half")
         assert gio("train", "--resume", fresh, "--steps", 10, "--quiet") == 0
         assert not list(fresh.glob("*.part*"))
 
