@@ -59,10 +59,11 @@ class Settings:
     target_rate: float = 0.005
     """How much of the critic goes into its target at every update (networks)."""
     uniform_share: float = 0.2
-    """Exploration: the share of collected actions that are uniform instead of the policy's; where the guide has a method
-    `explore`, they are drawn from that, once the policy has begun to improve."""
+    """Exploration: the share of collected actions that are uniform instead of the policy's; once the policy improves,
+    they are drawn from the guide's `explore` where it has that method."""
     greedy: bool = False
-    """Whether the other collected actions are the policy's likeliest instead of drawn from it (finitely many actions)."""
+    """Whether the other collected actions are the policy's likeliest, equal ones drawn evenly, instead of draws of it
+    (finitely many actions)."""
     initial_value: float | None = None
     """Exploration in tables: the value of pairs never tried, reward units; None takes an upper bound from the rewards
     seen."""
@@ -92,8 +93,8 @@ class Settings:
         made = cls(**{**defaults(states, actions), **plain})
         if made.greedy and not isinstance(actions, Discrete):
             raise InputError(
-                "Expected greedy collecting with finitely many actions, but these are continuous, and the likeliest has "
-                "no density; leave greedy out."
+                "Expected greedy collecting with finitely many actions, but these are continuous, and the likeliest "
+                "has no density; leave greedy out."
             )
         return made
 

@@ -4,8 +4,8 @@
 are learned, starting from 1 or 0.2 (Haarnoja et al., 2018, arXiv 1812.05905, equation 18).
 
 `"loss:START:RATE"` follows the critic's mean squared error, 1/α ← (1 − RATE)/α + RATE/loss, with every improvement
-(Grau-Moya et al., 2019, MIRL): a critic that errs makes nats dear, and so keeps the policy near its prior. The loss is in
-squared reward units and α in reward units, as published; what suits a world thus depends on the scale of its rewards.
+(Grau-Moya et al., 2019, MIRL): a critic that errs makes nats dear, and so keeps the policy near its prior. The loss is
+in squared reward units and α in reward units, as published; what suits a world depends on the scale of its rewards.
 1/loss counts as at most 1/LEAST and at least 1/MOST (`"loss:START:RATE:LEAST:MOST"`; START/1000 and 1000 · START by
 default), so α never leaves these bounds, and no single loss moves 1/α by more than RATE/LEAST.
 """

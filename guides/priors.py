@@ -10,7 +10,6 @@ from gio_pyro.networks import width
 from gio_pyro.squash import uniform_in_box
 from gio_pyro.types import Policy, Spec, finite
 
-
 LEAST_PRIOR = 1e-6
 """The least share of an action in a prior that moves by itself: 13.8 nats."""
 
@@ -88,7 +87,7 @@ class HabitGuide(nn.Module):
 class MovingMarginalGuide(nn.Module):
     """ρ(a) = π_0(a), which moves with the policy: π_0 ← (1 − η) π_0 + η Σ_s d(s) π(·|s), d the replayed states: MIRL.
 
-    The whole distribution moves at every improvement of the policy and stays normalised, as in Grau-Moya et al. (2019);
+    The whole distribution moves with every improvement and stays normalised, as in Grau-Moya et al. (2019);
     `MarginalGuide` climbs to the same prior by gradients. It is uniform at first. Exploring draws from it. Networks read
     d from a batch of replay, tables from all of it. No action's share falls below `LEAST_PRIOR`: an action that the
     policy has lost costs at most −log of that, and can come back.

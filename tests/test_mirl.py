@@ -1,4 +1,4 @@
-"""MIRL in full: the one loop with a guide that moves by itself and settings, beside its closed forms and the exact tier.
+"""MIRL in full: the one loop with a guide that moves by itself, beside its closed forms and the exact tier.
 
 π(a|s) ∝ π_0(a) exp(Q(s, a)/τ), π_0 ← (1 − η) π_0 + η π(·|s), 1/τ ← (1 − η_β)/τ + η_β/loss, greedy but for a share
 that is drawn from π_0 (Grau-Moya et al., 2019).

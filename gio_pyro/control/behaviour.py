@@ -1,18 +1,20 @@
 """What collects: the policy as it is now, or its likeliest action, with a share of the actions drawn to explore.
 
-Exploring draws uniformly, or from what the guide offers (its method `explore`). Each behaviour maps a batch of states to
-site actions `[N, ...]` and log μ(a|s) `[N]`, nats: of the probability or density that the mixture gave them.
+Exploring draws uniformly, or from what the guide offers (its method `explore`). Each behaviour maps a batch of states
+to site actions `[N, ...]` and log μ(a|s) `[N]`, nats: of the probability or density that the mixture gave them.
 """
 
 import math
 
 import torch
 from torch import Tensor
-from torch.nn.functional import one_hot
 
 from gio_pyro.programs import log_probs
 from gio_pyro.squash import uniform_in_box
 from gio_pyro.types import Policy
+
+TIE = 1e-4
+"""Probabilities that differ by less than this share are equal: before anything is learned they differ by rounding."""
 
 
 class _Finite:
@@ -21,7 +23,7 @@ class _Finite:
     Args:
         policy: π.
         uniform_share: exploration, in [0, 1].
-        greedy: whether the rest is the likeliest action (the first of equal ones) instead of a draw of π.
+        greedy: whether the rest is the likeliest action instead of a draw of π; equal ones share.
         explore: what exploring draws from; None for uniform actions.
     """
 
@@ -33,10 +35,16 @@ class _Finite:
     def mu(self, state: Tensor) -> Tensor:
         """Return μ(·|s), `[N, A]`."""
         pi = log_probs(self.policy(state)).exp()
-        own = one_hot(pi.argmax(-1), pi.shape[-1]).to(pi) if self.greedy else pi
+        own = likeliest(pi) if self.greedy else pi
         if self.explore is None:
             return (1 - self.uniform_share) * own + self.uniform_share / pi.shape[-1]
         return (1 - self.uniform_share) * own + self.uniform_share * log_probs(self.explore(state), "explore").exp()
+
+
+def likeliest(pi: Tensor) -> Tensor:
+    """Return all the probability on the likeliest action, evenly on equally likely ones (`TIE`); `[N, A]` each."""
+    best = (pi >= (1 - TIE) * pi.amax(-1, keepdim=True)).to(pi)
+    return best / best.sum(-1, keepdim=True)
 
 
 class TableBehaviour(_Finite):

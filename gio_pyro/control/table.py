@@ -32,9 +32,7 @@ class TableControl(nn.Module):
         self.policy = TablePolicy(states, actions)
         self.critic = TableCritic(states, actions, initial_value=settings.initial_value)
 
-    def behaviour(
-        self, *, uniform_share: float, greedy: bool = False, explore: Policy | None = None
-    ) -> TableBehaviour:
+    def behaviour(self, *, uniform_share: float, greedy: bool = False, explore: Policy | None = None) -> TableBehaviour:
         """Return what collects while the policy rests."""
         return TableBehaviour(self.policy, uniform_share, greedy=greedy, explore=explore)
 

@@ -35,9 +35,7 @@ from gio_pyro.types import Policy, Transitions
 from gio_pyro.types import Program as Callable_
 
 ACTION, FUTURE = "action", "future"
-OPTIONAL = MappingProxyType(
-    {"observe": "state, action, future", "follow": "policy, state, weight", "explore": "state"}
-)
+OPTIONAL = MappingProxyType({"observe": "state, action, future", "follow": "policy, state, weight", "explore": "state"})
 """Methods that a program may have besides its call, and their arguments."""
 
 

@@ -34,7 +34,9 @@ def named(discount: float = 0.0) -> TabularMDP:
     ("temperature", "earned", "information", "first"),
     [(0.5, 0.880797, 0.135069, 0.893911), (0.25, None, 0.410308, None), (1.0, 0.8, 0.0, 1.0)],
 )
-def test_the_oracles(temperature: float, earned: float | None, information: float, first: float | None, discount: float):
+def test_the_oracles(
+    temperature: float, earned: float | None, information: float, first: float | None, discount: float
+):
     """States that nobody steers: the discount does not matter to policy, prior and information."""
     mdp = named(discount)
     pi = policy_iteration(mdp, temperature, guide=marginal, tolerance=1e-12).policy
