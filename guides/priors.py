@@ -88,9 +88,9 @@ class MovingMarginalGuide(nn.Module):
     """ρ(a) = π_0(a), which moves with the policy: π_0 ← (1 − η) π_0 + η Σ_s d(s) π(·|s), d the replayed states: MIRL.
 
     The whole distribution moves with every improvement and stays normalised, as in Grau-Moya et al. (2019);
-    `MarginalGuide` climbs to the same prior by gradients. It is uniform at first. Exploring draws from it. Networks read
-    d from a batch of replay, tables from all of it. No action's share falls below `LEAST_PRIOR`: an action that the
-    policy has lost costs at most −log of that, and can come back.
+    `MarginalGuide` climbs to the same prior by gradients. It is uniform at first. Exploring draws from it. Networks
+    read d from a batch of replay, tables from all of it. No action's share falls below `LEAST_PRIOR`: an action that
+    the policy has lost costs at most −log of that, and can come back.
 
     Raises:
         InputError: an action space that is not Discrete.
