@@ -152,7 +152,8 @@ def replayed_visits(agent: GIO) -> Tensor:
 def both(transition: Any, start: list[float], temperature: float) -> tuple[GIO, tabular.TabularMDP]:
     mdp = tabular.TabularMDP(transition, REWARD, discount=DISCOUNT, start=start)
     world = TableWorld(transition, REWARD, start)
-    return GIO(world, guide=Fast, temperature=temperature, discount=DISCOUNT, **QUICK).learn(8_000), mdp
+    often = QUICK | {"train_freq": 200, "improvements": 10}
+    return GIO(world, guide=Fast, temperature=temperature, discount=DISCOUNT, **often).learn(6_000), mdp
 
 
 def regret(agent: GIO, mdp: tabular.TabularMDP, guide: Any) -> float:
