@@ -1,0 +1,226 @@
+"""MIRL in full: the one loop with a guide that moves by itself, beside its closed forms and the exact tier.
+
+π(a|s) ∝ π_0(a) exp(Q(s, a)/τ), π_0 ← (1 − η) π_0 + η π(·|s), 1/τ ← (1 − η_β)/τ + η_β/loss, greedy but for a share
+that is drawn from π_0 (Grau-Moya et al., 2019).
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyro.distributions as dist
+import pytest
+import torch
+from gymnasium.spaces import Box, Discrete
+from torch import Tensor
+
+from gio_pyro import GIO, tabular
+from gio_pyro.control import NetworkControl
+from gio_pyro.diagnostics import policy_table
+from gio_pyro.guides import MovingMarginalGuide
+from gio_pyro.guides.priors import LEAST_PRIOR
+from gio_pyro.improvement import TablePolicy
+from gio_pyro.programs import choices
+from gio_pyro.replay import merge
+from gio_pyro.rewards import intrinsic_reward
+from gio_pyro.settings import Settings
+from gio_pyro.types import Policy, Spec, Transitions
+from tests.agents import differences
+from tests.test_methods import ALPHA, DISCOUNT, REWARD, TRANSITION, TableWorld
+
+START = np.array([0.8, 0.2])
+FULL: dict[str, Any] = {"guide": "MovingMarginalGuide", "temperature": "loss:0.5:0.01", "greedy": True}
+
+
+QUICK: dict[str, Any] = {"gradient_steps": 1, "sweeps": 5, "improvements": 5, "train_freq": 400, "seed": 0}
+
+
+class Fast(MovingMarginalGuide):
+    rate = 0.3
+
+
+def moved(policy: Policy, state: list[int], weight: list[float], rounds: int = 1, actions: int = 2) -> Tensor:
+    guide = MovingMarginalGuide(Spec(Discrete(3), Discrete(actions), Discrete(3)))
+    with torch.no_grad():
+        for _ in range(rounds):
+            guide.follow(policy, torch.tensor(state), torch.tensor(weight))
+    return guide.prior
+
+
+def test_the_prior_moves_by_its_rate_towards_the_weighted_marginal():
+    """From (1/2, 1/2) by η = .05 to the marginal (.75 · .9 + .25 · .1, ...) = (.7, .3)."""
+    rows = torch.tensor([[0.9, 0.1], [0.1, 0.9]])
+    prior = moved(lambda s: dist.Categorical(probs=rows[s]), [0, 1], [3.0, 1.0])
+    assert prior.tolist() == pytest.approx([0.51, 0.49])
+
+
+def test_the_prior_arrives_and_stays_normalised():
+    rows = torch.softmax(torch.randn(3, 7, generator=torch.Generator().manual_seed(0)), -1)
+    prior = moved(lambda s: dist.Categorical(probs=rows[s]), [0, 1, 2], [1.0, 2.0, 5.0], rounds=2_000, actions=7)
+    torch.testing.assert_close(prior, torch.tensor([1.0, 2.0, 5.0]) / 8 @ rows, atol=1e-5, rtol=1e-4)
+    assert float(prior.double().sum()) == pytest.approx(1.0, abs=1e-6)
+
+
+def test_an_action_that_was_lost_keeps_a_finite_share():
+    prior = moved(lambda s: dist.Categorical(probs=torch.tensor([1.0, 0.0]).expand(len(s), -1)), [0], [1.0], 5_000)
+    assert float(prior[1]) == pytest.approx(LEAST_PRIOR, rel=1e-3)
+    assert bool(torch.isfinite(prior.log()).all())
+
+
+def test_a_table_that_is_improved_has_the_soft_maximum_as_its_value():
+    """E_π[Q + α(log π_0 − log π)] = α log Σ_a π_0 exp(Q/α) where π ∝ π_0 exp(Q/α): there is no second backup."""
+    g = torch.Generator().manual_seed(3)
+    q, log_prior, alpha = torch.randn(5, 4, generator=g), torch.log_softmax(torch.randn(4, generator=g), -1), 0.4
+    policy = TablePolicy(5, 4)
+    policy.improve(torch.arange(5), q, log_prior.expand(5, -1), temperature=alpha)
+    chosen = choices(policy(torch.arange(5)))
+    value = chosen.mean(q) + alpha * intrinsic_reward(chosen, log_prior.expand(5, -1))
+    torch.testing.assert_close(value, alpha * torch.logsumexp(log_prior + q / alpha, -1), atol=1e-5, rtol=0)
+
+
+def test_the_networks_target_is_the_soft_one_and_a_policy_that_lags_gets_less():
+    """(TQ)(s, a, s') = r + γ τ log Σ_a' π_0(a') exp(Q⁻(s', a')/τ)."""
+    space, alpha, discount, count = Box(-9, 9, (3,)), torch.tensor(0.3), 0.9, 64
+    control = NetworkControl(Spec(space, Discrete(4), space), Settings(discount=discount, hidden=(8,)))
+    log_prior = torch.log_softmax(torch.randn(4), -1)
+    rows = Transitions(
+        torch.randn(count, 3), torch.randint(4, (count,)), torch.randn(count), torch.randn(count, 3),
+        torch.rand(count) < 0.3, torch.zeros(count, dtype=torch.bool), torch.zeros(count), torch.ones(count),
+    )  # fmt: skip
+    uniform = choices(control.policy(rows.next_state))
+    with torch.no_grad():
+        score = log_prior + control.critic.later(rows.next_state, uniform) / alpha
+
+    class Prior:
+        def bonus(self, policy: Policy, state: Tensor, chosen: Any) -> Tensor:
+            return log_prior.expand(len(state), -1)
+
+        def paid(self, policy: Policy, batch: Transitions) -> float:
+            return 0.0
+
+    soft = rows.reward + discount * (~rows.terminated) * alpha * torch.logsumexp(score, -1)
+    target = control.target(lambda s: dist.Categorical(logits=score), rows, Prior(), alpha)
+    torch.testing.assert_close(target, soft, atol=1e-5, rtol=0)
+    lagging = control.target(control.policy, rows, Prior(), alpha)
+    assert bool((lagging <= soft + 1e-5).all())
+
+
+def by_name(temperature: float, discount: float = 0.0, steps: int = 20_000) -> GIO:
+    """Two states drawn as (.8, .2) whatever is done; naming the state pays 1."""
+    world = TableWorld(np.tile(START, (2, 2, 1)), np.eye(2), START)
+    return GIO(world, guide=Fast, temperature=temperature, discount=discount, **QUICK).learn(steps)
+
+
+def prior_of(agent: GIO) -> Tensor:
+    return agent.guide.program.prior.double()
+
+
+@pytest.mark.parametrize(
+    ("temperature", "discount", "earned", "information", "first"),
+    [(0.5, 0.0, 0.880797, 0.135069, 0.893911), (0.5, 0.5, 0.880797, 0.135069, 0.893911),
+     (0.25, 0.0, None, 0.410308, None), (1.0, 0.0, 0.8, 0.0, 1.0)],
+)  # fmt: skip
+def test_the_loop_meets_the_oracles(
+    temperature: float, discount: float, earned: float | None, information: float, first: float | None
+):
+    agent = by_name(temperature, discount)
+    pi, visits = policy_table(agent), torch.tensor(START)
+    mdp = tabular.TabularMDP(np.tile(START, (2, 2, 1)), np.eye(2), discount=discount, start=START)
+    assert float(tabular.action_information(mdp, pi)) == pytest.approx(information, abs=0.01)
+    if earned is not None:
+        assert float(visits @ pi.diagonal()) == pytest.approx(earned, abs=0.01)
+    if first is not None:
+        assert float(prior_of(agent)[0]) == pytest.approx(first, abs=0.02)
+
+
+@pytest.mark.parametrize(("discount", "value"), [(0.0, 0.620115), (0.9, 6.201145)])
+def test_the_loop_meets_the_bandit_with_a_uniform_prior(discount: float, value: float):
+    world = TableWorld(np.ones((1, 2, 1)), [[1.0, 0.0]], [1.0])
+    agent = GIO(world, guide="UniformGuide", temperature=1.0, discount=discount, gradient_steps=1).learn(3_000)
+    pi = policy_table(agent)[0]
+    soft = pi @ (agent.control.critic.q[0].double() - pi.log() - np.log(2))
+    assert float(pi[0]) == pytest.approx(0.731059, abs=1e-4)
+    assert float(soft) == pytest.approx(value, abs=1e-3)
+
+
+def replayed_visits(agent: GIO) -> Tensor:
+    """The share of replay's transitions from each state, which is what the learned prior averages over."""
+    rows = agent.replay.all()
+    return torch.bincount(rows.state, minlength=agent.spec.state_space.n).double() / len(rows)
+
+
+def both(transition: Any, start: list[float], temperature: float) -> tuple[GIO, tabular.TabularMDP]:
+    mdp = tabular.TabularMDP(transition, REWARD, discount=DISCOUNT, start=start)
+    world = TableWorld(transition, REWARD, start)
+    often = QUICK | {"train_freq": 200, "improvements": 10}
+    return GIO(world, guide=Fast, temperature=temperature, discount=DISCOUNT, **often).learn(6_000), mdp
+
+
+def regret(agent: GIO, mdp: tabular.TabularMDP, guide: Any) -> float:
+    """By how much the learned policy differs in value, averaged over starts, from the exact one of the method."""
+    alpha = agent.settings.temperature
+    best = tabular.policy_iteration(mdp, alpha, guide=guide)
+    own = tabular.policy_iteration(mdp, alpha, policy_table(agent), guide=guide).history[0]
+    return float(((best.value - own) * mdp.start).sum().abs())
+
+
+def test_where_nobody_steers_the_states_both_tiers_meet():
+    """Replay's visits are the discounted ones here, up to the noise of drawing them: the prior meets within 0.03."""
+    start = [0.5, 0.3, 0.2]
+    agent, mdp = both(np.tile(start, (3, 3, 1)), start, temperature=0.1)
+    exact = tabular.policy_iteration(mdp, 0.1, guide=tabular.marginal)
+    torch.testing.assert_close(prior_of(agent), tabular.action_marginal(mdp, exact.policy), atol=0.03, rtol=0)
+    assert regret(agent, mdp, tabular.marginal) <= 0.01
+
+
+def test_where_the_policy_steers_the_states_the_loop_meets_the_exact_tier_over_its_own_visits():
+    """Over replay's visits within 0.01; over discounted visits from the start, which are others, within 0.05."""
+    agent, mdp = both(TRANSITION, [1.0, 0.0, 0.0], ALPHA)
+    visits = replayed_visits(agent)
+    own = tabular.marginal_over(visits)
+    exact = tabular.policy_iteration(mdp, ALPHA, guide=own)
+    marginal = tabular.action_marginal(mdp, exact.policy, visits=visits)
+    torch.testing.assert_close(prior_of(agent), marginal, atol=0.02, rtol=0)
+    assert regret(agent, mdp, own) <= 0.01
+    assert regret(agent, mdp, tabular.marginal) <= 0.05
+    assert float((tabular.discounted_visits(mdp, exact.policy) - visits).abs().max()) > 0.1  # they are others
+
+
+def test_in_a_world_without_noise_the_temperature_falls_from_its_start_as_the_critic_settles():
+    agent = GIO("CliffWalking-v1", **FULL, **QUICK, initial_value=0.0, uniform_share=0.3)
+    alpha = [float(agent.learn(2_000).temperature.at(0)) for _ in range(5)]
+    assert alpha[-1] < 0.5
+    assert all(np.isfinite(alpha))
+
+
+@pytest.mark.parametrize(
+    ("world", "quick"),
+    [
+        ("FrozenLake-v1", {"train_freq": 50, "gradient_steps": 3, "sweeps": 20}),
+        ("CartPole-v1", {"learning_starts": 40, "batch_size": 16, "hidden": (8, 8)}),
+    ],
+)
+def test_it_resumes_exactly_temperature_prior_and_all(world: str, quick: dict[str, Any], tmp_path: Path):
+    first = GIO(world, **FULL, **quick, seed=0).learn(200)
+    first.save(tmp_path)
+    second = GIO.load(tmp_path)
+    assert not differences(first.learn(200), second.learn(200))
+    assert float(second.temperature.at(0)) != 0.5
+    assert not torch.equal(prior_of(second), torch.full_like(prior_of(second), 1 / len(prior_of(second))))
+
+
+def test_with_networks_it_learns_to_balance_for_longer():
+    """CartPole, short: uniform actions balance for 22 steps on average."""
+    quick = {"hidden": (32,), "learning_starts": 300, "discount": 0.98, "seed": 0}
+    agent = GIO("CartPole-v1", **FULL, **quick, uniform_share=0.1).learn(2_500)
+    prior = prior_of(agent)
+    assert float(prior.sum()) == pytest.approx(1.0, abs=1e-5)
+    assert bool((prior > 0.02).all())  # both directions are needed
+    assert np.mean(agent.evaluate(10, deterministic=True).returns) > 40
+
+
+def test_a_replay_that_is_merged_counts_as_much_as_one_that_is_not():
+    agent = by_name(0.5, steps=500)
+    rows = agent.replay.all()
+    state, weight = merge(rows).distinct_states()
+    torch.testing.assert_close(weight, torch.bincount(rows.state).double()[state])
