@@ -113,11 +113,19 @@ def parse(given: float | str) -> tuple[str, tuple[float, ...]]:
     else:
         found = (math.nan,) * 3
     if not all(LEAST <= number <= MOST for number in found[:2]):
-        raise InputError(
-            f'Expected temperature from {LEAST:.9g} to {MOST:.9g} (reward units per nat), "linear:FROM:TO:STEPS", '
-            f'"auto:START" or "loss:START:RATE", but got {given!r}; see gio_pyro.Settings.'
-        )
+        raise InputError(f"Expected {_form(kind)}, but got {given!r}; see gio_pyro.Settings.")
     return kind, found
+
+
+def _form(kind: str) -> str:
+    """Return, in words, what a temperature of this kind must look like."""
+    span = f"from {LEAST:.9g} to {MOST:.9g}"
+    if kind == "loss":
+        return (
+            f'"loss:START:RATE" or "loss:START:RATE:LEAST:MOST" with RATE above 0 and at most 1, and START {span} and '
+            "between its bounds"
+        )
+    return f'temperature {span} (reward units per nat), "linear:FROM:TO:STEPS", "auto:START" or "loss:START:RATE"'
 
 
 def _of_loss(start: float = 1.0, rate: float = RATE, *bounds: float) -> tuple[float, ...]:

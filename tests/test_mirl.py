@@ -4,6 +4,7 @@
 that is drawn from π_0 (Grau-Moya et al., 2019).
 """
 
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pyro.distributions as dist
 import pytest
 import torch
 from gymnasium.spaces import Box, Discrete
+from gymnasium.wrappers import TransformObservation
 from torch import Tensor
 
 from gio_pyro import GIO, tabular
@@ -26,13 +28,11 @@ from gio_pyro.rewards import intrinsic_reward
 from gio_pyro.settings import Settings
 from gio_pyro.types import Policy, Spec, Transitions
 from tests.agents import differences
-from tests.test_methods import ALPHA, DISCOUNT, REWARD, TRANSITION, TableWorld
+from tests.test_methods import DISCOUNT, REWARD, TRANSITION, TableWorld
 
 START = np.array([0.8, 0.2])
 FULL: dict[str, Any] = {"guide": "MovingMarginalGuide", "temperature": "loss:0.5:0.01", "greedy": True}
-
-
-QUICK: dict[str, Any] = {"gradient_steps": 1, "sweeps": 5, "improvements": 5, "train_freq": 400, "seed": 0}
+QUICK: dict[str, Any] = {"gradient_steps": 0, "sweeps": 5, "improvements": 10, "train_freq": 100, "seed": 0}
 
 
 class Fast(MovingMarginalGuide):
@@ -56,13 +56,13 @@ def test_the_prior_moves_by_its_rate_towards_the_weighted_marginal():
 
 def test_the_prior_arrives_and_stays_normalised():
     rows = torch.softmax(torch.randn(3, 7, generator=torch.Generator().manual_seed(0)), -1)
-    prior = moved(lambda s: dist.Categorical(probs=rows[s]), [0, 1, 2], [1.0, 2.0, 5.0], rounds=2_000, actions=7)
+    prior = moved(lambda s: dist.Categorical(probs=rows[s]), [0, 1, 2], [1.0, 2.0, 5.0], rounds=400, actions=7)
     torch.testing.assert_close(prior, torch.tensor([1.0, 2.0, 5.0]) / 8 @ rows, atol=1e-5, rtol=1e-4)
     assert float(prior.double().sum()) == pytest.approx(1.0, abs=1e-6)
 
 
 def test_an_action_that_was_lost_keeps_a_finite_share():
-    prior = moved(lambda s: dist.Categorical(probs=torch.tensor([1.0, 0.0]).expand(len(s), -1)), [0], [1.0], 5_000)
+    prior = moved(lambda s: dist.Categorical(probs=torch.tensor([1.0, 0.0]).expand(len(s), -1)), [0], [1.0], 400)
     assert float(prior[1]) == pytest.approx(LEAST_PRIOR, rel=1e-3)
     assert bool(torch.isfinite(prior.log()).all())
 
@@ -105,9 +105,25 @@ def test_the_networks_target_is_the_soft_one_and_a_policy_that_lags_gets_less():
     assert bool((lagging <= soft + 1e-5).all())
 
 
-def by_name(temperature: float, discount: float = 0.0, steps: int = 20_000) -> GIO:
-    """Two states drawn as (.8, .2) whatever is done; naming the state pays 1."""
-    world = TableWorld(np.tile(START, (2, 2, 1)), np.eye(2), START)
+class InTurn(TableWorld):
+    """Two states of which every fifth is the second, whatever is done: (.8, .2) without the noise of drawing them."""
+
+    taken = 0
+
+    def step(self, action: Any) -> tuple[int, float, bool, bool, dict[str, Any]]:
+        _, reward, *rest = super().step(action)
+        self.taken += 1
+        self.state = int(self.taken % 5 == 4)
+        return self.state, reward, *rest
+
+
+def named(discount: float = 0.0) -> tabular.TabularMDP:
+    """Naming the state pays 1."""
+    return tabular.TabularMDP(np.tile(START, (2, 2, 1)), np.eye(2), discount=discount, start=START)
+
+
+def by_name(temperature: float, discount: float = 0.0, steps: int = 2_000) -> GIO:
+    world = InTurn(np.tile(START, (2, 2, 1)), np.eye(2), [1.0, 0.0])
     return GIO(world, guide=Fast, temperature=temperature, discount=discount, **QUICK).learn(steps)
 
 
@@ -123,20 +139,21 @@ def prior_of(agent: GIO) -> Tensor:
 def test_the_loop_meets_the_oracles(
     temperature: float, discount: float, earned: float | None, information: float, first: float | None
 ):
+    """What a state is followed by moves no action's advantage here, so the discount does not matter to the policy."""
     agent = by_name(temperature, discount)
     pi, visits = policy_table(agent), torch.tensor(START)
-    mdp = tabular.TabularMDP(np.tile(START, (2, 2, 1)), np.eye(2), discount=discount, start=START)
-    assert float(tabular.action_information(mdp, pi)) == pytest.approx(information, abs=0.01)
+    assert replayed_visits(agent).tolist() == START.tolist()
+    assert float(tabular.action_information(named(), pi)) == pytest.approx(information, abs=1e-3)
     if earned is not None:
-        assert float(visits @ pi.diagonal()) == pytest.approx(earned, abs=0.01)
+        assert float(visits @ pi.diagonal()) == pytest.approx(earned, abs=1e-3)
     if first is not None:
-        assert float(prior_of(agent)[0]) == pytest.approx(first, abs=0.02)
+        assert float(prior_of(agent)[0]) == pytest.approx(first, abs=1e-3)
 
 
 @pytest.mark.parametrize(("discount", "value"), [(0.0, 0.620115), (0.9, 6.201145)])
 def test_the_loop_meets_the_bandit_with_a_uniform_prior(discount: float, value: float):
     world = TableWorld(np.ones((1, 2, 1)), [[1.0, 0.0]], [1.0])
-    agent = GIO(world, guide="UniformGuide", temperature=1.0, discount=discount, gradient_steps=1).learn(3_000)
+    agent = GIO(world, guide="UniformGuide", temperature=1.0, discount=discount, gradient_steps=0).learn(1_000)
     pi = policy_table(agent)[0]
     soft = pi @ (agent.control.critic.q[0].double() - pi.log() - np.log(2))
     assert float(pi[0]) == pytest.approx(0.731059, abs=1e-4)
@@ -144,16 +161,22 @@ def test_the_loop_meets_the_bandit_with_a_uniform_prior(discount: float, value: 
 
 
 def replayed_visits(agent: GIO) -> Tensor:
-    """The share of replay's transitions from each state, which is what the learned prior averages over."""
-    rows = agent.replay.all()
-    return torch.bincount(rows.state, minlength=agent.spec.state_space.n).double() / len(rows)
+    """The share of replay's transitions from each state, `[S]`: what the learned prior averages over."""
+    state = agent.replay.all().state
+    if state.is_floating_point():
+        return state.double().mean(0)
+    return torch.bincount(state, minlength=agent.spec.state_space.n).double() / len(state)
 
 
-def both(transition: Any, start: list[float], temperature: float) -> tuple[GIO, tabular.TabularMDP]:
-    mdp = tabular.TabularMDP(transition, REWARD, discount=DISCOUNT, start=start)
-    world = TableWorld(transition, REWARD, start)
-    often = QUICK | {"train_freq": 200, "improvements": 10}
-    return GIO(world, guide=Fast, temperature=temperature, discount=DISCOUNT, **often).learn(6_000), mdp
+STEERED = tabular.TabularMDP(TRANSITION, REWARD, discount=DISCOUNT, start=[1.0, 0.0, 0.0])
+STEERED_ALPHA = 0.3
+"""All actions keep a share of the prior here, so the exact alternation converges quickly."""
+
+
+def as_tables(mdp: tabular.TabularMDP, temperature: float) -> GIO:
+    world = TableWorld(mdp.transition, mdp.reward, mdp.start)
+    often = QUICK | {"train_freq": 200, "improvements": 15}
+    return GIO(world, guide=Fast, temperature=temperature, discount=mdp.discount, **often).learn(4_000)
 
 
 def regret(agent: GIO, mdp: tabular.TabularMDP, guide: Any) -> float:
@@ -167,30 +190,80 @@ def regret(agent: GIO, mdp: tabular.TabularMDP, guide: Any) -> float:
 def test_where_nobody_steers_the_states_both_tiers_meet():
     """Replay's visits are the discounted ones here, up to the noise of drawing them: the prior meets within 0.03."""
     start = [0.5, 0.3, 0.2]
-    agent, mdp = both(np.tile(start, (3, 3, 1)), start, temperature=0.1)
+    mdp = tabular.TabularMDP(np.tile(start, (3, 3, 1)), REWARD, discount=DISCOUNT, start=start)
+    agent = as_tables(mdp, temperature=0.1)
     exact = tabular.policy_iteration(mdp, 0.1, guide=tabular.marginal)
     torch.testing.assert_close(prior_of(agent), tabular.action_marginal(mdp, exact.policy), atol=0.03, rtol=0)
     assert regret(agent, mdp, tabular.marginal) <= 0.01
 
 
 def test_where_the_policy_steers_the_states_the_loop_meets_the_exact_tier_over_its_own_visits():
-    """Over replay's visits within 0.01; over discounted visits from the start, which are others, within 0.05."""
-    agent, mdp = both(TRANSITION, [1.0, 0.0, 0.0], ALPHA)
+    """Discounted visits from the start are others, by more than 0.1; so is maximum entropy's policy."""
+    agent, mdp, alpha = as_tables(STEERED, STEERED_ALPHA), STEERED, STEERED_ALPHA
     visits = replayed_visits(agent)
     own = tabular.marginal_over(visits)
-    exact = tabular.policy_iteration(mdp, ALPHA, guide=own)
+    exact = tabular.policy_iteration(mdp, alpha, guide=own)
     marginal = tabular.action_marginal(mdp, exact.policy, visits=visits)
     torch.testing.assert_close(prior_of(agent), marginal, atol=0.02, rtol=0)
+    torch.testing.assert_close(policy_table(agent), exact.policy, atol=0.03, rtol=0)
     assert regret(agent, mdp, own) <= 0.01
-    assert regret(agent, mdp, tabular.marginal) <= 0.05
-    assert float((tabular.discounted_visits(mdp, exact.policy) - visits).abs().max()) > 0.1  # they are others
+    assert regret(agent, mdp, tabular.marginal) <= 0.02
+    assert float((tabular.discounted_visits(mdp, exact.policy) - visits).abs().max()) > 0.1
+    entropic = tabular.policy_iteration(mdp, alpha, guide=tabular.uniform)
+    assert float((entropic.policy - exact.policy).abs().max()) > 0.1
+
+
+@dataclass
+class Late:
+    """Policy, prior and Q of an agent of networks over one-hot states, averaged over the reports of its last half."""
+
+    seen: list[tuple[Tensor, Tensor, Tensor]] = field(default_factory=list)
+
+    def __call__(self, agent: GIO, metrics: dict[str, float]) -> None:
+        every = torch.eye(*agent.spec.state_space.shape)
+        with torch.no_grad():
+            pi = agent.policy(every)
+            self.seen.append((pi.probs.double(), prior_of(agent).clone(), agent.control.critic(every, choices(pi))))
+
+    def averages(self) -> list[Tensor]:
+        late = self.seen[len(self.seen) // 2 :]
+        return [torch.stack(tables).double().mean(0) for tables in zip(*late, strict=True)]
+
+
+@pytest.mark.parametrize(
+    ("mdp", "temperature"), [(named(0.5), 0.5), (STEERED, STEERED_ALPHA)], ids=["by name", "steered"]
+)
+def test_networks_of_one_hot_states_meet_the_exact_tier_over_their_own_visits(
+    mdp: tabular.TabularMDP, temperature: float
+):
+    """A Box of observations: policy, critic and prior learn from batches of replay, collected greedily."""
+    size, late = mdp.states, Late()
+    world = TransformObservation(
+        TableWorld(mdp.transition, mdp.reward, mdp.start),
+        lambda state: np.eye(size, dtype=np.float32)[state],
+        Box(0.0, 1.0, (size,)),
+    )
+    agent = GIO(
+        world, guide=Fast, temperature=temperature, discount=mdp.discount, greedy=True, uniform_share=0.2, seed=0,
+        hidden=(16,), learning_rate=0.01, target_rate=0.1, learning_starts=100, batch_size=256, gradient_steps=0,
+        train_freq=100, updates=25, log_interval=100,
+    ).learn(2_400, callback=late)  # fmt: skip
+    assert isinstance(agent.control, NetworkControl)
+    visits = replayed_visits(agent)
+    exact = tabular.policy_iteration(mdp, temperature, guide=tabular.marginal_over(visits))
+    policy, prior, q = late.averages()
+    torch.testing.assert_close(policy, exact.policy, atol=0.05, rtol=0)
+    torch.testing.assert_close(prior, tabular.action_marginal(mdp, exact.policy, visits=visits), atol=0.03, rtol=0)
+    torch.testing.assert_close(q, exact.q, atol=0.08, rtol=0)
+    entropic = tabular.policy_iteration(mdp, temperature, guide=tabular.uniform)
+    assert float((entropic.policy - exact.policy).abs().max()) > 0.15
 
 
 def test_in_a_world_without_noise_the_temperature_falls_from_its_start_as_the_critic_settles():
     agent = GIO("CliffWalking-v1", **FULL, **QUICK, initial_value=0.0, uniform_share=0.3)
-    alpha = [float(agent.learn(2_000).temperature.at(0)) for _ in range(5)]
-    assert alpha[-1] < 0.5
-    assert all(np.isfinite(alpha))
+    alpha = [float(agent.learn(500).temperature.at(0)) for _ in range(4)]
+    assert alpha[-1] < min(alpha[0], 0.25)
+    assert 0.5e-3 <= min(alpha) <= max(alpha) <= 0.5e3
 
 
 @pytest.mark.parametrize(
@@ -209,14 +282,15 @@ def test_it_resumes_exactly_temperature_prior_and_all(world: str, quick: dict[st
     assert not torch.equal(prior_of(second), torch.full_like(prior_of(second), 1 / len(prior_of(second))))
 
 
+@pytest.mark.learning
 def test_with_networks_it_learns_to_balance_for_longer():
-    """CartPole, short: uniform actions balance for 22 steps on average."""
-    quick = {"hidden": (32,), "learning_starts": 300, "discount": 0.98, "seed": 0}
-    agent = GIO("CartPole-v1", **FULL, **quick, uniform_share=0.1).learn(2_500)
+    """Uniform actions balance for 22 steps on average. Fewer steps do not tell methods apart: theory, MIRL in full."""
+    quick = {"hidden": (64, 64), "learning_starts": 1_000, "uniform_share": 0.2, "seed": 0}
+    agent = GIO("CartPole-v1", **FULL, **quick).learn(10_000)
     prior = prior_of(agent)
     assert float(prior.sum()) == pytest.approx(1.0, abs=1e-5)
     assert bool((prior > 0.02).all())  # both directions are needed
-    assert np.mean(agent.evaluate(10, deterministic=True).returns) > 40
+    assert np.mean(agent.evaluate(10, deterministic=True).returns) > 100
 
 
 def test_a_replay_that_is_merged_counts_as_much_as_one_that_is_not():

@@ -194,8 +194,20 @@ class TestFromTheCriticsLoss:
 
     @pytest.mark.parametrize(
         "given",
-        ["loss:0", "loss:1:0", "loss:1:1.1", "loss:1:0.1:0.5", "loss:1:0.1:2:3", "loss:1:0.1:0.1:0.5", "loss:nan"],
+        [
+            "loss:0",
+            "loss:-1:2",
+            "loss:",
+            "loss:a",
+            "loss:inf",
+            "loss:1:0",
+            "loss:1:1.1",
+            "loss:1:0.1:0.5",
+            "loss:1:0.1:2:3",
+            "loss:1:0.1:0.1:0.5",
+            "loss:nan",
+        ],
     )
     def test_other_forms_are_refused(self, given: str):
-        with pytest.raises(InputError, match=r'"loss:START:RATE"'):
+        with pytest.raises(InputError, match=r'^Expected "loss:START:RATE" .*RATE above 0.*, but got'):
             temperature(given)
