@@ -188,13 +188,16 @@ def regret(agent: GIO, mdp: tabular.TabularMDP, guide: Any) -> float:
 
 
 def test_where_nobody_steers_the_states_both_tiers_meet():
-    """Replay's visits are the discounted ones here, up to the noise of drawing them: the prior meets within 0.03."""
-    start = [0.5, 0.3, 0.2]
-    mdp = tabular.TabularMDP(np.tile(start, (3, 3, 1)), REWARD, discount=DISCOUNT, start=start)
-    agent = as_tables(mdp, temperature=0.1)
-    exact = tabular.policy_iteration(mdp, 0.1, guide=tabular.marginal)
-    torch.testing.assert_close(prior_of(agent), tabular.action_marginal(mdp, exact.policy), atol=0.03, rtol=0)
-    assert regret(agent, mdp, tabular.marginal) <= 0.01
+    """One state after the other, whatever is done: replay's visits are the discounted ones, exactly."""
+    transition = np.repeat(np.roll(np.eye(3), 1, axis=1)[:, None], 3, axis=1)
+    mdp = tabular.TabularMDP(transition, REWARD, discount=DISCOUNT, start=np.full(3, 1 / 3))
+    agent = as_tables(mdp, STEERED_ALPHA)
+    exact = tabular.policy_iteration(mdp, STEERED_ALPHA, guide=tabular.marginal)
+    torch.testing.assert_close(replayed_visits(agent), tabular.discounted_visits(mdp, exact.policy), atol=1e-3, rtol=0)
+    torch.testing.assert_close(prior_of(agent), tabular.action_marginal(mdp, exact.policy), atol=0.005, rtol=0)
+    torch.testing.assert_close(policy_table(agent), exact.policy, atol=0.005, rtol=0)
+    assert regret(agent, mdp, tabular.marginal) <= 0.001
+    assert regret(agent, mdp, tabular.uniform) > 0.01
 
 
 def test_where_the_policy_steers_the_states_the_loop_meets_the_exact_tier_over_its_own_visits():

@@ -85,7 +85,7 @@ def test_useless_actions_compares_every_method_and_keeps_its_rows(tmp_path):
     arguments = ("--seeds", "1", "--steps", "100", "--results", str(results))
     first = run("useless_actions.py", *arguments)
     assert first.returncode == 0, first.stderr
-    for name in ("mirl", "mirl, fixed", "maximum entropy", "q-learning"):
+    for name in ("mirl", "mirl, fixed", "maximum entropy", "maximum entropy, greedy", "q-learning"):
         assert f" {name} " in first.stdout
     rows = results.read_bytes()
     assert run("useless_actions.py", *arguments).stdout == first.stdout
