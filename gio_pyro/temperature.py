@@ -122,8 +122,8 @@ def _form(kind: str) -> str:
     span = f"from {LEAST:.9g} to {MOST:.9g}"
     if kind == "loss":
         return (
-            f'"loss:START:RATE" or "loss:START:RATE:LEAST:MOST" with RATE above 0 and at most 1, and START {span} and '
-            "between its bounds"
+            'temperature "loss:START:RATE" or "loss:START:RATE:LEAST:MOST" with RATE above 0 and at most 1, and '
+            f"START {span} and between its bounds"
         )
     return f'temperature {span} (reward units per nat), "linear:FROM:TO:STEPS", "auto:START" or "loss:START:RATE"'
 

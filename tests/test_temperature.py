@@ -209,5 +209,5 @@ class TestFromTheCriticsLoss:
         ],
     )
     def test_other_forms_are_refused(self, given: str):
-        with pytest.raises(InputError, match=r'^Expected "loss:START:RATE" .*RATE above 0.*, but got'):
+        with pytest.raises(InputError, match=r'^Expected temperature "loss:START:RATE" .*RATE above 0.*, but got'):
             temperature(given)
