@@ -16,6 +16,7 @@ from tqdm import tqdm
 from gio_pyro import checkpoint, persistence
 from gio_pyro.control import NetworkControl, TableControl
 from gio_pyro.environments import Actions, Collector, Env, Observations, fresh_copy, make_env
+from gio_pyro.environments.collector import Behaviour
 from gio_pyro.environments.make import Vector, single_spaces
 from gio_pyro.errors import InputError, TrainingError
 from gio_pyro.examples import examples, newest, pieces
@@ -183,9 +184,7 @@ class GIO:
 
     def _round(self, steps: int) -> None:
         s = self.settings
-        warming_up = self.steps < s.learning_starts
-        behaviour = self.control.behaviour(uniform_share=1.0 if warming_up else s.uniform_share)
-        collected = self.collector.collect(behaviour, steps)
+        collected = self.collector.collect(self._behaviour(), steps)
         rows = collected.rows
         self.replay.add(rows, *collected.links())
         self.payment.observe(rows)
@@ -196,6 +195,13 @@ class GIO:
         if len(self.replay) >= (s.batch_size or 1):
             for _ in range(s.updates):
                 self._update(improvements=0 if self.steps < s.learning_starts else s.improvements)
+
+    def _behaviour(self) -> Behaviour:
+        """Return what collects: uniform actions while the agent warms up, then what the settings and the guide say."""
+        s = self.settings
+        if self.steps < s.learning_starts:
+            return self.control.behaviour(uniform_share=1.0)
+        return self.control.behaviour(uniform_share=s.uniform_share, greedy=s.greedy, explore=self.guide.explorer)
 
     def _observe(self) -> None:
         """Tell whoever keeps statistics of its inputs about the rows that came since the last time."""
@@ -220,6 +226,7 @@ class GIO:
         for _ in range(improvements):
             rows = self.payment.paid(self.control.rows(self.replay), self.steps)
             self._note(self.control.improve(rows, self.reward, self.temperature, self.steps))
+            self.guide.follow(self.policy, rows)
 
     def _examples(self) -> tuple[Transitions, Tensor]:
         """Draw what the programs are fitted to, in pieces of episodes if the objective wants them together."""

@@ -67,7 +67,11 @@ class Settings:
     target_rate: float = 0.005
     """How much of the critic goes into its target at every update (networks)."""
     uniform_share: float = 0.2
-    """Exploration: the share of collected actions that are uniform instead of the policy's."""
+    """Exploration: the share of collected actions that are uniform instead of the policy's; once the policy improves,
+    they are drawn from the guide's `explore` where it has that method."""
+    greedy: bool = False
+    """Whether the other collected actions are the policy's likeliest, equal ones drawn evenly, instead of draws of it
+    (finitely many actions)."""
     initial_value: float | None = None
     """Exploration in tables: the value of pairs never tried, reward units; None takes an upper bound from the rewards
     seen."""
@@ -94,7 +98,13 @@ class Settings:
                 raise InputError(f"Expected settings among {', '.join(known)}, but got {name!r}.")
         plain = {n: v.item() if isinstance(v, np.generic) else v for n, v in given.items()}
         plain |= {n: tuple(v) for n, v in plain.items() if isinstance(v, list)}
-        return cls(**{**defaults(states, actions), **plain})
+        made = cls(**{**defaults(states, actions), **plain})
+        if made.greedy and not isinstance(actions, Discrete):
+            raise InputError(
+                "Expected greedy collecting with finitely many actions, but these are continuous, and the likeliest "
+                "has no density; leave greedy out."
+            )
+        return made
 
     def __post_init__(self) -> None:
         parse(self.temperature)
@@ -126,8 +136,9 @@ class Settings:
                 )
         if self.objective is not None and not isinstance(self.objective, str):
             raise InputError(f"Expected objective to be a name or None, but got {self.objective!r}.")
-        if not isinstance(self.compile, bool):
-            raise InputError(f"Expected compile to be True or False, but got {self.compile!r}.")
+        for name in ("compile", "greedy"):
+            if not isinstance(getattr(self, name), bool):
+                raise InputError(f"Expected {name} to be True or False, but got {getattr(self, name)!r}.")
         if self.intrinsic not in INTRINSIC:
             raise InputError(
                 f"Expected intrinsic to be one of {', '.join(INTRINSIC)}, but got {self.intrinsic!r}; see "

@@ -6,7 +6,7 @@ from gio_pyro.guides.categorical import CategoricalGuide, CategoricalNetworkGuid
 from gio_pyro.guides.flow import FlowGuide
 from gio_pyro.guides.gaussian import GaussianGuide
 from gio_pyro.guides.mixture import MixtureGuide
-from gio_pyro.guides.priors import HabitGuide, MarginalGuide, UniformGuide
+from gio_pyro.guides.priors import HabitGuide, MarginalGuide, MovingMarginalGuide, UniformGuide
 from gio_pyro.guides.sequence import SequenceGuide
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "HabitGuide",
     "MarginalGuide",
     "MixtureGuide",
+    "MovingMarginalGuide",
     "SequenceGuide",
     "UniformGuide",
 ]

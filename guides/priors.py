@@ -10,6 +10,9 @@ from gio_pyro.networks import width
 from gio_pyro.squash import uniform_in_box
 from gio_pyro.types import Policy, Spec, finite
 
+LEAST_PRIOR = 1e-6
+"""The least share of an action in a prior that moves by itself: 13.8 nats."""
+
 
 class UniformGuide(nn.Module):
     """ρ(a) uniform over the actions: maximum-entropy reinforcement learning (a soft actor-critic), up to a constant.
@@ -79,3 +82,42 @@ class HabitGuide(nn.Module):
         """Sample "action", `[B]` integers."""
         with pyro.plate("batch", state.shape[0]):
             return pyro.sample("action", dist.Categorical(logits=self.table[state]))
+
+
+class MovingMarginalGuide(nn.Module):
+    """ρ(a) = π_0(a), which moves with the policy: π_0 ← (1 − η) π_0 + η Σ_s d(s) π(·|s), d the replayed states: MIRL.
+
+    The whole distribution moves with every improvement and stays normalised, as in Grau-Moya et al. (2019);
+    `MarginalGuide` climbs to the same prior by gradients. It is uniform at first. Exploring draws from it. Networks
+    read d from a batch of replay, tables from all of it. No action's share falls below `LEAST_PRIOR`: an action that
+    the policy has lost costs at most −log of that, and can come back.
+
+    Raises:
+        InputError: an action space that is not Discrete.
+    """
+
+    ignores_future = True
+    rate = 0.05
+    """η, in (0, 1]."""
+
+    prior: Tensor
+
+    def __init__(self, spec: Spec) -> None:
+        super().__init__()
+        actions = finite(spec.action_space, "action")
+        self.register_buffer("prior", torch.full((actions,), 1.0 / actions))
+
+    def forward(self, policy: Policy, state: Tensor, future: Tensor) -> Tensor:
+        """Sample "action", `[B]` integers."""
+        with pyro.plate("batch", state.shape[0]):
+            return pyro.sample("action", self.explore(state))
+
+    def explore(self, state: Tensor) -> dist.Categorical:
+        """Return π_0 for each state, a batch of B categorical distributions."""
+        return dist.Categorical(logits=self.prior.log().expand(len(state), -1))
+
+    def follow(self, policy: Policy, state: Tensor, weight: Tensor) -> None:
+        """Move towards the policy's marginal over states `[B, ...]` that count `weight` `[B]`."""
+        marginal = (weight / weight.sum()).to(self.prior) @ policy(state).probs
+        moved = self.prior.lerp(marginal, self.rate).clamp_min(min(LEAST_PRIOR, 1.0 / len(self.prior)))
+        self.prior.copy_(moved / moved.sum())

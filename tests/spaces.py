@@ -56,6 +56,7 @@ OVER_DISCRETE = [
     "BayesGuide",
     "CategoricalNetworkGuide",
     "MarginalGuide",
+    "MovingMarginalGuide",
     "UniformGuide",
 ]
 OVER_REAL = ["AutoregressiveGuide", "FlowGuide", "GaussianGuide", "MixtureGuide", "UniformGuide"]

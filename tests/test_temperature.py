@@ -132,3 +132,82 @@ def test_the_parts_of_a_temperature(given: float | str, kind: str, numbers: tupl
 )
 def test_the_entropy_that_is_kept(space: Any, target: float):
     assert target_entropy_of(space) == pytest.approx(target)
+
+
+class TestFromTheCriticsLoss:
+    """1/α ← (1 − η)/α + η/loss (Grau-Moya et al., 2019), the aim kept between bounds."""
+
+    def test_a_step_by_hand(self):
+        """From α = 2, half of the way from 1/2 to 1/0.25: 1/α = 2.25."""
+        alpha = temperature("loss:2:0.5")
+        alpha.update(torch.tensor(0.0), torch.tensor(0.25))
+        assert float(alpha.at(7)) == pytest.approx(1 / 2.25)
+
+    @pytest.mark.parametrize("loss", [0.01, 0.3, 40.0])
+    def test_it_settles_at_a_loss_that_stays(self, loss: float):
+        alpha = temperature("loss:1:0.1")
+        for _ in range(400):
+            alpha.update(torch.tensor(0.0), torch.tensor(loss))
+        assert float(alpha.at(0)) == pytest.approx(loss, rel=1e-4)
+
+    @pytest.mark.parametrize(("loss", "bound"), [(0.0, 0.05), (1e-30, 0.05), (1e30, 3.0)])
+    def test_it_stays_between_its_bounds(self, loss: float, bound: float):
+        alpha = temperature("loss:1:0.1:0.05:3")
+        for _ in range(400):
+            alpha.update(torch.tensor(0.0), torch.tensor(loss))
+            assert 0.05 * (1 - 1e-6) <= float(alpha.at(0)) <= 3 * (1 + 1e-6)
+        assert float(alpha.at(0)) == pytest.approx(bound, rel=1e-4)
+
+    @pytest.mark.parametrize("loss", [float("nan"), float("inf")])
+    def test_a_loss_that_is_not_finite_moves_nothing(self, loss: float):
+        alpha = temperature("loss:0.3:0.5")
+        alpha.update(torch.tensor(0.0), torch.tensor(loss))
+        assert float(alpha.at(0)) == pytest.approx(0.3)
+
+    def test_it_has_no_optimiser_and_travels_in_the_state_dict(self):
+        first, second = temperature("loss:2:0.5"), temperature("loss")
+        first.update(torch.tensor(0.0), torch.tensor(0.25))
+        assert first.optimiser is None
+        second.load_state_dict(first.state_dict())
+        assert torch.equal(torch.as_tensor(second.at(0)), torch.as_tensor(first.at(0)))
+
+    def test_other_temperatures_do_not_look_at_the_loss(self):
+        for given in (0.3, "linear:1:0.5:10"):
+            alpha = temperature(given)
+            before = alpha.at(5)
+            alpha.update(torch.tensor(0.0), torch.tensor(9.0))
+            assert alpha.at(5) == before
+            assert not alpha.state_dict()
+
+    @pytest.mark.parametrize(
+        ("given", "numbers"),
+        [
+            ("loss", (1.0, 1.0, 0.0, 1e-3, 1e-3, 1e3)),
+            ("loss:2", (2.0, 2.0, 0.0, 1e-3, 2e-3, 2e3)),
+            ("loss:2:0.5", (2.0, 2.0, 0.0, 0.5, 2e-3, 2e3)),
+            ("loss:2:1:0.1:3", (2.0, 2.0, 0.0, 1.0, 0.1, 3.0)),
+        ],
+    )
+    def test_its_parts(self, given: str, numbers: tuple[float, ...]):
+        kind, found = parse(given)
+        assert (kind, found) == ("loss", pytest.approx(numbers))
+
+    @pytest.mark.parametrize(
+        "given",
+        [
+            "loss:0",
+            "loss:-1:2",
+            "loss:",
+            "loss:a",
+            "loss:inf",
+            "loss:1:0",
+            "loss:1:1.1",
+            "loss:1:0.1:0.5",
+            "loss:1:0.1:2:3",
+            "loss:1:0.1:0.1:0.5",
+            "loss:nan",
+        ],
+    )
+    def test_other_forms_are_refused(self, given: str):
+        with pytest.raises(InputError, match=r'^Expected temperature "loss:START:RATE" .*RATE above 0.*, but got'):
+            temperature(given)

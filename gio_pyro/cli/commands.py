@@ -44,6 +44,7 @@ def train(
     learning_rate: MaybeFloat = None,
     hidden: MaybeInts = None,
     uniform_share: MaybeFloat = None,
+    greedy: bool = False,
     env_arg: Arguments = (),
     wrapper: Repeated = (),
     envs: MaybeInt = None,
@@ -68,7 +69,8 @@ def train(
         objective: what the guide is fitted to: elbo, joint_elbo, forward_kl, sleep, wake_sleep, trajectory_elbo or
             weighted_trajectory_elbo; what it asks for by default.
         intrinsic: where the guide is read: on imagined futures (the default) or on replayed ones.
-        temperature: reward units per nat: a number, linear:FROM:TO:STEPS, auto or auto:START, which learns it.
+        temperature: reward units per nat: a number, linear:FROM:TO:STEPS, auto or auto:START, which learns it,
+            or loss:START:RATE, which follows the critic's loss.
         discount: in [0, 1); 0.99 by default.
         signal: what transitions are paid besides: Empowerment(3), InformationGain, RandomNetworkDistillation, ... (see
             gio_pyro.signals), or file.py:Name of your own. It drives alone unless --reward-weight is given.
@@ -77,7 +79,9 @@ def train(
         learning_rate: Adam's step size of networks; 0.001 by default.
         hidden: units of each hidden layer; 128 128 by default.
         uniform_share: exploration: share of uniform actions while collecting; 0.2 in finite worlds, 0.05 in others
-            with finitely many actions and 0 with continuous ones by default.
+            with finitely many actions and 0 with continuous ones by default. Guides that offer actions to explore with
+            (MovingMarginalGuide) replace the uniform ones.
+        greedy: collect the policy's likeliest actions otherwise, instead of drawing from it; finitely many actions.
         env_arg: an argument of the environment, which may also be written --env.NAME=VALUE; the value is read as JSON
             where it is JSON, as text where not.
         wrapper: package.module:Name of a wrapper put around the environment; may be given several times, the
@@ -103,6 +107,7 @@ def train(
         "learning_rate": learning_rate,
         "hidden": hidden,
         "uniform_share": uniform_share,
+        "greedy": greedy or None,
         "compile": compile or None,
     }
     for name, value, least in (("steps", steps, 0), ("checkpoint_every", checkpoint_every, 1)):

@@ -1,7 +1,7 @@
-"""What collects: the policy as it is now, with a share of its actions replaced by uniform ones.
+"""What collects: the policy as it is now, or its likeliest action, with a share of the actions drawn to explore.
 
-Each behaviour maps a batch of states to site actions `[N, ...]` and log μ(a|s) `[N]`, nats: of the probability or
-density that it gave them.
+Exploring draws uniformly, or from what the guide offers (its method `explore`). Each behaviour maps a batch of states
+to site actions `[N, ...]` and log μ(a|s) `[N]`, nats: of the probability or density that the mixture gave them.
 """
 
 import math
@@ -13,17 +13,47 @@ from gio_pyro.programs import log_probs
 from gio_pyro.squash import uniform_in_box
 from gio_pyro.types import Policy
 
+TIE = 1e-4
+"""Probabilities that differ by less than this share are equal: before anything is learned they differ by rounding."""
 
-class TableBehaviour:
-    """For finite worlds: the policy is asked once for each state that is met, while it rests for a round.
+
+class _Finite:
+    """μ over finitely many actions.
 
     Args:
         policy: π.
         uniform_share: exploration, in [0, 1].
+        greedy: whether the rest is the likeliest action instead of a draw of π; equal ones share.
+        explore: what exploring draws from; None for uniform actions.
     """
 
-    def __init__(self, policy: Policy, uniform_share: float) -> None:
-        self.policy, self.uniform_share = policy, uniform_share
+    def __init__(
+        self, policy: Policy, uniform_share: float, *, greedy: bool = False, explore: Policy | None = None
+    ) -> None:
+        self.policy, self.uniform_share, self.greedy, self.explore = policy, uniform_share, greedy, explore
+
+    def mu(self, state: Tensor) -> Tensor:
+        """Return μ(·|s), `[N, A]`."""
+        pi = log_probs(self.policy(state)).exp()
+        own = likeliest(pi) if self.greedy else pi
+        if self.explore is None:
+            return (1 - self.uniform_share) * own + self.uniform_share / pi.shape[-1]
+        return (1 - self.uniform_share) * own + self.uniform_share * log_probs(self.explore(state), "explore").exp()
+
+
+def likeliest(pi: Tensor) -> Tensor:
+    """Return all the probability on the likeliest action, evenly on equally likely ones (`TIE`); `[N, A]` each."""
+    best = (pi >= (1 - TIE) * pi.amax(-1, keepdim=True)).to(pi)
+    return best / best.sum(-1, keepdim=True)
+
+
+class TableBehaviour(_Finite):
+    """For finite worlds: μ is asked for once for each state that is met, while the policy rests for a round."""
+
+    def __init__(
+        self, policy: Policy, uniform_share: float, *, greedy: bool = False, explore: Policy | None = None
+    ) -> None:
+        super().__init__(policy, uniform_share, greedy=greedy, explore=explore)
         self._rows: dict[int, list[float]] = {}
 
     def __call__(self, state: Tensor) -> tuple[Tensor, Tensor]:
@@ -36,8 +66,7 @@ class TableBehaviour:
     def probabilities(self, state: int, device: torch.device) -> list[float]:
         """Return μ(·|s), one number for each action."""
         if state not in self._rows:
-            pi = log_probs(self.policy(torch.tensor([state], device=device)))[0].exp()
-            self._rows[state] = ((1 - self.uniform_share) * pi + self.uniform_share / len(pi)).tolist()
+            self._rows[state] = self.mu(torch.tensor([state], device=device))[0].tolist()
         return self._rows[state]
 
     def act(self, state: int, uniform: float, device: torch.device) -> tuple[int, float]:
@@ -51,26 +80,22 @@ class TableBehaviour:
         return action, row[action]
 
 
-class DiscreteBehaviour:
+class DiscreteBehaviour(_Finite):
     """For finitely many actions of a network."""
-
-    def __init__(self, policy: Policy, uniform_share: float) -> None:
-        self.policy, self.uniform_share = policy, uniform_share
 
     @torch.no_grad()
     def __call__(self, state: Tensor) -> tuple[Tensor, Tensor]:
         """Return actions and their log-probabilities, `[N]` each."""
-        pi = log_probs(self.policy(state)).exp()
-        mu = (1 - self.uniform_share) * pi + self.uniform_share / pi.shape[-1]
+        mu = self.mu(state)
         action = torch.multinomial(mu, 1)
         return action.squeeze(-1), mu.gather(-1, action).squeeze(-1).log()
 
 
 class ContinuousBehaviour:
-    """For continuous actions, at numbers before the squash."""
+    """For continuous actions, at numbers before the squash; the likeliest of them has no density, so none is greedy."""
 
-    def __init__(self, policy: Policy, uniform_share: float) -> None:
-        self.policy, self.uniform_share = policy, uniform_share
+    def __init__(self, policy: Policy, uniform_share: float, *, explore: Policy | None = None) -> None:
+        self.policy, self.uniform_share, self.explore = policy, uniform_share, explore
 
     @torch.no_grad()
     def __call__(self, state: Tensor) -> tuple[Tensor, Tensor]:
@@ -79,10 +104,10 @@ class ContinuousBehaviour:
         action = pi.sample()
         if self.uniform_share == 0.0:
             return action, pi.log_prob(action)
-        uniform = uniform_in_box(action)
-        explore = torch.rand(len(action), 1, device=action.device) < self.uniform_share
-        action = torch.where(explore, uniform.sample(), action)
-        explored = uniform.log_prob(action) + math.log(self.uniform_share)
+        other = uniform_in_box(action) if self.explore is None else self.explore(state)
+        exploring = torch.rand(len(action), 1, device=action.device) < self.uniform_share
+        action = torch.where(exploring, other.sample(), action)
+        explored = other.log_prob(action) + math.log(self.uniform_share)
         if self.uniform_share == 1.0:
             return action, explored
         return action, torch.logaddexp(pi.log_prob(action) + math.log1p(-self.uniform_share), explored)

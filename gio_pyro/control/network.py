@@ -36,10 +36,13 @@ class NetworkControl(nn.Module):
         self.evaluation = Descent("critic", self._critic_loss, self.optimisers["critic"], s.compile)
         self.projection = Descent("policy", self._policy_loss, self.optimisers["policy"], s.compile)
 
-    def behaviour(self, *, uniform_share: float) -> DiscreteBehaviour | ContinuousBehaviour:
-        """Return what collects."""
-        kind = ContinuousBehaviour if self.policy.pathwise else DiscreteBehaviour
-        return kind(self.policy, uniform_share)
+    def behaviour(
+        self, *, uniform_share: float, greedy: bool = False, explore: Policy | None = None
+    ) -> DiscreteBehaviour | ContinuousBehaviour:
+        """Return what collects; `greedy` is for finitely many actions."""
+        if self.policy.pathwise:
+            return ContinuousBehaviour(self.policy, uniform_share, explore=explore)
+        return DiscreteBehaviour(self.policy, uniform_share, greedy=greedy, explore=explore)
 
     def observe(self, state: Tensor) -> None:
         """Take new states `[B, ...]` into the statistics of the inputs."""
@@ -61,7 +64,7 @@ class NetworkControl(nn.Module):
         figures = self.evaluation.step(reward, alpha, *batch.tensors())
         self.critic.follow()
         figures |= self.projection.step(reward, alpha, batch.state)
-        temperature.update(figures["entropy"])
+        temperature.update(figures["entropy"], figures["critic_loss"])
         return figures
 
     def _critic_loss(self, reward: Reward, alpha: Tensor, *batch: Tensor) -> tuple[Tensor, Figures]:

@@ -1,5 +1,7 @@
 """A finite world, held as tables: everything that was ever seen is backed up at once."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -12,7 +14,7 @@ from gio_pyro.replay import Replay
 from gio_pyro.rewards import Reward, finite_nats, intrinsic_reward
 from gio_pyro.settings import Settings
 from gio_pyro.temperature import Temperature
-from gio_pyro.types import Spec, Transitions, finite
+from gio_pyro.types import Policy, Spec, Transitions, finite
 
 
 class TableControl(nn.Module):
@@ -30,9 +32,9 @@ class TableControl(nn.Module):
         self.policy = TablePolicy(states, actions)
         self.critic = TableCritic(states, actions, initial_value=settings.initial_value)
 
-    def behaviour(self, *, uniform_share: float) -> TableBehaviour:
+    def behaviour(self, *, uniform_share: float, greedy: bool = False, explore: Policy | None = None) -> TableBehaviour:
         """Return what collects while the policy rests."""
-        return TableBehaviour(self.policy, uniform_share)
+        return TableBehaviour(self.policy, uniform_share, greedy=greedy, explore=explore)
 
     def observe(self, state: Tensor) -> None:
         """Tables need no statistics of their inputs."""
@@ -44,19 +46,17 @@ class TableControl(nn.Module):
     def improve(self, everything: Transitions, reward: Reward, temperature: Temperature, step: int) -> Figures:
         """Evaluate the policy and improve it, once; returns figures of the step."""
         alpha = temperature.at(step)
-        paid = reward.paid(self.policy, everything)
-        change = self.critic.evaluate(
-            everything,
-            self.policy,
-            self.intrinsic(reward, everything.next_state),
-            discount=self.settings.discount,
-            temperature=alpha,
-            sweeps=self.settings.sweeps,
-            paid=paid,
-        )
+        given = (everything, self.policy, self.intrinsic(reward, everything.next_state))
+        priced: Any = {
+            "discount": self.settings.discount,
+            "temperature": alpha,
+            "paid": reward.paid(self.policy, everything),
+        }
+        loss = self.critic.loss(*given, **priced)
+        change = self.critic.evaluate(*given, **priced, sweeps=self.settings.sweeps)
         state, _ = everything.distinct_states()
         self.policy.improve(state, self.critic(state), self._bonus(reward, state), temperature=alpha)
-        temperature.update(self.policy(state).entropy().mean())
+        temperature.update(self.policy(state).entropy().mean(), loss)
         return {"value_change": change}
 
     @torch.no_grad()

@@ -1,6 +1,7 @@
 """Policy evaluation: the soft Bellman backup of theory, equation 5, on replayed transitions."""
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -71,12 +72,10 @@ class TableCritic(nn.Module):
         here.view(-1)[pair] = True
         self.tried |= here
         self.q[~self.tried] = self._untried(batch, discount, temperature)
-        pi = log_probs(policy(batch.next_state)).exp()
-        going = discount * (~batch.terminated).to(self.q)
-        fixed = batch.reward + temperature * paid + going * temperature * next_bonus
+        backup = self._backup(batch, policy, next_bonus, discount=discount, temperature=temperature, paid=paid)
         change = torch.tensor(torch.inf)
         for _ in range(sweeps):
-            target = fixed + going * (pi * self.q[batch.next_state]).sum(-1)
+            target = backup(self.q)
             new = torch.zeros(states * actions).to(self.q).index_add(0, pair, share * target).view_as(self.q)
             new = torch.where(here, new, self.q)
             change = (new - self.q).abs().max()
@@ -84,6 +83,41 @@ class TableCritic(nn.Module):
             if bool(change <= tolerance * self.q.abs().max().clamp_min(1.0)):
                 break
         return change
+
+    @torch.no_grad()
+    def loss(
+        self,
+        batch: Transitions,
+        policy: Policy,
+        next_bonus: Tensor,
+        *,
+        discount: float,
+        temperature: float | Tensor,
+        paid: Tensor | float = 0.0,
+    ) -> Tensor:
+        """Return the mean squared error of Q, as it stands, at one backup of each transition; squared reward units.
+
+        Arguments are those of `evaluate`. Asked before it, this is what new data and a new policy have left to learn,
+        and, in stochastic worlds, the variance of the backups, as in the loss of a network.
+        """
+        target = self._backup(batch, policy, next_bonus, discount=discount, temperature=temperature, paid=paid)(self.q)
+        return batch.mean((target - self.q[batch.state, batch.action]).square())
+
+    def _backup(
+        self,
+        batch: Transitions,
+        policy: Policy,
+        next_bonus: Tensor,
+        *,
+        discount: float,
+        temperature: float | Tensor,
+        paid: Tensor | float,
+    ) -> Callable[[Tensor], Tensor]:
+        """Return the function from Q `[S, A]` to what it makes of each transition, `[B]` reward units."""
+        pi = log_probs(policy(batch.next_state)).exp()
+        going = discount * (~batch.terminated).to(self.q)
+        fixed = batch.reward + temperature * paid + going * temperature * next_bonus
+        return lambda q: fixed + going * (pi * q[batch.next_state]).sum(-1)
 
     def _untried(self, batch: Transitions, discount: float, temperature: float | Tensor) -> float:
         if self.initial_value is not None:

@@ -172,7 +172,19 @@ def build_guide(program: Program, spec: Spec, model: Model, policy: Policy, stat
         require_fits(guide.name, ACTION, guide.posterior(policy, state, future), spec.action_space)
         with torch.enable_grad():
             require_visible(guide, guide.log_prob(policy, state, future, action))
+        if guide.explorer is not None:
+            _require_explores(guide.name, guide.explorer(state), spec)
     return guide
+
+
+def _require_explores(name: str, offered: object, spec: Spec) -> None:
+    """Raise `ProgramError` unless what a guide offers to explore with is a batch of distributions over actions."""
+    if not isinstance(offered, Distribution) or len(offered.batch_shape) != 1:
+        raise ProgramError(
+            f"Expected explore(state) of {name} to return a distribution over actions for each state, but got "
+            f"{article(type(offered).__name__)}; return one with batch shape [B]."
+        )
+    require_fits(f"{name}.explore", ACTION, offered, spec.action_space)
 
 
 @contextmanager

@@ -15,6 +15,7 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from numbers import Real
+from types import MappingProxyType
 from typing import Any
 
 import pyro
@@ -30,10 +31,12 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from gio_pyro.errors import GioError, InputError, ProgramError, told
-from gio_pyro.types import Policy
+from gio_pyro.types import Policy, Transitions
 from gio_pyro.types import Program as Callable_
 
 ACTION, FUTURE = "action", "future"
+OPTIONAL = MappingProxyType({"observe": "state, action, future", "follow": "policy, state, weight", "explore": "state"})
+"""Methods that a program may have besides its call, and their arguments."""
 
 
 class Program(nn.Module):
@@ -55,12 +58,13 @@ class Program(nn.Module):
         _localise(program)
         self.program = program
         self.learning_rate = _step_size(self.name, getattr(program, "learning_rate", None))
-        observe = getattr(program, "observe", None)
-        if observe is not None and not callable(observe):
-            raise ProgramError(
-                f"Expected observe of {self.name} to be a method observe(state, action, future), but got {observe!r}; "
-                "give it another name if it is something else."
-            )
+        for name, arguments in OPTIONAL.items():
+            method = getattr(program, name, None)
+            if method is not None and not callable(method):
+                raise ProgramError(
+                    f"Expected {name} of {self.name} to be a method {name}({arguments}), but got {method!r}; "
+                    "give it another name if it is something else."
+                )
         self._local = [module for module in _modules(program) if isinstance(module, PyroModule)]
         self.stored = nn.ParameterDict()
         self._store: dict[str, dict[str, Any]] = {"params": {}, "constraints": {}}
@@ -309,6 +313,25 @@ class Guide(Program):
         """Return log q_φ(a|s, F) of each example, `[B]` nats."""
         self._check_batch(state, future=future, action=action)
         return per_example(self.posterior(policy, state, future), action, len(state), self.name)
+
+    @torch.no_grad()
+    def follow(self, policy: Policy, batch: Transitions) -> None:
+        """Hand the improved policy to the program's own `follow(policy, state, weight)`, if it has one.
+
+        That is how a guide learns by an update of its own instead of a gradient: `state` `[M, ...]` are visited states
+        and `weight` `[M]` says how much each counts.
+        """
+        if getattr(self.program, "follow", None) is not None:
+            self._own("follow", policy, *batch.distinct_states())
+
+    @property
+    def explorer(self) -> Policy | None:
+        """What the guide offers to explore with: its own `explore(state)`, a batch of distributions over actions."""
+        return self._explored if getattr(self.program, "explore", None) is not None else None
+
+    def _explored(self, state: Tensor) -> TorchDistributionMixin:
+        found: TorchDistributionMixin = self._own("explore", state)
+        return found
 
 
 @contextmanager

@@ -18,9 +18,10 @@ from gio_pyro.tabular.futures import (
     trajectory,
 )
 from gio_pyro.tabular.grids import grid_world, klyubin_maze
-from gio_pyro.tabular.guides import bayes, fixed_posterior, fixed_prior, marginal, uniform
+from gio_pyro.tabular.guides import bayes, fixed_posterior, fixed_prior, marginal, marginal_over, uniform
 from gio_pyro.tabular.information import mutual_information
 from gio_pyro.tabular.iteration import Solution, intrinsic_bellman, policy_iteration, posterior
+from gio_pyro.tabular.marginals import action_information, action_marginal
 from gio_pyro.tabular.mdp import Outcomes, TabularMDP
 
 __all__ = [
@@ -29,6 +30,8 @@ __all__ = [
     "Outcomes",
     "Solution",
     "TabularMDP",
+    "action_information",
+    "action_marginal",
     "bayes",
     "blahut_arimoto",
     "discounted_return",
@@ -45,6 +48,7 @@ __all__ = [
     "intrinsic_bellman",
     "klyubin_maze",
     "marginal",
+    "marginal_over",
     "mutual_information",
     "next_state",
     "next_state_and_reward",

@@ -11,11 +11,13 @@ import torch
 from torch import Tensor
 
 from gio_pyro.errors import InputError
-from gio_pyro.tabular.episodes import discounted_visits
 from gio_pyro.tabular.information import as_distribution, divergence_from_mean, safe_log
+from gio_pyro.tabular.marginals import action_marginal
 from gio_pyro.tabular.mdp import TabularMDP
 
 Guide = Callable[[TabularMDP, Tensor, Tensor], Tensor]
+LEAST_PRIOR = 1e-300
+"""No action's share of a marginal prior counts as less: one that was lost costs 691 nats, not infinitely many."""
 
 
 def bayes(mdp: TabularMDP, policy: Tensor, channel: Tensor) -> Tensor:
@@ -29,10 +31,29 @@ def uniform(mdp: TabularMDP, policy: Tensor, channel: Tensor) -> Tensor:
 
 
 def marginal(mdp: TabularMDP, policy: Tensor, channel: Tensor) -> Tensor:
-    """MIRL's prior π_0(a) = E_{s~d_π} π(a|s), d_π the discounted state visits: penalises I(S; A)."""
-    visits = discounted_visits(mdp, policy)
-    prior = torch.einsum("...s,...sa->...a", visits, policy)
-    return prior.log()[..., None, :].expand_as(policy)
+    """MIRL's prior π_0(a) = E_{s~d_π} π(a|s), d_π the discounted state visits: penalises I(S; A).
+
+    An action that no visited state takes keeps `LEAST_PRIOR`, so that its logarithm is finite.
+    """
+    return _log_prior(action_marginal(mdp, policy), policy)
+
+
+def marginal_over(visits: object) -> Guide:
+    """MIRL's prior over given state visits, `[S]`, such as those that a replay holds: π_0(a) = Σ_s visits(s) π(a|s).
+
+    Raises:
+        InputError: `visits` is no distribution, or has another number of states than the MDP.
+    """
+    table = as_distribution("the visits", visits)
+
+    def guide(mdp: TabularMDP, policy: Tensor, channel: Tensor) -> Tensor:
+        return _log_prior(action_marginal(mdp, policy, visits=table), policy)
+
+    return guide
+
+
+def _log_prior(prior: Tensor, policy: Tensor) -> Tensor:
+    return prior.clamp_min(LEAST_PRIOR).log()[..., None, :].expand_as(policy)
 
 
 def fixed_prior(prior: object) -> Guide:

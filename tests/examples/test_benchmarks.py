@@ -78,3 +78,15 @@ def test_the_objectives_are_compared_on_pendulum(tmp_path):
         "wake_sleep",
         "forward_kl",
     ]
+
+
+def test_useless_actions_compares_every_method_and_keeps_its_rows(tmp_path):
+    results = tmp_path / "rows.csv"
+    arguments = ("--seeds", "1", "--steps", "100", "--results", str(results))
+    first = run("useless_actions.py", *arguments)
+    assert first.returncode == 0, first.stderr
+    for name in ("mirl", "mirl, fixed", "maximum entropy", "maximum entropy, greedy", "q-learning"):
+        assert f" {name} " in first.stdout
+    rows = results.read_bytes()
+    assert run("useless_actions.py", *arguments).stdout == first.stdout
+    assert results.read_bytes() == rows

@@ -1,0 +1,169 @@
+"""Does a learned action prior help where most actions are useless? MIRL, maximum entropy and Q-learning, one loop.
+
+    python examples/benchmarks/useless_actions.py                 # 45 runs; about a minute on one idle core
+    python examples/benchmarks/useless_actions.py --seeds 1
+
+A maze of 15 cells with a goal at the far end, four moves and m further actions that do nothing. Each method is the
+one loop with another guide and other settings:
+
+    mirl                      MovingMarginalGuide, temperature from the critic's loss, greedy, explores by its prior
+    mirl, fixed               the same at a fixed temperature
+    maximum entropy           UniformGuide, draws from its policy, explores uniformly
+    maximum entropy, greedy   the same, but collects its likeliest action, as MIRL does
+    q-learning                UniformGuide at a temperature of almost 0, greedy, explores uniformly
+
+All start from Q = 0 instead of the optimism that tables have by default, which would try every action of every state
+and hide what exploration is worth. A row says how many steps went by before the likeliest actions first reached the
+goal by a shortest path (read off the transition table after every round; -1: never), how many episodes had then reached
+the goal, and how much of the exploration is useless in the end. Temperatures were not tuned: 0.05 for entropy, which is
+the library's default for networks, and the same start for MIRL.
+
+Rows already in the CSV file are not run again; its seconds are of processor time.
+"""
+
+import argparse
+import csv
+import time
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import gymnasium
+import torch
+
+import gio_pyro as gio
+from gio_pyro import tabular
+from gio_pyro.diagnostics import policy_table
+
+RESULTS = Path(__file__).parent / "results" / "useless_actions.csv"
+MAP = ("S..#.", ".#...", "...#G")
+SIZES = (0, 4, 16)
+STEPS, ROUND, LIMIT = 2_000, 100, 60
+COMMON = MappingProxyType(
+    {
+        "discount": 0.95,
+        "uniform_share": 0.3,
+        "initial_value": 0.0,
+        "train_freq": ROUND,
+        "log_interval": ROUND,
+        "gradient_steps": 1,
+        "improvements": 2,
+        "sweeps": 20,
+    }
+)
+METHODS = MappingProxyType(
+    {
+        "mirl": {"guide": "MovingMarginalGuide", "temperature": "loss:0.05:0.05:0.005:0.5", "greedy": True},
+        "mirl, fixed": {"guide": "MovingMarginalGuide", "temperature": 0.05, "greedy": True},
+        "maximum entropy": {"guide": "UniformGuide", "temperature": 0.05},
+        "maximum entropy, greedy": {"guide": "UniformGuide", "temperature": 0.05, "greedy": True},
+        "q-learning": {"guide": "UniformGuide", "temperature": 1e-6, "greedy": True},
+    }
+)
+
+
+def main() -> None:
+    """Run what is missing and print the rows and their means."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--steps", type=int, default=STEPS, help="environment steps of every run")
+    parser.add_argument("--results", type=Path, default=RESULTS)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    print("settings of all:", ", ".join(f"{name}={value}" for name, value in COMMON.items()))
+    for method, settings in METHODS.items():
+        print(f"{method}:", ", ".join(f"{name}={value}" for name, value in settings.items()), flush=True)
+    rows = read(options.results)
+    for useless in SIZES:
+        for method in METHODS:
+            for seed in range(options.seeds):
+                key = (str(useless), method, str(options.steps), str(seed))
+                if key not in rows:
+                    rows[key] = run(useless, method, options.steps, seed)
+                    write(options.results, list(rows.values()))
+                print(line(rows[key]), flush=True)
+
+
+def run(useless: int, method: str, steps: int, seed: int) -> dict[str, str]:
+    """Learn once and return the row for the CSV file."""
+    start = time.process_time()
+    env = gymnasium.make("gio_pyro.envs:gio/Maze-v0", map=MAP, useless=useless, max_episode_steps=LIMIT)
+    mdp = tabular.TabularMDP.from_env(env, discount=COMMON["discount"])
+    agent = gio.GIO(env, seed=seed, **{**COMMON, **METHODS[method]})
+    first, found = -1, -1
+
+    def judge(agent: gio.GIO, metrics: dict[str, float]) -> bool:
+        nonlocal first, found
+        if first < 0 and solved(mdp, policy_table(agent)):
+            first, found = agent.steps, goals(agent)
+        return True
+
+    agent.learn(steps, callback=judge)
+    row: dict[str, Any] = {"useless": useless, "method": method, "steps": steps, "seed": seed}
+    row |= {"steps_to_shortest_path": first, "goals_until_then": found, "goals": goals(agent)}
+    row |= {"explores_uselessly": f"{exploring(agent)[4:].sum():.4f}", "temperature": f"{alpha(agent):.4g}"}
+    row |= {"seconds": f"{time.process_time() - start:.1f}"}
+    return {name: str(value) for name, value in row.items()}
+
+
+def solved(mdp: tabular.TabularMDP, policy: torch.Tensor) -> bool:
+    """Whether the likeliest actions lead to the goal by a shortest path; ties count as the action that comes first."""
+    greedy = torch.nn.functional.one_hot(policy.argmax(-1), policy.shape[-1]).double()
+    earned = tabular.expected_return(mdp, greedy, distance(mdp))
+    return bool(earned > 0.5)
+
+
+def distance(mdp: tabular.TabularMDP) -> int:
+    """Return the number of steps to the goal."""
+    return next(n for n in range(1, LIMIT) if tabular.optimal_return(mdp, n) > 0.5)
+
+
+def goals(agent: gio.GIO) -> int:
+    """Return how many episodes have reached the goal."""
+    return int(agent.replay.all().terminated.sum())
+
+
+def exploring(agent: gio.GIO) -> torch.Tensor:
+    """Return what exploring draws from, `[A]`."""
+    count = int(agent.spec.action_space.n)
+    offered = agent.guide.explorer
+    if offered is None:
+        return torch.full((count,), 1 / count)
+    return offered(torch.zeros(1, dtype=torch.long)).probs[0]
+
+
+def alpha(agent: gio.GIO) -> float:
+    """Return the temperature at the end."""
+    return float(agent.temperature.at(agent.steps))
+
+
+def line(row: dict[str, str]) -> str:
+    """Return a row as text."""
+    return (
+        f"{row['useless']:>3} useless  {row['method']:<23} seed {row['seed']}  shortest path after "
+        f"{row['steps_to_shortest_path']:>5} steps and {row['goals_until_then']:>3} goals; {row['goals']:>3} in all; "
+        f"explores uselessly {row['explores_uselessly']}  temperature {row['temperature']}  {row['seconds']} s"
+    )
+
+
+def read(path: Path) -> dict[tuple[str, ...], dict[str, str]]:
+    """Return the rows that are there, by useless actions, method, steps and seed."""
+    if not path.exists():
+        return {}
+    with path.open(newline="") as file:
+        return {tuple(row[k] for k in ("useless", "method", "steps", "seed")): row for row in csv.DictReader(file)}
+
+
+def write(path: Path, rows: list[dict[str, str]]) -> None:
+    """Write all rows; a reader sees the old file or the new one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(".part")
+    with temporary.open("w", newline="") as file:
+        writer = csv.DictWriter(file, fieldnames=list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    temporary.replace(path)
+
+
+if __name__ == "__main__":
+    main()
