@@ -28,7 +28,7 @@ REFUSED = [
     ("gradient_steps", -1),
     ("learning_starts", -1),
     ("batch_size", 0),
-    *[("initial_value", value) for value in (NAN, INF)],
+    *[("initial_value", value) for value in (NAN, INF, "natural")],
 ]
 ACCEPTED = [
     ("temperature", 1e-6),
@@ -40,6 +40,7 @@ ACCEPTED = [
     ("batch_size", None),
     ("initial_value", -3.0),
     ("initial_value", None),
+    ("initial_value", "neutral"),
     ("seed", 0),
     ("buffer_size", 1),
     ("temperature", "auto"),
