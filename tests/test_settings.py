@@ -67,7 +67,7 @@ def test_a_value_at_the_edge_of_its_range_is_accepted(name: str, value: Any):
 
 @pytest.mark.parametrize(("name", "value"), REFUSED)
 def test_a_value_out_of_range_is_refused_by_name(name: str, value: Any):
-    with pytest.raises(InputError, match=f"^Expected {name}.*, but got {value}; .*$"):
+    with pytest.raises(InputError, match=f"^Expected {name}.*, but got {value!r}; .*$"):
         Settings(**{name: value})
 
 
