@@ -16,11 +16,12 @@ and is empty where that did not happen. The table has the interquartile mean ove
 at either end, with 95 % bootstrap intervals (Agarwal et al., 2021, arXiv 2108.13264); a run without a figure counts as
 the steps it took, so a mean over one of them is at least what is written, marked ">".
 
-Nothing was tuned to a member, and the seeds, 100 and on, are not those that were looked at before. All start tables at the neutral value: a pair that was never tried is worth what its
-state is. (By default tables hope for the best of untried pairs instead; then every member tries each of them once, and
-all are alike.) A nat, or whatever unit a signal has, is paid 0.01 and the temperature is 0.002 for every member that
-has one; MIRL's starts there and follows the critic's loss. All members have the model that counts, which disagreement
-and information gain ask for and the others do not read, except GIO.
+Nothing was tuned to a member, and the seeds, 100 and on, are not those that were looked at before. All start tables
+at the neutral value: a pair that was never tried is worth what its state is. (By default tables hope for the best of
+untried pairs instead; then every member tries each of them once, and all are alike.) A nat, or whatever unit a signal
+has, is paid 0.01, and the temperature is 0.002 for every member that has one; MIRL's starts there and follows the
+critic's loss. All members have the model that counts, which disagreement and information gain ask for; of the others
+only GIO reads it.
 
 Rows already in the CSV file are not run again.
 """
@@ -47,7 +48,7 @@ from gio_pyro.diagnostics import policy_table
 
 RESULTS = Path(__file__).parent / "results" / "sparse_maze.csv"
 SIZES = (0, 10, 40)
-BUDGET, ROUND, LIMIT, SUCCESS = 40_000, 100, 200, 0.9
+BUDGET, ROUND, LIMIT, SUCCESS = 40_000, 200, 200, 0.9
 FIRST_SEED = 100
 COMMON = MappingProxyType(
     {
