@@ -14,6 +14,9 @@ from gio_pyro.errors import InputError
 from gio_pyro.schedules import weight_of
 from gio_pyro.temperature import parse
 
+NEUTRAL = "neutral"
+"""The initial value of tables that neither hopes nor fears."""
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -72,9 +75,9 @@ class Settings:
     greedy: bool = False
     """Whether the other collected actions are the policy's likeliest, equal ones drawn evenly, instead of draws of it
     (finitely many actions)."""
-    initial_value: float | None = None
+    initial_value: float | str | None = None
     """Exploration in tables: the value of pairs never tried, reward units; None takes an upper bound from the rewards
-    seen."""
+    seen, "neutral" what the policy makes of the pairs of the same state that were tried."""
     target_entropy: float | None = None
     """Entropy that an automatic temperature keeps, nats; None takes that of the kind of action."""
     log_interval: int = 500
@@ -112,9 +115,11 @@ class Settings:
         _real("learning_rate", self.learning_rate, 1e-12, 1e3, "Adam's step size")
         _real("uniform_share", self.uniform_share, 0.0, 1.0, "a share of the actions")
         _real("target_rate", self.target_rate, 1e-9, 1.0, "a share of the critic")
-        for name, unit in (("initial_value", "reward units"), ("target_entropy", "nats"), ("reward_weight", "a share")):
-            if getattr(self, name) is not None:
-                _real(name, getattr(self, name), -1e30, 1e30, f"{unit}, or None")
+        units = {"initial_value": "reward units, neutral", "target_entropy": "nats", "reward_weight": "a share"}
+        for name, unit in units.items():
+            value = getattr(self, name)
+            if value is not None and (name, value) != ("initial_value", NEUTRAL):
+                _real(name, value, -1e30, 1e30, f"{unit}, or None")
         if callable(self.signal_weight):
             raise InputError('Expected signal_weight to be a number or "linear:FROM:TO:STEPS", but got a function.')
         weight_of(self.signal_weight)

@@ -1,5 +1,6 @@
 """The critic's fixed point is the exact tier's, where replay holds the exact frequencies."""
 
+from functools import partial
 from math import log
 
 import pyro.distributions as dist
@@ -142,6 +143,27 @@ def test_an_untried_pair_keeps_the_given_value():
     critic = TableCritic(2, 2, initial_value=-7.0)
     evaluate(critic, step((0, 1, 1.0, 0, True, False)), lambda s: dist.Categorical(logits=torch.zeros(len(s), 2)))
     assert critic.q.tolist() == [[-7.0, 1.0], [-7.0, -7.0]]
+
+
+def test_a_neutral_pair_is_worth_what_the_policy_makes_of_those_tried_beside_it():
+    """Of state 0 two of three actions were tried, of state 1 none: (.2 · 1 + .6 · 5) / .8 = 4, and 0."""
+    critic = TableCritic(2, 3, initial_value="neutral")
+    rows = step((0, 0, 1.0, 1, True, False), (0, 2, 5.0, 1, True, False))
+    evaluate(critic, rows, lambda s: dist.Categorical(probs=torch.tensor([0.2, 0.2, 0.6]).expand(len(s), 3)))
+    torch.testing.assert_close(critic.q, torch.tensor([[1.0, 4.0, 5.0], [0.0, 0.0, 0.0]]))
+
+
+@pytest.mark.parametrize("shift", [-3.0, 0.0, 3.0])
+def test_neutral_values_neither_hope_nor_fear_wherever_rewards_lie(shift: float):
+    """A state that leads to itself for 1 + shift a step, whatever is done: untried actions are worth what tried are."""
+    critic = TableCritic(1, 4, initial_value="neutral")
+    uniform = partial(_uniform, actions=4)
+    evaluate(critic, step((0, 0, 1.0 + shift, 0, False, False), (0, 3, 1.0 + shift, 0, False, False)), uniform)
+    torch.testing.assert_close(critic.q, torch.full((1, 4), 2 * (1.0 + shift)))
+
+
+def _uniform(state: Tensor, actions: int) -> dist.Categorical:
+    return dist.Categorical(logits=torch.zeros(len(state), actions))
 
 
 def test_an_untried_pair_is_worth_an_upper_bound():

@@ -28,7 +28,7 @@ REFUSED = [
     ("gradient_steps", -1),
     ("learning_starts", -1),
     ("batch_size", 0),
-    *[("initial_value", value) for value in (NAN, INF)],
+    *[("initial_value", value) for value in (NAN, INF, "natural")],
 ]
 ACCEPTED = [
     ("temperature", 1e-6),
@@ -40,6 +40,7 @@ ACCEPTED = [
     ("batch_size", None),
     ("initial_value", -3.0),
     ("initial_value", None),
+    ("initial_value", "neutral"),
     ("seed", 0),
     ("buffer_size", 1),
     ("temperature", "auto"),
@@ -66,7 +67,7 @@ def test_a_value_at_the_edge_of_its_range_is_accepted(name: str, value: Any):
 
 @pytest.mark.parametrize(("name", "value"), REFUSED)
 def test_a_value_out_of_range_is_refused_by_name(name: str, value: Any):
-    with pytest.raises(InputError, match=f"^Expected {name}.*, but got {value}; .*$"):
+    with pytest.raises(InputError, match=f"^Expected {name}.*, but got {value!r}; .*$"):
         Settings(**{name: value})
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from gymnasium.spaces import Box
 from stable_baselines3.common.buffers import ReplayBuffer
+from stable_baselines3.common.preprocessing import is_image_space
 from stable_baselines3.common.type_aliases import ReplayBufferSamples
 from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper, VecNormalize
 
@@ -88,6 +89,8 @@ class IntrinsicReplayBuffer(ReplayBuffer):
     ) -> None:
         super().__init__(*args, **kwargs)
         self.bonus = Bonus(reward, weight, update_every)
+        given, made = self.observation_space.shape, reward.observations.raw.shape
+        self.channels_moved = given != made and is_image_space(self.observation_space)
 
     def add(
         self, obs: Array, next_obs: Array, action: Array, reward: Array, done: Array, infos: list[dict[str, Any]]
@@ -122,6 +125,8 @@ class IntrinsicReplayBuffer(ReplayBuffer):
             low, high = self.action_space.low, self.action_space.high
             taken = low + (taken + 1) / 2 * (high - low)
         seen, led_to = (np.asarray(x).reshape(len(reward), *states) for x in (state, after))
+        if self.channels_moved:  # Stable-Baselines3 shows its networks the channels of a picture first
+            seen, led_to = np.moveaxis(seen, 1, -1), np.moveaxis(led_to, 1, -1)
         return {
             "observations": seen,
             "actions": taken,

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from gio_pyro.programs import log_probs
+from gio_pyro.settings import NEUTRAL
 from gio_pyro.types import Policy, Transitions
 
 
@@ -14,19 +15,21 @@ class TableCritic(nn.Module):
     """Q(s, a) as a table; each entry is the weighted mean of the backups of its replayed transitions.
 
     A pair that was never tried keeps an optimistic value, so that the policy goes and tries it: mutual information
-    under a *learned* model rewards what is known to be controllable and does not seek the unknown by itself.
+    under a *learned* model rewards what is known to be controllable and does not seek the unknown by itself. A fixed
+    number is hope where values are below it and fear where they are above, and intrinsic rewards move them either way;
+    the neutral value is neither.
 
     Args:
         states: S.
         actions: A.
         initial_value: the value of untried pairs, reward units; None takes an upper bound from the rewards seen
-            (see `optimistic_value`).
+            (see `optimistic_value`), "neutral" what π makes of the pairs of the same state that were tried, 0 if none.
     """
 
     q: Tensor
     tried: Tensor
 
-    def __init__(self, states: int, actions: int, *, initial_value: float | None = None) -> None:
+    def __init__(self, states: int, actions: int, *, initial_value: float | str | None = None) -> None:
         super().__init__()
         self.initial_value = initial_value
         self.register_buffer("q", torch.zeros(states, actions))
@@ -71,13 +74,15 @@ class TableCritic(nn.Module):
         here = torch.zeros_like(self.tried)
         here.view(-1)[pair] = True
         self.tried |= here
-        self.q[~self.tried] = self._untried(batch, discount, temperature)
+        untried = self._untried(batch, policy, discount, temperature)
+        self.q.copy_(torch.where(self.tried, self.q, untried(self.q)))
         backup = self._backup(batch, policy, next_bonus, discount=discount, temperature=temperature, paid=paid)
         change = torch.tensor(torch.inf)
         for _ in range(sweeps):
             target = backup(self.q)
             new = torch.zeros(states * actions).to(self.q).index_add(0, pair, share * target).view_as(self.q)
             new = torch.where(here, new, self.q)
+            new = torch.where(self.tried, new, untried(new))
             change = (new - self.q).abs().max()
             self.q.copy_(new)
             if bool(change <= tolerance * self.q.abs().max().clamp_min(1.0)):
@@ -119,10 +124,19 @@ class TableCritic(nn.Module):
         fixed = batch.reward + temperature * paid + going * temperature * next_bonus
         return lambda q: fixed + going * (pi * q[batch.next_state]).sum(-1)
 
-    def _untried(self, batch: Transitions, discount: float, temperature: float | Tensor) -> float:
-        if self.initial_value is not None:
-            return self.initial_value
-        return optimistic_value(float(batch.reward.max()), self.q.shape[-1], discount, float(temperature))
+    def _untried(
+        self, batch: Transitions, policy: Policy, discount: float, temperature: float | Tensor
+    ) -> Callable[[Tensor], Tensor]:
+        """Return the function from Q `[S, A]` to the values of untried pairs, of a shape that broadcasts to it."""
+        if self.initial_value == NEUTRAL:
+            log_pi = log_probs(policy(torch.arange(len(self.q), device=self.q.device)))
+            own = log_pi.masked_fill(~self.tried, -math.inf).softmax(-1).nan_to_num(0.0)
+            return lambda q: (own * q).sum(-1, keepdim=True)
+        value = self.initial_value
+        if value is None:
+            value = optimistic_value(float(batch.reward.max()), self.q.shape[-1], discount, float(temperature))
+        constant = self.q.new_tensor(float(value))
+        return lambda q: constant
 
 
 def optimistic_value(reward: float, actions: int, discount: float, temperature: float) -> float:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import gymnasium
 import numpy as np
 import pytest
 import torch
@@ -9,6 +10,7 @@ from stable_baselines3 import DQN, PPO, SAC
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.vec_env import VecNormalize
 
+import gio_pyro.envs  # noqa: F401 - registers the rooms
 from gio_pyro import IntrinsicReward
 from gio_pyro.adapters.stable_baselines import IntrinsicReplayBuffer, IntrinsicVecEnv
 from tests.adapters.test_gymnasium import Told
@@ -101,3 +103,25 @@ def test_stored_actions_are_those_that_were_taken():
     taken = np.concatenate([samples["actions"].ravel() for samples in reward.seen])
     assert np.allclose(taken, 2 * agent.replay_buffer.actions[:30].ravel())
     assert np.abs(taken).max() > 1
+
+
+def test_pictures_are_read_as_the_environment_gives_them():
+    """Stable-Baselines3 stores them with the channels first."""
+    world = gymnasium.make("gio/Rooms-v0", observations="pixels")
+    reward = Told(world)
+    agent = DQN(
+        "CnnPolicy",
+        make_vec_env(lambda: gymnasium.make("gio/Rooms-v0", observations="pixels"), seed=0),
+        learning_starts=10,
+        buffer_size=50,
+        batch_size=4,
+        replay_buffer_class=IntrinsicReplayBuffer,
+        replay_buffer_kwargs={"reward": reward, "update_every": 5},
+        seed=0,
+        device="cpu",
+    ).learn(20)
+    pictures = {world.unwrapped.picture(state).tobytes() for state in range(81)}
+    shown = np.concatenate([samples["observations"][:, 0] for samples in reward.seen])
+    assert shown.shape == (20, 36, 36, 3)
+    assert {np.ascontiguousarray(one).tobytes() for one in shown} <= pictures
+    assert agent.replay_buffer.sample(4).observations.shape == (4, 3, 36, 36)

@@ -90,3 +90,18 @@ def test_useless_actions_compares_every_method_and_keeps_its_rows(tmp_path):
     rows = results.read_bytes()
     assert run("useless_actions.py", *arguments).stdout == first.stdout
     assert results.read_bytes() == rows
+
+
+def test_the_sparse_maze_runs_every_member_keeps_its_rows_and_draws(tmp_path):
+    results = tmp_path / "maze.csv"
+    first = run("sparse_maze.py", "--quick", "--seeds", "1", "--results", str(results))
+    assert first.returncode == 0, first.stderr
+    rows = results.read_text().splitlines()
+    assert [row.split(",")[1] for row in rows[1:]] == [
+        "gio", "gio + information gain", "mirl", "soft", "disagreement", "random network distillation",
+        "epsilon-greedy q",
+    ]  # fmt: skip
+    assert "| 90 % success | m = 0 |" in first.stdout
+    assert results.with_suffix(".png").stat().st_size > 10_000
+    again = run("sparse_maze.py", "--quick", "--seeds", "1", "--results", str(results))
+    assert again.stdout == first.stdout

@@ -1,0 +1,215 @@
+"""How many steps until a goal far away is found, and found reliably, where most actions are useless?
+
+    python examples/benchmarks/sparse_maze.py                     # about two hours of one core, all rows
+    python examples/benchmarks/sparse_maze.py --useless 10        # a third of them
+    python examples/benchmarks/sparse_maze.py --method soft --seeds 1
+
+`gio/SparseMaze-v0`: a goal 14 steps away pays 1, nothing else does, and m of the actions do nothing. Every member is
+the one loop with another guide, signal or way of collecting (`METHODS`); what they share is `COMMON`, printed first. A
+run ends at 90 % success or after 40,000 environment steps. A row says
+
+    first   environment steps until the goal was reached for the first time, while collecting
+    solved  steps after which the likeliest actions of the policy (equal ones drawn evenly) reach the goal in 90 % of
+            the episodes of 200 steps: the exact chance, by the world's transition table, asked after every round
+
+and is empty where that did not happen. The table has the interquartile mean over seeds, of which a quarter is cut off
+at either end, with 95 % bootstrap intervals (Agarwal et al., 2021, arXiv 2108.13264); a run without a figure counts as
+the steps it took, so a mean over one of them is at least what is written, marked ">".
+
+Nothing was tuned to a member, and the seeds, 100 and on, are not those that were looked at before. All start tables
+at the neutral value: a pair that was never tried is worth what its state is. (By default tables hope for the best of
+untried pairs instead; then every member tries each of them once, and all are alike.) A nat, or whatever unit a signal
+has, is paid 0.01, and the temperature is 0.002 for every member that has one; MIRL's starts there and follows the
+critic's loss. All members have the model that counts, which disagreement and information gain ask for; of the others
+only GIO reads it.
+
+Rows already in the CSV file are not run again.
+"""
+
+import sys
+import time
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import torch
+from kept import COLOURS, Kept, command_line
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from scipy.stats import bootstrap, trim_mean
+
+import gio_pyro as gio
+import gio_pyro.envs
+from gio_pyro import tabular
+from gio_pyro.control.behaviour import likeliest
+from gio_pyro.diagnostics import policy_table
+
+RESULTS = Path(__file__).parent / "results" / "sparse_maze.csv"
+SIZES = (0, 10, 40)
+BUDGET, ROUND, LIMIT, SUCCESS = 40_000, 200, 200, 0.9
+FIRST_SEED = 100
+COMMON = MappingProxyType(
+    {
+        "model": "DirichletModel",
+        "discount": 0.99,
+        "temperature": 0.002,
+        "uniform_share": 0.2,
+        "initial_value": "neutral",
+        "train_freq": ROUND,
+        "log_interval": ROUND,
+        "gradient_steps": 5,
+        "improvements": 1,
+        "sweeps": 100,
+    }
+)
+PAID = MappingProxyType({"signal_weight": 0.01, "reward_weight": 1.0})
+METHODS: MappingProxyType[str, dict[str, Any]] = MappingProxyType(
+    {
+        "gio": {"guide": "CategoricalGuide"},
+        "gio + information gain": {"guide": "CategoricalGuide", "signal": "InformationGain", **PAID},
+        "mirl": {"guide": "MovingMarginalGuide", "temperature": "loss:0.002:0.05", "greedy": True},
+        "soft": {"guide": "UniformGuide"},
+        "disagreement": {"guide": "UniformGuide", "signal": "Disagreement", **PAID},
+        "random network distillation": {"guide": "UniformGuide", "signal": "RandomNetworkDistillation", **PAID},
+        "epsilon-greedy q": {"guide": "UniformGuide", "temperature": 1e-6, "greedy": True},
+    }
+)
+KEYS = ("useless", "method", "seed")
+FIGURES = ("first", "solved")
+
+
+def main() -> int:
+    """Run what is missing, print rows and table, draw the picture; returns 0."""
+    parser = command_line(__doc__, RESULTS, "without useless actions, 300 steps", seeds=10)
+    parser.add_argument("--useless", type=int, choices=SIZES, help="run only these rows")
+    parser.add_argument("--method", choices=METHODS, help="run only these rows")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    print("settings of all:", ", ".join(f"{name}={value}" for name, value in COMMON.items()))
+    for method, settings in METHODS.items():
+        print(f"{method}:", ", ".join(f"{name}={value}" for name, value in settings.items()), flush=True)
+    kept = Kept(options.results, KEYS)
+    for useless in SIZES[:1] if options.quick else SIZES:
+        for seed in range(FIRST_SEED, FIRST_SEED + options.seeds):
+            for method in METHODS:
+                if options.useless in (None, useless) and options.method in (None, method):
+                    if (useless, method, seed) not in kept:
+                        kept.add([run(useless, method, seed, 300 if options.quick else BUDGET)])
+                    print(told(kept[useless, method, seed]), flush=True)
+    print(table(kept))
+    draw(kept, options.results.with_suffix(".png"))
+    return 0
+
+
+def run(useless: int, method: str, seed: int, budget: int) -> dict[str, object]:
+    """Learn once and return the row of the table."""
+    start = time.process_time()
+    env = gym.make("gio/SparseMaze-v0", useless=useless, max_episode_steps=LIMIT)
+    mdp = tabular.TabularMDP.from_env(env, discount=COMMON["discount"])
+    agent = gio.GIO(env, seed=seed, **{**COMMON, **METHODS[method]})
+    found: dict[str, int | None] = dict.fromkeys(FIGURES)
+
+    def judge(agent: gio.GIO, metrics: dict[str, float]) -> bool:
+        if found["first"] is None:
+            found["first"] = first_goal(agent)
+        if found["first"] is not None and success(mdp, agent) >= SUCCESS:
+            found["solved"] = agent.steps
+        return found["solved"] is None
+
+    agent.learn(budget, callback=judge)
+    figures = {name: "" if steps is None else steps for name, steps in found.items()}
+    seconds = time.process_time() - start
+    return {"useless": useless, "method": method, "seed": seed, **figures, "steps": agent.steps, "seconds": seconds}
+
+
+def first_goal(agent: gio.GIO) -> int | None:
+    """Return after how many steps an episode first ended at the goal, or None."""
+    (ended,) = torch.where(agent.replay.all().terminated)
+    return int(ended[0]) + 1 if len(ended) else None
+
+
+def success(mdp: tabular.TabularMDP, agent: gio.GIO) -> float:
+    """Return the chance that the likeliest actions reach the goal in time; it pays 1 and ends the episode."""
+    return tabular.expected_return(mdp, likeliest(policy_table(agent)), LIMIT)
+
+
+def told(row: dict[str, str]) -> str:
+    """Return a row as a line of text."""
+    first, solved = (row[name] or "never" for name in FIGURES)
+    return (
+        f"{row['useless']:>2} useless  {row['method']:<28} seed {row['seed']}  first goal {first:>6}  "
+        f"90 % {solved:>6}  of {row['steps']} steps  {float(row['seconds']):.0f} s"
+    )
+
+
+def steps_of(kept: Kept, useless: int, method: str, figure: str) -> tuple[np.ndarray, int]:
+    """Return the figure of every seed, sorted, all steps taken where there is none, and for how many there is one."""
+    rows = [row for row in kept.rows.values() if (row["useless"], row["method"]) == (str(useless), method)]
+    found = sorted((not row[figure], float(row[figure] or row["steps"])) for row in rows)
+    return np.array([steps for _, steps in found]), sum(not never for never, _ in found)
+
+
+def iqm(steps: np.ndarray, axis: int = -1) -> Any:
+    """Return the interquartile mean."""
+    return trim_mean(steps, 0.25, axis=axis)
+
+
+def interval(steps: np.ndarray) -> tuple[float, float]:
+    """Return a 95 % bootstrap interval of the interquartile mean, by percentiles."""
+    if len(set(steps)) < 2:
+        return float(steps[0]), float(steps[0])
+    found = bootstrap((steps,), iqm, n_resamples=2_000, method="percentile", rng=np.random.default_rng(0))
+    return float(found.confidence_interval.low), float(found.confidence_interval.high)
+
+
+def cell(kept: Kept, useless: int, method: str, figure: str) -> str:
+    """Return an entry of the table: mean, interval, and how many runs got there."""
+    steps, got = steps_of(kept, useless, method, figure)
+    if not len(steps):
+        return "-"
+    if not got:
+        return f"> {iqm(steps):,.0f} (0 of {len(steps)})"
+    low, high = interval(steps)
+    censored = got < len(steps) - len(steps) // 4  # among those that the mean keeps
+    told = f"{'> ' if censored else ''}{iqm(steps):,.0f} [{low:,.0f}, {high:,.0f}]"
+    return told if got == len(steps) else f"{told} ({got} of {len(steps)})"
+
+
+def table(kept: Kept) -> str:
+    """Return both tables as Markdown."""
+    lines = []
+    for figure, title in zip(FIGURES, ("first goal", "90 % success"), strict=True):
+        lines += [f"| {title} | " + " | ".join(f"m = {useless}" for useless in SIZES) + " |", "|---" * 4 + "|"]
+        for method in METHODS:
+            lines.append(f"| {method} | " + " | ".join(cell(kept, m, method, figure) for m in SIZES) + " |")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def draw(kept: Kept, path: Path) -> None:
+    """Draw every run as a dot and the means with their intervals, by member and number of useless actions."""
+    figure = Figure(figsize=(11, 3.6), layout="constrained", dpi=120)
+    for axes, useless in zip(figure.subplots(1, len(SIZES), sharey=True), SIZES, strict=True):
+        for place, method in enumerate(METHODS):
+            for offset, name, colour in zip((-0.16, 0.16), FIGURES, COLOURS, strict=False):
+                steps, got = steps_of(kept, useless, method, name)
+                if not len(steps):
+                    continue
+                y = len(METHODS) - place - offset
+                axes.plot(steps, np.full(len(steps), y), "|", color=colour, alpha=0.5, markersize=6)
+                axes.plot(interval(steps), (y, y), color=colour, linewidth=2)
+                axes.plot(iqm(steps), y, "o" if got == len(steps) else ">", color=colour, markersize=5)
+        axes.axvline(BUDGET, color="0.7", linewidth=0.8, linestyle="--")
+        axes.set(xscale="log", xlim=(100, BUDGET * 1.3), title=f"{useless} useless actions", xlabel="environment steps")
+        axes.set_yticks(range(len(METHODS), 0, -1), list(METHODS))
+        axes.spines[["top", "right"]].set_visible(False)
+    for name, colour in zip(("first goal", "90 % success"), COLOURS, strict=False):
+        axes.plot([], [], "o-", color=colour, label=name)
+    figure.legend(loc="outside upper right", ncols=2, frameon=False)
+    FigureCanvasAgg(figure).print_png(str(path))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
