@@ -5,8 +5,8 @@
     python examples/studies/variational_empowerment.py --maze pixels       # about 10 minutes
     python examples/studies/variational_empowerment.py --maze cost         # about a minute
 
-No run in them takes more than three minutes, which the table counts as seconds of one core. Without --maze all that is missing is run; rows that are in the table
-are not run again.
+No run in them takes more than three minutes, which the table counts as seconds of one core. Without --maze all that is
+missing is run; rows that are in the table are not run again.
 
 Three mazes, an episode beginning in any free cell: the maze of Klyubin et al. (100 cells, walls between them), four
 rooms whose doors open half of the time, and a maze that is seen only as a picture, 32 x 32 pixels. In each a source
