@@ -19,6 +19,9 @@ FIRST = 1_000
 """Sequences before the first update."""
 WAIT = 0.25
 """Share of learning in which the source rests."""
+WARM = 0.1
+"""Share of learning in which step sizes rise to their own: the first steps of Adam all point the same way, and large
+ones kill the units of a network of pictures."""
 UNIFORM = 0.1
 """Share of sequences that are uniform."""
 Progress = Callable[[int, Figures], None]
@@ -45,7 +48,8 @@ def learn_empowerment(
         environment: an id, an environment, or a vector of them (many sequences at a time are faster to take).
         horizon: n ≥ 1 actions.
         steps: environment steps.
-        updates: gradient steps, spread evenly over the environment steps; their size falls to 0 at the end.
+        updates: gradient steps, spread evenly over the environment steps; their size rises at first and falls to 0 at
+            the end.
         batch_size: sequences in an update.
         guide: q; see `VariationalEmpowerment`.
         hidden: units of each hidden layer.
@@ -94,7 +98,8 @@ def _learn(
         share = min(taken / steps, 1.0)
         while done < share * updates:
             gone = done / updates
-            figures = learned.update(kept.sample(batch_size), rate=1 - gone, source_rests=gone < WAIT)
+            rate = min((done + 1) / (WARM * updates), 1 - gone)
+            figures = learned.update(kept.sample(batch_size), rate=rate, source_rests=gone < WAIT)
             done += 1
         if progress is not None:
             progress(taken, figures)
