@@ -224,8 +224,9 @@ class GIO:
                 batch, future = self._examples()
             self._note(self.inference.step(self.policy, batch, future) | self.payment.update(batch))
         for _ in range(improvements):
-            rows = self.payment.paid(self.control.rows(self.replay), self.steps)
-            self._note(self.control.improve(rows, self.reward, self.temperature, self.steps))
+            rows = self.control.rows(self.replay)
+            paid, apart = self.payment.paid(rows, self.steps), self.payment.apart(rows, self.steps)
+            self._note(self.control.improve(paid, self.reward, self.temperature, self.steps, apart))
             self.guide.follow(self.policy, rows)
 
     def _examples(self) -> tuple[Transitions, Tensor]:
@@ -390,7 +391,7 @@ def payment_of(settings: Settings, fitted: Fitted) -> Payment:
     if s.signal is None:
         return Payment(None, 0.0, 1.0)
     own = 0.0 if s.reward_weight is None else s.reward_weight
-    return Payment(signal_named(s.signal, fitted), s.signal_weight, own)
+    return Payment(signal_named(s.signal, fitted), s.signal_weight, own, apart=s.signal_value)
 
 
 def control_of(spec: Spec, settings: Settings) -> TableControl | NetworkControl:

@@ -48,6 +48,7 @@ class TableCritic(nn.Module):
         sweeps: int,
         paid: Tensor | float = 0.0,
         tolerance: float = 1e-5,
+        untried: float | None = None,
     ) -> Tensor:
         """Back up every transition of the batch until no value changes by more than `tolerance`, or `sweeps` times.
 
@@ -60,6 +61,7 @@ class TableCritic(nn.Module):
             sweeps: most backups of the whole batch.
             paid: what each transition is paid on the spot, `[B]` nats.
             tolerance: reward units, relative to the largest value where that exceeds 1.
+            untried: the value of pairs never tried, reward units; `initial_value` if None.
 
         Returns:
             The largest change in the last sweep, reward units.
@@ -71,7 +73,7 @@ class TableCritic(nn.Module):
         here = torch.zeros_like(self.tried)
         here.view(-1)[pair] = True
         self.tried |= here
-        self.q[~self.tried] = self._untried(batch, discount, temperature)
+        self.q[~self.tried] = self._untried(batch, discount, temperature) if untried is None else untried
         backup = self._backup(batch, policy, next_bonus, discount=discount, temperature=temperature, paid=paid)
         change = torch.tensor(torch.inf)
         for _ in range(sweeps):
