@@ -43,6 +43,11 @@ class Settings:
     """Whether the signal has a value function of its own, Q = Q_task + β Q_signal, instead of a part in the reward."""
     signal_discount: float | None = None
     """γ in [0, 1) of the signal's own value; None stands for `discount`."""
+    dream_horizon: int = 0
+    """Steps that the policy is rolled out in the model from replayed states, to learn from these too; 0 for none."""
+    dream_share: float = 0.0
+    """Share of such dreamed transitions in what an improvement reads, in (0, 1]: by weight in tables, by number in
+    batches of networks."""
     learning_rate: float = 1e-3
     """Adam's step size of policy, critic and temperature, and of programs that do not name their own (attribute
     `learning_rate`)."""
@@ -125,6 +130,7 @@ class Settings:
         if self.signal is not None and not isinstance(self.signal, str):
             raise InputError(f"Expected signal to be a name or None, but got {self.signal!r}; see gio_pyro.signals.")
         _check_signal_value(self)
+        _check_dreams(self)
         _whole("seed", self.seed, 0, 2**32 - 1)
         for name in ("train_freq", "updates", "buffer_size", "samples", "sweeps", "improvements", "log_interval"):
             _whole(name, getattr(self, name), 1, 2**40)
@@ -212,6 +218,16 @@ def _check_signal_value(s: Settings) -> None:
         raise InputError(
             "Expected signal_discount only where the signal has a value of its own, but got "
             f"{s.signal_discount!r} without it; set signal_value=True, or leave it out."
+        )
+
+
+def _check_dreams(s: Settings) -> None:
+    _whole("dream_horizon", s.dream_horizon, 0, 10_000)
+    _real("dream_share", s.dream_share, 0.0, 1.0, "a share of what an improvement reads")
+    if bool(s.dream_horizon) != bool(s.dream_share):
+        raise InputError(
+            "Expected dream_horizon and dream_share together, both above 0 or both 0, but got "
+            f"{s.dream_horizon} and {s.dream_share:.9g}; give both, such as 5 and 0.5."
         )
 
 

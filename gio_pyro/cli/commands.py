@@ -43,6 +43,8 @@ def train(
     reward_weight: MaybeFloat = None,
     signal_value: bool = False,
     signal_discount: MaybeFloat = None,
+    dream_horizon: MaybeInt = None,
+    dream_share: MaybeFloat = None,
     learning_rate: MaybeFloat = None,
     hidden: MaybeInts = None,
     uniform_share: MaybeFloat = None,
@@ -81,6 +83,8 @@ def train(
         signal_value: give the signal a value function of its own, added to the task's when the policy is improved,
             instead of a part in the reward.
         signal_discount: of the signal's own value, in [0, 1); that of the task by default.
+        dream_horizon: steps that the policy is rolled out in the model, to learn from these too; none by default.
+        dream_share: of such dreamed transitions in what the policy learns from, in (0, 1].
         learning_rate: Adam's step size of networks; 0.001 by default.
         hidden: units of each hidden layer; 128 128 by default.
         uniform_share: exploration: share of uniform actions while collecting; 0.2 in finite worlds, 0.05 in others
@@ -111,6 +115,8 @@ def train(
         "reward_weight": reward_weight,
         "signal_value": signal_value or None,
         "signal_discount": signal_discount,
+        "dream_horizon": dream_horizon,
+        "dream_share": dream_share,
         "learning_rate": learning_rate,
         "hidden": hidden,
         "uniform_share": uniform_share,
