@@ -45,12 +45,12 @@ class NetworkDreams(nn.Module):
         """Take one gradient step of reward and termination on replayed transitions."""
         return self.descent.step(None, *rows.tensors())
 
-    @torch.no_grad()
     def beside(self, rows: Transitions) -> Transitions:
         """Return a batch `[B]` whose last rows are replaced by dreams."""
         count = max(1, round(self.share * len(rows)))
         return concatenate(rows[: len(rows) - count], self.dreamed(count))
 
+    @torch.no_grad()
     def dreamed(self, count: int) -> Transitions:
         """Return `count` dreamed transitions."""
         replay = self.fitted.replay

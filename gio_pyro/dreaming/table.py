@@ -39,7 +39,6 @@ class TableDreams(nn.Module):
         """Counts need no gradient."""
         return {}
 
-    @torch.no_grad()
     def beside(self, rows: Transitions) -> Transitions:
         """Return replay `[B]` with dreams that make up `share` of the weight."""
         dreamed = self.dreamed(rows)
@@ -48,6 +47,7 @@ class TableDreams(nn.Module):
         scale = self.share / (1 - self.share) * rows.weight.sum() / dreamed.weight.sum()
         return concatenate(rows, replace(dreamed, weight=scale * dreamed.weight))
 
+    @torch.no_grad()
     def dreamed(self, rows: Transitions) -> Transitions:
         """Return the dreams that begin in the states of replay, with their own weights."""
         states, actions, _ = self.fitted.spec.sizes()
