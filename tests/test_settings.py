@@ -28,6 +28,8 @@ REFUSED = [
     ("gradient_steps", -1),
     ("learning_starts", -1),
     ("batch_size", 0),
+    ("dream_horizon", -1),
+    *[("dream_share", value) for value in (-0.1, 1.1, NAN)],
     *[("initial_value", value) for value in (NAN, INF)],
 ]
 ACCEPTED = [
