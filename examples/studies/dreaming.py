@@ -8,9 +8,18 @@ itself. The same loop with `dream_share=0` is the control: same model, same guid
 What is measured is the exact return of the learned policy within the lake's step limit, against the lake's transition
 table, which learning never sees (0.0139 for uniform actions, 0.7442 for the optimum), after every 250 real steps.
 
-    python examples/studies/dreaming.py            # two minutes; --quick: a few seconds
+    python examples/studies/dreaming.py            # a minute on an idle machine; --quick: a few seconds
 
-RESULT
+What came out (`results/dreaming.csv`). Temperature 0.001, as at the default of 0.01 the optimum itself earns only 0.54;
+nine tenths of dreams, 5 steps each; nothing else was tried. Steps after which the policy earns 0.6 and goes on to:
+
+    seed               0      1      2      3      4
+    without dreams     none   3250   3000   2000   2750     (of 4000)
+    with dreams        2000   1250   1500   2250   2000
+
+Four of five seeds are faster, one is slower. The mean return over the 4,000 steps is higher with every seed (0.545 for
+0.430, 0.576 for 0.569, 0.580 for 0.561, 0.577 for 0.537, 0.608 for 0.483). With seed 0 the dreamer stops at 0.65: its
+slips are still off by a few hundredths, which is what nine tenths of its values rest on.
 """
 
 import sys
