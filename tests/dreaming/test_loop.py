@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import gymnasium
 import pytest
 import torch
 
@@ -52,6 +53,22 @@ def test_dreams_change_what_is_learned_and_not_what_the_programs_are_fitted_to()
     different = differences(awake, dreamt, ignore=("/settings", "/random"))
     assert different
     assert not [place for place in different if place.startswith(("/model", "/replay", "/collector"))]
+
+
+KINDS: dict[str, Any] = {
+    "pictures": lambda: gymnasium.make("gio/KlyubinMaze-v0", observations="pixels"),
+    "tuples": lambda: gymnasium.make("Blackjack-v1"),
+    "several environments": lambda: gymnasium.make_vec("CartPole-v1", 2, vectorization_mode="sync"),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_dreams_are_of_the_kind_that_replay_holds(kind: str):
+    agent = GIO(KINDS[kind](), **SMALL, **DREAM).learn(130)
+    read, seen = agent.dreaming.beside(agent.control.rows(agent.replay)), agent.replay.all()
+    assert [x.dtype for x in read.tensors()] == [x.dtype for x in seen.tensors()]
+    assert [x.shape[1:] for x in read.tensors()] == [x.shape[1:] for x in seen.tensors()]
+    assert all(bool(x.float().isfinite().all()) for x in read.tensors())
 
 
 def test_signals_are_read_at_dreamed_rows_too():

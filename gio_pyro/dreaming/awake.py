@@ -1,6 +1,4 @@
-"""What the loop knows of dreaming: something that is told transitions, learns, and puts dreams beside what was seen."""
-
-from typing import Protocol
+"""What dreams, as the settings say, or does not."""
 
 import torch
 from torch import nn
@@ -14,40 +12,22 @@ from gio_pyro.signals import Fitted
 from gio_pyro.types import Transitions
 
 
-class Dreams(Protocol):
-    """A module that dreams."""
-
-    optimisers: dict[str, torch.optim.Optimizer]
-
-    def observe(self, rows: Transitions) -> None:
-        """Take new transitions into the statistics of inputs."""
-        ...
-
-    def update(self, rows: Transitions) -> Figures:
-        """Take one gradient step on replayed transitions."""
-        ...
-
-    def beside(self, rows: Transitions) -> Transitions:
-        """Return what an improvement reads, with its share of dreams."""
-        ...
-
-
 class Awake(nn.Module):
-    """Dreams of nothing."""
+    """Dreams of nothing. The loop asks of whatever dreams the three methods that are here."""
 
     def __init__(self) -> None:
         super().__init__()
         self.optimisers: dict[str, torch.optim.Optimizer] = {}
 
     def observe(self, rows: Transitions) -> None:
-        """Do nothing."""
+        """Take new transitions into statistics: nothing here."""
 
     def update(self, rows: Transitions) -> Figures:
-        """Learn nothing."""
+        """Take a gradient step on replayed transitions: nothing here."""
         return {}
 
     def beside(self, rows: Transitions) -> Transitions:
-        """Return the rows as they are."""
+        """Return what an improvement reads, dreams included: the rows as they are."""
         return rows
 
 
