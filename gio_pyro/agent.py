@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from gio_pyro import checkpoint, persistence
 from gio_pyro.control import NetworkControl, TableControl
+from gio_pyro.dreaming import dreams_of
 from gio_pyro.environments import Actions, Collector, Env, Observations, fresh_copy, make_env
 from gio_pyro.environments.collector import Behaviour
 from gio_pyro.environments.make import Vector, single_spaces
@@ -114,8 +115,9 @@ class GIO:
         self.inference = Inference(self.model, self.guide, objective, learning_rate=s.learning_rate, compiled=compiled)
         self.reward = reward_named(s.intrinsic, self.model, self.guide, self.future, samples=s.samples)
         self.reading = reward_named("imagined", self.model, self.guide, self.future, samples=s.samples)
-        self.payment = payment_of(s, Fitted(self.spec, self.future, self.model, self.guide, self.policy, self.replay))
-        self.payment.to(self.device)
+        fitted = Fitted(self.spec, self.future, self.model, self.guide, self.policy, self.replay)
+        self.payment = payment_of(s, fitted).to(self.device)
+        self.dreaming = dreams_of(s, fitted).to(self.device)
         self.figures: dict[str, Tensor] = {}
         self.watch = Watch(self.spec.action_space, s.discount)
         self.largest_reward = self.largest_paid = 0.0
@@ -209,7 +211,9 @@ class GIO:
         self.watch.known(len(rows), len(self.replay), self.future)
         for program in (self.model, self.guide) if len(rows) else ():
             program.observe(rows.state, rows.action, future)
-        self.control.observe(self.replay.latest(self.unobserved).state)
+        latest = self.replay.latest(self.unobserved)
+        self.control.observe(latest.state)
+        self.dreaming.observe(latest)
         self.unobserved = 0
 
     def _update(self, improvements: int) -> None:
@@ -222,10 +226,13 @@ class GIO:
         for number in range(s.gradient_steps):
             if number == 0 or s.batch_size is not None:  # without a size it is all of replay, every time
                 batch, future = self._examples()
-            self._note(self.inference.step(self.policy, batch, future) | self.payment.update(batch))
+            fitted = self.inference.step(self.policy, batch, future)
+            self._note(fitted | self.payment.update(batch) | self.dreaming.update(batch))
         for _ in range(improvements):
-            rows = self.payment.paid(self.control.rows(self.replay), self.steps)
-            self._note(self.control.improve(rows, self.reward, self.temperature, self.steps))
+            rows = self.control.rows(self.replay)
+            read = self.dreaming.beside(rows)
+            paid, apart = self.payment.paid(read, self.steps), self.payment.apart(read, self.steps)
+            self._note(self.control.improve(paid, self.reward, self.temperature, self.steps, apart))
             self.guide.follow(self.policy, rows)
 
     def _examples(self) -> tuple[Transitions, Tensor]:
@@ -390,7 +397,7 @@ def payment_of(settings: Settings, fitted: Fitted) -> Payment:
     if s.signal is None:
         return Payment(None, 0.0, 1.0)
     own = 0.0 if s.reward_weight is None else s.reward_weight
-    return Payment(signal_named(s.signal, fitted), s.signal_weight, own)
+    return Payment(signal_named(s.signal, fitted), s.signal_weight, own, apart=s.signal_value)
 
 
 def control_of(spec: Spec, settings: Settings) -> TableControl | NetworkControl:

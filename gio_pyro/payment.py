@@ -1,6 +1,6 @@
 """What the critic is told that a transition earned: the environment's reward, and a signal beside it.
 
-    r_paid = w r + β_t signal(s, a, s')
+    r_paid = w r + β_t signal(s, a, s')            or, kept apart,   Q = Q of w r  +  β_t (Q of the signal)
 
 Rewards are computed when transitions are read, not when they are stored: a signal that has learned since pays what it
 would pay now, and nothing in replay grows stale.
@@ -13,6 +13,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
+from gio_pyro.evaluation import Paid
 from gio_pyro.optimisation import Figures
 from gio_pyro.schedules import Weight, weight_of
 from gio_pyro.signals import Signal
@@ -26,12 +27,14 @@ class Payment(nn.Module):
         signal: what is paid besides the reward, or None.
         weight: β: a number, or `"linear:FROM:TO:STEPS"`, reward units for each unit of the signal.
         reward_weight: w, of the environment's own reward.
+        apart: whether the signal has a value of its own instead of a part in the reward.
     """
 
-    def __init__(self, signal: Signal | None, weight: Weight, reward_weight: float) -> None:
+    def __init__(self, signal: Signal | None, weight: Weight, reward_weight: float, *, apart: bool = False) -> None:
         super().__init__()
         self.signal = signal
         self.weight, self.reward_weight = weight_of(weight), reward_weight
+        self.kept_apart = apart
 
     def observe(self, rows: Transitions) -> None:
         """Tell the signal about new transitions, each once, in order of time."""
@@ -46,7 +49,12 @@ class Payment(nn.Module):
         """Return the transitions with what they are paid after `step` environment steps as their reward."""
         if self.signal is None:
             return rows
-        return replace(rows, reward=self.reward_weight * rows.reward + self.weight(step) * self.read(rows))
+        own = self.reward_weight * rows.reward
+        return replace(rows, reward=own if self.kept_apart else own + self.weight(step) * self.read(rows))
+
+    def apart(self, rows: Transitions, step: int) -> tuple[Paid, ...]:
+        """Return the transitions with the signal as their reward and β, where it has a value of its own."""
+        return (Paid(replace(rows, reward=self.read(rows)), self.weight(step)),) if self.kept_apart else ()
 
     @torch.no_grad()
     def read(self, rows: Transitions) -> Tensor:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 DAMAGE = (TypeError, ValueError, RuntimeError, AttributeError, AssertionError, ArithmeticError, LookupError)
 """What taking over fields of the wrong kind raises."""
-MODULES = ("model", "guide", "control", "temperature", "payment")
+MODULES = ("model", "guide", "control", "temperature", "payment", "dreaming")
 COUNTS = ("steps", "unobserved")
 LARGEST = ("largest_reward", "largest_paid")
 STREAMS = ("random", "playing")
@@ -55,7 +55,7 @@ def state_of(agent: GIO) -> dict[str, Any]:
 def optimisers(agent: GIO) -> dict[str, torch.optim.Optimizer]:
     """Return whatever steps parameters, by name; programs without parameters and tables have none."""
     found = {"programs": agent.inference.optimiser, "temperature": agent.temperature.optimiser}
-    found |= getattr(agent.control, "optimisers", {})
+    found |= getattr(agent.control, "optimisers", {}) | agent.dreaming.optimisers
     return {name: optimiser for name, optimiser in found.items() if optimiser is not None}
 
 

@@ -42,6 +42,15 @@ class Settings:
     """β: reward units for each unit of the signal: a number, or "linear:FROM:TO:STEPS"."""
     reward_weight: float | None = None
     """Of the environment's own reward; None stands for 1, or 0 where there is a signal, which then drives alone."""
+    signal_value: bool = False
+    """Whether the signal has a value function of its own, Q = Q_task + β Q_signal, instead of a part in the reward."""
+    signal_discount: float | None = None
+    """γ in [0, 1) of the signal's own value; None stands for `discount`."""
+    dream_horizon: int = 0
+    """Steps that the policy is rolled out in the model from replayed states, to learn from these too; 0 for none."""
+    dream_share: float = 0.0
+    """Share of such dreamed transitions in what an improvement reads, in (0, 1]: by weight in tables, by number in
+    batches of networks."""
     learning_rate: float = 1e-3
     """Adam's step size of policy, critic and temperature, and of programs that do not name their own (attribute
     `learning_rate`)."""
@@ -125,6 +134,8 @@ class Settings:
         weight_of(self.signal_weight)
         if self.signal is not None and not isinstance(self.signal, str):
             raise InputError(f"Expected signal to be a name or None, but got {self.signal!r}; see gio_pyro.signals.")
+        _check_signal_value(self)
+        _check_dreams(self)
         _whole("seed", self.seed, 0, 2**32 - 1)
         for name in ("train_freq", "updates", "buffer_size", "samples", "sweeps", "improvements", "log_interval"):
             _whole(name, getattr(self, name), 1, 2**40)
@@ -141,7 +152,7 @@ class Settings:
                 )
         if self.objective is not None and not isinstance(self.objective, str):
             raise InputError(f"Expected objective to be a name or None, but got {self.objective!r}.")
-        for name in ("compile", "greedy"):
+        for name in ("compile", "greedy", "signal_value"):
             if not isinstance(getattr(self, name), bool):
                 raise InputError(f"Expected {name} to be True or False, but got {getattr(self, name)!r}.")
         if self.intrinsic not in INTRINSIC:
@@ -149,6 +160,12 @@ class Settings:
                 f"Expected intrinsic to be one of {', '.join(INTRINSIC)}, but got {self.intrinsic!r}; see "
                 "gio_pyro.Settings."
             )
+
+    @property
+    def discounts_apart(self) -> tuple[float, ...]:
+        """The discount of each value that is kept apart from the task's."""
+        own = self.discount if self.signal_discount is None else self.signal_discount
+        return (own,) if self.signal_value else ()
 
 
 INTRINSIC = ("imagined", "replayed")
@@ -191,6 +208,32 @@ def defaults(states: Space[Any], actions: Space[Any]) -> Mapping[str, Any]:
     if finite_world(states, actions):
         return {}
     return NETWORK if isinstance(actions, Discrete) else CONTINUOUS
+
+
+def _check_signal_value(s: Settings) -> None:
+    if s.signal_value and s.signal is None:
+        raise InputError(
+            "Expected a signal where it has a value of its own, but got signal_value without signal; name one, e.g. "
+            'signal="RandomNetworkDistillation".'
+        )
+    if s.signal_discount is None:
+        return
+    _real("signal_discount", s.signal_discount, 0.0, 1.0 - 1e-9, "below 1, or None for the discount")
+    if not s.signal_value:
+        raise InputError(
+            "Expected signal_discount only where the signal has a value of its own, but got "
+            f"{s.signal_discount!r} without it; set signal_value=True, or leave it out."
+        )
+
+
+def _check_dreams(s: Settings) -> None:
+    _whole("dream_horizon", s.dream_horizon, 0, 10_000)
+    _real("dream_share", s.dream_share, 0.0, 1.0, "a share of what an improvement reads")
+    if bool(s.dream_horizon) != bool(s.dream_share):
+        raise InputError(
+            "Expected dream_horizon and dream_share together, both above 0 or both 0, but got "
+            f"{s.dream_horizon} and {s.dream_share:.9g}; give both, such as 5 and 0.5."
+        )
 
 
 def _sequence(name: str, value: object) -> tuple[Any, ...]:

@@ -31,7 +31,7 @@ ORDER = [
     ["evaluation", "improvement", "rollout", "grid", "samples"],
     ["empowerment"],
     ["signals"],
-    ["intrinsic_reward", "payment"],
+    ["intrinsic_reward", "payment", "dreaming"],
     ["control", "watch"],
     ["checkpoint", "persistence", "records"],
     ["agent"],

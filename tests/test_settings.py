@@ -29,6 +29,8 @@ REFUSED = [
     ("learning_starts", -1),
     ("batch_size", 0),
     *[("initial_value", value) for value in (NAN, INF, "natural")],
+    ("dream_horizon", -1),
+    *[("dream_share", value) for value in (-0.1, 1.1, NAN)],
 ]
 ACCEPTED = [
     ("temperature", 1e-6),

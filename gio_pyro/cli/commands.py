@@ -41,6 +41,10 @@ def train(
     signal: MaybeText = None,
     signal_weight: MaybeText = None,
     reward_weight: MaybeFloat = None,
+    signal_value: bool = False,
+    signal_discount: MaybeFloat = None,
+    dream_horizon: MaybeInt = None,
+    dream_share: MaybeFloat = None,
     learning_rate: MaybeFloat = None,
     hidden: MaybeInts = None,
     uniform_share: MaybeFloat = None,
@@ -76,6 +80,11 @@ def train(
             gio_pyro.signals), or file.py:Name of your own. It drives alone unless --reward-weight is given.
         signal_weight: reward units for each unit of the signal: a number, or linear:FROM:TO:STEPS; 1 by default.
         reward_weight: of the environment's reward; 1 by default, 0 with a signal.
+        signal_value: give the signal a value function of its own, added to the task's when the policy is improved,
+            instead of a part in the reward.
+        signal_discount: of the signal's own value, in [0, 1); that of the task by default.
+        dream_horizon: steps that the policy is rolled out in the model, to learn from these too; none by default.
+        dream_share: of such dreamed transitions in what the policy learns from, in (0, 1].
         learning_rate: Adam's step size of networks; 0.001 by default.
         hidden: units of each hidden layer; 128 128 by default.
         uniform_share: exploration: share of uniform actions while collecting; 0.2 in finite worlds, 0.05 in others
@@ -104,6 +113,10 @@ def train(
         "signal": signal,
         "signal_weight": None if signal_weight is None else number_or_text(signal_weight),
         "reward_weight": reward_weight,
+        "signal_value": signal_value or None,
+        "signal_discount": signal_discount,
+        "dream_horizon": dream_horizon,
+        "dream_share": dream_share,
         "learning_rate": learning_rate,
         "hidden": hidden,
         "uniform_share": uniform_share,

@@ -1,10 +1,13 @@
 """Any other world, held as networks: one gradient step of critic and policy for each batch."""
 
+from collections.abc import Sequence
+from functools import partial
+
 import torch
 from torch import Tensor, nn
 
 from gio_pyro.control.behaviour import ContinuousBehaviour, DiscreteBehaviour
-from gio_pyro.evaluation import TwinCritic
+from gio_pyro.evaluation import Apart, Paid, TwinCritic, Values, total
 from gio_pyro.improvement import network_policy
 from gio_pyro.optimisation import Descent, Figures, adam
 from gio_pyro.programs import choices, detached
@@ -20,7 +23,7 @@ class NetworkControl(nn.Module):
 
     Args:
         spec: the spaces.
-        settings: `hidden`, `learning_rate`, `target_rate`, `discount`, `uniform_share`.
+        settings: `hidden`, `learning_rate`, `target_rate`, `discount`, `uniform_share`, `discounts_apart`.
     """
 
     def __init__(self, spec: Spec, settings: Settings) -> None:
@@ -29,12 +32,21 @@ class NetworkControl(nn.Module):
         self.settings = settings
         self.policy = network_policy(states, actions, s.hidden)
         self.critic = TwinCritic(states, actions, s.hidden, rate=s.target_rate)
+        self.apart = Values(
+            Apart(TwinCritic(states, actions, s.hidden, rate=s.target_rate), d) for d in s.discounts_apart
+        )
         self.optimisers = {
             "critic": adam(list(self.critic.online.parameters()), s.learning_rate),
             "policy": adam(list(self.policy.parameters()), s.learning_rate),
         }
         self.evaluation = Descent("critic", self._critic_loss, self.optimisers["critic"], s.compile)
+        self.evaluations = [self._evaluation_apart(other) for other in self.apart]
         self.projection = Descent("policy", self._policy_loss, self.optimisers["policy"], s.compile)
+
+    def _evaluation_apart(self, other: Apart) -> Descent:
+        self.optimisers["signal_critic"] = adam(list(other.critic.online.parameters()), self.settings.learning_rate)
+        loss = partial(self._apart_loss, other)
+        return Descent("signal_critic", loss, self.optimisers["signal_critic"], self.settings.compile)
 
     def behaviour(
         self, *, uniform_share: float, greedy: bool = False, explore: Policy | None = None
@@ -47,22 +59,36 @@ class NetworkControl(nn.Module):
     def observe(self, state: Tensor) -> None:
         """Take new states `[B, ...]` into the statistics of the inputs."""
         self.policy.encoder.observe(state)
-        self.critic.observe(state)
+        for critic in (self.critic, *(other.critic for other in self.apart)):
+            critic.observe(state)
 
     def rows(self, replay: Replay) -> Transitions:
         """Return what an improvement reads: a sample."""
         return replay.batch(self.settings.batch_size)
 
-    def improve(self, batch: Transitions, reward: Reward, temperature: Temperature, step: int) -> Figures:
-        """Take one step of the critic, of its targets, of the policy and of a learned temperature.
+    def improve(
+        self, batch: Transitions, reward: Reward, temperature: Temperature, step: int, apart: Sequence[Paid] = ()
+    ) -> Figures:
+        """Take one step of the critics, of their targets, of the policy and of a learned temperature.
 
         Nothing here waits for the host: the figures stay on the device until somebody reads them.
+
+        Args:
+            batch: what was seen.
+            reward: where the guide is read.
+            temperature: α.
+            step: environment steps taken.
+            apart: the same transitions with what each value of its own sums.
         """
         alpha = temperature.at(step)
         if not isinstance(alpha, Tensor):
             alpha = torch.full((), alpha, device=batch.reward.device)  # a fill, where a copy would wait for the device
         figures = self.evaluation.step(reward, alpha, *batch.tensors())
         self.critic.follow()
+        for other, evaluation, paid in zip(self.apart, self.evaluations, apart, strict=True):
+            other.weigh(paid.weight)
+            figures |= evaluation.step(None, *paid.rows.tensors())
+            other.critic.follow()
         figures |= self.projection.step(reward, alpha, batch.state)
         temperature.update(figures["entropy"], figures["critic_loss"])
         return figures
@@ -73,10 +99,16 @@ class NetworkControl(nn.Module):
         loss, mean_q = self.critic.loss(rows.state, rows.action, target)
         return loss, {"critic_loss": loss, "q": mean_q}
 
+    def _apart_loss(self, other: Apart, context: None, *batch: Tensor) -> tuple[Tensor, Figures]:
+        rows = Transitions(*batch)
+        target = self.target_apart(other, detached(self.policy), rows)
+        loss, mean_q = other.critic.loss(rows.state, rows.action, target)
+        return loss, {"signal_critic_loss": loss, "signal_q": mean_q}
+
     def _policy_loss(self, reward: Reward, alpha: Tensor, state: Tensor) -> tuple[Tensor, Figures]:
         chosen = choices(self.policy(state))
         with torch.set_grad_enabled(self.policy.pathwise):
-            q = self.critic(state, chosen)
+            q = total(self.critic, self.apart, state, chosen)
             bonus = reward.bonus(detached(self.policy), state, chosen)
         loss = self.policy.loss(chosen, q, bonus, alpha)
         return loss, {"actor_loss": loss, "entropy": self.policy.entropy(chosen)}
@@ -89,6 +121,13 @@ class NetworkControl(nn.Module):
         value = after.mean(self.critic.later(batch.next_state, after) + alpha * (bonus - after.log_prob))
         here = batch.reward + alpha * reward.paid(policy, batch)
         return here + self.settings.discount * (~batch.terminated) * value
+
+    @torch.no_grad()
+    def target_apart(self, other: Apart, policy: Policy, batch: Transitions) -> Tensor:
+        """Return r + γ E_π Q(s', a') of each transition, `[B]`, for a value without entropy or information in it."""
+        after = choices(policy(batch.next_state))
+        value = after.mean(other.critic.later(batch.next_state, after))
+        return batch.reward + other.discount * (~batch.terminated) * value
 
     @torch.no_grad()
     def intrinsic(self, reward: Reward, state: Tensor) -> Tensor:

@@ -1,18 +1,19 @@
 """A finite world, held as tables: everything that was ever seen is backed up at once."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from gio_pyro.control.behaviour import TableBehaviour
-from gio_pyro.evaluation import TableCritic
+from gio_pyro.evaluation import Apart, Paid, TableCritic, Values, optimistic_value, total
 from gio_pyro.improvement import TablePolicy
 from gio_pyro.optimisation import Figures
 from gio_pyro.programs import choices
 from gio_pyro.replay import Replay
 from gio_pyro.rewards import Reward, finite_nats, intrinsic_reward
-from gio_pyro.settings import Settings
+from gio_pyro.settings import NEUTRAL, Settings
 from gio_pyro.temperature import Temperature
 from gio_pyro.types import Policy, Spec, Transitions, finite
 
@@ -22,7 +23,7 @@ class TableControl(nn.Module):
 
     Args:
         spec: the spaces.
-        settings: `discount`, `sweeps`, `uniform_share`, `initial_value`.
+        settings: `discount`, `sweeps`, `uniform_share`, `initial_value`, `discounts_apart`.
     """
 
     def __init__(self, spec: Spec, settings: Settings) -> None:
@@ -31,6 +32,7 @@ class TableControl(nn.Module):
         self.settings = settings
         self.policy = TablePolicy(states, actions)
         self.critic = TableCritic(states, actions, initial_value=settings.initial_value)
+        self.apart = Values(Apart(TableCritic(states, actions), d) for d in settings.discounts_apart)
 
     def behaviour(self, *, uniform_share: float, greedy: bool = False, explore: Policy | None = None) -> TableBehaviour:
         """Return what collects while the policy rests."""
@@ -43,8 +45,23 @@ class TableControl(nn.Module):
         """Return what an improvement reads: everything that was seen, equal transitions merged."""
         return replay.merged()
 
-    def improve(self, everything: Transitions, reward: Reward, temperature: Temperature, step: int) -> Figures:
-        """Evaluate the policy and improve it, once; returns figures of the step."""
+    def improve(
+        self,
+        everything: Transitions,
+        reward: Reward,
+        temperature: Temperature,
+        step: int,
+        apart: Sequence[Paid] = (),
+    ) -> Figures:
+        """Evaluate the policy and improve it, once; returns figures of the step.
+
+        Args:
+            everything: what was seen.
+            reward: where the guide is read.
+            temperature: α.
+            step: environment steps taken.
+            apart: the same transitions with what each value of its own sums.
+        """
         alpha = temperature.at(step)
         given = (everything, self.policy, self.intrinsic(reward, everything.next_state))
         priced: Any = {
@@ -54,10 +71,34 @@ class TableControl(nn.Module):
         }
         loss = self.critic.loss(*given, **priced)
         change = self.critic.evaluate(*given, **priced, sweeps=self.settings.sweeps)
+        figures = {"value_change": change} | self._evaluate_apart(apart)
         state, _ = everything.distinct_states()
-        self.policy.improve(state, self.critic(state), self._bonus(reward, state), temperature=alpha)
+        self.policy.improve(state, total(self.critic, self.apart, state), self._bonus(reward, state), temperature=alpha)
         temperature.update(self.policy(state).entropy().mean(), loss)
-        return {"value_change": change}
+        return figures
+
+    def _evaluate_apart(self, apart: Sequence[Paid]) -> Figures:
+        """Back up what is kept apart from the task's value: the plain sum, without entropy or information."""
+        figures = {}
+        for other, paid in zip(self.apart, apart, strict=True):
+            other.weigh(paid.weight)
+            figures["signal_value_change"] = other.critic.evaluate(
+                paid.rows,
+                self.policy,
+                torch.zeros_like(paid.rows.reward),
+                discount=other.discount,
+                temperature=0.0,
+                sweeps=self.settings.sweeps,
+                untried=self._untried(paid, other.discount),
+            )
+        return figures
+
+    def _untried(self, paid: Paid, discount: float) -> float | str:
+        """Return what Q of a pair never tried is at best for the policy; 0 where the task's value says it all."""
+        if self.settings.initial_value is not None:
+            return NEUTRAL if self.settings.initial_value == NEUTRAL else 0.0
+        sign = -1.0 if paid.weight < 0 else 1.0
+        return sign * optimistic_value(float((sign * paid.rows.reward).max()), 1, discount, 0.0)
 
     @torch.no_grad()
     def _bonus(self, reward: Reward, state: Tensor) -> Tensor:

@@ -51,6 +51,7 @@ class TableCritic(nn.Module):
         sweeps: int,
         paid: Tensor | float = 0.0,
         tolerance: float = 1e-5,
+        untried: float | str | None = None,
     ) -> Tensor:
         """Back up every transition of the batch until no value changes by more than `tolerance`, or `sweeps` times.
 
@@ -63,6 +64,7 @@ class TableCritic(nn.Module):
             sweeps: most backups of the whole batch.
             paid: what each transition is paid on the spot, `[B]` nats.
             tolerance: reward units, relative to the largest value where that exceeds 1.
+            untried: the value of pairs never tried this time; `initial_value` if None.
 
         Returns:
             The largest change in the last sweep, reward units.
@@ -74,15 +76,16 @@ class TableCritic(nn.Module):
         here = torch.zeros_like(self.tried)
         here.view(-1)[pair] = True
         self.tried |= here
-        untried = self._untried(batch, policy, discount, temperature)
-        self.q.copy_(torch.where(self.tried, self.q, untried(self.q)))
+        initial = self.initial_value if untried is None else untried
+        fill = self._untried(initial, batch, policy, discount, temperature)
+        self.q.copy_(torch.where(self.tried, self.q, fill(self.q)))
         backup = self._backup(batch, policy, next_bonus, discount=discount, temperature=temperature, paid=paid)
         change = torch.tensor(torch.inf)
         for _ in range(sweeps):
             target = backup(self.q)
             new = torch.zeros(states * actions).to(self.q).index_add(0, pair, share * target).view_as(self.q)
             new = torch.where(here, new, self.q)
-            new = torch.where(self.tried, new, untried(new))
+            new = torch.where(self.tried, new, fill(new))
             change = (new - self.q).abs().max()
             self.q.copy_(new)
             if bool(change <= tolerance * self.q.abs().max().clamp_min(1.0)):
@@ -125,14 +128,18 @@ class TableCritic(nn.Module):
         return lambda q: fixed + going * (pi * q[batch.next_state]).sum(-1)
 
     def _untried(
-        self, batch: Transitions, policy: Policy, discount: float, temperature: float | Tensor
+        self,
+        value: float | str | None,
+        batch: Transitions,
+        policy: Policy,
+        discount: float,
+        temperature: float | Tensor,
     ) -> Callable[[Tensor], Tensor]:
         """Return the function from Q `[S, A]` to the values of untried pairs, of a shape that broadcasts to it."""
-        if self.initial_value == NEUTRAL:
+        if value == NEUTRAL:
             log_pi = log_probs(policy(torch.arange(len(self.q), device=self.q.device)))
             own = log_pi.masked_fill(~self.tried, -math.inf).softmax(-1).nan_to_num(0.0)
             return lambda q: (own * q).sum(-1, keepdim=True)
-        value = self.initial_value
         if value is None:
             value = optimistic_value(float(batch.reward.max()), self.q.shape[-1], discount, float(temperature))
         constant = self.q.new_tensor(float(value))

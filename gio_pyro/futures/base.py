@@ -21,8 +21,9 @@ class Future(Protocol):
 
     More may be there. `anchor(state) [B, ...]` is what of F one would say from the state alone (s itself,
     for a state soon after it): programs of real futures then look at the difference. `exact()` is the counterpart
-    in `gio_pyro.tabular`, its values in the same order, that a learned agent is judged by. And a future of several
-    steps has, instead of `of`, `steps`, `read` and `weight`, as `Later` has.
+    in `gio_pyro.tabular`, its values in the same order, that a learned agent is judged by. `outcome(found, states)`
+    takes a future that holds the next state apart into s' and r (None if it holds none), so that a policy can dream in
+    its model. And a future of several steps has, instead of `of`, `steps`, `read` and `weight`, as `Later` has.
     """
 
     def space(self, state_space: Space[Any]) -> Space[Any]:

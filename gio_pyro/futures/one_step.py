@@ -29,6 +29,10 @@ class NextState:
         """Return `transitions.next_state`, `[B, ...]`."""
         return transitions.next_state
 
+    def outcome(self, found: Tensor, state_space: Space[Any]) -> tuple[Tensor, Tensor | None]:
+        """Return s' and r of futures `[B, ...]`; None for r, which this future does not hold."""
+        return found, None
+
     def anchor(self, state: Tensor) -> Tensor:
         """Return s."""
         return state
@@ -76,6 +80,13 @@ class NextStateAndReward:
         if self.rewards:
             return self._index(state, reward)
         return torch.cat([state.flatten(1).float(), reward[:, None]], -1)
+
+    def outcome(self, found: Tensor, state_space: Space[Any]) -> tuple[Tensor, Tensor | None]:
+        """Return s' `[B, ...]` and r `[B]` of futures, as `of` put them together."""
+        if self.rewards:
+            known = torch.tensor(self.rewards, device=found.device)
+            return found // len(known), known[found % len(known)]
+        return found[:, :-1].reshape(-1, *(state_space.shape or ())), found[:, -1]
 
     def anchor(self, state: Tensor) -> Tensor:
         """Return (s, 0)."""

@@ -79,6 +79,12 @@ def test_the_bias_is_the_sum_of_its_parts_and_small_where_every_pair_was_seen_of
             assert abs(float(row["bias"])) < 0.05
 
 
+def test_dreams_are_compared_with_the_same_loop_without(tmp_path):
+    rows = studied("dreaming.py", tmp_path, "share seed steps return")
+    assert [(row["share"], row["steps"]) for row in rows] == [(x, y) for x in ("0", "0.9") for y in ("250", "500")]
+    assert all(0 <= float(row["return"]) <= 0.7442 for row in rows)
+
+
 def test_learned_empowerment_is_compared_with_the_exact_and_timed(tmp_path):
     results = tmp_path / "rows.csv"
     shown = run("variational_empowerment.py", results)

@@ -1,0 +1,81 @@
+"""Dreams of any other world: drawn, a few for each batch."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from gio_pyro.dreaming.outcomes import Frame, Outcomes
+from gio_pyro.errors import InputError
+from gio_pyro.optimisation import Descent, Figures, adam
+from gio_pyro.replay import concatenate
+from gio_pyro.signals import Fitted
+from gio_pyro.types import Transitions
+
+
+class NetworkDreams(nn.Module):
+    """Draws of the first steps of π in p_ψ from replayed states.
+
+    Where a dream ends by termination another begins in its place, so that all rows count the same.
+
+    Args:
+        fitted: the spaces, the future, the model, the policy and replay.
+        horizon: steps of a dream.
+        share: of the rows of a batch, in (0, 1]; at least one row is dreamed.
+        learning_rate: Adam's step size for reward and termination.
+    """
+
+    def __init__(self, fitted: Fitted, horizon: int, share: float, *, learning_rate: float) -> None:
+        super().__init__()
+        self.fitted, self.horizon, self.share = fitted, horizon, share
+        self.outcomes, self.frame = Outcomes(fitted.spec), Frame(fitted.spec.state_space)
+        self.optimisers: dict[str, torch.optim.Optimizer] = {
+            "dreams": adam(list(self.outcomes.parameters()), learning_rate)
+        }
+        self.descent = Descent("dreams", self.outcomes.loss, self.optimisers["dreams"])
+
+    @torch.no_grad()
+    def observe(self, rows: Transitions) -> None:
+        """Take new transitions into the statistics of inputs and the range of states."""
+        self.outcomes.observe(rows)
+        for state in (rows.state, rows.next_state):
+            self.frame.observe(state)
+
+    def update(self, rows: Transitions) -> Figures:
+        """Take one gradient step of reward and termination on replayed transitions."""
+        return self.descent.step(None, *rows.tensors())
+
+    def beside(self, rows: Transitions) -> Transitions:
+        """Return a batch `[B]` whose last rows are replaced by dreams."""
+        count = max(1, round(self.share * len(rows)))
+        return concatenate(rows[: len(rows) - count], self.dreamed(count))
+
+    @torch.no_grad()
+    def dreamed(self, count: int) -> Transitions:
+        """Return `count` dreamed transitions."""
+        replay = self.fitted.replay
+        if replay is None:
+            raise InputError("Expected a replay to begin dreams from, but got none; pass it in Fitted.")
+        streams = math.ceil(count / self.horizon)
+        starts = replay.sample(streams * self.horizon).state.unflatten(0, (self.horizon, streams))
+        whole = step = self._step(starts[0])
+        for fresh in starts[1:]:
+            over = step.terminated.reshape(-1, *[1] * (fresh.ndim - 1))
+            step = self._step(torch.where(over, fresh, step.next_state))
+            whole = concatenate(whole, step)
+        return whole[:count]
+
+    def _step(self, state: Tensor) -> Transitions:
+        """Return one transition of the policy in the model from each state `[M, ...]`."""
+        policy, space = self.fitted.policy, self.fitted.spec.state_space
+        pi = policy(state)
+        action = pi.sample()
+        found = self.fitted.model.future(policy, state, action).sample()
+        next_state, reward = self.fitted.future.outcome(found, space)  # type: ignore[attr-defined]
+        next_state = self.frame(next_state)
+        mean, logit = self.outcomes(state, action, next_state)
+        ended = torch.rand_like(logit) < logit.sigmoid()
+        paid = mean if reward is None else reward
+        return Transitions(
+            state, action, paid, next_state, ended, torch.zeros_like(ended), pi.log_prob(action), torch.ones_like(mean)
+        )

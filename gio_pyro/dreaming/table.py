@@ -1,0 +1,85 @@
+"""Dreams of a finite world: not drawn but summed, as far as futures can be enumerated."""
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+
+from gio_pyro.dreaming.outcomes import Counted
+from gio_pyro.optimisation import Figures
+from gio_pyro.programs import every_action, imagine, log_probs
+from gio_pyro.replay import concatenate
+from gio_pyro.signals import Fitted
+from gio_pyro.types import Transitions
+
+
+class TableDreams(nn.Module):
+    """Every way that the first steps of π in p_ψ can go from replayed states, weighted by its probability.
+
+    A state begins a dream as often as it was visited. Its rows weigh what π(a|s) p_ψ(s'|s, a) say, so nothing is drawn
+    at random; only of more futures than can be enumerated are `samples` of each pair drawn. A pair that was never tried
+    is not dreamed of: nothing is known of it, and the critic's optimism about it is what makes the agent go there.
+
+    Args:
+        fitted: the spaces, the future, the model and the policy.
+        horizon: steps of a dream.
+        share: of the weight of all rows, in (0, 1]; 1 leaves the real ones out.
+        samples: futures drawn for each pair where they cannot be enumerated.
+    """
+
+    def __init__(self, fitted: Fitted, horizon: int, share: float, *, samples: int) -> None:
+        super().__init__()
+        self.fitted, self.horizon, self.share, self.samples = fitted, horizon, share, samples
+        self.optimisers: dict[str, torch.optim.Optimizer] = {}
+
+    def observe(self, rows: Transitions) -> None:
+        """Counts are taken from replay when it is read."""
+
+    def update(self, rows: Transitions) -> Figures:
+        """Counts need no gradient."""
+        return {}
+
+    def beside(self, rows: Transitions) -> Transitions:
+        """Return replay `[B]` with dreams that make up `share` of the weight."""
+        dreamed = self.dreamed(rows)
+        if self.share == 1:
+            return dreamed
+        scale = self.share / (1 - self.share) * rows.weight.sum() / dreamed.weight.sum()
+        return concatenate(rows, replace(dreamed, weight=scale * dreamed.weight))
+
+    @torch.no_grad()
+    def dreamed(self, rows: Transitions) -> Transitions:
+        """Return the dreams that begin in the states of replay, with their own weights."""
+        states, actions, _ = self.fitted.spec.sizes()
+        known, steps = Counted(rows, states, actions), []
+        state, weight = rows.distinct_states()
+        for _ in range(self.horizon):
+            step = self._step(known, state, weight)
+            steps.append(step)
+            ahead = step[~step.terminated & torch.isin(step.next_state, known.visited)]
+            if not len(ahead):
+                break
+            state, weight = replace(ahead, state=ahead.next_state).distinct_states()
+        whole = steps[0]
+        for step in steps[1:]:
+            whole = concatenate(whole, step)
+        return whole
+
+    def _step(self, known: Counted, state: Tensor, weight: Tensor) -> Transitions:
+        """Return what one step of the policy in the model leads to from distinct states `[M]` of weights `[M]`."""
+        policy, model = self.fitted.policy, self.fitted.model
+        row, action = every_action(policy, state)
+        log_pi = log_probs(policy(state)).flatten()
+        tried = known.tried(state[row], action)
+        row, action, log_pi = row[tried], action[tried], log_pi[tried]
+        dream = imagine(model, policy, state[row], action, samples=self.samples)
+        next_state, reward = self.fitted.future.outcome(dream.future, self.fitted.spec.state_space)  # type: ignore
+        here, action, log_pi = (dream.spread(x) for x in (state[row], action, log_pi))
+        mean, ending = known.of(here, action, next_state)
+        share = dream.spread(weight[row]) * log_pi.exp() * dream.weight
+        no = torch.zeros_like(tried[:1]).expand(len(here))
+        paid = (mean if reward is None else reward).to(weight)
+        goes_on = Transitions(here, action, paid, next_state, no, no, log_pi, share * (1 - ending).to(share))
+        ends = replace(goes_on, terminated=~no, weight=share * ending.to(share))
+        both = concatenate(goes_on, ends)
+        return both[both.weight > 0]
