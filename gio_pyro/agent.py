@@ -21,7 +21,7 @@ from gio_pyro.environments.collector import Behaviour
 from gio_pyro.environments.make import Vector, single_spaces
 from gio_pyro.errors import InputError, TrainingError
 from gio_pyro.examples import examples, newest, pieces
-from gio_pyro.futures import Future, future_from, spec_of, steps_of
+from gio_pyro.futures import Future, future_from, reads_reward, spec_of, steps_of
 from gio_pyro.inference import Inference, objective_for, pieces_of
 from gio_pyro.payment import Payment
 from gio_pyro.programs import build_pair, chosen_programs, resolve, without_validation
@@ -396,6 +396,11 @@ def payment_of(settings: Settings, fitted: Fitted) -> Payment:
     s = settings
     if s.signal is None:
         return Payment(None, 0.0, 1.0)
+    if s.intrinsic == "replayed" and reads_reward(fitted.future, fitted.spec):
+        raise InputError(
+            f"Expected a future without the reward beside a signal and a replayed guide, but got {fitted.future}: what "
+            'is paid would pass for the reward; take NextState, or intrinsic="imagined".'
+        )
     own = 0.0 if s.reward_weight is None else s.reward_weight
     return Payment(signal_named(s.signal, fitted), s.signal_weight, own, apart=s.signal_value)
 

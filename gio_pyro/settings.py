@@ -134,7 +134,7 @@ class Settings:
         weight_of(self.signal_weight)
         if self.signal is not None and not isinstance(self.signal, str):
             raise InputError(f"Expected signal to be a name or None, but got {self.signal!r}; see gio_pyro.signals.")
-        _check_signal_value(self)
+        _check_signal(self)
         _check_dreams(self)
         _whole("seed", self.seed, 0, 2**32 - 1)
         for name in ("train_freq", "updates", "buffer_size", "samples", "sweeps", "improvements", "log_interval"):
@@ -210,7 +210,13 @@ def defaults(states: Space[Any], actions: Space[Any]) -> Mapping[str, Any]:
     return NETWORK if isinstance(actions, Discrete) else CONTINUOUS
 
 
-def _check_signal_value(s: Settings) -> None:
+def _check_signal(s: Settings) -> None:
+    for name in ("signal_weight", "reward_weight"):
+        if s.signal is None and getattr(s, name) != Settings.__dataclass_fields__[name].default:
+            raise InputError(
+                f"Expected {name} only beside a signal, but got {getattr(s, name)!r} without one; name a signal, e.g. "
+                'signal="RandomNetworkDistillation", or leave it out.'
+            )
     if s.signal_value and s.signal is None:
         raise InputError(
             "Expected a signal where it has a value of its own, but got signal_value without signal; name one, e.g. "

@@ -100,6 +100,12 @@ def test_a_name_may_be_spelt_as_one_likes(name: str):
         ({"signal_weight": "much"}, "Expected a weight that is a number"),
         ({"signal_weight": abs}, "Expected signal_weight to be a number"),
         ({"reward_weight": "all"}, "Expected reward_weight from "),
+        ({"signal_weight": 0.5}, "Expected signal_weight only beside a signal, but got 0.5 without one"),
+        ({"reward_weight": 0.0}, "Expected reward_weight only beside a signal, but got 0.0 without one"),
+        (
+            {"signal": "Control", "intrinsic": "replayed", "future": "NextStateAndReward(rewards=(0.5, 2))"},
+            "Expected a future without the reward beside a signal and a replayed guide, but got NextStateAndReward",
+        ),
     ],
 )
 def test_mistakes_are_told(settings: dict[str, Any], says: str):

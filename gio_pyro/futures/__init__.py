@@ -12,7 +12,7 @@
 Each is read from replay, and each has an exact counterpart in `gio_pyro.tabular`.
 """
 
-from gio_pyro.futures.base import Future, Later, exact_of, has_exact, spec_of, steps_of
+from gio_pyro.futures.base import Future, Later, exact_of, has_exact, reads_reward, spec_of, steps_of
 from gio_pyro.futures.features import Features
 from gio_pyro.futures.later import FinalState, Return, StateAfter, Trajectory
 from gio_pyro.futures.names import FUTURES, future_from, written
@@ -32,6 +32,7 @@ __all__ = [
     "exact_of",
     "future_from",
     "has_exact",
+    "reads_reward",
     "spec_of",
     "steps_of",
     "written",

@@ -10,8 +10,11 @@ from torch import Tensor
 
 from gio_pyro import tabular
 from gio_pyro.errors import InputError
+from gio_pyro.programs import example
 from gio_pyro.types import Policy, Sequences, Spec, Transitions
 
+LARGE = 1e9
+"""A reward beyond those that occur."""
 MOST_STEPS = 10_000
 """Steps of a future beyond which no piece of an episode is read."""
 
@@ -41,6 +44,17 @@ def spec_of(
     """Return what programs are built from, for a future in these spaces; `parts`: of a MultiDiscrete action."""
     anchor = getattr(future, "anchor", None)
     return Spec(states, actions, future.space(states), hidden=hidden, anchor=anchor, action_parts=parts)
+
+
+def reads_reward(future: Future, spec: Spec) -> bool:
+    """Return whether F of a single transition changes with its reward."""
+    cpu = torch.device("cpu")
+    state, action, one = example(spec.state_space, cpu), example(spec.action_space, cpu), torch.ones(1)
+    least, most = (
+        future.of(Transitions(state, action, reward, state, one > 1, one > 1, one, one))
+        for reward in (-LARGE * one, LARGE * one)
+    )
+    return not torch.equal(least, most)
 
 
 def require_future(future: object) -> None:
