@@ -14,12 +14,13 @@ from torch import Tensor
 from tqdm import tqdm
 
 from gio_pyro import checkpoint, persistence
-from gio_pyro.control import NetworkControl, TableControl
+from gio_pyro.control import NetworkControl, control_of, temperature_of
 from gio_pyro.environments import Actions, Collector, Env, Observations, fresh_copy, make_env
 from gio_pyro.environments.collector import Behaviour
 from gio_pyro.environments.make import Vector, single_spaces
 from gio_pyro.errors import InputError, TrainingError
 from gio_pyro.examples import examples, newest, pieces
+from gio_pyro.explorers import Source, Turns, explorer_named
 from gio_pyro.futures import Future, future_from, spec_of, steps_of
 from gio_pyro.inference import Inference, objective_for, pieces_of
 from gio_pyro.payment import Payment
@@ -28,11 +29,10 @@ from gio_pyro.randomness import PrivateRandom
 from gio_pyro.replay import Replay
 from gio_pyro.rewards import finite_nats, reward_named
 from gio_pyro.rollout import Evaluation, play
-from gio_pyro.settings import Settings, device_named, finite_world
-from gio_pyro.signals import Fitted, signal_named
-from gio_pyro.temperature import Temperature, target_entropy_of
+from gio_pyro.settings import Settings, device_named
+from gio_pyro.signals import Fitted, Signal, signal_named
 from gio_pyro.threads import few_threads
-from gio_pyro.types import Program, Spec, Transitions
+from gio_pyro.types import Program, Transitions
 from gio_pyro.watch import Watch, paid_at_most
 
 OTHER_SEED = 1_000_003
@@ -114,8 +114,10 @@ class GIO:
         self.inference = Inference(self.model, self.guide, objective, learning_rate=s.learning_rate, compiled=compiled)
         self.reward = reward_named(s.intrinsic, self.model, self.guide, self.future, samples=s.samples)
         self.reading = reward_named("imagined", self.model, self.guide, self.future, samples=s.samples)
-        self.payment = payment_of(s, Fitted(self.spec, self.future, self.model, self.guide, self.policy, self.replay))
-        self.payment.to(self.device)
+        fitted = Fitted(self.spec, self.future, self.model, self.guide, self.policy, self.replay)
+        self.payment = payment_of(s, fitted).to(self.device)
+        with torch.device(self.device):
+            self.explorer = turns_of(s, fitted, self.payment, self.collector.world.count).to(self.device)
         self.figures: dict[str, Tensor] = {}
         self.watch = Watch(self.spec.action_space, s.discount)
         self.largest_reward = self.largest_paid = 0.0
@@ -197,11 +199,12 @@ class GIO:
                 self._update(improvements=0 if self.steps < s.learning_starts else s.improvements)
 
     def _behaviour(self) -> Behaviour:
-        """Return what collects: uniform actions while the agent warms up, then what the settings and the guide say."""
+        """Return what collects: uniform actions while the agent warms up, then what guide and explorer say."""
         s = self.settings
         if self.steps < s.learning_starts:
             return self.control.behaviour(uniform_share=1.0)
-        return self.control.behaviour(uniform_share=s.uniform_share, greedy=s.greedy, explore=self.guide.explorer)
+        own = self.control.behaviour(uniform_share=s.uniform_share, greedy=s.greedy, explore=self.guide.explorer)
+        return self.explorer.behaviour(own, self.replay)
 
     def _observe(self) -> None:
         """Tell whoever keeps statistics of its inputs about the rows that came since the last time."""
@@ -209,7 +212,9 @@ class GIO:
         self.watch.known(len(rows), len(self.replay), self.future)
         for program in (self.model, self.guide) if len(rows) else ():
             program.observe(rows.state, rows.action, future)
-        self.control.observe(self.replay.latest(self.unobserved).state)
+        latest = self.replay.latest(self.unobserved)
+        self.control.observe(latest.state)
+        self.explorer.observe(latest)
         self.unobserved = 0
 
     def _update(self, improvements: int) -> None:
@@ -225,7 +230,8 @@ class GIO:
             self._note(self.inference.step(self.policy, batch, future) | self.payment.update(batch))
         for _ in range(improvements):
             rows = self.payment.paid(self.control.rows(self.replay), self.steps)
-            self._note(self.control.improve(rows, self.reward, self.temperature, self.steps))
+            figures = self.control.improve(rows, self.reward, self.temperature, self.steps)
+            self._note(figures | self.explorer.improve(self.replay, self.steps))
             self.guide.follow(self.policy, rows)
 
     def _examples(self) -> tuple[Transitions, Tensor]:
@@ -385,24 +391,29 @@ class GIO:
 
 
 def payment_of(settings: Settings, fitted: Fitted) -> Payment:
-    """Return what transitions are paid by: the reward, or the signal that the settings name, or both."""
+    """Return what transitions are paid by: the reward, or the signal that the settings name, or both.
+
+    Where an explorer seeks the signal, the agent's own policy is paid the reward alone.
+    """
     s = settings
     if s.signal is None:
         return Payment(None, 0.0, 1.0)
-    own = 0.0 if s.reward_weight is None else s.reward_weight
-    return Payment(signal_named(s.signal, fitted), s.signal_weight, own)
+    signal = signal_named(s.signal, fitted)
+    return Payment(signal, 0.0, 1.0) if s.explorer is not None else paid_besides(s, signal)
 
 
-def control_of(spec: Spec, settings: Settings) -> TableControl | NetworkControl:
-    """Return tables for a finite world, networks for any other."""
-    kind = TableControl if finite_world(spec.state_space, spec.action_space) else NetworkControl
-    return kind(spec, settings)
+def paid_besides(settings: Settings, signal: Signal) -> Payment:
+    """Return what a policy is paid that seeks the signal, weighed as the settings say."""
+    own = 0.0 if settings.reward_weight is None else settings.reward_weight
+    return Payment(signal, settings.signal_weight, own)
 
 
-def temperature_of(spec: Spec, settings: Settings) -> Temperature:
-    """Return the price of a nat that the settings ask for."""
-    target = target_entropy_of(spec.action_space) if settings.target_entropy is None else settings.target_entropy
-    return Temperature(settings.temperature, target=target, learning_rate=settings.learning_rate)
+def turns_of(settings: Settings, fitted: Fitted, payment: Payment, streams: int) -> Turns:
+    """Return who collects in turns: the explorer that the settings name, if any, and the agent's own policy."""
+    if settings.explorer is None or payment.signal is None:
+        return Turns(None, 0.0, streams)
+    source = Source(fitted, settings, paid_besides(settings, payment.signal), streams)
+    return Turns(explorer_named(settings.explorer, source), settings.explorer_share, streams)
 
 
 def _listed(figures: Metrics) -> str:

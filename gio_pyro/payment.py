@@ -46,7 +46,8 @@ class Payment(nn.Module):
         """Return the transitions with what they are paid after `step` environment steps as their reward."""
         if self.signal is None:
             return rows
-        return replace(rows, reward=self.reward_weight * rows.reward + self.weight(step) * self.read(rows))
+        own, weight = self.reward_weight * rows.reward, self.weight(step)
+        return replace(rows, reward=own if weight == 0 else own + weight * self.read(rows))
 
     @torch.no_grad()
     def read(self, rows: Transitions) -> Tensor:

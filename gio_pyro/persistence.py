@@ -16,6 +16,7 @@ from gymnasium.vector import VectorEnv
 from torch import Tensor
 
 from gio_pyro import records
+from gio_pyro.control import steppers
 from gio_pyro.environments import Actions, Env, Observations, make_env
 from gio_pyro.environments.make import Vector, single_spaces
 from gio_pyro.errors import CheckpointError, GioError, told
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 DAMAGE = (TypeError, ValueError, RuntimeError, AttributeError, AssertionError, ArithmeticError, LookupError)
 """What taking over fields of the wrong kind raises."""
-MODULES = ("model", "guide", "control", "temperature", "payment")
+MODULES = ("model", "guide", "control", "temperature", "payment", "explorer")
 COUNTS = ("steps", "unobserved")
 LARGEST = ("largest_reward", "largest_paid")
 STREAMS = ("random", "playing")
@@ -54,9 +55,8 @@ def state_of(agent: GIO) -> dict[str, Any]:
 
 def optimisers(agent: GIO) -> dict[str, torch.optim.Optimizer]:
     """Return whatever steps parameters, by name; programs without parameters and tables have none."""
-    found = {"programs": agent.inference.optimiser, "temperature": agent.temperature.optimiser}
-    found |= getattr(agent.control, "optimisers", {})
-    return {name: optimiser for name, optimiser in found.items() if optimiser is not None}
+    own = {} if agent.inference.optimiser is None else {"programs": agent.inference.optimiser}
+    return own | steppers(agent.control, agent.temperature) | agent.explorer.optimisers()
 
 
 def restore(

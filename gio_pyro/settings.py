@@ -39,6 +39,12 @@ class Settings:
     """β: reward units for each unit of the signal: a number, or "linear:FROM:TO:STEPS"."""
     reward_weight: float | None = None
     """Of the environment's own reward; None stands for 1, or 0 where there is a signal, which then drives alone."""
+    explorer: str | None = None
+    """Another policy that collects for this one: "Signal", "Goals(horizon=20)" or file.py:Name (see
+    `gio_pyro.explorers`). The signal and both weights are then the explorer's: this policy is paid the environment's
+    reward."""
+    explorer_share: float = 0.5
+    """Share of the environment steps, in [0, 1], that the explorer takes once the policy improves, by whole turns."""
     learning_rate: float = 1e-3
     """Adam's step size of policy, critic and temperature, and of programs that do not name their own (attribute
     `learning_rate`)."""
@@ -120,6 +126,16 @@ class Settings:
         weight_of(self.signal_weight)
         if self.signal is not None and not isinstance(self.signal, str):
             raise InputError(f"Expected signal to be a name or None, but got {self.signal!r}; see gio_pyro.signals.")
+        _real("explorer_share", self.explorer_share, 0.0, 1.0, "a share of the steps")
+        if self.explorer is not None and not isinstance(self.explorer, str):
+            raise InputError(
+                f"Expected explorer to be a name or None, but got {self.explorer!r}; see gio_pyro.explorers."
+            )
+        if self.explorer is not None and self.signal is None:
+            raise InputError(
+                f"Expected a signal for the explorer {self.explorer[:80]!r} to seek, but got none; name one, such as "
+                "signal PredictionError."
+            )
         _whole("seed", self.seed, 0, 2**32 - 1)
         for name in ("train_freq", "updates", "buffer_size", "samples", "sweeps", "improvements", "log_interval"):
             _whole(name, getattr(self, name), 1, 2**40)

@@ -41,6 +41,8 @@ def train(
     signal: MaybeText = None,
     signal_weight: MaybeText = None,
     reward_weight: MaybeFloat = None,
+    explorer: MaybeText = None,
+    explorer_share: MaybeFloat = None,
     learning_rate: MaybeFloat = None,
     hidden: MaybeInts = None,
     uniform_share: MaybeFloat = None,
@@ -76,6 +78,9 @@ def train(
             gio_pyro.signals), or file.py:Name of your own. It drives alone unless --reward-weight is given.
         signal_weight: reward units for each unit of the signal: a number, or linear:FROM:TO:STEPS; 1 by default.
         reward_weight: of the environment's reward; 1 by default, 0 with a signal.
+        explorer: another policy that collects for this one: Signal, "Goals(horizon=20)" or file.py:Name of your own.
+            The signal and its weights are then the explorer's, and this policy is paid the environment's reward.
+        explorer_share: share of the environment steps that the explorer takes, by whole turns; 0.5 by default.
         learning_rate: Adam's step size of networks; 0.001 by default.
         hidden: units of each hidden layer; 128 128 by default.
         uniform_share: exploration: share of uniform actions while collecting; 0.2 in finite worlds, 0.05 in others
@@ -104,6 +109,8 @@ def train(
         "signal": signal,
         "signal_weight": None if signal_weight is None else number_or_text(signal_weight),
         "reward_weight": reward_weight,
+        "explorer": explorer,
+        "explorer_share": explorer_share,
         "learning_rate": learning_rate,
         "hidden": hidden,
         "uniform_share": uniform_share,
