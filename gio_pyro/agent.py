@@ -372,13 +372,15 @@ class GIO:
         model: Program | str | None = None,
         guide: Program | str | None = None,
         future: str | Future | None = None,
+        signal: str | None = None,
+        explorer: str | None = None,
         device: str = "auto",
     ) -> GIO:
         """Return the agent that was saved in the folder `path`.
 
         No code is run that the caller did not name: programs outside `gio_pyro.models` and `gio_pyro.guides`, futures
-        outside `gio_pyro.futures`, programs that came as instances, wrapped environments and those that Gymnasium does
-        not know by id, are passed again.
+        outside `gio_pyro.futures`, signals and explorers from files or modules, programs that came as instances, wrapped
+        environments and those that Gymnasium does not know by id, are passed again.
 
         Raises:
             InputError: `path` is no path.
@@ -387,7 +389,8 @@ class GIO:
         """
         with torch.inference_mode(False):
             state = checkpoint.read(checkpoint.folder_named(path))
-            return persistence.restore(cls, state, environment, model, guide, future, device)
+            given = (environment, model, guide, future, device)
+            return persistence.restore(cls, state, *given, signal=signal, explorer=explorer)
 
 
 def payment_of(settings: Settings, fitted: Fitted) -> Payment:

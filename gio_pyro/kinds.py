@@ -52,7 +52,7 @@ class Kinds(Generic[Base]):
 
     def _kind(self, name: str) -> type[Base]:
         one = article(self.noun)
-        if ":" in name or name.endswith(".py"):
+        if elsewhere(name):
             kind = named(name, self.noun)
             if not (isinstance(kind, type) and issubclass(kind, self.base)):
                 derived = f"{self.home}.{self.base.__name__}"
@@ -63,6 +63,12 @@ class Kinds(Generic[Base]):
                 return kind
         names = ", ".join(self.known)
         raise InputError(f"Expected {one} among {names}, or file.py:Name, but got {name[:80]!r}; name one.")
+
+
+def elsewhere(text: str) -> bool:
+    """Whether a name, perhaps with settings, is of a file or module and not one that is known."""
+    name = text.partition("(")[0].strip()
+    return ":" in name or name.endswith(".py")
 
 
 def _plain(name: str) -> str:

@@ -67,6 +67,9 @@ def restore(
     guide: str | Program | None,
     future: str | Future | None,
     device: str,
+    *,
+    signal: str | None = None,
+    explorer: str | None = None,
 ) -> GIO:
     """Return the agent that `state` describes; see `GIO.load`."""
     try:
@@ -78,7 +81,7 @@ def restore(
             guide=records.program_from(state["programs"]["guide"], "guide") if guide is None else guide,
             future=records.future_from(state["future"]) if future is None else future,
             device=device,
-            **state["settings"],
+            **state["settings"] | _named_again(state["settings"], signal=signal, explorer=explorer),
         )
         _require_same(state["trained_with"], _programs_of(agent), "program")
         _fill(agent, state)
@@ -92,6 +95,10 @@ def restore(
             "and environment it was trained with."
         ) from error
     return agent
+
+
+def _named_again(settings: dict[str, Any], **again: str | None) -> dict[str, str | None]:
+    return {name: records.kind_from(settings.get(name), text, name) for name, text in again.items()}
 
 
 def _world_of(env: Env | Vector) -> dict[str, str]:

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated
+from typing import Annotated, Any
 
 import tyro
 from tyro.conf import Positional
@@ -97,7 +97,7 @@ def train(
         checkpoint_every: least environment steps between checkpoints; one is written with the next report, every 500
             steps, and at the end.
         resume: a run folder to go on with, with its own settings; an environment that a module registers, wrappers
-            and programs and futures of your own are named again.
+            and programs, futures, signals and explorers of your own are named again.
         quiet: no progress bar; there is none either where standard error is no terminal.
     """
     settings = {
@@ -128,11 +128,12 @@ def train(
         end = default_steps(agent) if steps is None else steps
     else:
         others = (("out", out), ("env_arg", env_arg or None), ("envs", envs))
-        fixed = given | {name: value for name, value in others if value is not None}
+        kept = {name: value for name, value in given.items() if name not in ("signal", "explorer")}
+        fixed = kept | {name: value for name, value in others if value is not None}
         if fixed:
             flags = ", ".join(map(flag, fixed))
             raise InputError(f"Expected --resume to keep the run's own settings, but got {flags} as well.")
-        again = {"model": model, "guide": guide, "future": future}
+        again = {"model": model, "guide": guide, "future": future, "signal": signal, "explorer": explorer}
         agent, folder = report.load_run(resume, env=env, wrappers=wrapper, device=device, **again)
         folder.claim()
         end = planned_end(agent, folder) if steps is None else agent.steps + steps
@@ -166,6 +167,8 @@ def evaluate(
     model: MaybeText = None,
     guide: MaybeText = None,
     future: MaybeText = None,
+    signal: MaybeText = None,
+    explorer: MaybeText = None,
 ) -> int:
     """Play whole episodes with a trained agent and print what they returned, beside the exact value where known.
 
@@ -179,8 +182,11 @@ def evaluate(
         model: the run's model, if it is a program of your own.
         guide: the run's guide, likewise.
         future: the run's future, likewise.
+        signal: the run's signal, likewise.
+        explorer: the run's explorer, likewise.
     """
-    agent, _ = report.load_run(run, env=env, wrappers=wrapper, model=model, guide=guide, future=future)
+    again: dict[str, Any] = {"model": model, "guide": guide, "future": future, "signal": signal, "explorer": explorer}
+    agent, _ = report.load_run(run, env=env, wrappers=wrapper, **again)
     played = agent.evaluate(episodes, deterministic=deterministic, seed=seed)
     rows = [
         ("return, played", report.mean_of(played)),
@@ -203,6 +209,8 @@ def diagnose(
     model: MaybeText = None,
     guide: MaybeText = None,
     future: MaybeText = None,
+    signal: MaybeText = None,
+    explorer: MaybeText = None,
 ) -> int:
     """Ask whether a run's numbers can be believed. Exit status 0: believe, 1: do not, 2: could not judge.
 
@@ -215,8 +223,11 @@ def diagnose(
         model: the run's model, if it is a program of your own.
         guide: the run's guide, likewise.
         future: the run's future, likewise.
+        signal: the run's signal, likewise.
+        explorer: the run's explorer, likewise.
     """
-    agent, folder = report.load_run(run, env=env, wrappers=wrapper, model=model, guide=guide, future=future)
+    again: dict[str, Any] = {"model": model, "guide": guide, "future": future, "signal": signal, "explorer": explorer}
+    agent, folder = report.load_run(run, env=env, wrappers=wrapper, **again)
     found = diagnostics.diagnose(agent)
     print(report.table([(verdict.question, str(verdict)) for verdict in found.verdicts]))
     path = folder.write_text("diagnosis.html", page(agent, found, f"Diagnosis of {folder.path.name}"))

@@ -68,7 +68,9 @@ def test_its_values_are_the_discounted_distances():
     for goal in (START, 4, 14):
         expected = discount ** FAR[rows.next_state, goal]
         expected[MDP.terminal[rows.next_state] & (rows.next_state != goal)] = 0
-        found = explorer.control.critic.q[explorer.goals.join(rows.state, torch.full_like(rows.state, goal)), rows.action]
+        found = explorer.control.critic.q[
+            explorer.goals.join(rows.state, torch.full_like(rows.state, goal)), rows.action
+        ]
         assert float((expected - found).min()) > -1e-4
         assert float((expected - found).max()) < 0.001 * torch.tensor(4.0).log() * 20
 
@@ -85,7 +87,7 @@ def test_what_is_reachable_is_what_breadth_first_finds(horizon: int):
 
 
 def test_what_lies_behind_the_end_of_an_episode_is_not_reachable():
-    """A corridor 0 → 1 → 2 whose middle ended the episode when it was entered from 0, and was left for 2 another time."""
+    """A corridor 0 → 1 → 2 whose middle ended the episode when entered from 0, and was left for 2 another time."""
     rows = everything(MDP)[:2]
     rows.state.copy_(torch.tensor([0, 1]))
     rows.next_state.copy_(torch.tensor([1, 2]))
