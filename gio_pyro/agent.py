@@ -379,8 +379,8 @@ class GIO:
         """Return the agent that was saved in the folder `path`.
 
         No code is run that the caller did not name: programs outside `gio_pyro.models` and `gio_pyro.guides`, futures
-        outside `gio_pyro.futures`, signals and explorers from files or modules, programs that came as instances, wrapped
-        environments and those that Gymnasium does not know by id, are passed again.
+        outside `gio_pyro.futures`, signals and explorers that are not of the library, programs that came as instances,
+        wrapped environments and those that Gymnasium does not know by id, are passed again.
 
         Raises:
             InputError: `path` is no path.

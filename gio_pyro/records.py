@@ -117,7 +117,9 @@ def kind_from(name: str | None, again: str | None, noun: str) -> str | None:
         CheckpointError: one from elsewhere was not named again, or another one was.
     """
     if again is not None and _short(again) != _short(name or "none"):
-        raise CheckpointError(f"Expected the {noun} {str(name)[:80]} as in training, but got {again[:80]}; name that.")
+        raise CheckpointError(
+            f"Expected {noun} {_short(name or 'none')[:80]} as in training, but got {again[:80]}; name that."
+        )
     if again is None and name is not None and elsewhere(name):
         raise CheckpointError(
             f"Expected {article(noun)} of gio_pyro, but the checkpoint was trained with {name[:80]!r}; name it again "

@@ -159,9 +159,9 @@ def test_what_a_checkpoint_names_outside_the_library_is_not_run_until_it_is_name
     (tmp_path / "own.py").rename(tmp_path / "moved.py")
     with pytest.raises(CheckpointError, match=r"^Expected an explorer of gio_pyro, .*own\.py:Last.*--explorer on the"):
         GIO.load(tmp_path / "run")
-    with pytest.raises(CheckpointError, match=r"^Expected the explorer .*Last\(back=2\) as in training, but got Goals"):
+    with pytest.raises(CheckpointError, match=r"^Expected explorer Last\(back=2\) as in training, but got Goals"):
         GIO.load(tmp_path / "run", explorer="Goals")
-    with pytest.raises(CheckpointError, match=r"^Expected the signal InformationGain as in training, but got Empow"):
+    with pytest.raises(CheckpointError, match=r"^Expected signal InformationGain as in training, but got Empow"):
         GIO.load(tmp_path / "run", explorer=own, signal="Empowerment(3)")
     moved = own.replace("own.py", "moved.py")
     other = GIO.load(tmp_path / "run", explorer=moved)

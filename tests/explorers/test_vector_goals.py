@@ -123,9 +123,9 @@ def test_a_network_reaches_more_of_its_goals_than_wandering_does():
     }  # fmt: skip
     shares = []
     for uniform in (0.1, 1.0):
-        agent = GIO(Plane(), **settings, uniform_share=uniform, seed=0).learn(900)
+        agent = GIO(Plane(), **settings, uniform_share=uniform, seed=0).learn(700)
         explorer = agent.explorer.explorer
         explorer.tally.zero_()
-        agent.learn(300)
+        agent.learn(200)
         shares.append(float(explorer.tally[1] / explorer.tally[0]))
     assert shares[0] > 1.5 * shares[1], shares  # 0.49 and 0.18
