@@ -2,18 +2,17 @@
 
 from typing import Any
 
-import gymnasium as gym
 import numpy as np
 import pytest
 import torch
-from gymnasium.spaces import Box, Discrete
+from gymnasium.spaces import Box
 
-from gio_pyro import GIO
-from gio_pyro.explorers import VectorGoals
+from gio_pyro.explorers import GoalExplorer, VectorGoals
 from gio_pyro.explorers.vector_goals import NEAREST
 from gio_pyro.networks import encoder
 from gio_pyro.replay import Replay
 from gio_pyro.types import Transitions
+from tests.explorers.worlds import source_of
 from tests.spaces import vector
 
 
@@ -98,34 +97,45 @@ def test_images_are_put_side_by_side_along_their_channels(shape: tuple[int, ...]
     assert found.reached(one, one).all()
 
 
-class Plane(gym.Env[Any, Any]):
-    """A square [0, 6]² seen as two numbers; four actions move by one; episodes of 20 steps start in the middle."""
-
-    observation_space = Box(0.0, 6.0, (2,), np.float32)
-    action_space = Discrete(4)
-
-    def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
-        super().reset(seed=seed)
-        self.at, self.taken = np.array([3.0, 3.0]), 0
-        return self.at.astype(np.float32), {}
-
-    def step(self, action: Any) -> Any:
-        self.at = np.clip(self.at + [(0, 1), (0, -1), (1, 0), (-1, 0)][int(action)], 0, 6)
-        self.taken += 1
-        return self.at.astype(np.float32), 0.0, False, self.taken == 20, {}
+MOVES = torch.tensor([(0, 1), (0, -1), (1, 0), (-1, 0)])
 
 
-def test_a_network_reaches_more_of_its_goals_than_wandering_does():
-    """The same goals' rule with actions that never learn is what the share of reached goals is compared with."""
-    settings: dict[str, Any] = {
-        "signal": "RandomNetworkDistillation", "explorer": "Goals(horizon=8, wander=2)", "explorer_share": 1.0,
-        "learning_starts": 300, "batch_size": 64, "hidden": (64,), "learning_rate": 3e-3, "train_freq": 4,
-    }  # fmt: skip
-    shares = []
-    for uniform in (0.1, 1.0):
-        agent = GIO(Plane(), **settings, uniform_share=uniform, seed=0).learn(700)
-        explorer = agent.explorer.explorer
-        explorer.tally.zero_()
-        agent.learn(200)
-        shares.append(float(explorer.tally[1] / explorer.tally[0]))
-    assert shares[0] > 1.5 * shares[1], shares  # 0.49 and 0.18
+def walks(episodes: int, length: int) -> Replay:
+    """Uniform walks on a square of 7 x 7 cells, from anywhere."""
+    replay = Replay(100_000)
+    for _ in range(episodes):
+        at, action = [torch.randint(7, (2,))], torch.randint(4, (length,))
+        for a in action.tolist():
+            at.append((at[-1] + MOVES[a]).clamp(0, 6))
+        way, no, zero = torch.stack(at).float(), torch.zeros(length, dtype=torch.bool), torch.zeros(length)
+        ends = no.clone()
+        ends[-1] = True
+        replay.add(Transitions(way[:-1], action, zero, way[1:], no, ends, zero, zero + 1))
+    return replay
+
+
+def steps_to_goals(policy: Any, explorer: GoalExplorer, most: int) -> dict[tuple[int, int], int]:
+    """How many steps from the middle to each other cell, where it takes at most `most`."""
+    found = {}
+    for goal in ((x, y) for x in range(7) for y in range(7) if (x, y) != (3, 3)):
+        at, aim = torch.tensor([[3.0, 3.0]]), torch.tensor([goal]).float()
+        for step in range(1, most + 1):
+            at = (at + MOVES[int(policy(explorer.goals.join(at, aim)))]).clamp(0, 6)
+            if bool(explorer.goals.reached(at, aim)):
+                found[goal] = step
+                break
+    return found
+
+
+def test_a_network_learns_from_hindsight_to_reach_every_goal_by_a_shortest_way():
+    """From uniform walks. Walking on uniformly for 12 steps reaches 2 to 7 of the 48 goals (three seeds)."""
+    settings = {"hidden": (64,), "batch_size": 128, "learning_rate": 3e-3, "target_rate": 0.05}
+    explorer, replay = GoalExplorer(source_of(None, **settings), 12), walks(100, 30)
+    explorer.observe(replay.all())
+    uniform = steps_to_goals(lambda pair: torch.randint(4, (1,)), explorer, 12)
+    for step in range(800):
+        explorer.improve(replay, step)
+    learned = steps_to_goals(explorer.control.policy.likeliest, explorer, 12)
+    shortest = [goal for goal, steps in learned.items() if steps == abs(goal[0] - 3) + abs(goal[1] - 3)]
+    assert len(shortest) == 48
+    assert len(uniform) < 16
