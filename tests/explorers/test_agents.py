@@ -28,7 +28,7 @@ def test_the_task_policy_is_the_optimum_of_the_environments_reward_alone(explore
     """Against the exact tier on the maze: the same π, Q and V whoever collected, with no trace of the signal."""
     agent = GIO(
         maze(), explorer=explorer, guide="UniformGuide", discount=MDP_DISCOUNT, temperature=ALPHA, **QUICK
-    ).learn(1_500)
+    ).learn(1_000)
     mdp = table()
     exact = tabular.policy_iteration(mdp, ALPHA, guide=tabular.uniform)
     walked = distances(mdp)[int(mdp.start.argmax())].isfinite() & ~mdp.terminal
@@ -70,6 +70,15 @@ def test_worlds_of_networks_learn_and_go_on_bit_for_bit(tmp_path: Path, world: s
     assert {"explorer_critic_loss", "explorer_q", "explorer_share"} <= figures.keys()
 
 
+def test_images_are_goals_too():
+    env = gymnasium.make("gio/SparseMaze-v0", observations="pixels")
+    settings = {**SMALL, "signal": "RandomNetworkDistillation", "explorer_share": 1.0}
+    agent = GIO(env, explorer="Goals(horizon=5)", **settings).learn(50)
+    explorer = agent.explorer.explorer
+    assert explorer.goal.shape == (1, 32, 32, 3)
+    assert int(explorer.tally[0]) > 0
+
+
 def test_several_environments_pursue_goals_of_their_own():
     env = gymnasium.make_vec("gio/SparseMaze-v0", 2, vectorization_mode="sync")
     agent = GIO(env, explorer="Goals(horizon=6)", explorer_share=1.0, **QUICK).learn(400)
@@ -80,22 +89,23 @@ def test_several_environments_pursue_goals_of_their_own():
 
 
 def seen(seed: int, **settings: Any) -> int:
-    """Distinct states met in 1,200 steps of the sparse maze with ten useless actions, of the 43 that there are."""
+    """Distinct states met in 1,000 steps of the sparse maze with ten useless actions, of the 43 that there are."""
     env = gymnasium.make("gio/SparseMaze-v0", useless=10)
-    agent = GIO(env, improvements=1, **{**QUICK, **settings}, seed=seed).learn(1_200)
+    agent = GIO(env, improvements=1, **{**QUICK, **settings}, seed=seed).learn(1_000)
     return len(torch.unique(agent.replay.all().next_state))
 
 
 @pytest.fixture(scope="module")
 def wandering() -> list[int]:
-    return [seen(seed, train_freq=1_200, learning_starts=2_000) for seed in range(3)]
+    return [seen(seed, train_freq=1_000, learning_starts=2_000) for seed in range(3)]
 
 
 @pytest.mark.parametrize("explorer", ["Signal", "Goals(horizon=20)"])
 def test_more_of_the_sparse_maze_is_seen_than_by_uniform_actions(explorer: str, wandering: list[int]):
-    """Seeds 0, 1, 2: `Signal` 37, 32, 37, `Goals` 36, 27, 25, uniform actions 27, 30, 14.
+    """Seeds 0, 1, 2: `Signal` 31, 26, 37, `Goals` 32, 25, 25, uniform actions 16, 23, 14.
 
-    `Goals` wanders evenly once it has got somewhere, among useless actions too, and fell short with seed 1.
+    After 1,200 steps: 37, 32, 37; 36, 27, 25; 27, 30, 14. `Goals` wanders evenly once it has got somewhere, among
+    useless actions too, and was then behind with seed 1; so it is only held to the sum.
     """
     found = [seen(seed, explorer=explorer, explorer_share=1.0, train_freq=20) for seed in range(3)]
     assert sum(found) > sum(wandering), (found, wandering)
@@ -213,8 +223,8 @@ def test_mistakes_are_told_on_the_command_line(
 def test_the_command_line_trains_with_an_explorer_and_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
     flags = ["--signal", "PredictionError", "--explorer", "Goals(horizon=3)", "--explorer-share", "0.25"]
-    assert train("FrozenLake-v1", *flags, "--out", "run", steps=500) == 0
-    assert train("--resume", "run", steps=500) == 0
+    assert train("FrozenLake-v1", *flags, "--out", "run", steps=300) == 0
+    assert train("--resume", "run", steps=200) == 0
     agent = GIO.load("run")
     assert (agent.settings.explorer, agent.settings.explorer_share) == ("Goals(horizon=3)", 0.25)
     assert float(agent.explorer.explored / agent.explorer.taken) == pytest.approx(0.25, abs=0.15)
