@@ -14,13 +14,14 @@ from torch import Tensor
 from tqdm import tqdm
 
 from gio_pyro import checkpoint, persistence
-from gio_pyro.control import NetworkControl, TableControl
+from gio_pyro.control import NetworkControl, control_of, temperature_of
 from gio_pyro.dreaming import dreams_of
 from gio_pyro.environments import Actions, Collector, Env, Observations, fresh_copy, make_env
 from gio_pyro.environments.collector import Behaviour
 from gio_pyro.environments.make import Vector, single_spaces
 from gio_pyro.errors import InputError, TrainingError
 from gio_pyro.examples import examples, newest, pieces
+from gio_pyro.explorers import Source, Turns, explorer_named
 from gio_pyro.futures import Future, future_from, reads_reward, spec_of, steps_of
 from gio_pyro.inference import Inference, objective_for, pieces_of
 from gio_pyro.payment import Payment
@@ -29,11 +30,10 @@ from gio_pyro.randomness import PrivateRandom
 from gio_pyro.replay import Replay
 from gio_pyro.rewards import finite_nats, reward_named
 from gio_pyro.rollout import Evaluation, play
-from gio_pyro.settings import Settings, device_named, finite_world
-from gio_pyro.signals import Fitted, signal_named
-from gio_pyro.temperature import Temperature, target_entropy_of
+from gio_pyro.settings import Settings, device_named
+from gio_pyro.signals import Fitted, Signal, signal_named
 from gio_pyro.threads import few_threads
-from gio_pyro.types import Program, Spec, Transitions
+from gio_pyro.types import Program, Transitions
 from gio_pyro.watch import Watch, paid_at_most
 
 OTHER_SEED = 1_000_003
@@ -118,6 +118,8 @@ class GIO:
         fitted = Fitted(self.spec, self.future, self.model, self.guide, self.policy, self.replay)
         self.payment = payment_of(s, fitted).to(self.device)
         self.dreaming = dreams_of(s, fitted).to(self.device)
+        with torch.device(self.device):
+            self.explorer = turns_of(s, fitted, self.payment, self.collector.world.count).to(self.device)
         self.figures: dict[str, Tensor] = {}
         self.watch = Watch(self.spec.action_space, s.discount)
         self.largest_reward = self.largest_paid = 0.0
@@ -199,11 +201,12 @@ class GIO:
                 self._update(improvements=0 if self.steps < s.learning_starts else s.improvements)
 
     def _behaviour(self) -> Behaviour:
-        """Return what collects: uniform actions while the agent warms up, then what the settings and the guide say."""
+        """Return what collects: uniform actions while the agent warms up, then what guide and explorer say."""
         s = self.settings
         if self.steps < s.learning_starts:
             return self.control.behaviour(uniform_share=1.0)
-        return self.control.behaviour(uniform_share=s.uniform_share, greedy=s.greedy, explore=self.guide.explorer)
+        own = self.control.behaviour(uniform_share=s.uniform_share, greedy=s.greedy, explore=self.guide.explorer)
+        return self.explorer.behaviour(own, self.replay)
 
     def _observe(self) -> None:
         """Tell whoever keeps statistics of its inputs about the rows that came since the last time."""
@@ -214,6 +217,7 @@ class GIO:
         latest = self.replay.latest(self.unobserved)
         self.control.observe(latest.state)
         self.dreaming.observe(latest)
+        self.explorer.observe(latest)
         self.unobserved = 0
 
     def _update(self, improvements: int) -> None:
@@ -232,7 +236,8 @@ class GIO:
             rows = self.control.rows(self.replay)
             read = self.dreaming.beside(rows)
             paid, apart = self.payment.paid(read, self.steps), self.payment.apart(read, self.steps)
-            self._note(self.control.improve(paid, self.reward, self.temperature, self.steps, apart))
+            figures = self.control.improve(paid, self.reward, self.temperature, self.steps, apart)
+            self._note(figures | self.explorer.improve(self.replay, self.steps))
             self.guide.follow(self.policy, rows)
 
     def _examples(self) -> tuple[Transitions, Tensor]:
@@ -373,13 +378,15 @@ class GIO:
         model: Program | str | None = None,
         guide: Program | str | None = None,
         future: str | Future | None = None,
+        signal: str | None = None,
+        explorer: str | None = None,
         device: str = "auto",
     ) -> GIO:
         """Return the agent that was saved in the folder `path`.
 
         No code is run that the caller did not name: programs outside `gio_pyro.models` and `gio_pyro.guides`, futures
-        outside `gio_pyro.futures`, programs that came as instances, wrapped environments and those that Gymnasium does
-        not know by id, are passed again.
+        outside `gio_pyro.futures`, signals and explorers that are not of the library, programs that came as instances,
+        wrapped environments and those that Gymnasium does not know by id, are passed again.
 
         Raises:
             InputError: `path` is no path.
@@ -388,33 +395,41 @@ class GIO:
         """
         with torch.inference_mode(False):
             state = checkpoint.read(checkpoint.folder_named(path))
-            return persistence.restore(cls, state, environment, model, guide, future, device)
+            given = (environment, model, guide, future, device)
+            return persistence.restore(cls, state, *given, signal=signal, explorer=explorer)
 
 
 def payment_of(settings: Settings, fitted: Fitted) -> Payment:
-    """Return what transitions are paid by: the reward, or the signal that the settings name, or both."""
+    """Return what transitions are paid by: the reward, or the signal that the settings name, or both.
+
+    Where an explorer seeks the signal, the agent's own policy is paid the reward alone.
+    """
     s = settings
     if s.signal is None:
         return Payment(None, 0.0, 1.0)
+    signal = signal_named(s.signal, fitted)
+    if s.explorer is not None:
+        return Payment(signal, 0.0, 1.0)
     if s.intrinsic == "replayed" and reads_reward(fitted.future, fitted.spec):
         raise InputError(
             f"Expected a future without the reward beside a signal and a replayed guide, but got {fitted.future}: what "
             'is paid would pass for the reward; take NextState, or intrinsic="imagined".'
         )
-    own = 0.0 if s.reward_weight is None else s.reward_weight
-    return Payment(signal_named(s.signal, fitted), s.signal_weight, own, apart=s.signal_value)
+    return paid_besides(s, signal, apart=s.signal_value)
 
 
-def control_of(spec: Spec, settings: Settings) -> TableControl | NetworkControl:
-    """Return tables for a finite world, networks for any other."""
-    kind = TableControl if finite_world(spec.state_space, spec.action_space) else NetworkControl
-    return kind(spec, settings)
+def paid_besides(settings: Settings, signal: Signal, *, apart: bool = False) -> Payment:
+    """Return what a policy is paid that seeks the signal, weighed as the settings say."""
+    own = 0.0 if settings.reward_weight is None else settings.reward_weight
+    return Payment(signal, settings.signal_weight, own, apart=apart)
 
 
-def temperature_of(spec: Spec, settings: Settings) -> Temperature:
-    """Return the price of a nat that the settings ask for."""
-    target = target_entropy_of(spec.action_space) if settings.target_entropy is None else settings.target_entropy
-    return Temperature(settings.temperature, target=target, learning_rate=settings.learning_rate)
+def turns_of(settings: Settings, fitted: Fitted, payment: Payment, streams: int) -> Turns:
+    """Return who collects in turns: the explorer that the settings name, if any, and the agent's own policy."""
+    if settings.explorer is None or payment.signal is None:
+        return Turns(None, 0.0, streams)
+    source = Source(fitted, settings, paid_besides(settings, payment.signal), streams)
+    return Turns(explorer_named(settings.explorer, source), settings.explorer_share, streams)
 
 
 def _listed(figures: Metrics) -> str:

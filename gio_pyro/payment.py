@@ -49,8 +49,8 @@ class Payment(nn.Module):
         """Return the transitions with what they are paid after `step` environment steps as their reward."""
         if self.signal is None:
             return rows
-        own = self.reward_weight * rows.reward
-        return replace(rows, reward=own if self.kept_apart else own + self.weight(step) * self.read(rows))
+        own, weight = self.reward_weight * rows.reward, self.weight(step)
+        return replace(rows, reward=own if self.kept_apart or weight == 0 else own + weight * self.read(rows))
 
     def apart(self, rows: Transitions, step: int) -> tuple[Paid, ...]:
         """Return the transitions with the signal as their reward and β, where it has a value of its own."""

@@ -16,6 +16,7 @@ from gymnasium.vector import VectorEnv
 from torch import Tensor
 
 from gio_pyro import records
+from gio_pyro.control import steppers
 from gio_pyro.environments import Actions, Env, Observations, make_env
 from gio_pyro.environments.make import Vector, single_spaces
 from gio_pyro.errors import CheckpointError, GioError, told
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 DAMAGE = (TypeError, ValueError, RuntimeError, AttributeError, AssertionError, ArithmeticError, LookupError)
 """What taking over fields of the wrong kind raises."""
-MODULES = ("model", "guide", "control", "temperature", "payment", "dreaming")
+MODULES = ("model", "guide", "control", "temperature", "payment", "dreaming", "explorer")
 COUNTS = ("steps", "unobserved")
 LARGEST = ("largest_reward", "largest_paid")
 STREAMS = ("random", "playing")
@@ -54,9 +55,8 @@ def state_of(agent: GIO) -> dict[str, Any]:
 
 def optimisers(agent: GIO) -> dict[str, torch.optim.Optimizer]:
     """Return whatever steps parameters, by name; programs without parameters and tables have none."""
-    found = {"programs": agent.inference.optimiser, "temperature": agent.temperature.optimiser}
-    found |= getattr(agent.control, "optimisers", {}) | agent.dreaming.optimisers
-    return {name: optimiser for name, optimiser in found.items() if optimiser is not None}
+    own = {} if agent.inference.optimiser is None else {"programs": agent.inference.optimiser}
+    return own | steppers(agent.control, agent.temperature) | agent.dreaming.optimisers | agent.explorer.optimisers()
 
 
 def restore(
@@ -67,6 +67,9 @@ def restore(
     guide: str | Program | None,
     future: str | Future | None,
     device: str,
+    *,
+    signal: str | None = None,
+    explorer: str | None = None,
 ) -> GIO:
     """Return the agent that `state` describes; see `GIO.load`."""
     try:
@@ -78,7 +81,7 @@ def restore(
             guide=records.program_from(state["programs"]["guide"], "guide") if guide is None else guide,
             future=records.future_from(state["future"]) if future is None else future,
             device=device,
-            **state["settings"],
+            **state["settings"] | _named_again(state["settings"], signal=signal, explorer=explorer),
         )
         _require_same(state["trained_with"], _programs_of(agent), "program")
         _fill(agent, state)
@@ -92,6 +95,10 @@ def restore(
             "and environment it was trained with."
         ) from error
     return agent
+
+
+def _named_again(settings: dict[str, Any], **again: str | None) -> dict[str, str | None]:
+    return {name: records.kind_from(settings.get(name), text, name) for name, text in again.items()}
 
 
 def _world_of(env: Env | Vector) -> dict[str, str]:

@@ -14,8 +14,9 @@ from typing import Any
 from gio_pyro.environments.make import OF_THE_VECTOR, Env, Vector, announce
 from gio_pyro.errors import CheckpointError, told
 from gio_pyro.futures import FUTURES, Future, written
+from gio_pyro.kinds import elsewhere
 from gio_pyro.programs import reference
-from gio_pyro.programs.build import HOMES
+from gio_pyro.programs.build import HOMES, article
 from gio_pyro.types import Program
 
 INSTANCE = "an instance of "
@@ -107,6 +108,30 @@ def program_from(name: str, kind: str) -> str:
             f"Python, --{kind} on the command line)."
         )
     return name
+
+
+def kind_from(name: str | None, again: str | None, noun: str) -> str | None:
+    """Return the text of a signal or an explorer of this library, or what one from elsewhere was named `again`.
+
+    Raises:
+        CheckpointError: one from elsewhere was not named again, or another one was.
+    """
+    if again is not None and _short(again) != _short(name or "none"):
+        raise CheckpointError(
+            f"Expected {noun} {_short(name or 'none')[:80]} as in training, but got {again[:80]}; name that."
+        )
+    if again is None and name is not None and elsewhere(name):
+        raise CheckpointError(
+            f"Expected {article(noun)} of gio_pyro, but the checkpoint was trained with {name[:80]!r}; name it again "
+            f"({noun}= in Python, --{noun} on the command line)."
+        )
+    return name if again is None else again
+
+
+def _short(text: str) -> str:
+    """Return a name without the file or module that it is from, but with its settings."""
+    name, bracket, rest = text.partition("(")
+    return name.rpartition(":")[2] + bracket + rest
 
 
 def future_record(future: Future) -> str:

@@ -15,6 +15,7 @@ slope of the squash, bonus = log j and paid = log q − log j. The policy is the
 action, could not hold log q itself, which falls without bound as u leaves for infinity.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -24,7 +25,7 @@ from torch import Tensor
 from gio_pyro.errors import InputError, TrainingError
 from gio_pyro.futures import Future, steps_of
 from gio_pyro.programs import Choices, Guide, Model, imagine
-from gio_pyro.squash import log_slope
+from gio_pyro.squash import log_slope, uniform_in_box
 from gio_pyro.types import Policy, Transitions
 
 
@@ -84,6 +85,24 @@ class Replayed:
         """Return log q(a|s, F), of continuous actions as a density over the box, `[B]` nats."""
         log_q = self.guide.log_prob(policy, batch.state, self.future.of(batch), batch.action)
         return log_q - log_slope(batch.action).sum(-1) if batch.action.is_floating_point() else log_q
+
+
+class Entropy:
+    """Paid for being undecided, and for nothing else: log ρ of uniform actions, so that V counts −KL(π ‖ uniform).
+
+    It never pays more than 0: living long earns nothing by itself.
+    """
+
+    def bonus(self, policy: Policy, state: Tensor, chosen: Choices) -> Tensor:
+        """Return −log A, or of continuous actions the uniform density of the action box, `[B, K]` nats."""
+        if chosen.action.is_floating_point():
+            uniform: Tensor = uniform_in_box(chosen.action).log_prob(chosen.action)
+            return uniform.reshape(chosen.log_prob.shape)
+        return torch.full_like(chosen.log_prob, -math.log(chosen.count))
+
+    def paid(self, policy: Policy, batch: Transitions) -> float:
+        """Return 0."""
+        return 0.0
 
 
 def reward_named(name: str, model: Model, guide: Guide, future: Future, *, samples: int) -> Reward:

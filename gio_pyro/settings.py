@@ -51,6 +51,12 @@ class Settings:
     dream_share: float = 0.0
     """Share of such dreamed transitions in what an improvement reads, in (0, 1]: by weight in tables, by number in
     batches of networks."""
+    explorer: str | None = None
+    """Another policy that collects for this one: "Signal", "Goals(horizon=20)" or file.py:Name (see
+    `gio_pyro.explorers`). The signal and both weights are then the explorer's: this policy is paid the environment's
+    reward."""
+    explorer_share: float = 0.5
+    """Share of the environment steps, in [0, 1], that the explorer takes once the policy improves, by whole turns."""
     learning_rate: float = 1e-3
     """Adam's step size of policy, critic and temperature, and of programs that do not name their own (attribute
     `learning_rate`)."""
@@ -134,6 +140,7 @@ class Settings:
         weight_of(self.signal_weight)
         if self.signal is not None and not isinstance(self.signal, str):
             raise InputError(f"Expected signal to be a name or None, but got {self.signal!r}; see gio_pyro.signals.")
+        _check_explorer(self)
         _check_signal(self)
         _check_dreams(self)
         _whole("seed", self.seed, 0, 2**32 - 1)
@@ -208,6 +215,24 @@ def defaults(states: Space[Any], actions: Space[Any]) -> Mapping[str, Any]:
     if finite_world(states, actions):
         return {}
     return NETWORK if isinstance(actions, Discrete) else CONTINUOUS
+
+
+def _check_explorer(s: Settings) -> None:
+    _real("explorer_share", s.explorer_share, 0.0, 1.0, "a share of the steps")
+    if s.explorer is None:
+        return
+    if not isinstance(s.explorer, str):
+        raise InputError(f"Expected explorer to be a name or None, but got {s.explorer!r}; see gio_pyro.explorers.")
+    if s.signal is None:
+        raise InputError(
+            f"Expected a signal for the explorer {s.explorer[:80]!r} to seek, but got none; name one, such as "
+            "signal PredictionError."
+        )
+    if s.signal_value:
+        raise InputError(
+            f"Expected signal_value without an explorer, but got {s.explorer[:80]!r}: the signal is the explorer's; "
+            "leave one of them out."
+        )
 
 
 def _check_signal(s: Settings) -> None:

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated
+from typing import Annotated, Any
 
 import tyro
 from tyro.conf import Positional
@@ -45,6 +45,8 @@ def train(
     signal_discount: MaybeFloat = None,
     dream_horizon: MaybeInt = None,
     dream_share: MaybeFloat = None,
+    explorer: MaybeText = None,
+    explorer_share: MaybeFloat = None,
     learning_rate: MaybeFloat = None,
     hidden: MaybeInts = None,
     uniform_share: MaybeFloat = None,
@@ -85,6 +87,9 @@ def train(
         signal_discount: of the signal's own value, in [0, 1); that of the task by default.
         dream_horizon: steps that the policy is rolled out in the model, to learn from these too; none by default.
         dream_share: of such dreamed transitions in what the policy learns from, in (0, 1].
+        explorer: another policy that collects for this one: Signal, "Goals(horizon=20)" or file.py:Name of your own.
+            The signal and its weights are then the explorer's, and this policy is paid the environment's reward.
+        explorer_share: share of the environment steps that the explorer takes, by whole turns; 0.5 by default.
         learning_rate: Adam's step size of networks; 0.001 by default.
         hidden: units of each hidden layer; 128 128 by default.
         uniform_share: exploration: share of uniform actions while collecting; 0.2 in finite worlds, 0.05 in others
@@ -101,7 +106,7 @@ def train(
         checkpoint_every: least environment steps between checkpoints; one is written with the next report, every 500
             steps, and at the end.
         resume: a run folder to go on with, with its own settings; an environment that a module registers, wrappers
-            and programs and futures of your own are named again.
+            and programs, futures, signals and explorers of your own are named again.
         quiet: no progress bar; there is none either where standard error is no terminal.
     """
     settings = {
@@ -117,6 +122,8 @@ def train(
         "signal_discount": signal_discount,
         "dream_horizon": dream_horizon,
         "dream_share": dream_share,
+        "explorer": explorer,
+        "explorer_share": explorer_share,
         "learning_rate": learning_rate,
         "hidden": hidden,
         "uniform_share": uniform_share,
@@ -134,11 +141,12 @@ def train(
         end = default_steps(agent) if steps is None else steps
     else:
         others = (("out", out), ("env_arg", env_arg or None), ("envs", envs))
-        fixed = given | {name: value for name, value in others if value is not None}
+        kept = {name: value for name, value in given.items() if name not in ("signal", "explorer")}
+        fixed = kept | {name: value for name, value in others if value is not None}
         if fixed:
             flags = ", ".join(map(flag, fixed))
             raise InputError(f"Expected --resume to keep the run's own settings, but got {flags} as well.")
-        again = {"model": model, "guide": guide, "future": future}
+        again = {"model": model, "guide": guide, "future": future, "signal": signal, "explorer": explorer}
         agent, folder = report.load_run(resume, env=env, wrappers=wrapper, device=device, **again)
         folder.claim()
         end = planned_end(agent, folder) if steps is None else agent.steps + steps
@@ -172,6 +180,8 @@ def evaluate(
     model: MaybeText = None,
     guide: MaybeText = None,
     future: MaybeText = None,
+    signal: MaybeText = None,
+    explorer: MaybeText = None,
 ) -> int:
     """Play whole episodes with a trained agent and print what they returned, beside the exact value where known.
 
@@ -185,8 +195,11 @@ def evaluate(
         model: the run's model, if it is a program of your own.
         guide: the run's guide, likewise.
         future: the run's future, likewise.
+        signal: the run's signal, likewise.
+        explorer: the run's explorer, likewise.
     """
-    agent, _ = report.load_run(run, env=env, wrappers=wrapper, model=model, guide=guide, future=future)
+    again: dict[str, Any] = {"model": model, "guide": guide, "future": future, "signal": signal, "explorer": explorer}
+    agent, _ = report.load_run(run, env=env, wrappers=wrapper, **again)
     played = agent.evaluate(episodes, deterministic=deterministic, seed=seed)
     rows = [
         ("return, played", report.mean_of(played)),
@@ -209,6 +222,8 @@ def diagnose(
     model: MaybeText = None,
     guide: MaybeText = None,
     future: MaybeText = None,
+    signal: MaybeText = None,
+    explorer: MaybeText = None,
 ) -> int:
     """Ask whether a run's numbers can be believed. Exit status 0: believe, 1: do not, 2: could not judge.
 
@@ -221,8 +236,11 @@ def diagnose(
         model: the run's model, if it is a program of your own.
         guide: the run's guide, likewise.
         future: the run's future, likewise.
+        signal: the run's signal, likewise.
+        explorer: the run's explorer, likewise.
     """
-    agent, folder = report.load_run(run, env=env, wrappers=wrapper, model=model, guide=guide, future=future)
+    again: dict[str, Any] = {"model": model, "guide": guide, "future": future, "signal": signal, "explorer": explorer}
+    agent, folder = report.load_run(run, env=env, wrappers=wrapper, **again)
     found = diagnostics.diagnose(agent)
     print(report.table([(verdict.question, str(verdict)) for verdict in found.verdicts]))
     path = folder.write_text("diagnosis.html", page(agent, found, f"Diagnosis of {folder.path.name}"))

@@ -86,6 +86,8 @@ def load_run(
     model: str | None = None,
     guide: str | None = None,
     future: str | None = None,
+    signal: str | None = None,
+    explorer: str | None = None,
     device: str = "auto",
 ) -> tuple[GIO, RunFolder]:
     """Return the agent and the folder of a finished or interrupted run.
@@ -106,7 +108,7 @@ def load_run(
         if isinstance(error, GioError):
             raise
         raise CheckpointError(f"Expected an environment in {run}, but got {told(error)}; it is damaged.") from error
-    agent = restore(GIO, state, environment, model, guide, future, device)
+    agent = restore(GIO, state, environment, model, guide, future, device, signal=signal, explorer=explorer)
     return agent, RunFolder(run.parent if run.is_file() else run)
 
 

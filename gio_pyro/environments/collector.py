@@ -122,6 +122,8 @@ class Collector:
     def collect(self, behaviour: Behaviour, steps: int) -> Collected:
         """Take at least `steps` steps, exactly as many with one environment.
 
+        A behaviour that has a method `told` is told of each `Step` after it was taken.
+
         Raises:
             TrainingError: the environment raised, or gave a reward or an observation that is NaN or infinite.
             InputError: an observation outside its space.
@@ -131,11 +133,14 @@ class Collector:
             _LAST_USER[self.env] = ref(self)
         taken: list[Step] = []
         count = 0
+        told = getattr(behaviour, "told", None)
         begins = self._begins if self._state is not None else np.ones(self.world.count, dtype=np.bool_)
         with torch.no_grad():
             while count < steps:
                 taken.append(self._step(behaviour, self._ready()))
                 count += taken[-1].real.tolist().count(True)
+                if told is not None:
+                    told(taken[-1])
         self._begins = taken[-1].follows
         return together(taken, begins)
 

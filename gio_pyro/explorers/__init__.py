@@ -1,0 +1,22 @@
+"""Other policies that collect for the agent: one seeks a signal, one sets itself goals (theory, section 7)."""
+
+from gio_pyro.explorers.base import Act, Explorer, Source
+from gio_pyro.explorers.finite_goals import FiniteGoals
+from gio_pyro.explorers.goals import GoalExplorer
+from gio_pyro.explorers.names import NAMES, explorer_named
+from gio_pyro.explorers.signal import SignalExplorer
+from gio_pyro.explorers.turns import Turns
+from gio_pyro.explorers.vector_goals import VectorGoals
+
+__all__ = [
+    "NAMES",
+    "Act",
+    "Explorer",
+    "FiniteGoals",
+    "GoalExplorer",
+    "SignalExplorer",
+    "Source",
+    "Turns",
+    "VectorGoals",
+    "explorer_named",
+]

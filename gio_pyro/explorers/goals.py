@@ -1,0 +1,163 @@
+"""A goal-conditioned policy that sets itself goals where the signal is high and that it knows how to reach."""
+
+from dataclasses import replace
+from functools import cache
+from typing import Any
+
+import torch
+from gymnasium import Space
+from gymnasium.spaces import Box, Discrete
+from torch import Tensor
+
+from gio_pyro.control import control_of, steppers, temperature_of
+from gio_pyro.errors import InputError
+from gio_pyro.explorers.base import Act, Explorer, Source
+from gio_pyro.explorers.finite_goals import FiniteGoals
+from gio_pyro.explorers.turns import either
+from gio_pyro.explorers.vector_goals import VectorGoals
+from gio_pyro.optimisation import Figures
+from gio_pyro.programs import example
+from gio_pyro.replay import Replay
+from gio_pyro.rewards import Entropy
+from gio_pyro.types import Spec, Transitions
+
+COLD = 0.02
+"""The temperature of the policy, times the horizon: the last step to a goal at the horizon is worth e⁻¹/horizon, 18
+times as much."""
+
+
+class GoalExplorer(Explorer):
+    """π(a|s, g): goes to states where the signal was high, and wanders from there.
+
+    A goal g is drawn from the states that can be reached within the horizon from where the agent is, with probability
+    proportional to the signal of the transitions that arrived there (where some are negative, to its excess over the
+    least). It is pursued until it is reached or `horizon` steps are over; then `wander` uniform actions are taken,
+    which is how what lies behind the known is found (first return, then explore: Ecoffet et al., 2021, arXiv
+    2004.12919; goals where little is known: Pitis et al., 2020, arXiv 2007.02832). Where there is no goal, it wanders.
+
+    The policy is a control of the same kind as the agent's, over pairs (s, g), that learns by relabelling replay in
+    hindsight: reward 1 and the end at g, discount 1 − 1/horizon, temperature 0.02/horizon (Andrychowicz et al., 2017,
+    arXiv 1707.01495). Finite worlds relabel every transition with every known goal, so that it is exact for what is
+    known. See `FiniteGoals` and `VectorGoals` for what counts as reachable and as reached.
+
+    Args:
+        source: what it is built from.
+        horizon: the most steps to a goal.
+        wander: uniform actions after a goal.
+        near: distance at which a goal of numbers counts as reached, standard deviations.
+
+    Raises:
+        InputError: a number out of range, or too many states.
+    """
+
+    goal: Tensor
+    pursuing: Tensor
+    left: Tensor
+    tally: Tensor
+
+    def __init__(self, source: Source, horizon: int = 20, *, wander: int = 5, near: float = 0.2) -> None:
+        super().__init__(source)
+        _check(horizon, wander, near)
+        self.horizon, self.wander = horizon, wander
+        spec, space = source.fitted.spec, source.fitted.spec.state_space
+        self.goals = _goals_of(space, horizon, near)
+        own = replace(source.settings, discount=1 - 1 / horizon, temperature=COLD / horizon, initial_value=0.0)
+        pairs = Spec(self.goals.pairs, spec.action_space, spec.future_space, hidden=spec.hidden)
+        self.control, self.temperature = control_of(pairs, own), temperature_of(pairs, own)
+        self.reward = Entropy()
+        self.greedy = isinstance(spec.action_space, Discrete)
+        one = example(space, torch.device("cpu"))
+        self.register_buffer("goal", one.new_zeros(source.streams, *one.shape[1:]))
+        self.register_buffer("pursuing", torch.zeros(source.streams, dtype=torch.bool))
+        self.register_buffer("left", torch.zeros(source.streams, dtype=torch.long))
+        self.register_buffer("tally", torch.zeros(2, dtype=torch.long))
+
+    def behaviour(self, replay: Replay) -> Act:
+        """Return what pursues goals and wanders between them; what replay knows is looked up once, when first asked."""
+        uniform = self.control.behaviour(uniform_share=1.0)
+        toward = self.control.behaviour(uniform_share=self.source.settings.uniform_share, greedy=self.greedy)
+
+        @cache
+        def known() -> Any:
+            return self.goals.survey(replay, self.source.payment.read)
+
+        def act(state: Tensor, stream: Tensor) -> tuple[Tensor, Tensor]:
+            for row in (self.left[stream] == 0).nonzero().flatten().tolist():
+                found = self.goals.candidates(known(), state[row]) if len(replay) else None
+                self._take(stream[row], None if found is None else drawn_goal(*found))
+            pairs = self.goals.join(state, self.goal[stream])
+            return either(self.pursuing[stream], lambda i: toward(pairs[i]), lambda i: uniform(pairs[i]))
+
+        return act
+
+    def _take(self, stream: Tensor, goal: Tensor | None) -> None:
+        """Pursue a goal in one environment, or wander where there is none."""
+        if goal is not None:
+            self.goal[stream] = goal
+        self.pursuing[stream] = goal is not None
+        self.left[stream] = max(self.wander, 1) if goal is None else self.horizon
+        self.tally[0] += goal is not None
+
+    def begin(self, stream: Tensor) -> None:
+        """Drop the goals in these environments `[n]`: a turn begins somewhere else."""
+        self.pursuing[stream] = False
+        self.left[stream] = 0
+
+    def told(self, arrived: Tensor, stream: Tensor) -> None:
+        """Count a step `[n, ...]` in these environments `[n]`; where it reached the goal, wander."""
+        there = self.pursuing[stream] & self.goals.reached(arrived, self.goal[stream])
+        self.left[stream] = torch.where(there, self.wander, self.left[stream] - 1)
+        self.pursuing[stream] &= ~there
+        self.tally[1] += there.sum()
+
+    def observe(self, rows: Transitions) -> None:
+        """Take new states into the scale of distances and the statistics of the inputs."""
+        self.goals.observe(rows.state)
+        self.control.observe(self.goals.join(rows.state, rows.next_state))
+
+    def improve(self, replay: Replay, step: int) -> Figures:
+        """Learn from hindsight; returns the control's figures and the share of goals that were reached so far."""
+        rows = self.goals.relabelled(replay, self.source.settings.batch_size)
+        found = self.control.improve(rows, self.reward, self.temperature, step)
+        return found | {"reached": self.tally[1] / self.tally[0].clamp_min(1)}
+
+    def optimisers(self) -> dict[str, torch.optim.Optimizer]:
+        """Return those of policy and critic."""
+        return steppers(self.control, self.temperature)
+
+
+def drawn_goal(goal: Tensor, value: Tensor) -> Tensor | None:
+    """Return one of `goal` `[K, ...]`, drawn with probabilities proportional to its `value` `[K]`, or None.
+
+    Where some are negative, to what they exceed the least by. None where no value is above 0.
+    """
+    weight = worth(value)
+    if not len(weight) or not bool(weight.sum() > 0):
+        return None
+    return goal[torch.multinomial(weight, 1).squeeze(0)]
+
+
+def worth(value: Tensor) -> Tensor:
+    """Return weights of at least 0, `[K]`: the values themselves, or above the least where that is negative."""
+    return value - value.amin().clamp_max(0.0) if len(value) else value
+
+
+def _goals_of(space: Space[Any], horizon: int, near: float) -> FiniteGoals | VectorGoals:
+    if isinstance(space, Discrete):
+        return FiniteGoals(space, horizon)
+    assert isinstance(space, Box)
+    return VectorGoals(space, horizon, near)
+
+
+def _check(horizon: int, wander: int, near: float) -> None:
+    for name, number, least in (("horizon", horizon, 1), ("wander", wander, 0)):
+        if not isinstance(number, int) or isinstance(number, bool) or number < least:
+            raise InputError(
+                f"Expected {name} of the explorer Goals to be a whole number of at least {least}, but got {number!r}; "
+                "Goals(horizon=20, wander=5) is the default."
+            )
+    if not isinstance(near, int | float) or isinstance(near, bool) or not 0 < near < float("inf"):
+        raise InputError(
+            f"Expected near of the explorer Goals to be a distance above 0, but got {near!r}; 0.2 standard deviations "
+            "is the default."
+        )

@@ -1,0 +1,54 @@
+"""A policy of its own that seeks the signal and nothing else."""
+
+from dataclasses import replace
+
+import torch
+
+from gio_pyro.control import control_of, steppers, temperature_of
+from gio_pyro.explorers.base import Act, Explorer, Source
+from gio_pyro.optimisation import Figures
+from gio_pyro.replay import Replay
+from gio_pyro.rewards import Entropy
+from gio_pyro.types import Transitions
+
+
+class SignalExplorer(Explorer):
+    """Maximises the discounted signal and, at its own temperature, entropy: a soft actor-critic on r = β signal.
+
+    It learns from all of replay, the task policy's steps too, and is paid what the signal says now (Plan2Explore's
+    division of labour, Sekar et al., 2020, arXiv 2005.05960, here without planning).
+
+    Args:
+        source: what it is built from.
+        temperature: the price of a nat of its entropy, in units of the payment, in any form that the setting of the
+            agent has; None takes the agent's own.
+
+    Raises:
+        InputError: a temperature out of range.
+    """
+
+    def __init__(self, source: Source, *, temperature: float | str | None = None) -> None:
+        super().__init__(source)
+        spec, s = source.fitted.spec, source.settings
+        own = s if temperature is None else replace(s, temperature=temperature)
+        self.control = control_of(spec, own)
+        self.temperature = temperature_of(spec, own)
+        self.reward = Entropy()
+
+    def behaviour(self, replay: Replay) -> Act:
+        """Return draws of its policy, with the agent's share of uniform actions."""
+        draws = self.control.behaviour(uniform_share=self.source.settings.uniform_share)
+        return lambda state, stream: draws(state)
+
+    def observe(self, rows: Transitions) -> None:
+        """Take new states into the statistics of the inputs."""
+        self.control.observe(rows.state)
+
+    def improve(self, replay: Replay, step: int) -> Figures:
+        """Evaluate and improve its policy on replayed transitions, paid by the signal as it is now."""
+        rows = self.source.payment.paid(self.control.rows(replay), step)
+        return self.control.improve(rows, self.reward, self.temperature, step)
+
+    def optimisers(self) -> dict[str, torch.optim.Optimizer]:
+        """Return those of policy, critic and a learned temperature."""
+        return steppers(self.control, self.temperature)

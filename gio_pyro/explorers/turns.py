@@ -1,0 +1,119 @@
+"""Who collects: the agent's own policy or the explorer, taking turns in each environment."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from gio_pyro.environments import Behaviour
+from gio_pyro.environments.collected import Step
+from gio_pyro.explorers.base import Explorer
+from gio_pyro.optimisation import Figures
+from gio_pyro.replay import Replay
+from gio_pyro.types import Transitions
+
+LONGEST = 200
+"""Steps after which a turn ends although its episode does not."""
+
+Rows = Callable[[Tensor], tuple[Tensor, Tensor]]
+"""From row numbers to values of the site "action" and their log-probabilities."""
+
+
+class Turns(nn.Module):
+    """Gives each turn to whoever is behind its share of the steps; a turn is an episode, or `LONGEST` steps of it.
+
+    An explorer has to act for several steps in a row to get anywhere, and a round of the loop may be a single one; so
+    it is turns that are shared out. The rule is one of counts and draws nothing: the explorer acts if it has taken
+    fewer steps than its share of all of them, this one included, in that environment.
+
+    Args:
+        explorer: the other policy; None for an agent that collects alone.
+        share: of the steps, in [0, 1], that the explorer takes.
+        streams: N, how many environments are stepped together.
+    """
+
+    explored: Tensor
+    taken: Tensor
+    left: Tensor
+    exploring: Tensor
+
+    def __init__(self, explorer: Explorer | None, share: float, streams: int) -> None:
+        super().__init__()
+        self.explorer, self.share = explorer, share
+        if explorer is not None:
+            for name in ("explored", "taken", "left"):
+                self.register_buffer(name, torch.zeros(streams, dtype=torch.long))
+            self.register_buffer("exploring", torch.zeros(streams, dtype=torch.bool))
+
+    def behaviour(self, own: Behaviour, replay: Replay) -> Behaviour:
+        """Return what collects until the next update; `own` is the agent's."""
+        return own if self.explorer is None else _Both(self, self.explorer, own, replay)
+
+    def observe(self, rows: Transitions) -> None:
+        """Tell the explorer of new transitions, each once."""
+        if self.explorer is not None:
+            self.explorer.observe(rows)
+
+    def improve(self, replay: Replay, step: int) -> Figures:
+        """Let the explorer learn; returns its figures, and its share of the steps so far."""
+        if self.explorer is None:
+            return {}
+        share = self.explored.sum() / self.taken.sum().clamp_min(1)
+        found = self.explorer.improve(replay, step) | {"share": share}
+        return {f"explorer_{name}": figure for name, figure in found.items()}
+
+    def optimisers(self) -> dict[str, torch.optim.Optimizer]:
+        """Return those of the explorer, by name."""
+        found = {} if self.explorer is None else self.explorer.optimisers()
+        return {f"explorer_{name}": optimiser for name, optimiser in found.items()}
+
+    def begin(self) -> Tensor:
+        """Begin the turns that are due; returns the environments in which the explorer's begins."""
+        due = self.left == 0
+        behind = self.explored < self.share * (self.taken + 1)
+        self.exploring.copy_(torch.where(due, behind, self.exploring))
+        self.left.masked_fill_(due, LONGEST)
+        return (due & self.exploring).nonzero().flatten()
+
+    def count(self, real: Tensor, over: Tensor) -> None:
+        """Count a step where it was `real`, and end turns where the episode is `over`; `[N]` booleans each."""
+        self.taken += real
+        self.explored += real & self.exploring
+        self.left.copy_(torch.where(over, 0, self.left - 1))
+
+
+class _Both:
+    """One behaviour out of two. It is told of every step (see `Collector.collect`)."""
+
+    def __init__(self, turns: Turns, explorer: Explorer, own: Behaviour, replay: Replay) -> None:
+        self.turns, self.explorer, self.own = turns, explorer, own
+        self.act = explorer.behaviour(replay)
+
+    def __call__(self, state: Tensor) -> tuple[Tensor, Tensor]:
+        """Return actions and their log-probabilities, `[N, ...]` and `[N]`."""
+        begun = self.turns.begin()
+        if len(begun):
+            self.explorer.begin(begun)
+        return either(self.turns.exploring, lambda row: self.act(state[row], row), lambda row: self.own(state[row]))
+
+    def told(self, step: Step) -> None:
+        """Count a step, and tell the explorer where its own actions led."""
+        device = self.turns.left.device
+        real, over = (torch.from_numpy(flags.copy()).to(device) for flags in (step.real, step.follows))
+        mine = (self.turns.exploring & real).nonzero().flatten()
+        if len(mine):
+            self.explorer.told(step.rows["next_state"][mine], mine)
+        self.turns.count(real, over)
+
+
+def either(which: Tensor, yes: Rows, no: Rows) -> tuple[Tensor, Tensor]:
+    """Return what `yes` gives for the rows where `which` `[n]` is True, `no` for the others, in order."""
+    flags = which.tolist()
+    if all(flags) or not any(flags):
+        return (yes if all(flags) else no)(torch.arange(len(flags), device=which.device))
+    rows = which.nonzero().flatten(), (~which).nonzero().flatten()
+    back = torch.cat(rows).argsort()
+    action, log_mu = (torch.cat(parts)[back] for parts in zip(yes(rows[0]), no(rows[1]), strict=True))
+    return action, log_mu

@@ -1,0 +1,75 @@
+"""Classes by their names, with settings in brackets: `Empowerment(3)`, `path/file.py:Name(depth=2)`."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from gio_pyro.calls import parsed
+from gio_pyro.errors import InputError
+from gio_pyro.programs import named
+from gio_pyro.programs.build import article
+
+Base = TypeVar("Base")
+
+
+@dataclass(frozen=True)
+class Kinds(Generic[Base]):
+    """The classes of one sort that are known by name, and where others are found."""
+
+    noun: str
+    """What one is, for messages."""
+    home: str
+    """The package they live in, for messages."""
+    base: type[Any]
+    """What each derives from, a user's own too."""
+    known: Mapping[str, type[Base]]
+
+    def build(self, text: str, given: Sequence[Any], settings: Mapping[str, Any]) -> Base:
+        """Return one of the class that `text` names, built from what is `given` and from settings of its own.
+
+        Args:
+            text: a known name, in any spelling of it (random_network_distillation), or `package.module:Name` or
+                `path/file.py:Name` of a class of one's own; settings may follow it in brackets.
+            given: what every class takes first.
+            settings: further keyword settings.
+
+        Raises:
+            InputError: no such name, no such setting, or something that is no such class.
+            ProgramError: a file or module that is not there or does not import.
+        """
+        name, bracket, rest = text.partition("(")
+        valid, numbers, own = parsed(f"_{bracket}{rest}")
+        kind = self._kind(name.strip())
+        if not valid:
+            raise InputError(
+                f"Expected {article(self.noun)} with its settings in brackets, but got {text[:80]!r}; see {self.home}."
+            )
+        try:
+            return kind(*given, *numbers, **{**own, **settings})
+        except TypeError as error:
+            told = {**own, **settings} or numbers
+            raise InputError(f"Expected {kind.__name__} with its own settings, but got {told!r}: {error}.") from error
+
+    def _kind(self, name: str) -> type[Base]:
+        one = article(self.noun)
+        if elsewhere(name):
+            kind = named(name, self.noun)
+            if not (isinstance(kind, type) and issubclass(kind, self.base)):
+                derived = f"{self.home}.{self.base.__name__}"
+                raise InputError(f"Expected {one}, a class derived from {derived}, but got {name}; derive it.")
+            return kind
+        for known, kind in self.known.items():
+            if _plain(known) == _plain(name):
+                return kind
+        names = ", ".join(self.known)
+        raise InputError(f"Expected {one} among {names}, or file.py:Name, but got {name[:80]!r}; name one.")
+
+
+def elsewhere(text: str) -> bool:
+    """Whether a name, perhaps with settings, is of a file or module and not one that is known."""
+    name = text.partition("(")[0].strip()
+    return ":" in name or name.endswith(".py")
+
+
+def _plain(name: str) -> str:
+    return name.replace("_", "").replace("-", "").lower()
