@@ -13,8 +13,8 @@ from gio_pyro.errors import InputError
 from gio_pyro.programs import example
 from gio_pyro.types import Policy, Sequences, Spec, Transitions
 
-LARGE = 1e9
-"""A reward beyond those that occur."""
+LARGE = 1e6
+"""A reward beyond those that occur, beside which float32 still has the differences between them."""
 MOST_STEPS = 10_000
 """Steps of a future beyond which no piece of an episode is read."""
 
