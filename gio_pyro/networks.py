@@ -182,6 +182,35 @@ class Image(Encoder):
         return features
 
 
+class Distinct(Encoder):
+    """Looks at equal images once: of a small world's pictures a batch of many sequences holds few different ones.
+
+    On a GPU it looks at all, since to find the equal ones the host would have to wait.
+    """
+
+    def __init__(self, inner: Image) -> None:
+        super().__init__()
+        self.inner, self.size = inner, inner.size
+
+    def observe(self, x: Tensor) -> None:
+        """Take images `[B, ...]` into the statistics."""
+        self.inner.observe(x)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return features, `[B, size]`."""
+        if x.is_cuda:
+            features: Tensor = self.inner(x)
+            return features
+        different, which = torch.unique(x, dim=0, return_inverse=True)
+        found: Tensor = self.inner(different)[which]
+        return found
+
+
+def looking_once(encoder: "Encoder") -> "Encoder":
+    """Return an encoder that looks at equal images once; others, which cost little, as they are."""
+    return Distinct(encoder) if isinstance(encoder, Image) else encoder
+
+
 def is_whole(space: Box) -> bool:
     """Whether the numbers of a Box are integers."""
     return space.dtype is not None and space.dtype.kind in "ui"

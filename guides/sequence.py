@@ -5,7 +5,7 @@ from gymnasium.spaces import MultiDiscrete
 from torch import Tensor, nn
 
 from gio_pyro.errors import InputError
-from gio_pyro.networks import PairEncoder
+from gio_pyro.networks import PairEncoder, looking_once
 from gio_pyro.sequences import SequenceNetwork
 from gio_pyro.types import Policy, Spec
 
@@ -26,6 +26,7 @@ class SequenceGuide(nn.Module):
         if len(set(parts)) != 1:
             raise InputError(f"Expected sequences of one kind of action, a MultiDiscrete, but got {spec.action_space}.")
         self.encoder = PairEncoder(spec.state_space, spec.future_space, spec.anchor)
+        self.encoder.first, self.encoder.second = map(looking_once, (self.encoder.first, self.encoder.second))
         self.net = SequenceNetwork(self.encoder.size, len(parts), parts[0], spec.hidden)
 
     def observe(self, state: Tensor, action: Tensor, future: Tensor) -> None:

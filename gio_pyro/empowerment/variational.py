@@ -27,7 +27,7 @@ from torch import Tensor, nn
 
 from gio_pyro.empowerment.options import Options
 from gio_pyro.errors import InputError
-from gio_pyro.networks import encoder, mlp
+from gio_pyro.networks import encoder, looking_once, mlp
 from gio_pyro.optimisation import Descent, Figures, adam
 from gio_pyro.programs import Guide, construct, detached, resolve
 from gio_pyro.sequences import ActionSequences, SequenceNetwork
@@ -46,7 +46,7 @@ class Source(nn.Module):
 
     def __init__(self, states: Space[Any], actions: int, horizon: int, hidden: Sequence[int]) -> None:
         super().__init__()
-        self.encoder = encoder(states)
+        self.encoder = looking_once(encoder(states))
         self.sequences = SequenceNetwork(self.encoder.size, horizon, actions, hidden)
         self.level = mlp(self.encoder.size, hidden[:1], 1)
 

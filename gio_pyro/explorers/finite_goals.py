@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from gymnasium.spaces import Discrete
 from torch import Tensor, nn
 
 from gio_pyro.errors import InputError
+from gio_pyro.explorers.hindsight import Read, meant
 from gio_pyro.replay import Replay
 from gio_pyro.types import Transitions
 
@@ -17,9 +17,6 @@ MOST_STATES = 1_000
 """Above this many states, pairs of them are too many for a table."""
 MOST_GOALS = 64
 """Goals that one improvement learns about; where more states are known, as many of them are drawn."""
-
-Read = Callable[[Transitions], Tensor]
-"""The signal of each transition, `[B]`."""
 
 
 @dataclass(frozen=True)
@@ -105,12 +102,5 @@ class FiniteGoals(nn.Module):
         if len(goals) > MOST_GOALS:
             goals = goals[torch.randperm(len(goals), device=goals.device)[:MOST_GOALS]]
         every = torch.arange(len(rows), device=goals.device).repeat_interleave(len(goals))
-        goal, rows = goals.repeat(len(rows)), rows[every]
-        there = self.reached(rows.next_state, goal)
-        return replace(
-            rows,
-            state=self.join(rows.state, goal),
-            next_state=self.join(rows.next_state, goal),
-            reward=there.to(rows.reward),
-            terminated=rows.terminated | there,
-        )
+        goal = goals.repeat(len(rows))
+        return meant(self, rows[every], goal)

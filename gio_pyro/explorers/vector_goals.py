@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,7 @@ import torch
 from gymnasium.spaces import Box
 from torch import Tensor, nn
 
+from gio_pyro.explorers.hindsight import Read, meant
 from gio_pyro.networks import Standardise, is_image, is_whole
 from gio_pyro.replay import Replay
 from gio_pyro.types import Sequences, Transitions
@@ -21,9 +21,6 @@ NEAREST = 8
 """Of these, the ones that began nearest to the present state say what can be reached from it."""
 ELSEWHERE = 0.2
 """Share of relabelled transitions whose goal is another piece's, so that what cannot be reached is learned, too."""
-
-Read = Callable[[Transitions], Tensor]
-"""The signal of each transition, `[B]`."""
 
 
 @dataclass(frozen=True)
@@ -90,14 +87,7 @@ class VectorGoals(nn.Module):
         goal = drawn.steps.next_state[each, later]
         other = torch.rand(count, device=each.device) < ELSEWHERE
         goal = goal[torch.where(other, each.roll(1), each)]
-        there = self.reached(rows.next_state, goal)
-        return replace(
-            rows,
-            state=self.join(rows.state, goal),
-            next_state=self.join(rows.next_state, goal),
-            reward=there.to(rows.reward),
-            terminated=rows.terminated | there,
-        )
+        return meant(self, rows, goal)
 
     def _distance(self, one: Tensor, other: Tensor) -> Tensor:
         apart = (one.to(self.scale.mean) - other.to(self.scale.mean)) / self.scale.deviation
