@@ -20,7 +20,7 @@ from gio_pyro.programs import build_pair, chosen_programs, without_validation
 from gio_pyro.randomness import PrivateRandom
 from gio_pyro.replay import Replay
 from gio_pyro.samples import Samples, rows_of
-from gio_pyro.settings import device_named
+from gio_pyro.settings import Settings, device_named
 from gio_pyro.signals import Fitted, signal_named
 from gio_pyro.squash import uniform_in_box
 from gio_pyro.types import Program, Transitions
@@ -88,6 +88,8 @@ class IntrinsicReward:
                 "or NextStateAndReward."
             )
         states, actions = self.observations.space, self.actions.space
+        given = {"learning_rate": learning_rate, "hidden": hidden, "seed": seed}
+        Settings.of(given, states=states, actions=actions)  # refuses what is out of range
         self.spec = spec_of(self.future, states, actions, parts=self.actions.parts, hidden=hidden)
         self.replay = Replay(buffer_size)
         self.random = PrivateRandom(seed, self.device)

@@ -37,6 +37,8 @@ class Kinds(Generic[Base]):
             InputError: no such name, no such setting, or something that is no such class.
             ProgramError: a file or module that is not there or does not import.
         """
+        if not isinstance(text, str):
+            raise InputError(f"Expected the name of {article(self.noun)}, but got {text!r}; see {self.home}.")
         name, bracket, rest = text.partition("(")
         valid, numbers, own = parsed(f"_{bracket}{rest}")
         kind = self._kind(name.strip())

@@ -122,7 +122,7 @@ def kind_from(name: str | None, again: str | None, noun: str) -> str | None:
         )
     if again is None and name is not None and elsewhere(name):
         raise CheckpointError(
-            f"Expected {article(noun)} of gio_pyro, but the checkpoint was trained with {name[:80]!r}; name it again "
+            f"Expected {article(noun)} of gio_pyro, but the checkpoint was trained with {name[:300]!r}; name it again "
             f"({noun}= in Python, --{noun} on the command line)."
         )
     return name if again is None else again

@@ -1,9 +1,11 @@
 """Weights that may change with time: a number, `"linear:FROM:TO:STEPS"`, or a function of environment steps."""
 
-import math
 from collections.abc import Callable
 
 from gio_pyro.errors import InputError
+
+LARGEST = 1e30
+"""Weights beyond it would not leave room for what they weigh."""
 
 Weight = float | str | Callable[[int], float]
 
@@ -27,12 +29,13 @@ def weight_of(weight: Weight) -> Callable[[int], float]:
     if callable(weight):
         return weight
     kind, numbers = split(weight)
-    finite = all(map(math.isfinite, numbers))
+    finite = all(abs(number) <= LARGEST for number in numbers)
     if kind == "fixed" and len(numbers) == 1 and finite:
         return lambda step: numbers[0]
     if kind == "linear" and len(numbers) == 3 and finite and numbers[2] >= 1:
         first, last, steps = numbers
         return lambda step: between(first, last, steps, step)
     raise InputError(
-        f'Expected a weight that is a number, "linear:FROM:TO:STEPS" or a function of steps, but got {weight!r}.'
+        f'Expected a weight that is a number, "linear:FROM:TO:STEPS" or a function of steps, but got {weight!r}; give '
+        f"one, such as 0.5; numbers go from -{LARGEST:g} to {LARGEST:g}."
     )

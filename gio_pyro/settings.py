@@ -220,6 +220,11 @@ def defaults(states: Space[Any], actions: Space[Any]) -> Mapping[str, Any]:
 def _check_explorer(s: Settings) -> None:
     _real("explorer_share", s.explorer_share, 0.0, 1.0, "a share of the steps")
     if s.explorer is None:
+        if s.explorer_share != Settings.__dataclass_fields__["explorer_share"].default:
+            raise InputError(
+                f"Expected explorer_share only beside an explorer, but got {s.explorer_share!r} without one; name an "
+                'explorer, e.g. explorer="Signal", or leave it out.'
+            )
         return
     if not isinstance(s.explorer, str):
         raise InputError(f"Expected explorer to be a name or None, but got {s.explorer!r}; see gio_pyro.explorers.")

@@ -145,6 +145,17 @@ def test_the_state_of_another_reward_is_refused():
             "Expected samples of the environment's spaces, but",
         ),
         (lambda s: s.update(observations=s["observations"][..., :2]), "Expected "),
+        (lambda s: s.update(rewards=s["rewards"] * 1e300), "Expected finite rewards, but got NaN or infinity"),
+        (lambda s: s.update(rewards=s["rewards"].astype(str)), "Expected rewards of numbers, but got <U"),
+        (lambda s: s.update(terminateds=s["rewards"] * np.nan), "Expected terminateds of True and False, or 1 and 0,"),
+        (lambda s: s.update(observations=[[1], [1, 2]]), "Expected observations as an array, but got ValueError"),
+        (lambda s: s.update(actions=s["actions"] + 7), "Expected actions of Discrete(2), but got "),
+        (lambda s: s.update(actions=s["actions"] - 2), "Expected actions of Discrete(2), but got -"),
+        (lambda s: s.update(actions=s["actions"] + 0.5), "Expected actions of Discrete(2), but got "),
+        (
+            lambda s: s.update(actions=np.eye(2)[s["actions"]]),
+            "Expected actions of Discrete(2), but one has shape (2,)",
+        ),
     ],
 )
 def test_samples_of_another_form_are_refused(change: Any, says: str):
@@ -156,9 +167,34 @@ def test_samples_of_another_form_are_refused(change: Any, says: str):
     assert "\n" not in str(caught.value)
 
 
+def test_samples_without_names_are_refused():
+    with pytest.raises(InputError, match=r"^Expected samples by their names, .*, but got NoneType; give a dict\.$"):
+        IntrinsicReward("CartPole-v1", **SMALL).compute(None)  # type: ignore[arg-type]
+
+
+def test_numbers_out_of_a_box_count_as_on_its_edge_but_not_nan():
+    given = samples(gym.make("Pendulum-v1"), 4)
+    reward = IntrinsicReward("Pendulum-v1", **SMALL)
+    edge, far = ({**given, "actions": np.full((4, 1, 1), number)} for number in (2.0, 50.0))
+    assert np.array_equal(reward.compute(edge), reward.compute(far))
+    with pytest.raises(InputError, match=r"^Expected actions of Box.*, but got nan; correct the samples\.$"):
+        reward.update({**given, "actions": np.full((4, 1, 1), np.nan)})
+
+
+def test_an_axis_of_its_own_is_no_other_action():
+    given = samples(gym.make("CartPole-v1"), 4)
+    reward = IntrinsicReward("CartPole-v1", **SMALL)
+    deeper = {**given, "actions": given["actions"][..., None].astype(np.float32)}
+    assert np.array_equal(reward.compute(given), reward.compute(deeper))
+
+
 @pytest.mark.parametrize(
     ("settings", "says"),
     [
+        ({"learning_rate": -1}, "Expected learning_rate from "),
+        ({"hidden": (0,)}, "Expected hidden to be a whole number from 1 "),
+        ({"seed": -1}, "Expected seed to be a whole number from 0 "),
+        ({"signal": None}, "Expected the name of a signal, but got None"),
         ({"signal": "Nothing"}, "Expected a signal among Control, "),
         ({"signal": "InformationGain"}, "Expected a model "),
         ({"updates": 0}, "Expected updates to be a whole number of at least 1, but got 0"),

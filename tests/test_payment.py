@@ -98,6 +98,7 @@ def test_a_name_may_be_spelt_as_one_likes(name: str):
         ({"signal": "Disagreement"}, "Expected a model that knows what it does not know"),
         ({"signal": 3}, "Expected signal to be a name or None, but got 3"),
         ({"signal_weight": "much"}, "Expected a weight that is a number"),
+        ({"signal": "Control", "signal_weight": 1e300}, "Expected a weight that is a number"),
         ({"signal_weight": abs}, "Expected signal_weight to be a number"),
         ({"reward_weight": "all"}, "Expected reward_weight from "),
         ({"signal_weight": 0.5}, "Expected signal_weight only beside a signal, but got 0.5 without one"),

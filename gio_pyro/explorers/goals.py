@@ -24,6 +24,8 @@ from gio_pyro.types import Spec, Transitions
 COLD = 0.02
 """The temperature of the policy, times the horizon: the last step to a goal at the horizon is worth e⁻¹/horizon, 18
 times as much."""
+LONGEST_WAY = 10_000
+"""Most steps to a goal, and of wandering: pieces of replay are drawn that long."""
 
 
 class GoalExplorer(Explorer):
@@ -151,10 +153,10 @@ def _goals_of(space: Space[Any], horizon: int, near: float) -> FiniteGoals | Vec
 
 def _check(horizon: int, wander: int, near: float) -> None:
     for name, number, least in (("horizon", horizon, 1), ("wander", wander, 0)):
-        if not isinstance(number, int) or isinstance(number, bool) or number < least:
+        if not isinstance(number, int) or isinstance(number, bool) or not least <= number <= LONGEST_WAY:
             raise InputError(
                 f"Expected {name} of the explorer Goals to be a whole number of at least {least}, but got {number!r}; "
-                "Goals(horizon=20, wander=5) is the default."
+                f"the most is {LONGEST_WAY}, and Goals(horizon=20, wander=5) is the default."
             )
     if not isinstance(near, int | float) or isinstance(near, bool) or not 0 < near < float("inf"):
         raise InputError(

@@ -5,10 +5,12 @@ from dataclasses import replace
 import torch
 
 from gio_pyro.control import control_of, steppers, temperature_of
+from gio_pyro.errors import InputError
 from gio_pyro.explorers.base import Act, Explorer, Source
 from gio_pyro.optimisation import Figures
 from gio_pyro.replay import Replay
 from gio_pyro.rewards import Entropy
+from gio_pyro.temperature import parse
 from gio_pyro.types import Transitions
 
 
@@ -30,7 +32,7 @@ class SignalExplorer(Explorer):
     def __init__(self, source: Source, *, temperature: float | str | None = None) -> None:
         super().__init__(source)
         spec, s = source.fitted.spec, source.settings
-        own = s if temperature is None else replace(s, temperature=temperature)
+        own = s if temperature is None else replace(s, temperature=_checked(temperature))
         self.control = control_of(spec, own)
         self.temperature = temperature_of(spec, own)
         self.reward = Entropy()
@@ -52,3 +54,12 @@ class SignalExplorer(Explorer):
     def optimisers(self) -> dict[str, torch.optim.Optimizer]:
         """Return those of policy, critic and a learned temperature."""
         return steppers(self.control, self.temperature)
+
+
+def _checked(temperature: float | str) -> float | str:
+    """Return the temperature; what is wrong with it is told as this explorer's, not as the agent's own."""
+    try:
+        parse(temperature)
+    except InputError as error:
+        raise InputError(str(error).replace("temperature", "temperature of the explorer Signal", 1)) from error
+    return temperature

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
+from gymnasium.spaces import Discrete
 from torch import Tensor, nn
 
 from gio_pyro.environments import Behaviour
 from gio_pyro.environments.collected import Step
+from gio_pyro.errors import InputError
 from gio_pyro.explorers.base import Explorer
 from gio_pyro.optimisation import Figures
 from gio_pyro.replay import Replay
-from gio_pyro.types import Transitions
+from gio_pyro.types import Spec, Transitions
 
 LONGEST = 200
 """Steps after which a turn ends although its episode does not."""
@@ -61,8 +63,8 @@ class Turns(nn.Module):
         if self.explorer is None:
             return {}
         share = self.explored.sum() / self.taken.sum().clamp_min(1)
-        found = self.explorer.improve(replay, step) | {"share": share}
-        return {f"explorer_{name}": figure for name, figure in found.items()}
+        found = {**(self.explorer.improve(replay, step) or {}), "share": share}
+        return {f"explorer_{name}": torch.as_tensor(figure, device=share.device) for name, figure in found.items()}
 
     def optimisers(self) -> dict[str, torch.optim.Optimizer]:
         """Return those of the explorer, by name."""
@@ -89,14 +91,33 @@ class _Both:
 
     def __init__(self, turns: Turns, explorer: Explorer, own: Behaviour, replay: Replay) -> None:
         self.turns, self.explorer, self.own = turns, explorer, own
-        self.act = explorer.behaviour(replay)
+        self.act, self.name, self.spec = (
+            explorer.behaviour(replay),
+            type(explorer).__name__,
+            explorer.source.fitted.spec,
+        )
+        if not callable(self.act):
+            raise InputError(
+                f"Expected {self.name}.behaviour to return a function of states and streams, but got {self.act!r}; "
+                "return one."
+            )
 
     def __call__(self, state: Tensor) -> tuple[Tensor, Tensor]:
         """Return actions and their log-probabilities, `[N, ...]` and `[N]`."""
         begun = self.turns.begin()
         if len(begun):
             self.explorer.begin(begun)
-        return either(self.turns.exploring, lambda row: self.act(state[row], row), lambda row: self.own(state[row]))
+        return either(self.turns.exploring, lambda row: self._acted(state[row], row), lambda row: self.own(state[row]))
+
+    def _acted(self, state: Tensor, stream: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what the explorer does, which may be somebody's own; a wrong action would go into replay unseen."""
+        found = self.act(state, stream)
+        if not fits(found, len(state), self.spec):
+            raise InputError(
+                f"Expected {self.name} to return actions of {self.spec.action_space} and finite log-probabilities, one "
+                f"of each for {len(state)} states, but got {_seen(found)}; see gio_pyro.explorers.Explorer.behaviour."
+            )
+        return found
 
     def told(self, step: Step) -> None:
         """Count a step, and tell the explorer where its own actions led."""
@@ -106,6 +127,29 @@ class _Both:
         if len(mine):
             self.explorer.told(step.rows["next_state"][mine], mine)
         self.turns.count(real, over)
+
+
+def fits(found: object, count: int, spec: Spec) -> bool:
+    """Whether something is `count` values of the site "action" and finite log μ of each."""
+    if not isinstance(found, tuple) or len(found) != 2 or not all(isinstance(one, Tensor) for one in found):
+        return False
+    action, log_mu = found
+    space = spec.action_space
+    if action.shape != (count, *(space.shape or ())) or log_mu.shape != (count,):
+        return False
+    if isinstance(space, Discrete):
+        known = action.dtype == torch.long and bool(((action >= 0) & (action < int(space.n))).all())
+    else:
+        known = action.is_floating_point() and bool(action.isfinite().all())
+    return known and bool(log_mu.isfinite().all())
+
+
+def _seen(found: object) -> str:
+    """Return what an explorer returned, in short."""
+    parts = found if isinstance(found, tuple) else (found,)
+    return " and ".join(
+        " ".join(str(part.tolist() if isinstance(part, Tensor) else part).split())[:60] for part in parts
+    )
 
 
 def either(which: Tensor, yes: Rows, no: Rows) -> tuple[Tensor, Tensor]:

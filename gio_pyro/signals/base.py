@@ -65,10 +65,15 @@ class Signal(nn.Module, ABC):
         """Return the signal of each transition, `[B]` in its unit, without gradients.
 
         Raises:
-            InputError: `read` does not return one number for each.
+            InputError: `read` does not return a tensor with one number for each.
             TrainingError: NaN or infinity.
         """
         found, name = self.read(rows), type(self).__name__
+        if not isinstance(found, Tensor):
+            raise InputError(
+                f"Expected a tensor of one number for each of {len(rows)} transitions from {name}, but got "
+                f"{type(found).__name__}; return a torch.Tensor."
+            )
         if found.shape != (len(rows),):
             raise InputError(
                 f"Expected one number for each of {len(rows)} transitions from {name}, but got shape "

@@ -161,6 +161,83 @@ def test_an_explorer_of_ones_own_is_found_in_a_file(tmp_path: Path):
         GIO(maze(), explorer=f"{tmp_path}/own.py:Absent", **QUICK)
 
 
+BROKEN = """
+import torch
+from gio_pyro.explorers import Explorer
+
+
+class Broken(Explorer):
+    def __init__(self, source, way):
+        super().__init__(source)
+        self.way = way
+
+    def behaviour(self, replay):
+        def act(state, stream):
+            zero = torch.zeros(len(state))
+            return {
+                "one too many": (zero.long() + 4, zero),
+                "negative": (zero.long() - 1, zero),
+                "fractions": (zero, zero),
+                "columns": (zero.long()[:, None], zero),
+                "impossible": (zero.long(), zero - torch.inf),
+                "nan": (zero.long(), zero * torch.nan),
+                "numpy": (zero.long().numpy(), zero.numpy()),
+                "alone": zero.long(),
+            }[self.way]
+
+        return None if self.way == "nothing" else act
+"""
+
+
+@pytest.mark.parametrize(
+    "way", ["one too many", "negative", "fractions", "columns", "impossible", "nan", "numpy", "alone", "nothing"]
+)
+def test_what_is_no_action_is_told_in_a_sentence(tmp_path: Path, way: str):
+    """Nothing of it is kept: a replay that holds it could not be loaded again."""
+    (tmp_path / "own.py").write_text(BROKEN)
+    agent = GIO(maze(), explorer=f"{tmp_path}/own.py:Broken({way!r})", explorer_share=1.0, **QUICK)
+    with pytest.raises(InputError, match=r"^Expected Broken(\.behaviour)? to return .*, but got .*; .*\.$"):
+        agent.learn(50)
+    assert not len(agent.replay)
+
+
+@pytest.mark.parametrize("far", ["nan", "inf"])
+def test_actions_of_numbers_are_finite(tmp_path: Path, far: str):
+    own = f"""
+import torch
+from gio_pyro.explorers import Explorer
+
+
+class Far(Explorer):
+    def behaviour(self, replay):
+        return lambda state, stream: (torch.full((len(state), 1), float("{far}")), torch.zeros(len(state)))
+"""
+    (tmp_path / "own.py").write_text(own)
+    with pytest.raises(InputError, match=rf"^Expected Far to return actions of Box.* but got \[\[{far}\]\] and "):
+        GIO("Pendulum-v1", explorer=f"{tmp_path}/own.py:Far", explorer_share=1.0, **SMALL).learn(30)
+
+
+def test_figures_of_an_explorer_may_be_numbers_or_none(tmp_path: Path):
+    own = (
+        OWN
+        + """
+
+class Counting(Last):
+    def improve(self, replay, step):
+        return {"count": float(step)}
+
+
+class Silent(Last):
+    def improve(self, replay, step):
+        pass
+"""
+    )
+    (tmp_path / "own.py").write_text(own)
+    agent = GIO(maze(), explorer=f"{tmp_path}/own.py:Counting", **QUICK).learn(50)
+    assert agent.metrics()["train/explorer_count"] == 50
+    assert "train/explorer_share" in GIO(maze(), explorer=f"{tmp_path}/own.py:Silent", **QUICK).learn(50).metrics()
+
+
 def test_what_a_checkpoint_names_outside_the_library_is_not_run_until_it_is_named_again(tmp_path: Path):
     (tmp_path / "own.py").write_text(OWN)
     own = f"{tmp_path}/own.py:Last(back=2)"
@@ -189,7 +266,15 @@ MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
     "without a signal": ({"explorer": "Signal", "signal": None}, "Expected a signal for the explorer 'Signal' to seek"),
     "horizon 0": ({"explorer": "Goals(horizon=0)"}, "Expected horizon of the explorer Goals to be a whole number"),
     "no such setting": ({"explorer": "Signal(depth=3)"}, "Expected SignalExplorer with its own settings, but got {'d"),
-    "cold": ({"explorer": "Signal(temperature=0)"}, "Expected temperature from 1e-09 to"),
+    "cold": ({"explorer": "Signal(temperature=0)"}, "Expected temperature of the explorer Signal from 1e-09 to"),
+    "endless way": (
+        {"explorer": "Goals(horizon=100000000000)"},
+        "Expected horizon of the explorer Goals to be a whole",
+    ),
+    "share of nobody": (
+        {"explorer_share": 0.3},
+        "Expected explorer_share only beside an explorer, but got 0.3 without",
+    ),
     "no bracket": ({"explorer": "Goals(3"}, "Expected an explorer with its settings in brackets, but got 'Goals(3'"),
     "share": ({"explorer": "Signal", "explorer_share": 1.5}, "Expected explorer_share from 0 to 1 (a share of the"),
     "nan": ({"explorer": "Signal", "explorer_share": float("nan")}, "Expected explorer_share from 0 to 1"),
@@ -205,7 +290,7 @@ def test_mistakes_are_told_in_a_sentence(settings: dict[str, Any], says: str):
     assert str(caught.value).startswith(says)
 
 
-@pytest.mark.parametrize("case", ["unknown", "without a signal", "horizon 0", "share"])
+@pytest.mark.parametrize("case", ["unknown", "without a signal", "horizon 0", "share", "cold", "endless way"])
 def test_mistakes_are_told_on_the_command_line(
     case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):

@@ -189,6 +189,26 @@ def test_what_is_not_one_number_each_is_told_in_a_sentence():
         Total(fitted(DirichletModel, FINITE))(some(FINITE))
 
 
+class Plain(Signal):
+    """A signal that is no tensor."""
+
+    def read(self, rows: Any) -> Any:
+        return rows.reward.tolist()
+
+
+def test_what_is_no_tensor_is_told_in_a_sentence():
+    with pytest.raises(
+        InputError, match=r"^Expected a tensor of one number for each .* from Plain, but got list; .*\.$"
+    ):
+        Plain(fitted(DirichletModel, FINITE))(some(FINITE))
+
+
+@pytest.mark.parametrize("name", [None, 5])
+def test_what_is_no_name_is_told_in_a_sentence(name: Any):
+    with pytest.raises(InputError, match=r"^Expected the name of a signal, but got (None|5); .*\.$"):
+        signal_named(name, fitted(DirichletModel, FINITE))
+
+
 def test_what_signals_are_built_from_is_frozen():
     source = fitted(DirichletModel, FINITE)
     assert isinstance(source, Fitted)
