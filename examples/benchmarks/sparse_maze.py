@@ -156,6 +156,11 @@ def iqm(steps: np.ndarray, axis: int = -1) -> Any:
     return trim_mean(steps, 0.25, axis=axis)
 
 
+def censored(steps: np.ndarray, got: int) -> bool:
+    """Return whether a run without a figure is among those that the mean keeps."""
+    return got < len(steps) - len(steps) // 4
+
+
 def interval(steps: np.ndarray) -> tuple[float, float]:
     """Return a 95 % bootstrap interval of the interquartile mean, by percentiles."""
     if len(set(steps)) < 2:
@@ -172,8 +177,7 @@ def cell(kept: Kept, useless: int, method: str, figure: str) -> str:
     if not got:
         return f"> {iqm(steps):,.0f} (0 of {len(steps)})"
     low, high = interval(steps)
-    censored = got < len(steps) - len(steps) // 4  # among those that the mean keeps
-    told = f"{'> ' if censored else ''}{iqm(steps):,.0f} [{low:,.0f}, {high:,.0f}]"
+    told = f"{'> ' if censored(steps, got) else ''}{iqm(steps):,.0f} [{low:,.0f}, {high:,.0f}]"
     return told if got == len(steps) else f"{told} ({got} of {len(steps)})"
 
 
@@ -200,7 +204,7 @@ def draw(kept: Kept, path: Path) -> None:
                 y = len(METHODS) - place - offset
                 axes.plot(steps, np.full(len(steps), y), "|", color=colour, alpha=0.5, markersize=6)
                 axes.plot(interval(steps), (y, y), color=colour, linewidth=2)
-                axes.plot(iqm(steps), y, "o" if got == len(steps) else ">", color=colour, markersize=5)
+                axes.plot(iqm(steps), y, ">" if censored(steps, got) else "o", color=colour, markersize=5)
         axes.axvline(BUDGET, color="0.7", linewidth=0.8, linestyle="--")
         axes.set(xscale="log", xlim=(100, BUDGET * 1.3), title=f"{useless} useless actions", xlabel="environment steps")
         axes.set_yticks(range(len(METHODS), 0, -1), list(METHODS))

@@ -37,7 +37,7 @@ def learn_empowerment(
     batch_size: int = 256,
     guide: str | Program = "SequenceGuide",
     hidden: tuple[int, ...] = (128, 128),
-    learning_rate: float | None = None,
+    learning_rate: float = 5e-3,
     seed: int = 0,
     device: str = "auto",
     progress: Progress | None = None,
@@ -53,7 +53,7 @@ def learn_empowerment(
         batch_size: sequences in an update.
         guide: q; see `VariationalEmpowerment`.
         hidden: units of each hidden layer.
-        learning_rate: Adam's step size at the beginning; see `VariationalEmpowerment`.
+        learning_rate: the largest step size of Adam; see `VariationalEmpowerment`.
         seed: of everything.
         device: cpu, cuda or auto.
         progress: called now and then.

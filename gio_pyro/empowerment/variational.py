@@ -35,8 +35,6 @@ from gio_pyro.types import Program, Spec
 
 MOST_WEIGHT = 5.0
 """Weights ω/μ of replayed sequences are cut here."""
-LEARNING_RATE = {True: 5e-3, False: 1e-3}
-"""Of Discrete states, which are read from a table of features, and of others, whose networks large steps kill."""
 SLOWER = 0.2
 """The source's step size, as a share of the guide's."""
 
@@ -73,7 +71,7 @@ class VariationalEmpowerment:
         horizon: n ≥ 1 actions.
         guide: q: a class built from a `Spec` whose action space is MultiDiscrete([A] * n), or a name of one.
         hidden: units of each hidden layer.
-        learning_rate: Adam's step size of guide and ψ; None takes 0.005 for Discrete states and 0.001 for others.
+        learning_rate: Adam's step size of guide and ψ.
         device: where the networks live.
 
     Raises:
@@ -89,7 +87,7 @@ class VariationalEmpowerment:
         *,
         guide: str | Program = "SequenceGuide",
         hidden: Sequence[int] = (128, 128),
-        learning_rate: float | None = None,
+        learning_rate: float = 5e-3,
         device: torch.device | None = None,
     ) -> None:
         require_horizon(horizon)
@@ -99,7 +97,6 @@ class VariationalEmpowerment:
                 "gio_pyro.models.LinearChannelModel."
             )
         count = int(actions.n)
-        learning_rate = LEARNING_RATE[isinstance(states, Discrete)] if learning_rate is None else learning_rate
         self.horizon, self.learning_rate = horizon, learning_rate
         sequences = MultiDiscrete([count] * horizon)
         spec = Spec(states, sequences, states, hidden=tuple(hidden), action_parts=(count,) * horizon)
