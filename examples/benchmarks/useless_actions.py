@@ -22,7 +22,6 @@ Rows already in the CSV file are not run again; its seconds are of processor tim
 """
 
 import argparse
-import csv
 import time
 from pathlib import Path
 from types import MappingProxyType
@@ -30,6 +29,7 @@ from typing import Any
 
 import gymnasium
 import torch
+from kept import Kept
 
 import gio_pyro as gio
 from gio_pyro import tabular
@@ -38,6 +38,7 @@ from gio_pyro.diagnostics import policy_table
 RESULTS = Path(__file__).parent / "results" / "useless_actions.csv"
 MAP = ("S..#.", ".#...", "...#G")
 SIZES = (0, 4, 16)
+KEYS = ("useless", "method", "steps", "seed")
 STEPS, ROUND, LIMIT = 2_000, 100, 60
 COMMON = MappingProxyType(
     {
@@ -73,18 +74,17 @@ def main() -> None:
     print("settings of all:", ", ".join(f"{name}={value}" for name, value in COMMON.items()))
     for method, settings in METHODS.items():
         print(f"{method}:", ", ".join(f"{name}={value}" for name, value in settings.items()), flush=True)
-    rows = read(options.results)
+    kept = Kept(options.results, KEYS)
     for useless in SIZES:
         for method in METHODS:
             for seed in range(options.seeds):
-                key = (str(useless), method, str(options.steps), str(seed))
-                if key not in rows:
-                    rows[key] = run(useless, method, options.steps, seed)
-                    write(options.results, list(rows.values()))
-                print(line(rows[key]), flush=True)
+                key = (useless, method, options.steps, seed)
+                if key not in kept:
+                    kept.add([run(*key)])
+                print(line(kept[key]), flush=True)
 
 
-def run(useless: int, method: str, steps: int, seed: int) -> dict[str, str]:
+def run(useless: int, method: str, steps: int, seed: int) -> dict[str, object]:
     """Learn once and return the row for the CSV file."""
     start = time.process_time()
     env = gymnasium.make("gio_pyro.envs:gio/Maze-v0", map=MAP, useless=useless, max_episode_steps=LIMIT)
@@ -103,7 +103,7 @@ def run(useless: int, method: str, steps: int, seed: int) -> dict[str, str]:
     row |= {"steps_to_shortest_path": first, "goals_until_then": found, "goals": goals(agent)}
     row |= {"explores_uselessly": f"{exploring(agent)[4:].sum():.4f}", "temperature": f"{alpha(agent):.4g}"}
     row |= {"seconds": f"{time.process_time() - start:.1f}"}
-    return {name: str(value) for name, value in row.items()}
+    return row
 
 
 def solved(mdp: tabular.TabularMDP, policy: torch.Tensor) -> bool:
@@ -144,25 +144,6 @@ def line(row: dict[str, str]) -> str:
         f"{row['steps_to_shortest_path']:>5} steps and {row['goals_until_then']:>3} goals; {row['goals']:>3} in all; "
         f"explores uselessly {row['explores_uselessly']}  temperature {row['temperature']}  {row['seconds']} s"
     )
-
-
-def read(path: Path) -> dict[tuple[str, ...], dict[str, str]]:
-    """Return the rows that are there, by useless actions, method, steps and seed."""
-    if not path.exists():
-        return {}
-    with path.open(newline="") as file:
-        return {tuple(row[k] for k in ("useless", "method", "steps", "seed")): row for row in csv.DictReader(file)}
-
-
-def write(path: Path, rows: list[dict[str, str]]) -> None:
-    """Write all rows; a reader sees the old file or the new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".part")
-    with temporary.open("w", newline="") as file:
-        writer = csv.DictWriter(file, fieldnames=list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
-    temporary.replace(path)
 
 
 if __name__ == "__main__":
