@@ -1,7 +1,7 @@
 """How many steps until a goal far away is found, and found reliably, where most actions are useless?
 
-    python examples/benchmarks/sparse_maze.py                     # about two hours of one core, all rows
-    python examples/benchmarks/sparse_maze.py --useless 10        # a third of them
+    python examples/benchmarks/sparse_maze.py                     # about an hour of one core, all rows
+    python examples/benchmarks/sparse_maze.py --useless 10        # ten minutes
     python examples/benchmarks/sparse_maze.py --method soft --seeds 1
 
 `gio/SparseMaze-v0`: a goal 14 steps away pays 1, nothing else does, and m of the actions do nothing. Every member is
