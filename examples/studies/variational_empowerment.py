@@ -183,7 +183,7 @@ def told(row: dict[str, str]) -> str:
 
 def draw(kept: Kept, path: Path) -> None:
     """Draw error and rank by horizon, and the cost of an update beside the number of sequences."""
-    figure = Figure(figsize=(10, 3), layout="constrained", dpi=120)
+    figure = Figure(figsize=(11, 3.2), layout="constrained", dpi=120)
     error, rank, time_ = figure.subplots(1, 3)
     for colour, maze in zip(COLOURS, MAZES, strict=False):
         rows = [row for row in kept.rows.values() if row["maze"] == maze]
@@ -197,8 +197,9 @@ def draw(kept: Kept, path: Path) -> None:
     error.axhline(ERROR, color="0.5", linestyle="--", linewidth=0.8)
     rank.axhline(RANK, color="0.5", linestyle="--", linewidth=0.8)
     error.set(xlabel="n (actions)", ylabel="mean error (nats)", xticks=HORIZONS, ylim=(0, None))
-    rank.set(xlabel="n (actions)", ylabel="rank correlation (bar: the most)", xticks=HORIZONS, ylim=(None, 1.005))
-    time_.set(xlabel="n (actions)", ylabel="an update (ms)", ylim=(0, None), title="5^n sequences, none enumerated")
+    rank.set(xlabel="n (actions)", ylabel="rank correlation\n(bar: the most)", xticks=HORIZONS, ylim=(None, 1.005))
+    time_.set(xlabel="n (actions)", ylabel="an update (ms)", ylim=(0, None))
+    time_.set_title("of 5ⁿ sequences, none enumerated", fontsize="medium")
     error.legend(frameon=False)
     for axes in (error, rank, time_):
         axes.spines[["top", "right"]].set_visible(False)
