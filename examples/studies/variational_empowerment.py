@@ -18,9 +18,9 @@ Many cells are exactly alike, and any estimate that is not exact puts them in so
 coefficient can then be expected to be is the column `rank_most`. Where that is below the bound, which is so at n = 1,
 the coefficient of values rounded to 0.05 nats, the bound of the error, is held to it instead (`rank_resolved`).
 
-What came out, one seed: every row is within both bounds but pixels at n = 4, whose error is 0.088 (rank 0.956): its
-updates are cut at what three minutes of an idle core allow, and the estimate is still rising. The rooms take more
-than three minutes at n = 3 and 4; with half of the updates the rank at n = 4 was 0.85.
+What came out, one seed: every row is within both bounds but pixels at n = 4, whose error is 0.088, below the exact
+value (rank 0.956); its updates are cut at what three minutes of an idle core allow, and `--updates` tries more. The
+rooms take more than three minutes at n = 3 and 4; with half of the updates the rank at n = 4 was 0.85.
 
 Cost is the time of one update in the first maze, batches of 256, the median of 30, beside the number of sequences
 that an enumeration would have to look at.
