@@ -25,7 +25,7 @@ from gio_pyro.explorers import Source, Turns, explorer_named
 from gio_pyro.futures import Future, future_from, reads_reward, spec_of, steps_of
 from gio_pyro.inference import Inference, objective_for, pieces_of
 from gio_pyro.payment import Payment
-from gio_pyro.programs import build_pair, chosen_programs, resolve, without_validation
+from gio_pyro.programs import build_pair, chosen_programs, without_validation
 from gio_pyro.randomness import PrivateRandom
 from gio_pyro.replay import Replay
 from gio_pyro.rewards import finite_nats, reward_named
@@ -99,11 +99,10 @@ class GIO:
 
     def _build(self) -> None:
         s = self.settings
-        program = {kind: resolve(given, kind) for kind, given in self.programs.items()}
         with torch.device(self.device):
             self.control = control_of(self.spec, s).to(self.device)
             self.policy = self.control.policy
-            self.model, self.guide = build_pair(program, self.spec, self.policy, self.device)
+            self.model, self.guide = build_pair(self.programs, self.spec, self.policy, self.device)
             self.temperature = temperature_of(self.spec, s).to(self.device)
         objective = objective_for(self.guide, s.objective, samples=s.samples)
         compiled = s.compile and isinstance(self.control, NetworkControl)

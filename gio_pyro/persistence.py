@@ -8,7 +8,6 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 from gymnasium import Space
 from gymnasium.spaces import Discrete
@@ -21,7 +20,7 @@ from gio_pyro.environments import Actions, Env, Observations, make_env
 from gio_pyro.environments.make import Vector, single_spaces
 from gio_pyro.errors import CheckpointError, GioError, told
 from gio_pyro.futures import Future, written
-from gio_pyro.types import Program
+from gio_pyro.types import Program, in_space
 
 if TYPE_CHECKING:
     from gio_pyro.agent import GIO
@@ -220,7 +219,7 @@ def _check_rows(rows: dict[str, Tensor], size: int, agent: GIO) -> None:
     for name, values in rows.items():
         fits = values.shape[:1] == (size,) and not bool(values.isnan().any())
         if name in spaces:
-            fits = fits and _fits(values, spaces[name], own if name == "action" else None)
+            fits = fits and in_space(values, spaces[name], own if name == "action" else None)
         elif name in ("terminated", "truncated"):
             fits = fits and values.shape == (size,) and values.dtype == torch.bool
         elif name != "following":
@@ -228,11 +227,3 @@ def _check_rows(rows: dict[str, Tensor], size: int, agent: GIO) -> None:
             fits = fits and (name == "log_behaviour" or bool(values.isfinite().all()))
         if not fits:
             raise CheckpointError(f"Expected a replay that fits the environment, but its {name} does not.")
-
-
-def _fits(values: Tensor, space: Space[Any], kind: torch.dtype | None) -> bool:
-    """Whether a batch is of a Discrete space of indices, or of a Box of finite numbers, of another kind if given."""
-    if isinstance(space, Discrete):
-        return values.ndim == 1 and values.dtype == torch.int64 and bool(((values >= 0) & (values < space.n)).all())
-    dtype = kind or torch.from_numpy(np.empty(0, dtype=space.dtype)).dtype
-    return values.shape[1:] == space.shape and values.dtype == dtype and bool(values.isfinite().all())

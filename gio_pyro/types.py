@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from typing import Any, Protocol
 
+import numpy as np
 import torch
 from gymnasium import Space
 from gymnasium.spaces import Discrete
@@ -65,6 +66,14 @@ def finite(space: Space[Any], name: str) -> int:
     if not isinstance(space, Discrete):
         raise InputError(f"Expected a Discrete {name} space here, but got {space}; use a program for such spaces.")
     return int(space.n)
+
+
+def in_space(values: Tensor, space: Space[Any], kind: torch.dtype | None = None) -> bool:
+    """Whether a batch is of a Discrete space of indices, or of a Box of finite numbers, of another kind if given."""
+    if isinstance(space, Discrete):
+        return values.ndim == 1 and values.dtype == torch.int64 and bool(((values >= 0) & (values < space.n)).all())
+    dtype = kind or torch.from_numpy(np.empty(0, dtype=space.dtype)).dtype
+    return values.shape[1:] == space.shape and values.dtype == dtype and bool(values.isfinite().all())
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import torch
-from kept import COLOURS, Kept, command_line
+from kept import COLOURS, Kept, announce, command_line
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from scipy.stats import bootstrap, trim_mean
@@ -87,9 +87,7 @@ def main() -> int:
     parser.add_argument("--method", choices=METHODS, help="run only these rows")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    print("settings of all:", ", ".join(f"{name}={value}" for name, value in COMMON.items()))
-    for method, settings in METHODS.items():
-        print(f"{method}:", ", ".join(f"{name}={value}" for name, value in settings.items()), flush=True)
+    announce(COMMON, METHODS)
     kept = Kept(options.results, KEYS)
     for useless in SIZES[:1] if options.quick else SIZES:
         for seed in range(FIRST_SEED, FIRST_SEED + options.seeds):

@@ -29,7 +29,7 @@ from typing import Any
 
 import gymnasium
 import torch
-from kept import Kept
+from kept import Kept, announce
 
 import gio_pyro as gio
 from gio_pyro import tabular
@@ -71,9 +71,7 @@ def main() -> None:
     parser.add_argument("--results", type=Path, default=RESULTS)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    print("settings of all:", ", ".join(f"{name}={value}" for name, value in COMMON.items()))
-    for method, settings in METHODS.items():
-        print(f"{method}:", ", ".join(f"{name}={value}" for name, value in settings.items()), flush=True)
+    announce(COMMON, METHODS)
     kept = Kept(options.results, KEYS)
     for useless in SIZES:
         for method in METHODS:

@@ -2,7 +2,7 @@
 
 import argparse
 import csv
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
@@ -59,6 +59,12 @@ def command_line(about: str | None, results: Path, quick: str, *, seeds: int | N
     parser.add_argument("--quick", action="store_true", help=quick)
     parser.add_argument("--results", type=Path, default=results)
     return parser
+
+
+def announce(common: Mapping[str, object], methods: Mapping[str, Mapping[str, object]]) -> None:
+    """Print the settings that all runs share, and those of each method."""
+    for name, settings in {"settings of all": common, **methods}.items():
+        print(f"{name}:", ", ".join(f"{key}={value}" for key, value in settings.items()), flush=True)
 
 
 def text(value: object) -> str:

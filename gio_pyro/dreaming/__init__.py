@@ -10,7 +10,8 @@ their log μ. Replay never holds them, and the programs are never fitted to them
 unless the future holds it, and whether the episode ends, is read from replay (`outcomes`).
 """
 
-from gio_pyro.dreaming.awake import Awake, dreams_of
+from gio_pyro.dreaming.awake import Awake
+from gio_pyro.dreaming.build import dreams_of
 from gio_pyro.dreaming.network import NetworkDreams
 from gio_pyro.dreaming.outcomes import Counted, Frame, Outcomes
 from gio_pyro.dreaming.table import TableDreams

@@ -3,8 +3,9 @@
 import math
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from gio_pyro.dreaming.awake import Awake
 from gio_pyro.dreaming.outcomes import Frame, Outcomes
 from gio_pyro.errors import InputError
 from gio_pyro.optimisation import Descent, Figures, adam
@@ -13,7 +14,7 @@ from gio_pyro.signals import Fitted
 from gio_pyro.types import Transitions
 
 
-class NetworkDreams(nn.Module):
+class NetworkDreams(Awake):
     """Draws of the first steps of π in p_ψ from replayed states.
 
     Where a dream ends by termination another begins in its place, so that all rows count the same.
@@ -29,9 +30,7 @@ class NetworkDreams(nn.Module):
         super().__init__()
         self.fitted, self.horizon, self.share = fitted, horizon, share
         self.outcomes, self.frame = Outcomes(fitted.spec), Frame(fitted.spec.state_space)
-        self.optimisers: dict[str, torch.optim.Optimizer] = {
-            "dreams": adam(list(self.outcomes.parameters()), learning_rate)
-        }
+        self.optimisers["dreams"] = adam(list(self.outcomes.parameters()), learning_rate)
         self.descent = Descent("dreams", self.outcomes.loss, self.optimisers["dreams"])
 
     @torch.no_grad()

@@ -3,17 +3,17 @@
 from dataclasses import replace
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from gio_pyro.dreaming.awake import Awake
 from gio_pyro.dreaming.outcomes import Counted
-from gio_pyro.optimisation import Figures
 from gio_pyro.programs import every_action, imagine, log_probs
 from gio_pyro.replay import concatenate
 from gio_pyro.signals import Fitted
 from gio_pyro.types import Transitions
 
 
-class TableDreams(nn.Module):
+class TableDreams(Awake):
     """Every way that the first steps of π in p_ψ can go from replayed states, weighted by its probability.
 
     A state begins a dream as often as it was visited. Its rows weigh what π(a|s) p_ψ(s'|s, a) say, so nothing is drawn
@@ -30,14 +30,6 @@ class TableDreams(nn.Module):
     def __init__(self, fitted: Fitted, horizon: int, share: float, *, samples: int) -> None:
         super().__init__()
         self.fitted, self.horizon, self.share, self.samples = fitted, horizon, share, samples
-        self.optimisers: dict[str, torch.optim.Optimizer] = {}
-
-    def observe(self, rows: Transitions) -> None:
-        """Counts are taken from replay when it is read."""
-
-    def update(self, rows: Transitions) -> Figures:
-        """Counts need no gradient."""
-        return {}
 
     def beside(self, rows: Transitions) -> Transitions:
         """Return replay `[B]` with dreams that make up `share` of the weight."""

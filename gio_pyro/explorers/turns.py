@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
-from gymnasium.spaces import Discrete
 from torch import Tensor, nn
 
 from gio_pyro.environments import Behaviour
@@ -14,7 +13,7 @@ from gio_pyro.errors import InputError
 from gio_pyro.explorers.base import Explorer
 from gio_pyro.optimisation import Figures
 from gio_pyro.replay import Replay
-from gio_pyro.types import Spec, Transitions
+from gio_pyro.types import Spec, Transitions, in_space
 
 LONGEST = 200
 """Steps after which a turn ends although its episode does not."""
@@ -91,11 +90,8 @@ class _Both:
 
     def __init__(self, turns: Turns, explorer: Explorer, own: Behaviour, replay: Replay) -> None:
         self.turns, self.explorer, self.own = turns, explorer, own
-        self.act, self.name, self.spec = (
-            explorer.behaviour(replay),
-            type(explorer).__name__,
-            explorer.source.fitted.spec,
-        )
+        self.act, self.name = explorer.behaviour(replay), type(explorer).__name__
+        self.spec = explorer.source.fitted.spec
         if not callable(self.act):
             raise InputError(
                 f"Expected {self.name}.behaviour to return a function of states and streams, but got {self.act!r}; "
@@ -134,14 +130,10 @@ def fits(found: object, count: int, spec: Spec) -> bool:
     if not isinstance(found, tuple) or len(found) != 2 or not all(isinstance(one, Tensor) for one in found):
         return False
     action, log_mu = found
-    space = spec.action_space
-    if action.shape != (count, *(space.shape or ())) or log_mu.shape != (count,):
+    if action.ndim == 0 or len(action) != count or log_mu.shape != (count,):
         return False
-    if isinstance(space, Discrete):
-        known = action.dtype == torch.long and bool(((action >= 0) & (action < int(space.n))).all())
-    else:
-        known = action.is_floating_point() and bool(action.isfinite().all())
-    return known and bool(log_mu.isfinite().all())
+    kind = action.dtype if action.is_floating_point() else None
+    return in_space(action, spec.action_space, kind) and bool(log_mu.isfinite().all())
 
 
 def _seen(found: object) -> str:

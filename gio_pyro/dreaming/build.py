@@ -1,0 +1,27 @@
+"""What dreams, as the settings say, or does not."""
+
+from gio_pyro.dreaming.awake import Awake
+from gio_pyro.dreaming.network import NetworkDreams
+from gio_pyro.dreaming.table import TableDreams
+from gio_pyro.errors import InputError
+from gio_pyro.settings import Settings, finite_world
+from gio_pyro.signals import Fitted
+
+
+def dreams_of(settings: Settings, fitted: Fitted) -> Awake:
+    """Return what dreams as the settings say.
+
+    Raises:
+        InputError: a future without the next state in it, which no model of it can be rolled out in.
+    """
+    s, spec = settings, fitted.spec
+    if not s.dream_horizon:
+        return Awake()
+    if not callable(getattr(fitted.future, "outcome", None)):
+        raise InputError(
+            f"Expected a future that holds the next state where the policy dreams, but got {fitted.future}; take "
+            "NextState or NextStateAndReward, or leave dream_horizon out."
+        )
+    if finite_world(spec.state_space, spec.action_space):
+        return TableDreams(fitted, s.dream_horizon, s.dream_share, samples=s.samples)
+    return NetworkDreams(fitted, s.dream_horizon, s.dream_share, learning_rate=s.learning_rate)
