@@ -5,6 +5,8 @@ got, what to do next. The command line prints that sentence and nothing else.
 """
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 
 class GioError(Exception):
@@ -20,7 +22,7 @@ class MixedTerminationError(InputError):
 
 
 class ProgramError(GioError):
-    """A model or guide that breaks the contract of `gio_pyro.programs`."""
+    """A program of somebody's own that breaks its contract or raises: a model or guide, a signal, an explorer."""
 
 
 class TrainingError(GioError):
@@ -72,3 +74,19 @@ def told(error: BaseException, length: int | None = 300) -> str:
         text = before + found + "NaN"
     text = re.sub(r"[.?!] (?=[A-Z])", "; ", re.sub(r"\. (?=\()", " ", text))
     return f"{type(error).__name__}: {text[:length]}".rstrip(".?!: ")
+
+
+@contextmanager
+def raised_by(name: str, method: str) -> Iterator[None]:
+    """Turn what somebody else's class raises into a `ProgramError` that names the class and the method to correct.
+
+    Errors of this library pass as they are.
+    """
+    try:
+        yield
+    except GioError:
+        raise
+    except (Exception, SystemExit) as error:
+        raise ProgramError(
+            f"Expected {method} of {name} to run, but it raised {told(error)}; correct its method {method}."
+        ) from error

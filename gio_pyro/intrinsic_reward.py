@@ -16,6 +16,7 @@ from gio_pyro.errors import CheckpointError, InputError, TrainingError, require_
 from gio_pyro.futures import Future, future_from, spec_of, steps_of
 from gio_pyro.inference import Inference, objective_for
 from gio_pyro.optimisation import Figures
+from gio_pyro.payment import Payment
 from gio_pyro.programs import build_pair, chosen_programs, without_validation
 from gio_pyro.randomness import PrivateRandom
 from gio_pyro.replay import Replay
@@ -98,6 +99,7 @@ class IntrinsicReward:
             self.model, self.guide = build_pair(chosen, self.spec, self.policy, self.device)
             fitted = Fitted(self.spec, self.future, self.model, self.guide, self.policy, self.replay)
             self.signal = signal_named(signal, fitted).to(self.device)
+        self.payment = Payment(self.signal, 1.0, 0.0)
         aim = objective_for(self.guide, objective, samples=1)
         self.inference = Inference(self.model, self.guide, aim, learning_rate=learning_rate)
 
@@ -121,7 +123,7 @@ class IntrinsicReward:
             figures: Figures = {}
             for _ in range(self.updates):
                 batch = self.replay.sample(self.batch_size)
-                figures = self.inference.step(self.policy, batch, self.future.of(batch)) | self.signal.update(batch)
+                figures = self.inference.step(self.policy, batch, self.future.of(batch)) | self.payment.update(batch)
         told = {name: float(value) for name, value in figures.items()}
         if not all(np.isfinite(list(told.values()))):
             raise TrainingError(f"Expected finite losses, but got {told}; look for NaN in the samples.")
@@ -135,7 +137,7 @@ class IntrinsicReward:
         for program in (self.model, self.guide):
             program.observe(rows.state, rows.action, future)
         for number in range(count):
-            self.signal.observe(rows[number::count])
+            self.payment.observe(rows[number::count])
 
     def compute(self, samples: Samples) -> Any:
         """Return what each transition is paid, `[T, N]`, in the unit of the signal; changes nothing.

@@ -1,11 +1,12 @@
 """Classes by their names, with settings in brackets: `Empowerment(3)`, `path/file.py:Name(depth=2)`."""
 
+import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from gio_pyro.calls import parsed
-from gio_pyro.errors import InputError
+from gio_pyro.errors import InputError, raised_by
 from gio_pyro.programs import named
 from gio_pyro.programs.build import article
 
@@ -35,7 +36,7 @@ class Kinds(Generic[Base]):
 
         Raises:
             InputError: no such name, no such setting, or something that is no such class.
-            ProgramError: a file or module that is not there or does not import.
+            ProgramError: a file or module that is not there or does not import, or a class that raises.
         """
         if not isinstance(text, str):
             raise InputError(f"Expected the name of {article(self.noun)}, but got {text!r}; see {self.home}.")
@@ -46,11 +47,24 @@ class Kinds(Generic[Base]):
             raise InputError(
                 f"Expected {article(self.noun)} with its settings in brackets, but got {text[:80]!r}; see {self.home}."
             )
+        settings = {**own, **settings}
+        self._require_settings(kind, given, numbers, settings)
+        with raised_by(kind.__name__, "__init__"):
+            return kind(*given, *numbers, **settings)
+
+    def _require_settings(
+        self, kind: type[Base], given: Sequence[Any], numbers: Sequence[Any], settings: Mapping[str, Any]
+    ) -> None:
+        """Raise `InputError` where a class is given what it does not take."""
+        taken = inspect.signature(kind)
         try:
-            return kind(*given, *numbers, **{**own, **settings})
+            taken.bind(*given, *numbers, **settings)
         except TypeError as error:
-            told = {**own, **settings} or numbers
-            raise InputError(f"Expected {kind.__name__} with its own settings, but got {told!r}: {error}.") from error
+            own = ", ".join(list(taken.parameters)[len(given) :]) or "none"
+            raise InputError(
+                f"Expected {kind.__name__} with its own settings ({own}), but got {settings or list(numbers)!r}: "
+                f"{error}; name those that it has."
+            ) from error
 
     def _kind(self, name: str) -> type[Base]:
         one = article(self.noun)

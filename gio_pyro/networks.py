@@ -185,12 +185,18 @@ class Image(Encoder):
 class Distinct(Encoder):
     """Looks at equal images once: of a small world's pictures a batch of many sequences holds few different ones.
 
-    On a GPU it looks at all, since to find the equal ones the host would have to wait.
+    A layer after the convolutions makes few features of many, so that only few are copied to all that look alike. On a
+    GPU it looks at all, since to find the equal ones the host would have to wait.
+
+    Args:
+        inner: what looks at an image.
+        units: how many features are made of what it finds.
     """
 
-    def __init__(self, inner: Image) -> None:
+    def __init__(self, inner: Image, units: int) -> None:
         super().__init__()
-        self.inner, self.size = inner, inner.size
+        self.inner, self.size = inner, units
+        self.few = nn.Linear(inner.size, units)
 
     def observe(self, x: Tensor) -> None:
         """Take images `[B, ...]` into the statistics."""
@@ -198,17 +204,25 @@ class Distinct(Encoder):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return features, `[B, size]`."""
-        if x.is_cuda:
-            features: Tensor = self.inner(x)
-            return features
-        different, which = torch.unique(x, dim=0, return_inverse=True)
-        found: Tensor = self.inner(different)[which]
-        return found
+        different, which = (x, ...) if x.is_cuda else distinct(x)
+        found: Tensor = self.few(self.inner(different)).relu()
+        return found[which]
 
 
-def looking_once(encoder: "Encoder") -> "Encoder":
+def distinct(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the rows that differ, `[D, ...]`, and for each row of x `[B, ...]` which of them it is, `[B]`.
+
+    They are compared as bytes: torch's own `unique` along an axis takes as long as the convolutions.
+    """
+    known: dict[bytes, int] = {}
+    which = [known.setdefault(row.tobytes(), len(known)) for row in x.numpy()]
+    first = [which.index(row) for row in range(len(known))]
+    return x[first], torch.tensor(which)
+
+
+def looking_once(encoder: "Encoder", units: int) -> "Encoder":
     """Return an encoder that looks at equal images once; others, which cost little, as they are."""
-    return Distinct(encoder) if isinstance(encoder, Image) else encoder
+    return Distinct(encoder, units) if isinstance(encoder, Image) else encoder
 
 
 def is_whole(space: Box) -> bool:
@@ -282,6 +296,28 @@ class PairEncoder(nn.Module):
 
     def _change(self, state: Tensor, future: Tensor) -> Tensor:
         return future if self.anchor is None else future - self.anchor(state)
+
+
+class ImagePair(nn.Module):
+    """Features of two images of one space, `[B, ...] -> [B, size]`, by one network that looks at equal images once.
+
+    Args:
+        space: of both.
+        units: features of each.
+    """
+
+    def __init__(self, space: Box, units: int) -> None:
+        super().__init__()
+        self.each = Distinct(Image(space), units)
+        self.size = 2 * units
+
+    def observe(self, state: Tensor, future: Tensor) -> None:
+        """Take new pairs into the statistics of the inputs."""
+        self.each.observe(torch.cat([state, future]))
+
+    def forward(self, state: Tensor, future: Tensor) -> Tensor:
+        """Return the features of both, side by side."""
+        return torch.cat(self.each(torch.cat([state, future])).chunk(2), -1)
 
 
 def width(space: Space[Any]) -> int:

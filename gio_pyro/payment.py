@@ -13,6 +13,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
+from gio_pyro.errors import raised_by
 from gio_pyro.evaluation import Paid
 from gio_pyro.optimisation import Figures
 from gio_pyro.schedules import Weight, weight_of
@@ -39,11 +40,15 @@ class Payment(nn.Module):
     def observe(self, rows: Transitions) -> None:
         """Tell the signal about new transitions, each once, in order of time."""
         if self.signal is not None:
-            self.signal.observe(rows)
+            with raised_by(type(self.signal).__name__, "observe"):
+                self.signal.observe(rows)
 
     def update(self, rows: Transitions) -> Figures:
         """Let the signal learn from a batch of replay."""
-        return {} if self.signal is None else self.signal.update(rows)
+        if self.signal is None:
+            return {}
+        with raised_by(type(self.signal).__name__, "update"):
+            return dict(self.signal.update(rows) or {})
 
     def paid(self, rows: Transitions, step: int) -> Transitions:
         """Return the transitions with what they are paid after `step` environment steps as their reward."""

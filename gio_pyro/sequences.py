@@ -34,6 +34,7 @@ class SequenceNetwork(nn.Module):
         self.taken = nn.Parameter(torch.randn(length, count, units) / units**0.5)
         self.between = nn.ModuleList(nn.Linear(units, units) for _ in hidden)
         self.out = nn.Linear(units, count)
+        self.register_buffer("earlier", torch.ones(length, length).tril(-1), persistent=False)
         nn.init.zeros_(self.out.weight)
         nn.init.zeros_(self.out.bias)
 
@@ -71,7 +72,7 @@ class ActionSequences(dist.TorchDistribution):
         """Return log p of each action of sequences `[..., B, n]` given those before it, `[..., B, n]` nats."""
         net = self.network
         added = net.taken[torch.arange(net.length, device=value.device), value]
-        before = added.cumsum(-2) - added
+        before = net.earlier @ added
         logits = net.logits(self.context.unsqueeze(-2) + net.place + before)
         return torch.log_softmax(logits, -1).gather(-1, value.unsqueeze(-1)).squeeze(-1)
 

@@ -1,11 +1,11 @@
 """The guide of n-step empowerment: which sequence of actions led to a state."""
 
 import pyro
-from gymnasium.spaces import MultiDiscrete
+from gymnasium.spaces import Box, MultiDiscrete
 from torch import Tensor, nn
 
 from gio_pyro.errors import InputError
-from gio_pyro.networks import PairEncoder, looking_once
+from gio_pyro.networks import ImagePair, PairEncoder, is_image
 from gio_pyro.sequences import SequenceNetwork
 from gio_pyro.types import Policy, Spec
 
@@ -25,8 +25,11 @@ class SequenceGuide(nn.Module):
         parts = spec.action_space.nvec.tolist() if isinstance(spec.action_space, MultiDiscrete) else []
         if len(set(parts)) != 1:
             raise InputError(f"Expected sequences of one kind of action, a MultiDiscrete, but got {spec.action_space}.")
-        self.encoder = PairEncoder(spec.state_space, spec.future_space, spec.anchor)
-        self.encoder.first, self.encoder.second = map(looking_once, (self.encoder.first, self.encoder.second))
+        space = spec.state_space
+        pictures = isinstance(space, Box) and is_image(space) and space == spec.future_space
+        self.encoder = (
+            ImagePair(space, spec.hidden[0]) if pictures else PairEncoder(space, spec.future_space, spec.anchor)
+        )
         self.net = SequenceNetwork(self.encoder.size, len(parts), parts[0], spec.hidden)
 
     def observe(self, state: Tensor, action: Tensor, future: Tensor) -> None:

@@ -1,12 +1,14 @@
 """The house as it is laid out: what imports what, what an import does, and how long things are."""
 
 import ast
+import glob
 import importlib.util
 import json
 import os
 import statistics
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +19,7 @@ import gio_pyro.guides
 import gio_pyro.models
 
 ENGINE = Path(gio_pyro.__file__).resolve().parent
+ROOT = ENGINE.parent
 PROGRAMS = {
     "gio_pyro.models": Path(gio_pyro.models.__file__).resolve().parent,
     "gio_pyro.guides": Path(gio_pyro.guides.__file__).resolve().parent,
@@ -239,3 +242,10 @@ def test_the_median_function_is_at_most_10_lines():
 
 def test_nine_functions_in_ten_are_at_most_35_lines():
     assert statistics.quantiles(lengths_of_functions(), n=10)[-1] <= 35
+
+
+def test_every_package_of_the_house_goes_into_a_wheel():
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
+    found = glob.glob("gio_pyro/**/__init__.py", root_dir=ROOT, recursive=True)  # goes into linked folders too
+    there = {".".join(Path(file).parent.parts) for file in found}
+    assert set(declared) == there

@@ -44,7 +44,7 @@ class Source(nn.Module):
 
     def __init__(self, states: Space[Any], actions: int, horizon: int, hidden: Sequence[int]) -> None:
         super().__init__()
-        self.encoder = looking_once(encoder(states))
+        self.encoder = looking_once(encoder(states), hidden[0])
         self.sequences = SequenceNetwork(self.encoder.size, horizon, actions, hidden)
         self.level = mlp(self.encoder.size, hidden[:1], 1)
 

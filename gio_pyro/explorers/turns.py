@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 
 import torch
 from torch import Tensor, nn
 
 from gio_pyro.environments import Behaviour
 from gio_pyro.environments.collected import Step
-from gio_pyro.errors import InputError
+from gio_pyro.errors import InputError, raised_by
 from gio_pyro.explorers.base import Explorer
 from gio_pyro.optimisation import Figures
 from gio_pyro.replay import Replay
@@ -48,6 +49,10 @@ class Turns(nn.Module):
                 self.register_buffer(name, torch.zeros(streams, dtype=torch.long))
             self.register_buffer("exploring", torch.zeros(streams, dtype=torch.bool))
 
+    def asked(self, method: str) -> AbstractContextManager[None]:
+        """Name the explorer, which may be somebody's own, in what it raises when it is asked for this."""
+        return raised_by(type(self.explorer).__name__, method)
+
     def behaviour(self, own: Behaviour, replay: Replay) -> Behaviour:
         """Return what collects until the next update; `own` is the agent's."""
         return own if self.explorer is None else _Both(self, self.explorer, own, replay)
@@ -55,19 +60,24 @@ class Turns(nn.Module):
     def observe(self, rows: Transitions) -> None:
         """Tell the explorer of new transitions, each once."""
         if self.explorer is not None:
-            self.explorer.observe(rows)
+            with self.asked("observe"):
+                self.explorer.observe(rows)
 
     def improve(self, replay: Replay, step: int) -> Figures:
         """Let the explorer learn; returns its figures, and its share of the steps so far."""
         if self.explorer is None:
             return {}
         share = self.explored.sum() / self.taken.sum().clamp_min(1)
-        found = {**(self.explorer.improve(replay, step) or {}), "share": share}
+        with self.asked("improve"):
+            found = {**(self.explorer.improve(replay, step) or {}), "share": share}
         return {f"explorer_{name}": torch.as_tensor(figure, device=share.device) for name, figure in found.items()}
 
     def optimisers(self) -> dict[str, torch.optim.Optimizer]:
         """Return those of the explorer, by name."""
-        found = {} if self.explorer is None else self.explorer.optimisers()
+        if self.explorer is None:
+            return {}
+        with self.asked("optimisers"):
+            found = self.explorer.optimisers()
         return {f"explorer_{name}": optimiser for name, optimiser in found.items()}
 
     def begin(self) -> Tensor:
@@ -90,7 +100,9 @@ class _Both:
 
     def __init__(self, turns: Turns, explorer: Explorer, own: Behaviour, replay: Replay) -> None:
         self.turns, self.explorer, self.own = turns, explorer, own
-        self.act, self.name = explorer.behaviour(replay), type(explorer).__name__
+        self.name = type(explorer).__name__
+        with turns.asked("behaviour"):
+            self.act = explorer.behaviour(replay)
         self.spec = explorer.source.fitted.spec
         if not callable(self.act):
             raise InputError(
@@ -102,12 +114,14 @@ class _Both:
         """Return actions and their log-probabilities, `[N, ...]` and `[N]`."""
         begun = self.turns.begin()
         if len(begun):
-            self.explorer.begin(begun)
+            with self.turns.asked("begin"):
+                self.explorer.begin(begun)
         return either(self.turns.exploring, lambda row: self._acted(state[row], row), lambda row: self.own(state[row]))
 
     def _acted(self, state: Tensor, stream: Tensor) -> tuple[Tensor, Tensor]:
         """Return what the explorer does, which may be somebody's own; a wrong action would go into replay unseen."""
-        found = self.act(state, stream)
+        with self.turns.asked("behaviour"):
+            found = self.act(state, stream)
         if not fits(found, len(state), self.spec):
             raise InputError(
                 f"Expected {self.name} to return actions of {self.spec.action_space} and finite log-probabilities, one "
@@ -121,7 +135,8 @@ class _Both:
         real, over = (torch.from_numpy(flags.copy()).to(device) for flags in (step.real, step.follows))
         mine = (self.turns.exploring & real).nonzero().flatten()
         if len(mine):
-            self.explorer.told(step.rows["next_state"][mine], mine)
+            with self.turns.asked("told"):
+                self.explorer.told(step.rows["next_state"][mine], mine)
         self.turns.count(real, over)
 
 

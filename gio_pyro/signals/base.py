@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gio_pyro.errors import InputError, TrainingError
+from gio_pyro.errors import InputError, TrainingError, raised_by
 from gio_pyro.futures import Future, steps_of
 from gio_pyro.optimisation import Descent, Figures, Loss, adam
 from gio_pyro.programs import Guide, Model
@@ -66,9 +66,12 @@ class Signal(nn.Module, ABC):
 
         Raises:
             InputError: `read` does not return a tensor with one number for each.
+            ProgramError: `read` raises.
             TrainingError: NaN or infinity.
         """
-        found, name = self.read(rows), type(self).__name__
+        name = type(self).__name__
+        with raised_by(name, "read"):
+            found = self.read(rows)
         if not isinstance(found, Tensor):
             raise InputError(
                 f"Expected a tensor of one number for each of {len(rows)} transitions from {name}, but got "

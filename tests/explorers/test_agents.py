@@ -265,7 +265,10 @@ MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
     "unknown": ({"explorer": "Nobody"}, "Expected an explorer among Signal, Goals, or file.py:Name, but got 'Nobody'"),
     "without a signal": ({"explorer": "Signal", "signal": None}, "Expected a signal for the explorer 'Signal' to seek"),
     "horizon 0": ({"explorer": "Goals(horizon=0)"}, "Expected horizon of the explorer Goals to be a whole number"),
-    "no such setting": ({"explorer": "Signal(depth=3)"}, "Expected SignalExplorer with its own settings, but got {'d"),
+    "no such setting": (
+        {"explorer": "Signal(depth=3)"},
+        "Expected SignalExplorer with its own settings (temp",
+    ),
     "cold": ({"explorer": "Signal(temperature=0)"}, "Expected temperature of the explorer Signal from 1e-09 to"),
     "endless way": (
         {"explorer": "Goals(horizon=100000000000)"},
