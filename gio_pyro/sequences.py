@@ -7,6 +7,7 @@ and drawing one both cost a time linear in n.
 """
 
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import Any
 
 import pyro.distributions as dist
@@ -34,7 +35,9 @@ class SequenceNetwork(nn.Module):
         self.taken = nn.Parameter(torch.randn(length, count, units) / units**0.5)
         self.between = nn.ModuleList(nn.Linear(units, units) for _ in hidden)
         self.out = nn.Linear(units, count)
-        self.register_buffer("earlier", torch.ones(length, length).tril(-1), persistent=False)
+        with torch.no_grad():
+            for layer in self.between:
+                layer.weight += torch.eye(units)  # a residual layer, in one product
         nn.init.zeros_(self.out.weight)
         nn.init.zeros_(self.out.bias)
 
@@ -46,7 +49,7 @@ class SequenceNetwork(nn.Module):
         """Return logits `[..., A]` from what is known before an action, `[..., hidden]`."""
         x = memory.relu()
         for layer in self.between:
-            x = (x + layer(x)).relu()
+            x = layer(x).relu()
         found: Tensor = self.out(x)
         return found
 
@@ -72,8 +75,8 @@ class ActionSequences(dist.TorchDistribution):
         """Return log p of each action of sequences `[..., B, n]` given those before it, `[..., B, n]` nats."""
         net = self.network
         added = net.taken[torch.arange(net.length, device=value.device), value]
-        before = net.earlier @ added
-        logits = net.logits(self.context.unsqueeze(-2) + net.place + before)
+        before = accumulate(added.unbind(-2)[:-1], initial=self.context.expand(added[..., 0, :].shape))
+        logits = net.logits(torch.stack(list(before), -2) + net.place)
         return torch.log_softmax(logits, -1).gather(-1, value.unsqueeze(-1)).squeeze(-1)
 
     def log_prob(self, value: Tensor) -> Tensor:

@@ -57,11 +57,11 @@ MAZES: dict[str, dict[str, Any]] = {
     "pixels": {"id": "gio/Maze-v0", "map": PICTURE, "observations": "pixels"},
 }
 SETTINGS = {
-    "klyubin": {"sequences": 150_000, "updates": 2_000, "most": 8_000},
-    "rooms": {"sequences": 200_000, "updates": 4_000, "most": 16_000},
-    "pixels": {"sequences": 20_000, "updates": 1_000, "most": 3_000},
+    "klyubin": {"steps": 150_000, "updates": 2_000},
+    "rooms": {"steps": 150_000, "updates": 1_800},
+    "pixels": {"steps": 40_000, "updates": 800},
 }
-"""Updates are times n, at most the last number; everything else is a default of `learn_empowerment`."""
+"""Both are times n; everything else is a default of `learn_empowerment`."""
 BATCH = 256
 AT_ONCE = 64
 ERROR, RANK = 0.05, 0.95
@@ -102,9 +102,9 @@ def run(maze: str, horizon: int, seed: int, *, updates: int | None = None, quick
     arguments = dict(MAZES[maze])
     one = gym.make(**arguments)
     env = gym.make_vec(arguments.pop("id"), num_envs=AT_ONCE, vectorization_mode="sync", **arguments)
-    setting = SETTINGS[maze] if not quick else {"sequences": 5_000, "updates": 300, "most": 300}
-    steps, most = setting["sequences"] * horizon, min(setting["updates"] * horizon, setting["most"])
-    updates = most if updates is None else updates
+    setting = SETTINGS[maze] if not quick else {"steps": 5_000, "updates": 300}
+    steps = setting["steps"] * horizon
+    updates = setting["updates"] * horizon if updates is None else updates
     start = time.process_time()
     learned = learn_empowerment(env, horizon, steps, updates=updates, batch_size=BATCH, seed=seed)
     seconds = time.process_time() - start

@@ -13,7 +13,7 @@ from gio_pyro.randomness import PrivateRandom
 from gio_pyro.settings import device_named
 from gio_pyro.types import Program
 
-KEPT = 200_000
+KEPT = 1_000_000
 """Sequences in replay."""
 FIRST = 1_000
 """Sequences before the first update."""
@@ -37,7 +37,7 @@ def learn_empowerment(
     batch_size: int = 256,
     guide: str | Program = "SequenceGuide",
     hidden: tuple[int, ...] = (128, 128),
-    learning_rate: float = 5e-3,
+    learning_rate: float = 1e-2,
     seed: int = 0,
     device: str = "auto",
     progress: Progress | None = None,

@@ -16,6 +16,8 @@ from gio_pyro.types import Policy, Sequences, finite
 
 MOST_BYTES = 2**30
 """Of the sequences that are kept."""
+IN_A_ROW = 4
+"""Sequences that are taken at a time."""
 
 
 @dataclass(frozen=True)
@@ -86,10 +88,11 @@ def read(pieces: Sequences, actions: int) -> Options:
         actions: A, how many there are.
     """
     known = pieces.valid.all(1) | (pieces.valid & pieces.steps.terminated).any(1)
-    rows, valid = pieces.steps[known], pieces.valid[known]
+    steps, valid = pieces.steps, pieces.valid[known]
     blind = torch.randint(actions, valid.shape, device=valid.device)
-    log_behaviour = torch.where(valid, rows.log_behaviour, -math.log(actions)).sum(1)
-    return Options(rows.state[:, 0], torch.where(valid, rows.action, blind), rows.next_state[:, -1], log_behaviour)
+    log_behaviour = torch.where(valid, steps.log_behaviour[known], -math.log(actions)).sum(1)
+    taken = torch.where(valid, steps.action[known], blind)
+    return Options(steps.state[known, 0], taken, steps.next_state[known, -1], log_behaviour)
 
 
 class Blindly:
@@ -129,16 +132,16 @@ def _log(share: float) -> float:
 
 
 def take(collector: Collector, source: Policy, length: int, uniform_share: float) -> tuple[Options, int]:
-    """Take one sequence of `length` actions in each environment.
+    """Take a few sequences of `length` actions in each environment, one after the other.
+
+    Every step begins a sequence, whichever one it is in the middle of: that its actions were drawn with others before
+    them is in their probabilities.
 
     Returns:
         Those whose end is known, and how many environment steps it took.
     """
-    collected = collector.collect(Blindly(source, uniform_share), length * collector.world.count)
+    collected = collector.collect(Blindly(source, uniform_share), IN_A_ROW * length * collector.world.count)
     replay = Replay(len(collected.rows))
     replay.add(collected.rows, *collected.links())
-    streams = collected.stream.tolist()
-    first = torch.tensor([streams.index(stream) for stream in sorted(set(streams))], device=collector.device)
-    pieces = replay.sequences(None, length)
     count = finite(collector.actions.space, "action")
-    return read(Sequences(pieces.steps[first], pieces.valid[first]), count), len(collected.rows)
+    return read(replay.sequences(None, length), count), len(collected.rows)

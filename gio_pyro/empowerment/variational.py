@@ -35,7 +35,7 @@ from gio_pyro.types import Program, Spec
 
 MOST_WEIGHT = 5.0
 """Weights ω/μ of replayed sequences are cut here."""
-SLOWER = 0.2
+SLOWER = 0.5
 """The source's step size, as a share of the guide's."""
 
 
@@ -87,7 +87,7 @@ class VariationalEmpowerment:
         *,
         guide: str | Program = "SequenceGuide",
         hidden: Sequence[int] = (128, 128),
-        learning_rate: float = 5e-3,
+        learning_rate: float = 1e-2,
         device: torch.device | None = None,
     ) -> None:
         require_horizon(horizon)
@@ -122,13 +122,15 @@ class VariationalEmpowerment:
         """
         faster, slower = self.descent.optimiser.param_groups  # type: ignore[union-attr]
         faster["lr"] = rate * self.learning_rate
-        slower["lr"] = 0.0 if source_rests else rate * SLOWER * self.learning_rate
-        return self.descent.step(None, *options.tensors())
+        slower["lr"] = rate * SLOWER * self.learning_rate
+        return self.descent.step(source_rests, *options.tensors())
 
-    def _loss(self, _: None, *tensors: Tensor) -> tuple[Tensor, Figures]:
+    def _loss(self, source_rests: bool, *tensors: Tensor) -> tuple[Tensor, Figures]:
         options = Options(*tensors)
         omega, level = self.source.read(options.state)
-        log_omega, log_q = omega.log_prob(options.actions), self.log_guide(options)
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not source_rests):
+            log_omega = omega.log_prob(options.actions)
+        log_q = self.log_guide(options)
         weight = (log_omega.detach() - options.log_behaviour).exp().clamp_max(MOST_WEIGHT)
         bound = log_q.detach() - log_omega.detach()
         missed = 0.5 * (log_omega + level.detach() - log_q.detach()).square()

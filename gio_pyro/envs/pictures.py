@@ -1,5 +1,6 @@
 """Pictures of a world: small ones to learn from, larger ones to look at, and text."""
 
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
 
@@ -44,6 +45,16 @@ def picture(layout: Layout, agent: int, *, screen: Colour | None = None, side: i
         screen: the colour of the television's cells.
         side: pixels along a side of a cell, at least 4.
     """
+    image = _empty(layout, screen, side).copy()
+    top, left = _corner(layout, agent, side)
+    rim = side // 4
+    image[top + rim : top + side - rim, left + rim : left + side - rim] = AGENT
+    return image
+
+
+@lru_cache(maxsize=16)
+def _empty(layout: Layout, screen: Colour | None, side: int) -> Image:
+    """A picture without an agent; of the same one a world shows thousands."""
     palette = COLOURS if screen is None else COLOURS | {SCREEN: screen}
     cells = np.array([palette[mark] for mark in layout.marks], dtype=np.uint8)
     image = cells.reshape(layout.rows, layout.columns, 3).repeat(side, axis=0).repeat(side, axis=1)
@@ -51,9 +62,6 @@ def picture(layout: Layout, agent: int, *, screen: Colour | None = None, side: i
         image = image[::-1].copy()
     for pair in layout.barriers:
         _part(image, [_corner(layout, cell, side) for cell in sorted(pair)], side)
-    top, left = _corner(layout, agent, side)
-    rim = side // 4
-    image[top + rim : top + side - rim, left + rim : left + side - rim] = AGENT
     return image
 
 

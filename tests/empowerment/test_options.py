@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from gio_pyro.empowerment.options import MOST_BYTES, Blindly, Kept, Options, read, take
+from gio_pyro.empowerment.options import IN_A_ROW, MOST_BYTES, Blindly, Kept, Options, read, take
 from gio_pyro.environments import Collector
 from gio_pyro.errors import InputError
 from gio_pyro.sequences import ActionSequences
@@ -59,7 +59,7 @@ def test_a_sequence_leads_from_its_state_to_its_end_in_one_episode(mode: Any, co
     collecting = collector(mode, count, cut=cut)
     for _ in range(20):
         options, steps = take(collecting, source(3), 3, 0.5)
-        assert steps <= 3 * max(count, 1)
+        assert steps <= IN_A_ROW * 3 * max(count, 1)
         for state, actions, final in zip(options.state, options.actions, options.final, strict=True):
             left = 7 - int(state) % 10
             taken = actions[: min(left, 3)]
