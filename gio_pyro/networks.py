@@ -13,6 +13,7 @@ import torch
 from gymnasium import Space
 from gymnasium.spaces import Box, Discrete
 from torch import Tensor, nn
+from torch.nn.functional import embedding
 
 from gio_pyro.errors import InputError
 
@@ -204,9 +205,9 @@ class Distinct(Encoder):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return features, `[B, size]`."""
-        different, which = (x, ...) if x.is_cuda else distinct(x)
+        different, which = (x, None) if x.is_cuda else distinct(x)
         found: Tensor = self.few(self.inner(different)).relu()
-        return found[which]
+        return found if which is None else embedding(which, found)
 
 
 def distinct(x: Tensor) -> tuple[Tensor, Tensor]:

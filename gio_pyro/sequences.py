@@ -14,6 +14,7 @@ import pyro.distributions as dist
 import torch
 from torch import Tensor, nn
 from torch.distributions import constraints
+from torch.nn.functional import embedding
 
 
 class SequenceNetwork(nn.Module):
@@ -74,7 +75,8 @@ class ActionSequences(dist.TorchDistribution):
     def log_probs(self, value: Tensor) -> Tensor:
         """Return log p of each action of sequences `[..., B, n]` given those before it, `[..., B, n]` nats."""
         net = self.network
-        added = net.taken[torch.arange(net.length, device=value.device), value]
+        which = value + net.count * torch.arange(net.length, device=value.device)
+        added = embedding(which, net.taken.flatten(0, 1))  # whose gradient does not depend on the threads, unlike [ ]'s
         before = accumulate(added.unbind(-2)[:-1], initial=self.context.expand(added[..., 0, :].shape))
         logits = net.logits(torch.stack(list(before), -2) + net.place)
         return torch.log_softmax(logits, -1).gather(-1, value.unsqueeze(-1)).squeeze(-1)

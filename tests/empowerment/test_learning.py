@@ -46,6 +46,18 @@ def test_one_seed_is_one_result():
     assert not torch.equal(first, third)
 
 
+def test_one_seed_of_pictures_is_one_result_on_two_threads():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        env = gym.make("gio/Maze-v0", map=("SSS", "SSS"), observations="pixels")
+        first, second = (learn_empowerment(env, 2, 1_200, updates=10, seed=0) for _ in range(2))
+    finally:
+        torch.set_num_threads(before)
+    for a, b in zip(first.source.parameters(), second.source.parameters(), strict=True):
+        assert torch.equal(a, b)
+
+
 def test_states_may_be_pictures_and_numbers():
     for env in (gym.make("gio/Maze-v0", map=("SS", "SS"), observations="pixels"), gym.make("CartPole-v1")):
         learned = learn_empowerment(env, 2, 2_200, updates=3, batch_size=8, hidden=(8,))
