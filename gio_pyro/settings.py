@@ -249,8 +249,8 @@ def _check_signal(s: Settings) -> None:
             )
     if s.signal_value and s.signal is None:
         raise InputError(
-            "Expected a signal where it has a value of its own, but got signal_value without signal; name one, e.g. "
-            'signal="RandomNetworkDistillation".'
+            "Expected signal_value only beside a signal, but got True without one; name a signal, e.g. "
+            'signal="RandomNetworkDistillation", or leave it out.'
         )
     if s.signal_discount is None:
         return

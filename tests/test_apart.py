@@ -265,7 +265,7 @@ def test_it_goes_on_bit_for_bit(tmp_path: Path, env: str):
 @pytest.mark.parametrize(
     ("settings", "says"),
     [
-        ({"signal_value": True}, "Expected a signal where it has a value of its own, but got signal_value without"),
+        ({"signal_value": True}, "Expected signal_value only beside a signal, but got True without one; name a signal"),
         ({"signal_value": 1, "signal": "Control"}, "Expected signal_value to be True or False, but got 1"),
         (
             {"signal_discount": 0.5},

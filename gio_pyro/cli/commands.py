@@ -47,6 +47,7 @@ def train(
     dream_share: MaybeFloat = None,
     explorer: MaybeText = None,
     explorer_share: MaybeFloat = None,
+    train_freq: MaybeInt = None,
     learning_rate: MaybeFloat = None,
     hidden: MaybeInts = None,
     uniform_share: MaybeFloat = None,
@@ -90,6 +91,8 @@ def train(
         explorer: another policy that collects for this one: Signal, "Goals(horizon=20)" or file.py:Name of your own.
             The signal and its weights are then the explorer's, and this policy is paid the environment's reward.
         explorer_share: share of the environment steps that the explorer takes, by whole turns; 0.5 by default.
+        train_freq: environment steps between updates; 500 in finite worlds, 1 with continuous actions and 4 in others
+            by default. An explorer changes what it does as often.
         learning_rate: Adam's step size of networks; 0.001 by default.
         hidden: units of each hidden layer; 128 128 by default.
         uniform_share: exploration: share of uniform actions while collecting; 0.2 in finite worlds, 0.05 in others
@@ -124,6 +127,7 @@ def train(
         "dream_share": dream_share,
         "explorer": explorer,
         "explorer_share": explorer_share,
+        "train_freq": train_freq,
         "learning_rate": learning_rate,
         "hidden": hidden,
         "uniform_share": uniform_share,

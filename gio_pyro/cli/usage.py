@@ -91,11 +91,18 @@ def sentence(printed: str, arguments: Sequence[str], commands: Mapping[str, Call
 
 
 def with_flags(text: str, commands: Iterable[Callable[..., int]]) -> str:
-    """Return an error of the library as the command line tells it: with the flag in the place of Python's name."""
-    found = re.match(r"Expected (\w+) (?=to be |from )", text)
-    if found is None or not any(found[1] in signature(command).parameters for command in commands):
+    """Return an error of the library as the command line tells it: with flags in the place of Python's names."""
+    names = {name for command in commands for name in signature(command).parameters}
+    found = re.match(r"Expected (\w+) (?=to be |from |only |without |and |of at least )", text)
+    if found is None or found[1] not in names:
         return text
-    return f"Expected {flag(found[1])} {text[found.end() :]}".replace("gio_pyro.Settings", "gio train --help")
+
+    def spelt(word: re.Match[str]) -> str:
+        return f"{flag(word[1])} {word[2] or ''}".rstrip() if word[1] in names else word[0]
+
+    rest = re.sub(r'(\w+)=(?:True|"(\w+)")', spelt, text[found.end() :])
+    rest = re.sub(r"(?<!-)\b(\w+_\w+)()", spelt, rest)
+    return f"Expected {flag(found[1])} {rest}".replace("gio_pyro.Settings", "gio train --help")
 
 
 def flag(name: str) -> str:
