@@ -15,6 +15,10 @@ from gio_pyro.signals.base import Fitted, Signal
 from gio_pyro.types import Transitions, finite
 
 
+STEP = 5e-3
+"""Adam's step size; unlike that of `learn_empowerment` it does not fall to 0 in the end, and so is smaller."""
+
+
 class Empowerment(Signal):
     """E_n(s'), learned by variational information maximisation (Mohamed and Rezende, 2015, arXiv 1509.08731), nats.
 
@@ -40,7 +44,9 @@ class Empowerment(Signal):
         if fitted.replay is None:
             raise InputError("Expected a replay to read sequences from, but there is none; use the signal in GIO.")
         spec = fitted.spec
-        self.learner = VariationalEmpowerment(spec.state_space, spec.action_space, horizon, hidden=spec.hidden[:2])
+        self.learner = VariationalEmpowerment(
+            spec.state_space, spec.action_space, horizon, hidden=spec.hidden[:2], learning_rate=STEP
+        )
         self.source, self.guide = self.learner.source, self.learner.guide
         self.actions = finite(spec.action_space, "action")
         self.updates, self.batch_size, self.rest = updates, batch_size, rest
