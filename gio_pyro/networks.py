@@ -205,7 +205,7 @@ class Distinct(Encoder):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return features, `[B, size]`."""
-        different, which = (x, None) if x.is_cuda else distinct(x)
+        different, which = distinct(x) if x.device.type == "cpu" else (x, None)
         found: Tensor = self.few(self.inner(different)).relu()
         return found if which is None else embedding(which, found)
 
@@ -217,8 +217,8 @@ def distinct(x: Tensor) -> tuple[Tensor, Tensor]:
     """
     known: dict[bytes, int] = {}
     which = [known.setdefault(row.tobytes(), len(known)) for row in x.numpy()]
-    first = [which.index(row) for row in range(len(known))]
-    return x[first], torch.tensor(which)
+    first = {place: row for row, place in reversed([*enumerate(which)])}
+    return x[[first[place] for place in range(len(known))]], torch.tensor(which)
 
 
 def looking_once(encoder: "Encoder", units: int) -> "Encoder":

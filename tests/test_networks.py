@@ -15,8 +15,10 @@ from torch import Tensor
 from gio_pyro.errors import InputError
 from gio_pyro.networks import (
     CLIP,
+    Distinct,
     Ensemble,
     Image,
+    ImagePair,
     OneHot,
     PairEncoder,
     Standardise,
@@ -296,3 +298,27 @@ def test_a_network_sees_actions_one_hot_or_squashed():
 @pytest.mark.parametrize("space", [vector(3), image(7), Discrete(4)])
 def test_features_have_the_default_dtype(space: Any):
     assert encoder(space)(values(space, 2)).dtype == torch.get_default_dtype()
+
+
+def test_equal_images_are_looked_at_once_and_answered_as_if_each_were(monkeypatch: pytest.MonkeyPatch):
+    space = Box(0, 255, (12, 12, 3), np.uint8)
+    few = torch.randint(0, 256, (3, 12, 12, 3), dtype=torch.uint8)
+    which = torch.tensor([2, 0, 2, 1, 0, 0])
+    pair = ImagePair(space, 8)
+    pair.observe(few, few.flip(0))
+    seen: list[int] = []
+    look = Image.forward
+    monkeypatch.setattr(Image, "forward", lambda self, x: (seen.append(len(x)), look(self, x))[1])
+    together = pair(few[which], few[which.flip(0)])
+    assert seen == [3]
+    alone = torch.cat([pair(few[i : i + 1], few[j : j + 1]) for i, j in zip(which, which.flip(0), strict=True)])
+    torch.testing.assert_close(together, alone)
+    assert together.shape == (6, pair.size) == (6, 16)
+
+
+def test_the_gradient_of_images_that_are_alike_is_the_sum_of_theirs():
+    space = Box(0, 255, (12, 12, 3), np.uint8)
+    image = torch.randint(0, 256, (1, 12, 12, 3), dtype=torch.uint8)
+    look = Distinct(Image(space), 4)
+    one, five = (torch.autograd.grad(look(image.expand(n, -1, -1, -1)).sum(), look.few.weight)[0] for n in (1, 5))
+    torch.testing.assert_close(five, 5 * one)

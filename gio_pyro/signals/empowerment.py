@@ -14,7 +14,6 @@ from gio_pyro.optimisation import Figures
 from gio_pyro.signals.base import Fitted, Signal
 from gio_pyro.types import Transitions, finite
 
-
 STEP = 5e-3
 """Adam's step size; unlike that of `learn_empowerment` it does not fall to 0 in the end, and so is smaller."""
 
