@@ -58,7 +58,7 @@ MAZES: dict[str, dict[str, Any]] = {
 SETTINGS = {
     "klyubin": {"steps": 150_000, "updates": 2_000},
     "rooms": {"steps": 150_000, "updates": 1_800},
-    "pixels": {"steps": 40_000, "updates": 700},
+    "pixels": {"steps": 40_000, "updates": 800},
 }
 """Both are times n; everything else is a default of `learn_empowerment`."""
 BATCH = 256
