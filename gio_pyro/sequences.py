@@ -34,10 +34,11 @@ class SequenceNetwork(nn.Module):
         self.given = nn.Linear(context, units)
         self.place = nn.Parameter(torch.zeros(length, units))
         self.taken = nn.Parameter(torch.randn(length, count, units) / units**0.5)
-        self.between = nn.ModuleList(nn.Linear(units, units) for _ in hidden)
+        between = [nn.Linear(units, units) for _ in hidden]
+        self.between = nn.ModuleList(between)
         self.out = nn.Linear(units, count)
         with torch.no_grad():
-            for layer in self.between:
+            for layer in between:
                 layer.weight += torch.eye(units)  # a residual layer, in one product
         nn.init.zeros_(self.out.weight)
         nn.init.zeros_(self.out.bias)

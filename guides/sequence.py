@@ -25,11 +25,7 @@ class SequenceGuide(nn.Module):
         parts = spec.action_space.nvec.tolist() if isinstance(spec.action_space, MultiDiscrete) else []
         if len(set(parts)) != 1:
             raise InputError(f"Expected sequences of one kind of action, a MultiDiscrete, but got {spec.action_space}.")
-        space = spec.state_space
-        pictures = isinstance(space, Box) and is_image(space) and space == spec.future_space
-        self.encoder = (
-            ImagePair(space, spec.hidden[0]) if pictures else PairEncoder(space, spec.future_space, spec.anchor)
-        )
+        self.encoder = _encoder(spec)
         self.net = SequenceNetwork(self.encoder.size, len(parts), parts[0], spec.hidden)
 
     def observe(self, state: Tensor, action: Tensor, future: Tensor) -> None:
@@ -40,3 +36,10 @@ class SequenceGuide(nn.Module):
         """Sample "action", `[B, n]` integers."""
         with pyro.plate("batch", state.shape[0]):
             return pyro.sample("action", self.net(self.encoder(state, future)))
+
+
+def _encoder(spec: Spec) -> ImagePair | PairEncoder:
+    space = spec.state_space
+    if isinstance(space, Box) and is_image(space) and space == spec.future_space:
+        return ImagePair(space, spec.hidden[0])
+    return PairEncoder(space, spec.future_space, spec.anchor)

@@ -95,7 +95,9 @@ def plug(signal: str):
 
 
 def explored(explorer: str, folder: Path):
-    GIO("FrozenLake-v1", signal="PredictionError", explorer=explorer, **QUICK).learn(300).save(folder)
+    GIO("FrozenLake-v1", signal="PredictionError", explorer=explorer, **QUICK | {"train_freq": 50}).learn(150).save(
+        folder
+    )
 
 
 @pytest.mark.parametrize("method", ["__init__", "observe", "update", "read"])

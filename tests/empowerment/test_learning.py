@@ -51,7 +51,7 @@ def test_one_seed_of_pictures_is_one_result_on_two_threads():
     torch.set_num_threads(2)
     try:
         env = gym.make("gio/Maze-v0", map=("SSS", "SSS"), observations="pixels")
-        first, second = (learn_empowerment(env, 2, 1_200, updates=10, seed=0) for _ in range(2))
+        first, second = (learn_empowerment(env, 2, 1_040, updates=5, batch_size=64, seed=0) for _ in range(2))
     finally:
         torch.set_num_threads(before)
     for a, b in zip(first.source.parameters(), second.source.parameters(), strict=True):
