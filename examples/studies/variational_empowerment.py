@@ -2,7 +2,7 @@
 
     python examples/studies/variational_empowerment.py --maze klyubin --horizon 4      # three minutes of one core
     python examples/studies/variational_empowerment.py --maze rooms --horizon 4        # three
-    python examples/studies/variational_empowerment.py --maze pixels --horizon 4       # three
+    python examples/studies/variational_empowerment.py --maze pixels --horizon 4       # three and a half
     python examples/studies/variational_empowerment.py --maze cost                     # half a minute
 
 Those are the longest: shorter horizons take less. Without --horizon and --maze all that is missing is run; rows that
