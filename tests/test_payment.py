@@ -92,7 +92,10 @@ def test_a_name_may_be_spelt_as_one_likes(name: str):
     [
         ({"signal": "Nothing"}, "Expected a signal among Control, Empowerment, PredictionError, "),
         ({"signal": "Empowerment(0)"}, "Expected a horizon of at least 1 action, a whole number, but got 0"),
-        ({"signal": "Empowerment(depth=3)"}, "Expected Empowerment with its own settings ("),
+        (
+            {"signal": "Empowerment(depth=3)"},
+            "Expected Empowerment with its own settings (horizon, updates, batch_size, rest), but got {'depth': 3}",
+        ),
         ({"signal": "Empowerment(3"}, "Expected a signal with its settings in brackets, but got 'Empowerment(3'"),
         ({"signal": "InformationGain"}, "Expected a model "),
         ({"signal": "Disagreement"}, "Expected a model that knows what it does not know"),
