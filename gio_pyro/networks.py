@@ -91,8 +91,8 @@ class Standardise(nn.Module):
         """Take a batch `[B, *shape]` into the statistics (Chan, Golub and LeVeque, 1979)."""
         x = x.to(self.mean.dtype)
         total = self.count + len(x)
-        ahead = x.mean(0) - self.mean
-        within = (x - x.mean(0)).square().sum(0)
+        mean = x.mean(0)
+        ahead, within = mean - self.mean, (x - mean).square_().sum(0)
         self.squares += within + ahead.square() * self.count * len(x) / total
         self.mean += ahead * len(x) / total
         self.count.copy_(total)
@@ -165,7 +165,7 @@ class Image(Encoder):
         self.scale = Standardise(space.shape, whole=True)
         layers: list[nn.Module] = []
         for outputs in (16, 32, 64):
-            stride = 2 if min(height, width) >= 12 else 1
+            stride = 2 if min(height, width) >= 8 else 1
             kernel = min(3, height, width)
             layers += [nn.Conv2d(channels, outputs, kernel, stride), nn.ReLU()]
             height, width = (height - kernel) // stride + 1, (width - kernel) // stride + 1
