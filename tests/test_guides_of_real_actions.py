@@ -21,7 +21,7 @@ def standard(size: int) -> Any:
     return lambda state: dist.Normal(torch.zeros(len(state), size), 1.0).to_event(1)
 
 
-def paid(name: str, world: Any, size: int, steps: int = 1_500) -> float:
+def paid(name: str, world: Any, size: int, steps: int = 600) -> float:
     """Nats that a guide is paid, E log q − log π, once it has been fitted to draws of π and `world(action)`."""
     torch.manual_seed(0)
     where, policy = Spec(vector(1), vector(size), vector(1), hidden=(32, 32)), standard(size)
@@ -29,10 +29,10 @@ def paid(name: str, world: Any, size: int, steps: int = 1_500) -> float:
     guide: Guide = build_guide(getattr(guides, name), where, model, policy, torch.zeros(1, 1))
     first = torch.randn(4_000, size)
     guide.observe(torch.zeros(4_000, 1), first, world(first))
-    optimiser = torch.optim.Adam(guide.parameters(), lr=3e-3)
+    optimiser = torch.optim.Adam(guide.parameters(), lr=1e-2)
     with without_validation():
         for step in range(steps):
-            optimiser.param_groups[0]["lr"] = 3e-3 * (1 - step / steps)
+            optimiser.param_groups[0]["lr"] = 1e-2 * (1 - step / steps)
             action = torch.randn(256, size)
             loss = -guide.log_prob(policy, torch.zeros(256, 1), world(action), action).mean()
             optimiser.zero_grad()

@@ -22,7 +22,7 @@ def standard(state: Tensor) -> Any:
     return dist.Normal(torch.zeros(len(state), 1), 1.0).to_event(1)
 
 
-def fitted(kind: Any, world: Any, steps: int = 1_500, futures: int = 2, size: int = 256, **names: Any) -> Model:
+def fitted(kind: Any, world: Any, steps: int = 1_000, futures: int = 2, size: int = 256, **names: Any) -> Model:
     """A model of two-dimensional futures fitted to `world(action) -> future`, with a constant state."""
     where = Spec(vector(futures), vector(1), vector(futures), hidden=HIDDEN)
     torch.manual_seed(0)
@@ -30,7 +30,7 @@ def fitted(kind: Any, world: Any, steps: int = 1_500, futures: int = 2, size: in
     state = torch.zeros(size, futures)
     action = torch.randn(4_000, 1)
     model.observe(torch.zeros(4_000, futures), action, world(action))
-    optimiser = torch.optim.Adam(model.parameters(), lr=3e-3)
+    optimiser, slower = falling(model, 1e-2, steps)
     with without_validation():
         for _ in range(steps):
             action = torch.randn(size, 1)
@@ -38,7 +38,14 @@ def fitted(kind: Any, world: Any, steps: int = 1_500, futures: int = 2, size: in
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
+            slower.step()
     return model
+
+
+def falling(model: Model, rate: float, steps: int) -> tuple[Any, Any]:
+    """Adam, and what lets its step size fall to nothing: fewer steps than a constant one takes."""
+    optimiser = torch.optim.Adam([p for p in model.parameters() if p.requires_grad], lr=rate)
+    return optimiser, torch.optim.lr_scheduler.LinearLR(optimiser, 1.0, 1e-3, max(steps, 1))
 
 
 @torch.no_grad()
@@ -133,14 +140,13 @@ def test_a_bayesian_model_without_hidden_layers_is_bayesian_regression():
     model.observe(state, action, future)
     program.seen.fill_(count)
     program.raw.requires_grad_(False)
-    optimiser = torch.optim.Adam([p for p in model.parameters() if p.requires_grad], lr=0.02)
+    optimiser, slower = falling(model, 0.05, 800)
     with without_validation():
-        for step in range(3_000):
-            if step == 2_000:
-                optimiser.param_groups[0]["lr"] = 0.002
+        for _ in range(800):
             optimiser.zero_grad()
             (-model.evidence(standard, state, action, future).mean()).backward()
             optimiser.step()
+            slower.step()
     x = torch.cat([program.features(state, action), torch.ones(count, 1)], -1).detach()
     change = (future - state - program.target.mean) / program.target.deviation
     noise = (program.scale(program.raw) / program.target.deviation).detach()
@@ -159,18 +165,19 @@ def test_a_bayesian_model_without_hidden_layers_is_bayesian_regression():
 
 
 def test_a_bayesian_model_is_less_sure_where_it_has_seen_less():
-    many = fitted(BayesianModel, near_zero, steps=800, futures=1)
+    many = fitted(BayesianModel, near_zero, steps=400, futures=1)
     few = fitted(BayesianModel, near_zero, steps=0, futures=1)
     few.program.seen.fill_(20)
     assert spread(many, 0.0) < 0.2
-    optimiser = torch.optim.Adam(few.parameters(), lr=3e-3)
+    optimiser, slower = falling(few, 1e-2, 500)
     action = 0.3 * torch.randn(20, 1)
     future, state = near_zero(action), torch.zeros(20, 1)
     with without_validation():
-        for _ in range(1_500):
+        for _ in range(500):
             optimiser.zero_grad()
             (-few.evidence(standard, state, action, future).mean()).backward()
             optimiser.step()
+            slower.step()
     assert spread(few, 0.0) > 2 * spread(many, 0.0)
 
 

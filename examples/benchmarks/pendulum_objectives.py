@@ -30,6 +30,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--steps", type=int, default=6_000)
     parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--episodes", type=int, default=20, help="of each evaluation")
     parser.add_argument("--no-compile", action="store_true", help="run the update as it stands")
     parser.add_argument("--results", type=Path, default=RESULTS)
     options = parser.parse_args()
@@ -40,22 +41,22 @@ def main() -> int:
         for seed in range(options.seeds):
             key = (objective, str(options.steps), str(seed))
             if key not in read(options.results):
-                add(options.results, (*key, *run(objective, options.steps, seed, not options.no_compile)))
+                add(options.results, (*key, *run(objective, seed, options)))
             print("  ".join(read(options.results)[key]), flush=True)
     return 0
 
 
-def run(objective: str, steps: int, seed: int, compiled: bool) -> tuple[str, ...]:
+def run(objective: str, seed: int, options: argparse.Namespace) -> tuple[str, ...]:
     """Learn once; a run that is stopped by the library's own checks is reported where it stopped."""
     start, nats = time.perf_counter(), [float("nan")]
-    agent = gio.GIO(ENVIRONMENT, temperature=TEMPERATURE, objective=objective, seed=seed, compile=compiled)
+    agent = gio.GIO(ENVIRONMENT, temperature=TEMPERATURE, objective=objective, seed=seed, compile=not options.no_compile)
 
     def note(agent: gio.GIO, metrics: dict[str, float]) -> None:
         nats.append(metrics["intrinsic/nats"])
 
     try:
-        agent.learn(steps, callback=note)
-        earned = f"{agent.evaluate(20, deterministic=True).mean:.5g}"
+        agent.learn(options.steps, callback=note)
+        earned = f"{agent.evaluate(options.episodes, deterministic=True).mean:.5g}"
     except GioError as error:
         print(f"{objective}, seed {seed}: {error}")
         earned = ""

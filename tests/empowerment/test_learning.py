@@ -50,8 +50,8 @@ def test_one_seed_of_pictures_is_one_result_on_two_threads():
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
-        env = gym.make("gio/Maze-v0", map=("SSS", "SSS"), observations="pixels")
-        first, second = (learn_empowerment(env, 2, 1_040, updates=5, batch_size=64, seed=0) for _ in range(2))
+        mazes = [vector("gio/Maze-v0", map=("SSS", "SSS"), observations="pixels") for _ in range(2)]
+        first, second = (learn_empowerment(maze, 2, 1_100, updates=5, batch_size=64, seed=0) for maze in mazes)
     finally:
         torch.set_num_threads(before)
     for a, b in zip(first.source.parameters(), second.source.parameters(), strict=True):
@@ -59,9 +59,9 @@ def test_one_seed_of_pictures_is_one_result_on_two_threads():
 
 
 def test_states_may_be_pictures_and_numbers():
-    for env in (gym.make("gio/Maze-v0", map=("SS", "SS"), observations="pixels"), gym.make("CartPole-v1")):
+    for env in (vector("gio/Maze-v0", map=("SS", "SS"), observations="pixels"), vector("CartPole-v1")):
         learned = learn_empowerment(env, 2, 2_200, updates=3, batch_size=8, hidden=(8,))
-        seen = torch.as_tensor(env.observation_space.sample()[None])
+        seen = torch.as_tensor(env.single_observation_space.sample()[None])
         assert torch.isfinite(learned(seen)).all()
 
 

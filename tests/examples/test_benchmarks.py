@@ -39,7 +39,7 @@ def test_finite_control_runs_keeps_its_rows_and_says_what_was_missed(tmp_path):
 
 
 def test_objectives_prints_every_objective_beside_the_exact_posterior(tmp_path):
-    done = run("objectives.py", "--seeds", "1", "--steps", "500", "--results", str(tmp_path))
+    done = run("objectives.py", "--seeds", "1", "--steps", "100", "--results", str(tmp_path))
     assert done.returncode == 0, done.stderr
     for name in ("elbo", "joint_elbo", "forward_kl", "sleep", "wake_sleep", "exact posterior"):
         assert f" {name} " in done.stdout
@@ -70,7 +70,7 @@ def test_the_speed_benchmark_prints_paired_ratios_and_the_weight_of_a_replay(tmp
 
 def test_the_objectives_are_compared_on_pendulum(tmp_path):
     results = tmp_path / "objectives.csv"
-    shown = run("pendulum_objectives.py", "--steps", "300", "--seeds", "1", "--no-compile", "--results", results)
+    shown = run("pendulum_objectives.py", "--steps", "300", "--episodes", "2", "--seeds", "1", "--no-compile", "--results", results)
     assert shown.returncode == 0, shown.stderr
     assert [line.split(",")[0] for line in results.read_text().splitlines()[1:]] == [
         "sleep",
