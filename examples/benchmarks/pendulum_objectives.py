@@ -49,7 +49,8 @@ def main() -> int:
 def run(objective: str, seed: int, options: argparse.Namespace) -> tuple[str, ...]:
     """Learn once; a run that is stopped by the library's own checks is reported where it stopped."""
     start, nats = time.perf_counter(), [float("nan")]
-    agent = gio.GIO(ENVIRONMENT, temperature=TEMPERATURE, objective=objective, seed=seed, compile=not options.no_compile)
+    how = {"objective": objective, "seed": seed, "compile": not options.no_compile}
+    agent = gio.GIO(ENVIRONMENT, temperature=TEMPERATURE, **how)
 
     def note(agent: gio.GIO, metrics: dict[str, float]) -> None:
         nats.append(metrics["intrinsic/nats"])

@@ -70,7 +70,8 @@ def test_the_speed_benchmark_prints_paired_ratios_and_the_weight_of_a_replay(tmp
 
 def test_the_objectives_are_compared_on_pendulum(tmp_path):
     results = tmp_path / "objectives.csv"
-    shown = run("pendulum_objectives.py", "--steps", "300", "--episodes", "2", "--seeds", "1", "--no-compile", "--results", results)
+    quick = ("--steps", "300", "--episodes", "2", "--seeds", "1", "--no-compile")
+    shown = run("pendulum_objectives.py", *quick, "--results", results)
     assert shown.returncode == 0, shown.stderr
     assert [line.split(",")[0] for line in results.read_text().splitlines()[1:]] == [
         "sleep",
