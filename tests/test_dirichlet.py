@@ -1,4 +1,7 @@
-"""The model of finite worlds that counts, against integrals and digammas."""
+"""The model of finite worlds that counts, against integrals and digammas.
+
+Cost: under a second.
+"""
 
 from math import log
 

@@ -1,4 +1,7 @@
-"""Water-filling and the capacity of linear-Gaussian channels, beside closed forms and brute force."""
+"""Water-filling and the capacity of linear-Gaussian channels, beside closed forms and brute force.
+
+Cost: under a second.
+"""
 
 from math import log
 

@@ -1,4 +1,7 @@
-"""The reward in somebody else's loop: what it pays, what it leaves alone, and what it refuses."""
+"""The reward in somebody else's loop: what it pays, what it leaves alone, and what it refuses.
+
+Cost: 8 s.
+"""
 
 from typing import Any
 

@@ -1,4 +1,7 @@
-"""What models of real futures say of what they do not know, against Bayesian linear regression."""
+"""What models of real futures say of what they do not know, against Bayesian linear regression.
+
+Cost: under a second.
+"""
 
 from math import exp, log
 from typing import Any

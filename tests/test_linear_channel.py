@@ -1,4 +1,7 @@
-"""A channel that is linear in the actions, fitted by likelihood, beside the exact capacity of what it was fitted to."""
+"""A channel that is linear in the actions, fitted by likelihood, beside the exact capacity of what it was fitted to.
+
+Cost: 15 s.
+"""
 
 from collections.abc import Callable
 from functools import cache, partial

@@ -2,6 +2,8 @@
 
 π(a|s) ∝ π_0(a) exp(Q(s, a)/τ), π_0 ← (1 − η) π_0 + η π(·|s), 1/τ ← (1 − η_β)/τ + η_β/loss, greedy but for a share
 that is drawn from π_0 (Grau-Moya et al., 2019).
+
+Cost: 60 s.
 """
 
 from dataclasses import dataclass, field

@@ -152,7 +152,8 @@ def test_a_box_is_one_standardised_vector(shape: tuple[int, ...]):
     torch.testing.assert_close(y.std(0, correction=0), torch.ones(features.size), atol=1e-3, rtol=0)
 
 
-LAST = [(7, 7, 3), (84, 84, 3), (84, 84, 4), (64, 64, 1), (10, 10, 4), (12, 12, 3), (3, 3, 1), (1, 1, 1), (2, 40, 3)]
+SMALL = [(1, 1, 1), (3, 3, 1), (7, 7, 3), (8, 8, 3), (10, 10, 4), (12, 12, 3), (24, 24, 3)]
+LAST = [*SMALL, (84, 84, 3), (84, 84, 4), (64, 64, 1), (2, 40, 3)]
 SHAPES = [*LAST, (4, 84, 84), (3, 7, 9)]
 
 
@@ -176,7 +177,7 @@ def test_stacked_frames_may_come_first():
     torch.testing.assert_close(first(x.movedim(-1, 1)), last(x))
 
 
-@pytest.mark.parametrize("shape", [(7, 7, 3), (84, 84, 3)])
+@pytest.mark.parametrize("shape", [(7, 7, 3), (24, 24, 3), (84, 84, 3)])
 def test_every_pixel_of_an_image_can_be_seen(shape: tuple[int, ...]):
     """MiniGrid's 7 by 7 view would be lost to the strides that suit a screen; a screen may lose its last rows."""
     features = encoder(Box(0, 255, shape, dtype=np.uint8))

@@ -1,4 +1,7 @@
-"""Signals and explorers of one's own that raise: which class, and which of its methods, is to be corrected."""
+"""Signals and explorers of one's own that raise: which class, and which of its methods, is to be corrected.
+
+Cost: 4 s.
+"""
 
 from pathlib import Path
 

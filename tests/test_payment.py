@@ -1,4 +1,7 @@
-"""What transitions are paid: the reward, a signal, or both, and always as it would be paid now."""
+"""What transitions are paid: the reward, a signal, or both, and always as it would be paid now.
+
+Cost: 25 s.
+"""
 
 from pathlib import Path
 from typing import Any

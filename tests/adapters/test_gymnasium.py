@@ -1,4 +1,7 @@
-"""Transitions as the wrapper sees them, in every autoreset mode, against those that the environments really made."""
+"""Transitions as the wrapper sees them, in every autoreset mode, against those that the environments really made.
+
+Cost: under a second.
+"""
 
 from typing import Any
 

@@ -1,3 +1,8 @@
+"""Worlds on the command line: arguments, several at a time, wrappers, and how they are made again.
+
+Cost: under a second.
+"""
+
 import importlib.util
 from typing import Any
 

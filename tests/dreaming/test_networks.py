@@ -1,4 +1,7 @@
-"""Dreams of worlds of vectors: chains of the policy in the model, whose rewards and ends are regressed on replay."""
+"""Dreams of worlds of vectors: chains of the policy in the model, whose rewards and ends are regressed on replay.
+
+Cost: under a second.
+"""
 
 from typing import Any
 

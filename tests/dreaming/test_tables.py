@@ -1,4 +1,7 @@
-"""Dreams of finite worlds, beside the exact tier: with the true table of next states nothing is drawn, nor off."""
+"""Dreams of finite worlds, beside the exact tier: with the true table of next states nothing is drawn, nor off.
+
+Cost: 8 s.
+"""
 
 from typing import Any
 

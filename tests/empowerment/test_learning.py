@@ -1,4 +1,7 @@
-"""Learned empowerment against the exact one, and what may be asked of it."""
+"""Learned empowerment against the exact one, and what may be asked of it.
+
+Cost: 40 s.
+"""
 
 from typing import Any
 

@@ -1,4 +1,7 @@
-"""What is learned where the goal is far and most actions are useless."""
+"""What is learned where the goal is far and most actions are useless.
+
+Cost: under a second.
+"""
 
 import pytest
 

@@ -1,3 +1,8 @@
+"""What is seen of a world, by an agent and by a person.
+
+Cost: under a second.
+"""
+
 import gymnasium as gym
 import numpy as np
 import pytest

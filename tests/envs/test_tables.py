@@ -1,3 +1,8 @@
+"""The transition tables of the worlds that come with the library.
+
+Cost: under a second.
+"""
+
 from math import log
 
 import pytest

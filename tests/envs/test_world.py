@@ -1,4 +1,7 @@
-"""The class that all worlds share, on each of them."""
+"""The class that all worlds share, on each of them.
+
+Cost: under a second.
+"""
 
 import warnings
 from typing import Any

@@ -1,4 +1,7 @@
-"""The studies of bias and of failing assumptions run from the command line, here a small part of each."""
+"""The studies of bias and of failing assumptions run from the command line, here a small part of each.
+
+Cost: 60 s.
+"""
 
 import csv
 import math

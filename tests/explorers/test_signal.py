@@ -1,4 +1,7 @@
-"""A policy that seeks the signal, against the exact tier on a world whose reward is the signal."""
+"""A policy that seeks the signal, against the exact tier on a world whose reward is the signal.
+
+Cost: 2 s.
+"""
 
 import pytest
 import torch

@@ -1,4 +1,7 @@
-"""What every signal does and leaves undone, and how it is named."""
+"""What every signal does and leaves undone, and how it is named.
+
+Cost: 2 s.
+"""
 
 import copy
 from typing import Any

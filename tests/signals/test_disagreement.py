@@ -1,4 +1,7 @@
-"""I(W; F|s, a) of members that disagree, against closed forms."""
+"""I(W; F|s, a) of members that disagree, against closed forms.
+
+Cost: under a second.
+"""
 
 from math import log
 from typing import Any

@@ -1,4 +1,7 @@
-"""What the model has just learned: log p_new − log p_old."""
+"""What the model has just learned: log p_new − log p_old.
+
+Cost: under a second.
+"""
 
 from math import log
 

@@ -1,4 +1,7 @@
-"""Which signals a television of noise holds: action 1 draws one of 8 futures evenly, action 0 is always the same."""
+"""Which signals a television of noise holds: action 1 draws one of 8 futures evenly, action 0 is always the same.
+
+Cost: under a second.
+"""
 
 from math import log
 from typing import Any

@@ -1,4 +1,7 @@
-"""Surprise: of the model in nats, and in the features of an inverse model."""
+"""Surprise: of the model in nats, and in the features of an inverse model.
+
+Cost: 3 s.
+"""
 
 import pytest
 import torch

@@ -1,4 +1,7 @@
-"""A random network that is easily copied where one has been."""
+"""A random network that is easily copied where one has been.
+
+Cost: 1 s.
+"""
 
 import pytest
 import torch
