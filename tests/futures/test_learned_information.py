@@ -7,7 +7,6 @@ of the policy only if replay is weighted.
 from typing import Any
 
 import gymnasium as gym
-import numpy as np
 import pytest
 import torch
 from gymnasium.spaces import Discrete
@@ -26,7 +25,7 @@ from gio_pyro.futures import (
     exact_of,
     steps_of,
 )
-from tests.test_methods import DISCOUNT, REWARD, TRANSITION, TableWorld
+from tests.test_methods import DISCOUNT, REWARD, TRANSITION, table_worlds
 
 NATS = 0.02
 AT_ONCE = 10
@@ -44,8 +43,7 @@ def parity(states: torch.Tensor) -> torch.Tensor:
 
 def ring() -> tuple[gym.vector.VectorEnv[Any, Any, Any], tabular.TabularMDP]:
     """Three states, three actions, no end; several at a time."""
-    worlds = gym.vector.SyncVectorEnv([lambda: TableWorld(TRANSITION, REWARD, np.full(3, 1 / 3))] * AT_ONCE)
-    return worlds, tabular.TabularMDP(TRANSITION, REWARD, discount=DISCOUNT)
+    return table_worlds(AT_ONCE), tabular.TabularMDP(TRANSITION, REWARD, discount=DISCOUNT)
 
 
 FUTURES = [
