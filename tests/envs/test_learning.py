@@ -1,6 +1,6 @@
 """What is learned where the goal is far and most actions are useless.
 
-Cost: under a second.
+Cost: 90 s.
 """
 
 import pytest
