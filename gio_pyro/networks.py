@@ -215,10 +215,12 @@ def distinct(x: Tensor) -> tuple[Tensor, Tensor]:
 
     They are compared as bytes: torch's own `unique` along an axis takes as long as the convolutions.
     """
-    known: dict[bytes, int] = {}
-    which = [known.setdefault(row.tobytes(), len(known)) for row in x.numpy()]
-    first = {place: row for row, place in reversed([*enumerate(which)])}
-    return x[[first[place] for place in range(len(known))]], torch.tensor(which)
+    rows = [row.tobytes() for row in x.numpy()]
+    first: dict[bytes, int] = {}
+    for number, row in enumerate(rows):
+        first.setdefault(row, number)
+    place = {row: number for number, row in enumerate(first)}
+    return x[[*first.values()]], torch.tensor([place[row] for row in rows])
 
 
 def looking_once(encoder: "Encoder", units: int) -> "Encoder":

@@ -1,5 +1,6 @@
 """Models of real futures on worlds whose likelihoods are closed forms."""
 
+from collections.abc import Callable
 from math import e, log, pi
 from typing import Any
 
@@ -30,22 +31,26 @@ def fitted(kind: Any, world: Any, steps: int = 1_000, futures: int = 2, size: in
     state = torch.zeros(size, futures)
     action = torch.randn(4_000, 1)
     model.observe(torch.zeros(4_000, futures), action, world(action))
-    optimiser, slower = falling(model, 1e-2, steps)
+
+    def batch() -> tuple[Tensor, Tensor, Tensor]:
+        action = torch.randn(size, 1)
+        return state, action, world(action)
+
+    fit(model, batch, steps)
+    return model
+
+
+def fit(model: Model, batch: Callable[[], tuple[Tensor, Tensor, Tensor]], steps: int, rate: float = 1e-2) -> None:
+    """Adam, whose step size falls to nothing, which takes fewer steps than a constant one."""
+    optimiser = torch.optim.Adam([p for p in model.parameters() if p.requires_grad], lr=rate)
+    slower = torch.optim.lr_scheduler.LinearLR(optimiser, 1.0, 1e-3, max(steps, 1))
     with without_validation():
         for _ in range(steps):
-            action = torch.randn(size, 1)
-            loss = -model.evidence(standard, state, action, world(action)).mean()
+            loss = -model.evidence(standard, *batch()).mean()
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
             slower.step()
-    return model
-
-
-def falling(model: Model, rate: float, steps: int) -> tuple[Any, Any]:
-    """Adam, and what lets its step size fall to nothing: fewer steps than a constant one takes."""
-    optimiser = torch.optim.Adam([p for p in model.parameters() if p.requires_grad], lr=rate)
-    return optimiser, torch.optim.lr_scheduler.LinearLR(optimiser, 1.0, 1e-3, max(steps, 1))
 
 
 @torch.no_grad()
@@ -140,13 +145,7 @@ def test_a_bayesian_model_without_hidden_layers_is_bayesian_regression():
     model.observe(state, action, future)
     program.seen.fill_(count)
     program.raw.requires_grad_(False)
-    optimiser, slower = falling(model, 0.05, 800)
-    with without_validation():
-        for _ in range(800):
-            optimiser.zero_grad()
-            (-model.evidence(standard, state, action, future).mean()).backward()
-            optimiser.step()
-            slower.step()
+    fit(model, lambda: (state, action, future), 800, rate=0.05)
     x = torch.cat([program.features(state, action), torch.ones(count, 1)], -1).detach()
     change = (future - state - program.target.mean) / program.target.deviation
     noise = (program.scale(program.raw) / program.target.deviation).detach()
@@ -169,15 +168,9 @@ def test_a_bayesian_model_is_less_sure_where_it_has_seen_less():
     few = fitted(BayesianModel, near_zero, steps=0, futures=1)
     few.program.seen.fill_(20)
     assert spread(many, 0.0) < 0.2
-    optimiser, slower = falling(few, 1e-2, 500)
     action = 0.3 * torch.randn(20, 1)
     future, state = near_zero(action), torch.zeros(20, 1)
-    with without_validation():
-        for _ in range(500):
-            optimiser.zero_grad()
-            (-few.evidence(standard, state, action, future).mean()).backward()
-            optimiser.step()
-            slower.step()
+    fit(few, lambda: (state, action, future), 500)
     assert spread(few, 0.0) > 2 * spread(many, 0.0)
 
 

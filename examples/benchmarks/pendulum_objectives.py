@@ -30,7 +30,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--steps", type=int, default=6_000)
     parser.add_argument("--seeds", type=int, default=2)
-    parser.add_argument("--episodes", type=int, default=20, help="of each evaluation")
+    parser.add_argument("--episodes", type=int, default=20, help="of each evaluation; a file should hold one number")
     parser.add_argument("--no-compile", action="store_true", help="run the update as it stands")
     parser.add_argument("--results", type=Path, default=RESULTS)
     options = parser.parse_args()

@@ -98,10 +98,12 @@ def with_flags(text: str, commands: Iterable[Callable[..., int]]) -> str:
         return text
 
     def spelt(word: re.Match[str]) -> str:
-        return f"{flag(word[1])} {word[2] or ''}".rstrip() if word[1] in names else word[0]
+        name, assigned, value = word.groups()
+        if name not in names or not (assigned or "_" in name):  # a word of the sentence
+            return word[0]
+        return f"{flag(name)} {value}" if value else flag(name)
 
-    rest = re.sub(r'(\w+)=(?:True|"(\w+)")', spelt, text[found.end() :])
-    rest = re.sub(r"(?<!-)\b(\w+_\w+)()", spelt, rest)
+    rest = re.sub(r'(?<!-)\b(\w+)(=(?:True|"(\w+)"))?', spelt, text[found.end() :])
     return f"Expected {flag(found[1])} {rest}".replace("gio_pyro.Settings", "gio train --help")
 
 
