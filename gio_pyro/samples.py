@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 import torch
 from gymnasium import Space
-from gymnasium.spaces import Box, Discrete, MultiDiscrete
+from gymnasium.spaces import Box
 
 from gio_pyro.environments import Actions, Observations
+from gio_pyro.environments.actions import whole_bounds
 from gio_pyro.errors import InputError, TrainingError, told
 from gio_pyro.types import Transitions
 
@@ -93,9 +94,7 @@ def _check_actions(batch: Any, space: Space[Any]) -> None:
     if isinstance(space, Box):
         wrong = ~np.isfinite(batch)
     else:
-        assert isinstance(space, Discrete | MultiDiscrete)
-        least = np.asarray(space.start).reshape(-1)
-        most = least + (np.asarray(space.n) if isinstance(space, Discrete) else space.nvec).reshape(-1) - 1
+        least, most = whole_bounds(space)
         values = batch.reshape(len(batch), each)
         wrong = ~((values >= least) & (values <= most) & (values == np.round(values)))
     if wrong.any():

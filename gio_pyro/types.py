@@ -49,8 +49,8 @@ class Spec:
     where there is nothing to say, or F is a state. Programs of real futures look at the difference."""
 
     action_parts: tuple[int, ...] = ()
-    """The sizes of the parts of a MultiDiscrete action, which is one site over all combinations, the last part fastest;
-    empty for any other."""
+    """The sizes of the parts of a MultiDiscrete or MultiBinary action, which is one site over all combinations, the
+    last part fastest; empty for any other."""
 
     def sizes(self) -> tuple[int, int, int]:
         """Return (S, A, F), for programs of finite worlds; raises `InputError` for a space that is not Discrete."""

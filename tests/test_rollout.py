@@ -24,6 +24,7 @@ ACTIONS = {
     "Box": Box(-2, 3, (2,)),
     "a matrix": Box(np.zeros((2, 1)), np.ones((2, 1)), dtype=np.float64),
     "MultiDiscrete": MultiDiscrete([2, 3]),
+    "MultiBinary": MultiBinary((2, 2)),
     "Discrete from 3": Discrete(4, start=3),
 }
 

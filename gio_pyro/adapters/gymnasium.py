@@ -8,7 +8,7 @@ import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv, VectorWrapper
 
 from gio_pyro.adapters.bonus import Array, Bonus
-from gio_pyro.environments.worlds import entry
+from gio_pyro.environments.infos import last_observation
 from gio_pyro.intrinsic_reward import IntrinsicReward
 from gio_pyro.schedules import Weight
 
@@ -70,5 +70,5 @@ class IntrinsicVector(VectorWrapper):
         after = np.array(seen)
         if self._mode == AutoresetMode.SAME_STEP:
             for number in np.flatnonzero(done):
-                after[number] = entry(info["final_obs"], int(number))
+                after[number] = last_observation(info, int(number))
         return after

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 from gymnasium import Space
-from gymnasium.spaces import Box, Discrete, MultiDiscrete
+from gymnasium.spaces import Box, Discrete, MultiBinary, MultiDiscrete
 
 from gio_pyro.environments.flattening import require_few
 from gio_pyro.errors import InputError, TrainingError
@@ -14,7 +14,7 @@ from gio_pyro.errors import InputError, TrainingError
 Array = np.ndarray[Any, np.dtype[Any]]
 
 MOST_COMBINATIONS = 4_096
-"""A MultiDiscrete space becomes one site over all combinations of its parts; more than this many are refused."""
+"""A MultiDiscrete or MultiBinary space is one site over all combinations of its parts; of more it is refused."""
 
 EDGE = 1 - 1e-6
 """A recorded action on its bound is taken for one just inside, whose site value is finite."""
@@ -27,7 +27,7 @@ class Actions(ABC):
         raw: the environment's space.
         space: what the site ranges over: Discrete from 0, or all real vectors, which `decode` squashes by tanh into
             the bounds.
-        parts: how many values each part of a MultiDiscrete action has; empty for any other.
+        parts: how many values each part of a MultiDiscrete or MultiBinary action has; empty for any other.
     """
 
     raw: Space[Any]
@@ -43,12 +43,13 @@ class Actions(ABC):
         """
         if isinstance(space, Discrete):
             return _Numbers(space)
-        if isinstance(space, MultiDiscrete):
+        if isinstance(space, MultiDiscrete | MultiBinary):
             return _Combinations(space)
         if isinstance(space, Box) and space.dtype.kind == "f":
             return _Squashed(space)
         raise InputError(
-            f"Expected a Discrete, MultiDiscrete or float Box action space, but got {space}; wrap the environment."
+            "Expected a Discrete, MultiDiscrete, MultiBinary or float Box action space, but got "
+            f"{str(space)[:120]}; wrap the environment."
         )
 
     @property
@@ -67,6 +68,16 @@ class Actions(ABC):
     @abstractmethod
     def encode(self, batch: Any) -> Array:
         """Return the site values `[N, ...]` of N actions of the environment, in Gymnasium's batched form."""
+
+
+def whole_bounds(space: Space[Any]) -> tuple[Array, Array]:
+    """Return the least and the largest value of each part of a Discrete, MultiDiscrete or MultiBinary space, flat."""
+    if isinstance(space, MultiBinary):
+        least, count = np.zeros(space.shape, dtype=np.int64), np.full(space.shape, 2)
+    else:
+        assert isinstance(space, Discrete | MultiDiscrete)
+        least, count = np.asarray(space.start), np.asarray(space.n if isinstance(space, Discrete) else space.nvec)
+    return least.reshape(-1), (least + count - 1).reshape(-1)
 
 
 class _Numbers(Actions):
@@ -89,26 +100,27 @@ class _Numbers(Actions):
 
 
 class _Combinations(Actions):
-    """A MultiDiscrete space as one number for each combination, the last part counting fastest."""
+    """A MultiDiscrete or MultiBinary space as one number for each combination, the last part counting fastest."""
 
-    raw: MultiDiscrete
+    raw: MultiDiscrete | MultiBinary
 
-    def __init__(self, space: MultiDiscrete) -> None:
-        self.parts = tuple(int(n) for n in space.nvec.reshape(-1))
+    def __init__(self, space: MultiDiscrete | MultiBinary) -> None:
+        self._least, most = whole_bounds(space)
+        self.parts = tuple((most - self._least + 1).tolist())
         count = math.prod(self.parts)
         if count > MOST_COMBINATIONS:
             raise InputError(
-                f"Expected at most {MOST_COMBINATIONS:,} combinations of actions, but {space} has {count:,}; "
-                "wrap the environment to take fewer."
+                f"Expected at most {MOST_COMBINATIONS:,} combinations of actions, but {str(space)[:120]} has "
+                f"{_many(count)}; wrap the environment to take fewer."
             )
         self.raw, self.space = space, Discrete(count)
 
     def decode(self, site_values: Array) -> Array:
         parts = np.stack(np.unravel_index(site_values, self.parts), axis=-1)
-        return (parts.reshape(len(parts), *self.raw.shape) + self.raw.start).astype(self.raw.dtype)
+        return (parts + self._least).reshape(len(parts), *self.raw.shape).astype(self.raw.dtype)
 
     def encode(self, batch: Any) -> Array:
-        parts = (np.asarray(batch, dtype=np.int64) - self.raw.start).reshape(len(batch), len(self.parts))
+        parts = np.asarray(batch, dtype=np.int64).reshape(len(batch), len(self.parts)) - self._least
         return np.asarray(np.ravel_multi_index(tuple(parts.T), self.parts))
 
 
@@ -141,3 +153,8 @@ class _Squashed(Actions):
         share = (value - self._low) / np.where(self._width > 0, self._width, 1)
         unit = np.where(self._width > 0, 2 * share - 1, 0)
         return np.asarray(np.arctanh(np.clip(unit, -EDGE, EDGE)), dtype=np.float32)
+
+
+def _many(count: int) -> str:
+    """Return a number as text; Python writes none of more than 4,300 digits."""
+    return f"{count:,}" if count < 10**15 else f"2^{count.bit_length() - 1} or more"

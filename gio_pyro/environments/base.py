@@ -43,6 +43,7 @@ class World(ABC):
     Attributes:
         env: the environment, or the vector of them.
         count: N.
+        stepped: what two agents must not step at once: the environment as the caller holds it.
         observations: from its observations to states.
         actions: from the site "action" to its actions.
         tapes: what recorded the running episode of each environment; empty where they are out of reach.
@@ -57,6 +58,7 @@ class World(ABC):
     def __init__(self, env: Env | Vector, count: int) -> None:
         observation_space, action_space = single_spaces(env)
         self.env, self.count = env, count
+        self.stepped: Any = env
         self.observations, self.actions = Observations.of(observation_space), Actions.of(action_space)
         self.ended = np.zeros(count, dtype=np.bool_)
 

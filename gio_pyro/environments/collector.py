@@ -31,7 +31,7 @@ class Behaviour(Protocol):
         ...
 
 
-_LAST_USER: "WeakKeyDictionary[Env | Vector, ReferenceType[Collector]]" = WeakKeyDictionary()
+_LAST_USER: "WeakKeyDictionary[Any, ReferenceType[Collector]]" = WeakKeyDictionary()
 """Which collector stepped an environment last, so that agents that share one do not mix their episodes."""
 
 
@@ -75,7 +75,7 @@ class Collector:
         was_user = state.pop("_copied_user")
         vars(self).update(state)
         if was_user:
-            _LAST_USER[self.env] = ref(self)
+            _LAST_USER[self.world.stepped] = ref(self)
 
     def snapshot(self) -> dict[str, Any]:
         """Return what `resume` takes, as tensors and plain values: the counts and the running episodes."""
@@ -108,7 +108,7 @@ class Collector:
         self._tally.go_on(running)
         self._begins = np.array(running["begins"], dtype=np.bool_)
         self._state = to_device({"state": self.world.seen}, self.device)["state"]
-        _LAST_USER[self.env] = ref(self)
+        _LAST_USER[self.world.stepped] = ref(self)
 
     def _another_seed(self, running: Mapping[str, Any] | None) -> int:
         """A seed that follows from what is resumed, so that resuming twice is the same, and that repeats no episode."""
@@ -116,7 +116,7 @@ class Collector:
         return int(np.random.SeedSequence([self.seed, self.episodes, steps]).generate_state(1)[0])
 
     def _is_last_user(self) -> bool:
-        last = _LAST_USER.get(self.env)
+        last = _LAST_USER.get(self.world.stepped)
         return last is not None and last() is self
 
     def collect(self, behaviour: Behaviour, steps: int) -> Collected:
@@ -130,7 +130,7 @@ class Collector:
         """
         if not self._is_last_user():
             self._state = None  # another agent has moved the environment since
-            _LAST_USER[self.env] = ref(self)
+            _LAST_USER[self.world.stepped] = ref(self)
         taken: list[Step] = []
         count = 0
         told = getattr(behaviour, "told", None)

@@ -11,6 +11,7 @@ from gymnasium.vector import VectorEnv
 
 from gio_pyro.environments.actions import Actions
 from gio_pyro.environments.observations import Observations
+from gio_pyro.environments.stable import StableVector, is_stable
 from gio_pyro.errors import InputError, told
 
 Env = gym.Env[Any, Any]
@@ -25,10 +26,13 @@ OF_THE_VECTOR = ("num_envs", "vectorization_mode", "vector_kwargs", "wrappers")
 def make_env(environment: str | Env | Vector, **kwargs: Any) -> Env | Vector:
     """Return the environment, made from its id where a string is given; a vector of environments passes through.
 
+    A `VecEnv` of Stable-Baselines3 becomes a `StableVector`.
+
     Raises:
         InputError: an unknown id, arguments it does not take, or spaces that are not supported.
     """
     env = _made(environment, kwargs) if isinstance(environment, str) else environment
+    env = StableVector(env) if is_stable(env) else env
     if not isinstance(env, gym.Env | VectorEnv):
         raise InputError(f"Expected an environment id or a gymnasium.Env, but got {type(env).__name__}.")
     try:

@@ -4,12 +4,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv
 from gymnasium.vector.utils import concatenate
 
 from gio_pyro.environments.base import Array, CannotRestore, Outcome, World, trouble
+from gio_pyro.environments.infos import last_observation
 from gio_pyro.environments.make import Env, Vector
+from gio_pyro.environments.stable import StableVector, is_stable
 from gio_pyro.environments.tape import Tape
 from gio_pyro.errors import InputError, TrainingError
 
@@ -58,12 +61,16 @@ class VectorWorld(World):
     """A vector of environments, which resets them itself unless its autoreset mode is DISABLED."""
 
     env: Vector
+    _inner: Any
+    """What steps the environments, inside everything that wraps it."""
 
     def __init__(self, env: Vector) -> None:
         super().__init__(env, env.num_envs)
         self.mode = _mode(env)
         self._inner: Any = env.unwrapped
-        self.tapes = [Tape(inner) for inner in self._inner.envs] if isinstance(self._inner, SyncVectorEnv) else []
+        if isinstance(self._inner, StableVector):
+            self.stepped, self._inner = self._inner.venv, self._inner.venv.unwrapped
+        self.tapes = [Tape(inner) for inner in _within_reach(self._inner)]
 
     def reset(self, seed: int | None) -> Array:
         """Begin new episodes everywhere, each environment with a seed of its own that no other run shares."""
@@ -110,11 +117,11 @@ class VectorWorld(World):
         after = self._with_last(done, info) if same_step and done.any() else self.seen
         return Outcome(after, reward, flags[0], flags[1], real, self.seen)
 
-    def _with_last(self, done: Array, info: dict[str, Any]) -> Array:
+    def _with_last(self, done: Array, info: Any) -> Array:
         """The states seen, with the last of its episode for each environment that has begun another."""
-        after, last = self.seen.copy(), info.get("final_obs")
+        after = self.seen.copy()
         for i in np.flatnonzero(done).tolist():
-            one = entry(last, i)
+            one = last_observation(info, i)
             if one is None:
                 raise TrainingError(
                     "Expected info['final_obs'] to hold the last observation of each episode that ended, but "
@@ -127,6 +134,8 @@ class VectorWorld(World):
         """Refuse all but a `SyncVectorEnv` that nothing wraps."""
         if not self.tapes:
             raise CannotRestore("this kind of vector environment does not let its environments be reached")
+        if not isinstance(self._inner, SyncVectorEnv):
+            raise CannotRestore("a vector of Stable-Baselines3 is not played again")
         if self.env.unwrapped is not self.env:
             raise CannotRestore("what wraps its vector may remember more than its environments")
         if not all(hasattr(self._inner, name) for name in ("_env_obs", "_observations", "_autoreset_envs")):
@@ -142,7 +151,7 @@ class VectorWorld(World):
 
     @contextmanager
     def _taped(self) -> Iterator[None]:
-        """Let a `SyncVectorEnv` step through the tapes: it resets its environments where nobody else can see it."""
+        """Let a vector step through the tapes where it can: it resets its environments where nobody else can see it."""
         inner = self._inner
         if not self.tapes:
             yield
@@ -154,18 +163,15 @@ class VectorWorld(World):
             inner.envs = own
 
 
+def _within_reach(inner: Any) -> list[Env]:
+    """Return the environments that a vector steps one after the other; none where they are out of reach."""
+    envs = inner.envs if isinstance(inner, SyncVectorEnv) else getattr(inner, "envs", None) if is_stable(inner) else []
+    return list(envs) if isinstance(envs, list | tuple) and all(isinstance(env, gym.Env) for env in envs) else []
+
+
 def _mode(env: Vector) -> AutoresetMode:
     given = env.metadata.get("autoreset_mode", AutoresetMode.NEXT_STEP)
     try:
         return AutoresetMode(given)
     except ValueError as error:
         raise InputError(f"Expected metadata['autoreset_mode'] to be an AutoresetMode, but got {given!r}.") from error
-
-
-def entry(batch: Any, index: int) -> Any:
-    """Return one observation of a batch, which Gymnasium keeps as an array of objects and others as they like."""
-    if isinstance(batch, dict):
-        return {key: entry(value, index) for key, value in batch.items()}
-    if isinstance(batch, tuple):
-        return tuple(entry(value, index) for value in batch)
-    return None if batch is None else batch[index]

@@ -5,7 +5,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import pytest
-from gymnasium.spaces import Box, Discrete, MultiDiscrete
+from gymnasium.spaces import Box, Discrete, MultiBinary, MultiDiscrete
 from gymnasium.vector.utils import batch_space, concatenate, create_empty_array
 
 from gio_pyro.environments import Actions
@@ -17,6 +17,8 @@ COUNTED = [
     MultiDiscrete([3]),
     MultiDiscrete([2, 3, 4], start=[1, 0, -2]),
     MultiDiscrete([[2, 3], [4, 2]]),
+    MultiBinary(3),
+    MultiBinary((2, 2)),
 ]
 BOUNDED = [
     Box(-2, 2, (1,), dtype=np.float32),

@@ -74,8 +74,14 @@ def test_what_is_no_environment_is_refused(thing: Any):
         ("observation", Text(5), "Expected an observation space of numbers, but got Text"),
         ("observation", Graph(Box(0, 1), None), "Expected an observation space of numbers, but got Graph"),
         ("action", Box(-np.inf, np.inf, (2,)), "Expected a bounded action space, but got Box.*TransformAction"),
-        ("action", Box(0, 9, (2,), dtype=np.int64), "Expected a Discrete, MultiDiscrete or float Box action space"),
-        ("action", MultiBinary(3), "Expected a Discrete, MultiDiscrete or float Box action space"),
+        (
+            "action",
+            Box(0, 9, (2,), dtype=np.int64),
+            "Expected a Discrete, MultiDiscrete, MultiBinary or float Box",
+        ),
+        ("action", Text(5), "Expected a Discrete, MultiDiscrete, MultiBinary or float Box"),
+        ("action", MultiBinary(13), "at most 4,096 combinations of actions, but .* has 8,192"),
+        ("action", MultiBinary(20_000), r"at most 4,096 combinations of actions, but .* has 2\^20000 or more"),
         ("action", MultiDiscrete([100, 100]), "at most 4,096 combinations of actions, but .* has 10,000"),
     ],
 )

@@ -58,6 +58,26 @@ def test_no_transition_crosses_an_episode(mode: AutoresetMode, nested: bool, reu
     check(collected, 4)
 
 
+@pytest.mark.parametrize("nested", [True, False])
+def test_infos_may_be_a_list(nested: bool):
+    env = sync(diaries(3, nested=nested), AutoresetMode.SAME_STEP)
+    check(collect(gym.wrappers.vector.DictInfoToList(env), 120), 3)
+
+
+@pytest.mark.parametrize("listed", [True, False])
+@pytest.mark.parametrize("name", ["final_obs", "final_observation", "terminal_observation"])
+def test_the_last_observation_goes_by_several_names(name: str, listed: bool):
+    class Named(DiaryVector):
+        def step(self, actions: Any) -> Any:
+            *given, info = super().step(actions)
+            last = info.get("final_obs")
+            if not listed:
+                return *given, {} if last is None else {name: last}
+            return *given, [{name: last[i]} if self.done[i] else {} for i in range(self.num_envs)]
+
+    check(collect(Named(3, AutoresetMode.SAME_STEP), 120), 3)
+
+
 @pytest.mark.parametrize("mode", MODES)
 def test_no_transition_crosses_an_episode_in_other_processes(mode: AutoresetMode):
     env = AsyncVectorEnv(diaries(2), autoreset_mode=mode)
@@ -190,10 +210,11 @@ def test_two_collectors_that_share_a_vector_do_not_mix_their_episodes():
         assert collected.rows.state[:2, 2].tolist() == [0.0, 0.0]
 
 
-def test_a_vector_that_loses_last_observations_is_told():
+@pytest.mark.parametrize("info", [{}, None, [], [{}, None], ({}, {}), {"final_obs": None}, {"final_obs": []}], ids=str)
+def test_a_vector_that_loses_last_observations_is_told(info: Any):
     class Forgetful(DiaryVector):
         def step(self, actions: Any) -> Any:
-            return *super().step(actions)[:4], {}
+            return *super().step(actions)[:4], info
 
     with pytest.raises(TrainingError, match=r"Expected info\['final_obs'\] to hold the last observation"):
         collect(Forgetful(2, AutoresetMode.SAME_STEP), 30)
