@@ -91,14 +91,13 @@ def compare_with_exact(agent: GIO) -> ExactReport:
         )
     limit = agent.env.spec.max_episode_steps if agent.env.spec else None
     states = torch.arange(mdp.states, device=agent.device)
-    pi = policy_table(agent)
+    pi = _over_allowed(mdp, policy_table(agent))
     future = exact_of(agent.future)
     truth, channel = future(mdp, pi), fitted_channel(agent, states)
     if truth.shape != channel.shape:
         raise InputError(f"Expected an exact counterpart of {channel.shape[-1]} futures, but got {truth.shape[-1]}.")
     visits = tabular.episode_visits(mdp, pi, limit)
     divergence = torch.special.xlogy(truth, truth) - truth * safe_log(channel)
-    uniform = torch.full_like(pi, 1.0 / mdp.actions)
     with warnings.catch_warnings():
         warnings.simplefilter(
             "ignore", ConvergenceWarning
@@ -106,7 +105,7 @@ def compare_with_exact(agent: GIO) -> ExactReport:
         alpha = float(agent.temperature.at(agent.steps))
         best = tabular.policy_iteration(mdp, alpha, future=future, tolerance=1e-6, max_iterations=MOST_ROUNDS)
     return ExactReport(
-        return_uniform=float(tabular.expected_return(mdp, uniform, limit)),
+        return_uniform=float(tabular.expected_return(mdp, mdp.uniform, limit)),
         return_learned=float(tabular.expected_return(mdp, pi, limit)),
         return_optimal=float(tabular.optimal_return(mdp, limit)),
         return_regularised=float(tabular.expected_return(mdp, best.policy, limit)),
@@ -116,6 +115,13 @@ def compare_with_exact(agent: GIO) -> ExactReport:
         model_error=float((visits[:, None] * pi * divergence.sum(-1)).sum()),
         guide_sees_future=not getattr(agent.guide.program, "ignores_future", False),
     )
+
+
+def _over_allowed(mdp: tabular.TabularMDP, policy: Tensor) -> Tensor:
+    """Return the policy without what a state does not allow, which an agent that never was there cannot know."""
+    kept = torch.where(mdp.allowed, policy, 0.0)
+    total = kept.sum(-1, keepdim=True)
+    return policy if bool(mdp.allowed.all()) else torch.where(total > 0, kept / total, mdp.uniform)
 
 
 def policy_table(agent: GIO) -> Tensor:

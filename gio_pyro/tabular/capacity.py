@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from gio_pyro.errors import ConvergenceWarning, InputError
-from gio_pyro.tabular.information import as_distribution, as_float64, check_inputs, divergence_from_mean
+from gio_pyro.tabular.information import as_distribution, as_flags, as_float64, check_inputs, divergence_from_mean
 
 MULTIPLICATIVE_STEPS = 10
 
@@ -40,7 +40,12 @@ class Capacity:
 
 
 def blahut_arimoto(
-    channel: object, reward: object = None, *, tolerance: float = 1e-9, max_iterations: int = 200
+    channel: object,
+    reward: object = None,
+    *,
+    allowed: object = None,
+    tolerance: float = 1e-9,
+    max_iterations: int = 200,
 ) -> Capacity:
     """Return the capacity of a batch of channels, certified.
 
@@ -48,6 +53,7 @@ def blahut_arimoto(
         channel: W(f|a), `[..., A, F]`; rows sum to 1.
         reward: what each input pays on top, `[..., A]` **nats** (divide reward units by the temperature);
             None pays nothing.
+        allowed: which inputs there are, `[..., A]` booleans; the source gives the others probability 0. All by default.
         tolerance: certified gap, in nats, at which a channel counts as done.
         max_iterations: steps after which it stops with a `ConvergenceWarning`; the gap still holds.
 
@@ -55,7 +61,8 @@ def blahut_arimoto(
         A `Capacity`, float64, on the channel's device.
 
     Raises:
-        InputError: rows that are no distributions, a reward of the wrong shape or not finite, tolerance ≤ 0.
+        InputError: rows that are no distributions, a reward of the wrong shape or not finite, tolerance ≤ 0, or flags
+            that allow nothing.
 
     Example:
         >>> blahut_arimoto([[0.9, 0.1], [0.1, 0.9]]).capacity
@@ -71,8 +78,13 @@ def blahut_arimoto(
             f"Expected a tolerance > 0 and at least one iteration, but got {tolerance} and {max_iterations}."
         )
     batch = torch.broadcast_shapes(w.shape[:-2], r.shape[:-1])
+    flags = None if allowed is None else _as_allowed(allowed, r)
+    batch = batch if flags is None else torch.broadcast_shapes(batch, flags.shape[:-1])
     w = w.expand(*batch, *w.shape[-2:]).reshape(-1, *w.shape[-2:])
     r = r.expand(*batch, r.shape[-1]).reshape(-1, r.shape[-1])
+    place = None if flags is None else _stand_ins(flags.expand(*batch, -1).reshape(r.shape))
+    if place is not None:
+        w, r = w.gather(1, place[..., None].expand_as(w)), r.gather(1, place)
     best = _Best(w, r)
     iterations = _multiplicative(best, w, r, tolerance, min(MULTIPLICATIVE_STEPS, max_iterations))
     open_ = (best.gap > tolerance).nonzero().squeeze(-1)
@@ -85,7 +97,27 @@ def blahut_arimoto(
             ConvergenceWarning,
             stacklevel=2,
         )
-    return Capacity(best.value.reshape(batch), best.source.reshape(*batch, -1), best.gap.reshape(batch), iterations)
+    source = best.source if place is None else torch.zeros_like(best.source).scatter_add(1, place, best.source)
+    return Capacity(best.value.reshape(batch), source.reshape(*batch, -1), best.gap.reshape(batch), iterations)
+
+
+def _as_allowed(allowed: object, r: Tensor) -> Tensor:
+    flags = as_flags("allowed", allowed).to(r.device)
+    if flags.ndim == 0 or flags.shape[-1] != r.shape[-1] or not bool(flags.any(-1).all()):
+        raise InputError(
+            f"Expected one flag for each of {r.shape[-1]} inputs, at least one of them True, but got shape "
+            f"{tuple(flags.shape)}; name the inputs that there are."
+        )
+    return flags
+
+
+def _stand_ins(allowed: Tensor) -> Tensor:
+    """Return for each input itself where it is allowed, the first allowed one where not, `[N, A]`.
+
+    An input that repeats another adds nothing to the capacity, and what the source gives it is the other's.
+    """
+    itself = torch.arange(allowed.shape[-1], device=allowed.device)
+    return torch.where(allowed, itself, allowed.to(torch.int8).argmax(-1, keepdim=True))
 
 
 class _Best:

@@ -3,14 +3,15 @@
 A deterministic world needs no channel: the capacity is the log of the number of states that can be reached in
 *exactly* n actions. A stochastic one is a Blahut-Arimoto problem whose inputs are action sequences. Sequences
 that lead to the same distribution of final states are one input, whatever follows them, so they are merged
-after every action and A^n is hardly ever reached: moves that commute merge.
+after every action and A^n is hardly ever reached: moves that commute merge. A sequence counts where each of its
+actions is allowed wherever those before it may have led.
 """
 
 import torch
 from torch import Tensor
 
 from gio_pyro.errors import InputError
-from gio_pyro.tabular.capacity import Capacity, blahut_arimoto
+from gio_pyro.tabular.capacity import blahut_arimoto
 from gio_pyro.tabular.mdp import TabularMDP
 
 MERGE_DECIMALS = 12
@@ -33,7 +34,8 @@ def empowerment(
     `max_sequences`. One Newton step of the capacity costs min(U, S)³ a state.
 
     Args:
-        mdp: one MDP; rewards and discount play no part, terminal states have empowerment 0.
+        mdp: one MDP; rewards and discount play no part, terminal states have empowerment 0, and so have states
+            from which no sequence of n actions is allowed.
         horizon: n ≥ 1 actions.
         tolerance: certified gap of each state's capacity, nats (stochastic worlds).
         max_sequences: distinct sequences a state may have before it gives up.
@@ -47,10 +49,9 @@ def empowerment(
     if mdp.transition.ndim != 3:
         raise InputError(f"Expected one MDP, but got a batch {tuple(mdp.transition.shape[:-3])}; take them one by one.")
     if mdp.is_deterministic:
-        return _reachable(mdp, horizon).sum(-1).double().log()
+        return _reachable(mdp, horizon).sum(-1).clamp_min(1).double().log()
     capacities = [
-        _capacity_of(mdp, states, horizon, tolerance, max_sequences).capacity
-        for states in _chunks(mdp, horizon, max_elements)
+        _capacity_of(mdp, states, horizon, tolerance, max_sequences) for states in _chunks(mdp, horizon, max_elements)
     ]
     return torch.cat(capacities)
 
@@ -60,9 +61,9 @@ def _reachable(mdp: TabularMDP, horizon: int) -> Tensor:
     successor = mdp.transition.argmax(-1)
     reach = torch.eye(mdp.states, dtype=torch.bool, device=mdp.transition.device)
     for _ in range(horizon):
-        grown = reach[successor[:, 0]]
-        for action in range(1, mdp.actions):
-            grown |= reach[successor[:, action]]
+        grown = torch.zeros_like(reach)
+        for action in range(mdp.actions):
+            grown |= reach[successor[:, action]] & mdp.allowed[:, action, None]
         reach = grown
     return reach
 
@@ -74,14 +75,17 @@ def _chunks(mdp: TabularMDP, horizon: int, max_elements: int) -> list[Tensor]:
     return list(torch.arange(mdp.states, device=mdp.transition.device).split(size))
 
 
-def _capacity_of(mdp: TabularMDP, states: Tensor, horizon: int, tolerance: float, limit: int) -> Capacity:
+def _capacity_of(mdp: TabularMDP, states: Tensor, horizon: int, tolerance: float, limit: int) -> Tensor:
     owner, final = _distinct_sequences(mdp, states, horizon, limit)
+    if not len(owner):
+        return torch.zeros(len(states), dtype=torch.float64, device=states.device)
     counts = torch.bincount(owner, minlength=len(states))
     first = counts.cumsum(0) - counts
     offset = torch.arange(int(counts.max()), device=owner.device)
     row = first[:, None] + torch.where(offset < counts[:, None], offset, 0)
     reached = (final > 0).any(0)
-    return blahut_arimoto(_drop_unused(final[:, reached][row]), tolerance=tolerance)
+    some, channel = counts > 0, _drop_unused(final[:, reached][row.clamp_max(len(final) - 1)])
+    return torch.where(some, blahut_arimoto(channel, tolerance=tolerance).capacity, 0.0)
 
 
 def _drop_unused(channel: Tensor) -> Tensor:
@@ -96,8 +100,11 @@ def _distinct_sequences(mdp: TabularMDP, states: Tensor, horizon: int, limit: in
     owner = torch.arange(len(states), device=states.device)
     final = torch.eye(mdp.states, dtype=torch.float64, device=states.device)[states]
     for _ in range(horizon):
-        final = torch.einsum("us,san->uan", final, mdp.transition).reshape(-1, mdp.states)
-        owner, final = _merge(owner.repeat_interleave(mdp.actions), final)
+        legal = ~((final > 0).to(final) @ (~mdp.allowed).to(final)).bool()
+        final = torch.einsum("us,san->uan", final, mdp.transition)[legal]
+        if not len(final):
+            return owner[:0], final
+        owner, final = _merge(owner[legal.nonzero()[:, 0]], final)
         most = int(torch.bincount(owner).max())
         if most > limit:
             raise InputError(

@@ -13,7 +13,7 @@ LEAST_LEAK = 1e-12
 
 def reachable(mdp: TabularMDP) -> Tensor:
     """Return which states some policy can meet from the start, `[..., S]` booleans."""
-    step = (mdp.transition > 0).any(-2).to(mdp.reward)
+    step = mdp.reach.to(mdp.reward)
     met = mdp.start > 0
     for _ in range(mdp.states):
         grown = met | (torch.einsum("...s,...sn->...n", met.to(step), step) > 0)
@@ -87,7 +87,8 @@ def optimal_return(mdp: TabularMDP, steps: int | None) -> Tensor:
     """
     value = torch.zeros_like(mdp.start)
     for _ in range(10_000 if steps is None else steps):
-        last, value = value, (mdp.reward + torch.einsum("...san,...n->...sa", mdp.continuation, value)).amax(-1)
+        q = mdp.reward + torch.einsum("...san,...n->...sa", mdp.continuation, value)
+        last, value = value, q.masked_fill(~mdp.allowed, -torch.inf).amax(-1)
         if steps is None and bool(((value - last).abs() <= 1e-12 * value.abs().clamp_min(1.0)).all()):
             break
     else:

@@ -48,10 +48,11 @@ def final_state(n: int, source: object = None) -> Future:
 
     Args:
         n: actions, at least 1.
-        source: what each blind action is drawn from, `[A]`; uniform by default.
+        source: what each blind action is drawn from, `[A]`; uniform by default. Where a state does not allow every
+            action, it is normalised over those that it allows.
 
     Raises:
-        InputError: n < 1, or a source that is no distribution over the world's actions.
+        InputError: n < 1, or a source that is no distribution over the world's actions, or over those of a state.
     """
     _require_steps(n)
 
@@ -60,7 +61,7 @@ def final_state(n: int, source: object = None) -> Future:
         omega = as_distribution("the source", blind).to(mdp.transition.device)
         if omega.shape != (mdp.actions,):
             raise InputError(f"Expected a source over {mdp.actions} actions, but got shape {tuple(omega.shape)}.")
-        return _after(mdp.transition, torch.einsum("a,...san->...sn", omega, mdp.transition), n)
+        return _after(mdp.transition, state_chain(mdp, _over_allowed(mdp, omega)), n)
 
     return future
 
@@ -179,6 +180,14 @@ def interval_of(sums: Tensor, bounds: Tensor) -> Tensor:
     """Return the number of the interval of each sum; one that misses a bound by rounding alone has reached it."""
     bounds = bounds.to(sums.device, torch.float64)
     return torch.bucketize(sums.double(), bounds - ROUNDING * (1 + bounds.abs()), right=True)
+
+
+def _over_allowed(mdp: TabularMDP, omega: Tensor) -> Tensor:
+    """Return a source `[A]` as a policy of allowed actions, `[..., S, A]`."""
+    shares = omega * mdp.allowed
+    if not bool((shares.sum(-1) > 0).all()):
+        raise InputError("Expected a source with an allowed action of every state, but one state has none; widen it.")
+    return shares if bool(mdp.allowed.all()) else shares / shares.sum(-1, keepdim=True)
 
 
 def _require_steps(steps: int) -> None:

@@ -1,7 +1,8 @@
 """The family of methods, exactly: what stands in for the guide's log ρ (theory, section 4).
 
 Each is a function `(mdp, policy, channel) -> E_{F|s,a} log ρ(a|s, F)`, `[..., S, A]` nats. The one loop of
-`policy_iteration` reads nothing else, so swapping the function swaps the method.
+`policy_iteration` reads nothing else, so swapping the function swaps the method. Where a state does not allow every
+action, ρ is normalised over those that it allows.
 """
 
 import math
@@ -26,8 +27,8 @@ def bayes(mdp: TabularMDP, policy: Tensor, channel: Tensor) -> Tensor:
 
 
 def uniform(mdp: TabularMDP, policy: Tensor, channel: Tensor) -> Tensor:
-    """A uniform distribution over actions: maximum-entropy control, less the constant log A at every step."""
-    return torch.full_like(policy, -math.log(mdp.actions))
+    """A uniform distribution over the allowed actions: maximum-entropy control, less log A at every step."""
+    return _over_allowed(torch.full_like(policy, -math.log(mdp.actions)), mdp)
 
 
 def marginal(mdp: TabularMDP, policy: Tensor, channel: Tensor) -> Tensor:
@@ -35,7 +36,7 @@ def marginal(mdp: TabularMDP, policy: Tensor, channel: Tensor) -> Tensor:
 
     An action that no visited state takes keeps `LEAST_PRIOR`, so that its logarithm is finite.
     """
-    return _log_prior(action_marginal(mdp, policy), policy)
+    return _log_prior(action_marginal(mdp, policy), policy, mdp)
 
 
 def marginal_over(visits: object) -> Guide:
@@ -47,13 +48,20 @@ def marginal_over(visits: object) -> Guide:
     table = as_distribution("the visits", visits)
 
     def guide(mdp: TabularMDP, policy: Tensor, channel: Tensor) -> Tensor:
-        return _log_prior(action_marginal(mdp, policy, visits=table), policy)
+        return _log_prior(action_marginal(mdp, policy, visits=table), policy, mdp)
 
     return guide
 
 
-def _log_prior(prior: Tensor, policy: Tensor) -> Tensor:
-    return prior.clamp_min(LEAST_PRIOR).log()[..., None, :].expand_as(policy)
+def _log_prior(prior: Tensor, policy: Tensor, mdp: TabularMDP) -> Tensor:
+    return _over_allowed(prior.clamp_min(LEAST_PRIOR).log()[..., None, :].expand_as(policy), mdp)
+
+
+def _over_allowed(log_rho: Tensor, mdp: TabularMDP) -> Tensor:
+    """Return log ρ of a prior `[..., S, A]`, normalised over the allowed actions of each state; −∞ for the others."""
+    if bool(mdp.allowed.all()):
+        return log_rho
+    return torch.log_softmax(log_rho.masked_fill(~mdp.allowed, -math.inf), -1)
 
 
 def fixed_prior(prior: object) -> Guide:
@@ -67,7 +75,7 @@ def fixed_prior(prior: object) -> Guide:
     def guide(mdp: TabularMDP, policy: Tensor, channel: Tensor) -> Tensor:
         if table.shape not in (policy.shape, policy.shape[-2:], policy.shape[-1:]):
             raise InputError(f"Expected a prior of shape {tuple(policy.shape)}, but got {tuple(table.shape)}.")
-        return table.to(policy).log().expand_as(policy)
+        return _over_allowed(table.to(policy).log().expand_as(policy), mdp)
 
     return guide
 
@@ -79,6 +87,11 @@ def fixed_posterior(q: object) -> Guide:
     def guide(mdp: TabularMDP, policy: Tensor, channel: Tensor) -> Tensor:
         if table.shape[-3:] != channel.mT.shape[-3:]:
             raise InputError(f"Expected a guide of shape {tuple(channel.mT.shape)}, but got {tuple(table.shape)}.")
-        return torch.einsum("...saf,...sfa->...sa", channel, safe_log(table.to(policy)))
+        log_q = safe_log(table.to(policy))
+        if not bool(mdp.allowed.all()):
+            total = log_q.masked_fill(~mdp.allowed[..., None, :], -math.inf).logsumexp(-1, keepdim=True)
+            log_q = log_q - total
+        found = torch.einsum("...saf,...sfa->...sa", channel, log_q)
+        return found.masked_fill(~mdp.allowed, -math.inf)
 
     return guide

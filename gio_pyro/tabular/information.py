@@ -47,6 +47,14 @@ def as_distribution(name: str, table: object) -> Tensor:
     return p / p.sum(-1, keepdim=True)
 
 
+def as_flags(name: str, table: object) -> Tensor:
+    """Return `table` as booleans; raises `InputError` for anything but True and False, or 1 and 0."""
+    given = as_float64(table)
+    if not bool(((given == 0) | (given == 1)).all()):
+        raise InputError(f"Expected {name} to hold True and False, or 1 and 0, but got others; compare it with 0.")
+    return given.bool()
+
+
 def safe_log(p: Tensor) -> Tensor:
     """Return log p with log 0 replaced by the log of the smallest normal float64, about −708 nats."""
     return p.clamp_min(torch.finfo(p.dtype).tiny).log()

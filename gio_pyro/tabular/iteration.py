@@ -102,7 +102,8 @@ def policy_iteration(
     Args:
         mdp: the world; a batch of worlds is solved together.
         temperature: α > 0, reward units per nat.
-        policy: π_0, `[..., S, A]`; uniform by default. An action of probability 0 never comes back.
+        policy: π_0, `[..., S, A]`; uniform over the allowed actions by default. An action of probability 0 never
+            comes back.
         guide: `bayes`, `uniform`, `marginal`, `fixed_prior(p)`, `fixed_posterior(q)`, or a function like them.
         future: `next_state`, `next_state_and_reward`, `state_after(k)`, or a function like them.
         tolerance: the largest advantage, reward units, that counts as none.
@@ -115,7 +116,7 @@ def policy_iteration(
         InputError: a policy that is no distribution, temperature ≤ 0, shapes that disagree.
     """
     alpha = as_temperature(temperature)
-    pi = torch.full_like(mdp.reward, 1.0 / mdp.actions) if policy is None else as_policy(mdp, policy)
+    pi = mdp.uniform if policy is None else as_policy(mdp, policy)
     support = pi > 0
     log_rho, q, value = _evaluate(mdp, pi, alpha, guide, future)
     history = [value]

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from gio_pyro.errors import InputError, MixedTerminationError, told
-from gio_pyro.tabular.information import as_distribution, as_float64
+from gio_pyro.tabular.information import as_distribution, as_flags, as_float64
 
 
 @dataclass(frozen=True)
@@ -32,13 +32,16 @@ class TabularMDP:
         terminal: `[..., S]` booleans, none by default. Their rows become self-loops of reward 0.
         start: the distribution of the first state, `[..., S]`; uniform over non-terminal states by default.
         outcomes: the joint (s', r) channel where rewards are random given (s, a, s').
+        allowed: which actions there are in each state, `[..., S, A]` booleans; all by default. What `transition` and
+            `reward` say of the others is not read, but must be numbers. Nothing is decided in terminal states, where
+            all count as allowed.
 
     Attributes:
-        transition, reward (`[..., S, A]`, expected), discount, terminal, start, outcomes.
+        transition, reward (`[..., S, A]`, expected), discount, terminal, start, outcomes, allowed.
 
     Raises:
         InputError: rows that do not sum to 1, negative or NaN entries, shapes that disagree, a discount
-            outside [0, 1], or discount 1 where some state can never reach a terminal one.
+            outside [0, 1], discount 1 where some state can never reach a terminal one, or a state without actions.
     """
 
     def __init__(
@@ -50,6 +53,7 @@ class TabularMDP:
         terminal: object = None,
         start: object = None,
         outcomes: Outcomes | None = None,
+        allowed: object = None,
     ) -> None:
         p = as_distribution("the transition table", transition)
         if p.ndim < 3 or p.shape[-1] != p.shape[-3]:
@@ -57,6 +61,7 @@ class TabularMDP:
         states = p.shape[-1]
         self.terminal = _as_terminal(terminal, p)
         self.transition = torch.where(self.terminal[..., None, None], torch.eye(states).to(p)[:, None, :], p)
+        self.allowed = _as_allowed(allowed, self)
         self.discount = _as_discount(discount, self)
         self.start = _as_start(start, self.terminal, p)
         r = as_float64(reward).to(p.device)
@@ -82,9 +87,19 @@ class TabularMDP:
         return self.transition * ~self.terminal[..., None, None, :]
 
     @property
+    def uniform(self) -> Tensor:
+        """The uniform policy over the allowed actions, `[..., S, A]`."""
+        return self.allowed / self.allowed.sum(-1, keepdim=True).to(self.reward)
+
+    @property
+    def reach(self) -> Tensor:
+        """Which states an allowed action may lead to from each, `[..., S, S]` booleans."""
+        return ((self.transition > 0) & self.allowed[..., None]).any(-2)
+
+    @property
     def is_deterministic(self) -> bool:
-        """Whether every transition probability is 0 or 1."""
-        return bool(((self.transition == 0) | (self.transition == 1)).all())
+        """Whether every transition probability of an allowed action is 0 or 1."""
+        return bool(((self.transition == 0) | (self.transition == 1) | ~self.allowed[..., None]).all())
 
     @property
     def outcomes(self) -> Outcomes:
@@ -103,10 +118,12 @@ class TabularMDP:
         """Read `env.unwrapped.P`, the toy-text convention `P[s][a] = [(probability, s', reward, terminated), ...]`.
 
         The start is `env.unwrapped.initial_state_distrib` where there is one, uniform otherwise. A state counts as
-        terminal when it can be reached from the start and is entered with `terminated`.
+        terminal when it can be reached from the start and is entered with `terminated`. A state allows the actions that
+        its row of `P` has (a dictionary need not have all) and that `env.unwrapped.action_mask(state)`, where there is
+        one as in Taxi, allows.
 
         Raises:
-            InputError: no `P`, or a row that is no distribution.
+            InputError: no `P`, a row that is no distribution, or a mask that does not have one flag for each action.
             MixedTerminationError: a reachable state is entered both with and without termination.
         """
         table = getattr(env.unwrapped, "P", None)
@@ -116,11 +133,13 @@ class TabularMDP:
                 "arrays, or use an environment of toy-text."
             )
         try:
+            states, offered = len(table), [_offered(table[s]) for s in range(len(table))]
+            actions = max((max(some, default=-1) for some in offered), default=-1) + 1
             rows = torch.tensor(
                 [
                     (s, a, p, s_next, r, done)
-                    for s in range(len(table))
-                    for a in range(len(table[0]))
+                    for s, some in enumerate(offered)
+                    for a in some
                     for p, s_next, r, done in table[s][a]
                 ],
                 dtype=torch.float64,
@@ -130,8 +149,35 @@ class TabularMDP:
                 "Expected env.P[s][a] to list (probability, next state, reward, terminated) for every state and action "
                 f"counted from 0, but reading it raised {told(error)}."
             ) from error
-        states, actions = len(table), len(table[0]) if len(table) else 0
-        return _from_rows(rows, states, actions, discount, getattr(env.unwrapped, "initial_state_distrib", None))
+        allowed = _offers(offered, actions, getattr(env.unwrapped, "action_mask", None))
+        start = getattr(env.unwrapped, "initial_state_distrib", None)
+        return _from_rows(rows, states, allowed, discount, start)
+
+
+def _offered(row: Any) -> list[int]:
+    """Return the numbers of the actions that a row of `P`, a dictionary or a sequence, has."""
+    keys = list(row) if hasattr(row, "keys") else list(range(len(row)))
+    if any(int(key) != key or key < 0 for key in keys):
+        raise ValueError(f"actions {keys}")
+    return [int(key) for key in keys]
+
+
+def _offers(offered: list[list[int]], actions: int, mask: Any) -> Tensor:
+    """Return which actions each state has, `[S, A]` booleans, where `mask(state)` may leave some out."""
+    has = torch.zeros(len(offered), actions, dtype=torch.bool)
+    for s, some in enumerate(offered):
+        has[s, some] = True
+    if not callable(mask):
+        return has
+    try:
+        flags = torch.stack([as_flags("action_mask(state)", mask(s)) for s in range(len(offered))])
+    except InputError:
+        raise
+    except Exception as error:
+        raise InputError(f"Expected action_mask(state) to give one flag an action, but got {told(error)}.") from error
+    if flags.shape != has.shape:
+        raise InputError(f"Expected action_mask(state) of {actions} flags, but got shape {tuple(flags.shape[1:])}.")
+    return has & flags
 
 
 def as_policy(mdp: TabularMDP, policy: object) -> Tensor:
@@ -139,10 +185,18 @@ def as_policy(mdp: TabularMDP, policy: object) -> Tensor:
     pi = as_distribution("the policy", policy).to(mdp.transition.device)
     if pi.shape not in (mdp.reward.shape, mdp.reward.shape[-2:]):
         raise InputError(f"Expected a policy of shape {tuple(mdp.reward.shape)}, but got {tuple(pi.shape)}.")
+    forbidden = ((pi > 0) & ~mdp.allowed).nonzero()
+    if len(forbidden):
+        *_, s, a = forbidden[0].tolist()
+        raise InputError(
+            f"Expected a policy of allowed actions, but it gives action {a} in state {s} some probability; give it 0, "
+            "or start from mdp.uniform."
+        )
     return pi.expand(mdp.reward.shape)
 
 
-def _from_rows(rows: Tensor, states: int, actions: int, discount: float, start: Any) -> TabularMDP:
+def _from_rows(rows: Tensor, states: int, allowed: Tensor, discount: float, start: Any) -> TabularMDP:
+    actions = allowed.shape[-1]
     s, a, s_next, done = (rows[:, i].long() for i in (0, 1, 3, 5))
     p, r = rows[:, 2], rows[:, 4]
     if bool((p < 0).any()) or bool(torch.isnan(p).any()):
@@ -151,10 +205,14 @@ def _from_rows(rows: Tensor, states: int, actions: int, discount: float, start: 
     if len(rows) == 0 or bool(((named < 0) | (named >= states) | (named != named.floor())).any()):
         raise InputError(f"Expected next states from 0 to {states - 1} in env.P, but got none or another; correct it.")
     transition = torch.zeros(states, actions, states, dtype=torch.float64).index_put_((s, a, s_next), p, True)
+    absent = transition.sum(-1) == 0  # what is not offered stays where it is; what `P` forgot is refused below
+    transition[absent & ~allowed] = torch.eye(states, dtype=torch.float64)[(absent & ~allowed).nonzero()[:, 0]]
     start = _anywhere(s_next, p, done.bool(), states) if start is None else torch.as_tensor(start)
     start = start.double() / start.sum()
-    terminal = _terminal_states(s, s_next, p, done.bool(), start)
-    mdp = TabularMDP(transition, torch.zeros(states, actions), discount=discount, terminal=terminal, start=start)
+    taken = p * allowed[s, a]
+    terminal = _terminal_states(s, s_next, taken, done.bool(), start)
+    whole: Any = {"discount": discount, "terminal": terminal, "start": start, "allowed": allowed}
+    mdp = TabularMDP(transition, torch.zeros(states, actions), **whole)
     keep = ~terminal[s]
     loop = terminal.nonzero().squeeze(-1).repeat_interleave(actions)
     s, s_next = torch.cat([s[keep], loop]), torch.cat([s_next[keep], loop])
@@ -163,7 +221,7 @@ def _from_rows(rows: Tensor, states: int, actions: int, discount: float, start: 
     p = torch.cat([p[keep], torch.ones(len(loop), dtype=p.dtype)])
     reward = torch.zeros(states, actions, dtype=torch.float64).index_put_((s, a), p * r, True)
     outcomes = _group(mdp, s, a, s_next, r, p)
-    return TabularMDP(transition, reward, discount=discount, terminal=terminal, start=start, outcomes=outcomes)
+    return TabularMDP(transition, reward, **whole, outcomes=outcomes)
 
 
 def _anywhere(s_next: Tensor, p: Tensor, done: Tensor, states: int) -> Tensor:
@@ -210,11 +268,25 @@ def _as_terminal(terminal: object, p: Tensor) -> Tensor:
     return t.expand(shape)
 
 
+def _as_allowed(allowed: object, mdp: TabularMDP) -> Tensor:
+    shape = mdp.transition.shape[:-1]
+    if allowed is None:
+        return torch.ones(shape, dtype=torch.bool, device=mdp.transition.device)
+    flags = as_flags("allowed", allowed).to(mdp.transition.device)
+    if flags.shape not in (shape, shape[-2:]):
+        raise InputError(f"Expected allowed of shape {tuple(shape)}, one flag an action, but got {tuple(flags.shape)}.")
+    flags = flags | mdp.terminal[..., None]
+    if not bool(flags.any(-1).all()):
+        empty = (~flags.any(-1)).nonzero()[0, -1]
+        raise InputError(f"Expected an allowed action in every state, but state {empty} has none; make it terminal.")
+    return flags
+
+
 def _as_discount(discount: float, mdp: TabularMDP) -> float:
     if not 0 <= discount <= 1:
         raise InputError(f"Expected a discount in [0, 1], but got {discount}; 0.99 is a usual choice.")
     if discount == 1:
-        step = mdp.transition.amax(-2) > 0
+        step = mdp.reach
         ends = mdp.terminal.clone()
         for _ in range(mdp.states):
             ends = ends | (step & ends[..., None, :]).any(-1)

@@ -104,7 +104,8 @@ def test_outcomes_are_the_pairs_of_next_state_and_reward(name: str):
 def test_a_random_policy_earns_what_the_table_says(name: str):
     env = make(name)
     mdp = TabularMDP.from_env(env)
-    policy = random_rows(0, mdp.states, mdp.actions)
+    policy = random_rows(0, mdp.states, mdp.actions) * mdp.allowed
+    policy = policy / policy.sum(-1, keepdim=True)
     assert expected_return(mdp, policy, 25).item() == pytest.approx(value_by_steps(env, policy, 25), rel=1e-9)
 
 
