@@ -171,7 +171,7 @@ def _exact_return(agent: GIO, world: tabular.TabularMDP | None) -> dict[str, flo
     """Return what the policy of this moment earns without exploration, where that can be computed."""
     if world is None or agent.env.spec is None or agent.env.spec.max_episode_steps is None:
         return {}
-    policy = diagnostics.policy_table(agent)
+    policy = diagnostics.policy_table(agent, world)
     return {"exact/return": float(tabular.expected_return(world, policy, agent.env.spec.max_episode_steps))}
 
 

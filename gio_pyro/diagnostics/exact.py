@@ -91,7 +91,7 @@ def compare_with_exact(agent: GIO) -> ExactReport:
         )
     limit = agent.env.spec.max_episode_steps if agent.env.spec else None
     states = torch.arange(mdp.states, device=agent.device)
-    pi = _over_allowed(mdp, policy_table(agent))
+    pi = policy_table(agent, mdp)
     future = exact_of(agent.future)
     truth, channel = future(mdp, pi), fitted_channel(agent, states)
     if truth.shape != channel.shape:
@@ -124,10 +124,15 @@ def _over_allowed(mdp: tabular.TabularMDP, policy: Tensor) -> Tensor:
     return policy if bool(mdp.allowed.all()) else torch.where(total > 0, kept / total, mdp.uniform)
 
 
-def policy_table(agent: GIO) -> Tensor:
-    """Return π(a|s) of every state, `[S, A]` float64, on the CPU."""
+def policy_table(agent: GIO, world: tabular.TabularMDP | None = None) -> Tensor:
+    """Return π(a|s) of every state, `[S, A]` float64, on the CPU.
+
+    Given the world's tables, actions that a state does not allow are left out: of a state where it never was, an agent
+    cannot know them.
+    """
     states = torch.arange(agent.collector.observations.count, device=agent.device)
-    return torch.softmax(log_probs(agent.policy(states)).double().cpu(), -1)
+    pi = torch.softmax(log_probs(agent.policy(states)).double().cpu(), -1)
+    return pi if world is None else _over_allowed(world, pi)
 
 
 @torch.no_grad()
