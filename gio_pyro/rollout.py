@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from gio_pyro.environments import Env
-from gio_pyro.environments.base import trouble
+from gio_pyro.environments.contract import first_of, step_of, trouble
 from gio_pyro.errors import InputError, TrainingError
 
 
@@ -78,7 +78,7 @@ def steps_of(
         TrainingError: the environment raised, or gave a reward or an observation that cannot be used.
     """
     try:
-        observation, _ = env.reset(seed=seed)
+        observation, _ = first_of(env.reset(seed=seed))
     except Exception as error:
         raise trouble("reset", error) from error
     done = False
@@ -88,8 +88,8 @@ def steps_of(
         except InputError as error:
             raise TrainingError(str(error)) from error
         try:
-            observation, given, terminated, truncated, _ = env.step(action)
-            reward, done = float(given), bool(terminated or truncated)
+            observation, reward, terminated, truncated, _ = step_of(env.step(action))
+            done = terminated or truncated
         except Exception as error:
             raise trouble("take a step", error) from error
         if not math.isfinite(reward):

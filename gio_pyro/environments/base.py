@@ -10,7 +10,6 @@ from gio_pyro.environments.actions import Actions
 from gio_pyro.environments.make import Env, Vector, single_spaces
 from gio_pyro.environments.observations import Observations
 from gio_pyro.environments.tape import Tape
-from gio_pyro.errors import TrainingError, told
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -83,8 +82,3 @@ class World(ABC):
     def settle(self, seen: Array, ended: Array) -> None:
         """Go on from where the tapes have been played to."""
         self.seen, self.ended = seen, ended
-
-
-def trouble(what: str, error: Exception) -> TrainingError:
-    """Return an error of the environment's own, told in one sentence."""
-    return TrainingError(f"Expected the environment to {what}, but it raised {told(error, None)}.")

@@ -34,7 +34,7 @@ def make_env(environment: str | Env | Vector, **kwargs: Any) -> Env | Vector:
     env = _made(environment, kwargs) if isinstance(environment, str) else environment
     env = StableVector(env) if is_stable(env) else env
     if not isinstance(env, gym.Env | VectorEnv):
-        raise InputError(f"Expected an environment id or a gymnasium.Env, but got {type(env).__name__}.")
+        raise InputError(f"Expected an environment id or a gymnasium.Env, but got {_kind(env)}.")
     try:
         observation_space, action_space = single_spaces(env)
     except AttributeError as error:
@@ -45,6 +45,16 @@ def make_env(environment: str | Env | Vector, **kwargs: Any) -> Env | Vector:
     Observations.of(observation_space, quiet=True)
     Actions.of(action_space)
     return env
+
+
+def _kind(thing: object) -> str:
+    """Return what something is that is no environment, and what would make one of it."""
+    if isinstance(thing, type):
+        return f"the class {thing.__name__}; make one of it, {thing.__name__}()"
+    if isinstance(thing, list | tuple):
+        return f"a {type(thing).__name__}; several are a vector, such as gymnasium.vector.SyncVectorEnv"
+    kind = f"{type(thing).__module__}.{type(thing).__name__}" if hasattr(thing, "step") else type(thing).__name__
+    return f"{kind}; wrap one of old Gym or dm_control with shimmy" if hasattr(thing, "step") else kind
 
 
 def single_spaces(env: Env | Vector) -> tuple[gym.Space[Any], gym.Space[Any]]:

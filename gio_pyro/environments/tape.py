@@ -7,6 +7,8 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
+from gio_pyro.environments.contract import first_of, step_of
+
 LONGEST = 100_000
 """A longer episode is not recorded to its end, and cannot be played again."""
 
@@ -26,10 +28,11 @@ class Tape(gym.Wrapper[Any, Any, Any, Any]):
         """Reset the environment; where no seed says how, its random state does."""
         self.seed, self.origin = seed, generator_state(self.env) if seed is None else None
         self.actions, self.steps, self.total = [], 0, 0.0
-        self.last, info = self.env.reset(seed=seed, **({} if options is None else {"options": options}))
+        given = self.env.reset(seed=seed, **({} if options is None else {"options": options}))
+        self.last, info = first_of(given)
         return self.last, info
 
-    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         """Step the environment; the last observation of an episode is copied.
 
         An environment that reuses its observation's memory would otherwise overwrite it: a `SyncVectorEnv` with
@@ -38,8 +41,8 @@ class Tape(gym.Wrapper[Any, Any, Any, Any]):
         if self.steps < LONGEST:
             self.actions.append(action.copy() if isinstance(action, np.ndarray) else action)
         self.steps += 1
-        self.last, reward, terminated, truncated, info = self.env.step(action)
-        self.total += float(reward)
+        self.last, reward, terminated, truncated, info = step_of(self.env.step(action))
+        self.total += reward
         if terminated or truncated:
             self.last = deepcopy(self.last)
         return self.last, reward, terminated, truncated, info

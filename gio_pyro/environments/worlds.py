@@ -9,7 +9,8 @@ import numpy as np
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv
 from gymnasium.vector.utils import concatenate
 
-from gio_pyro.environments.base import Array, CannotRestore, Outcome, World, trouble
+from gio_pyro.environments.base import Array, CannotRestore, Outcome, World
+from gio_pyro.environments.contract import first_of, five_of, flags, rewards, trouble
 from gio_pyro.environments.infos import last_observation
 from gio_pyro.environments.make import Env, Vector
 from gio_pyro.environments.stable import StableVector, is_stable
@@ -49,12 +50,12 @@ class SingleWorld(World):
         action = self.actions.decode_one(site_actions)
         try:
             observation, given, terminated, truncated, _ = self.tapes[0].step(action)
-            reward, flags = np.array([float(given)]), (bool(terminated), bool(truncated))
         except Exception as error:
             raise trouble("take a step", error) from error
         self.seen = self.observations.encode_one(observation)
-        self.ended = np.array([any(flags)])
-        return Outcome(self.seen, reward, np.array(flags[:1]), np.array(flags[1:]), self._real, self.seen)
+        self.ended = np.array([terminated or truncated])
+        reward, ends, cut = np.array([given]), np.array([terminated]), np.array([truncated])
+        return Outcome(self.seen, reward, ends, cut, self._real, self.seen)
 
 
 class VectorWorld(World):
@@ -84,7 +85,7 @@ class VectorWorld(World):
     def _reset(self, **how: Any) -> Array:
         try:
             with self._taped():
-                observation, _ = self.env.reset(**how)
+                observation, _ = first_of(self.env.reset(**how))
         except Exception as error:
             raise trouble("reset", error) from error
         self.seen = self.observations.encode(observation)
@@ -102,20 +103,21 @@ class VectorWorld(World):
         actions = self.actions.decode(site_actions)
         try:
             with self._taped():
-                observation, given, terminated, truncated, info = self.env.step(actions)
-            reward = np.array(given, dtype=np.float64).reshape(self.count)
-            flags = np.array([terminated, truncated], dtype=np.bool_).reshape(2, self.count)
+                observation, given, ended, cut, info = five_of(self.env.step(actions))
+            reward = rewards(given, self.count)
+            terminated, truncated = flags("terminated", ended, self.count), flags("truncated", cut, self.count)
         except Exception as error:
             raise trouble("take a step", error) from error
         real = ~self.ended if self.mode == AutoresetMode.NEXT_STEP else np.ones(self.count, dtype=np.bool_)
-        flags &= real
+        terminated &= real
+        truncated &= real
         reward[~real] = 0.0
         self.seen = self.observations.encode(observation)
-        done = flags[0] | flags[1]
+        done = terminated | truncated
         same_step = self.mode == AutoresetMode.SAME_STEP
         self.ended = np.zeros_like(done) if same_step else done
         after = self._with_last(done, info) if same_step and done.any() else self.seen
-        return Outcome(after, reward, flags[0], flags[1], real, self.seen)
+        return Outcome(after, reward, terminated, truncated, real, self.seen)
 
     def _with_last(self, done: Array, info: Any) -> Array:
         """The states seen, with the last of its episode for each environment that has begun another."""

@@ -130,17 +130,6 @@ def test_a_reward_that_is_not_finite_stops_loudly(reward: float):
         collect(Script([(1, reward, False, False)]), 1)
 
 
-@pytest.mark.parametrize("reward", [None, "much", [1.0, 2.0]])
-def test_a_reward_that_is_no_number_stops_with_an_error_of_this_library(reward: Any):
-    with pytest.raises(TrainingError, match="Expected the environment to take a step, but it raised"):
-        collect(Script([(1, reward, False, False)]), 1)
-
-
-@pytest.mark.parametrize("reward", [1, np.float64(1.0), np.float32(1.0), True, np.array(1.0)])
-def test_a_reward_may_be_any_number(reward: Any):
-    assert collect(Script([(1, reward, False, False)]), 1).rows.reward.tolist() == [1.0]
-
-
 def test_rewards_and_flags_have_the_dtypes_of_replay():
     collected = collect(Script([(1, np.float64(1.0), np.bool_(True), np.bool_(False))]), 2)
     rows = collected.rows

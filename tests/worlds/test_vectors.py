@@ -210,7 +210,7 @@ def test_two_collectors_that_share_a_vector_do_not_mix_their_episodes():
         assert collected.rows.state[:2, 2].tolist() == [0.0, 0.0]
 
 
-@pytest.mark.parametrize("info", [{}, None, [], [{}, None], ({}, {}), {"final_obs": None}, {"final_obs": []}], ids=str)
+@pytest.mark.parametrize("info", [{}, None, [], [{}, None], {"final_obs": None}, {"final_obs": []}], ids=str)
 def test_a_vector_that_loses_last_observations_is_told(info: Any):
     class Forgetful(DiaryVector):
         def step(self, actions: Any) -> Any:
