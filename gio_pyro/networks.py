@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
 import torch
 from gymnasium import Space
 from gymnasium.spaces import Box, Discrete
@@ -152,16 +153,19 @@ class Vector(Encoder):
 
 
 class Image(Encoder):
-    """An image of whole numbers: three convolutions, strided where there is room.
+    """An image of whole numbers, or several: three convolutions, strided where there is room.
 
-    Its channels are the last axis, or the first where that is the shortest of the three (stacked frames).
+    Its channels are the axis that a `Picture` says, else what `channel_axis` makes of its shape. Images along a further
+    axis in front, such as those of a trajectory, are seen as the channels of one.
     """
 
     def __init__(self, space: Box) -> None:
         super().__init__()
-        self.channels = 0 if space.shape[0] < min(space.shape[1:]) else 2
-        channels = space.shape[self.channels]
-        height, width = (size for axis, size in enumerate(space.shape) if axis != self.channels)
+        self.several = len(space.shape) == 4
+        shape = space.shape[-3:]
+        self.channels = channel_axis(shape) if self.several else axis_of(space)
+        channels = math.prod(space.shape[:-3]) * shape[self.channels]
+        height, width = (size for axis, size in enumerate(shape) if axis != self.channels)
         self.scale = Standardise(space.shape, whole=True)
         layers: list[nn.Module] = []
         for outputs in (16, 32, 64):
@@ -174,12 +178,17 @@ class Image(Encoder):
         self.size = channels * height * width
 
     def observe(self, x: Tensor) -> None:
-        """Take `[B, H, W, C]` or `[B, C, H, W]` into the statistics."""
+        """Take `[B, H, W, C]` or `[B, C, H, W]`, or several of them `[B, K, ...]`, into the statistics."""
         self.scale.observe(x)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return features, `[B, size]`."""
-        features: Tensor = self.net(self.scale(x).movedim(1 + self.channels, 1))
+        scaled: Tensor = self.scale(x)
+        if self.several:
+            scaled = scaled.movedim(2 + self.channels, 2).flatten(1, 2)
+        else:
+            scaled = scaled.movedim(1 + self.channels, 1)
+        features: Tensor = self.net(scaled)
         return features
 
 
@@ -238,6 +247,35 @@ def is_image(space: Box) -> bool:
     return is_whole(space) and len(space.shape) == 3
 
 
+class Picture(Box):
+    """A Box of uint8 pictures that says which axis holds the channels.
+
+    Args:
+        low: least values, `[H, W, C]` or `[C, H, W]`.
+        high: largest values.
+        axis: that of the channels, 0 or 2.
+    """
+
+    def __init__(self, low: Any, high: Any, *, axis: int) -> None:
+        super().__init__(low, high, dtype=np.uint8)
+        self.axis = axis
+
+
+def channel_axis(shape: Sequence[int]) -> int:
+    """Return the axis, 0 or 2, that holds the channels of pictures of three axes, from their shape.
+
+    It is the last, but the first where that is the shortest of the three (stacked frames), or where the others are the
+    equal sides of a picture of more channels than a side has points.
+    """
+    first, second, last = shape
+    return 0 if first < min(second, last) or (second == last != first and last > 4) else 2
+
+
+def axis_of(space: Box) -> int:
+    """Return the axis, 0 or 2, that holds the channels of a space of pictures."""
+    return space.axis if isinstance(space, Picture) else channel_axis(space.shape)
+
+
 def encoder(space: Space[Any]) -> Encoder:
     """Return features of a space: indicators, standardised numbers, or convolutions of an image.
 
@@ -248,7 +286,7 @@ def encoder(space: Space[Any]) -> Encoder:
         return OneHot(int(space.n))
     if not isinstance(space, Box):
         raise InputError(f"Expected a Discrete or Box space, but got {space}; flatten it first.")
-    return Image(space) if is_image(space) else Vector(space)
+    return Image(space) if is_image(space) or (is_whole(space) and len(space.shape) == 4) else Vector(space)
 
 
 Anchor = Callable[[Tensor], Tensor]

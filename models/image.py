@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from gio_pyro.errors import InputError
 from gio_pyro.models.real import RealModel
-from gio_pyro.networks import is_image, mlp
+from gio_pyro.networks import axis_of, is_image, mlp
 from gio_pyro.types import Spec
 
 CHANNELS = 32
@@ -31,9 +31,8 @@ class ImageModel(RealModel):
             raise InputError(
                 f"Expected a Box of images for ImageModel, but got {spec.future_space}; use a GaussianModel."
             )
-        first = self.shape[0] < min(self.shape[1:])
-        self.channels = 0 if first else 2
-        height, width = self.shape[1:] if first else self.shape[:2]
+        self.channels = axis_of(spec.future_space)  # type: ignore[arg-type]
+        height, width = self.shape[1:] if self.channels == 0 else self.shape[:2]
         self.coarse = (CHANNELS, math.ceil(height / 4), math.ceil(width / 4))
         self.net = mlp(self.inputs, spec.hidden, math.prod(self.coarse))
         self.draw = nn.Sequential(

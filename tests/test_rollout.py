@@ -16,6 +16,7 @@ OBSERVATIONS = {
     "Box": Box(-1, 1, (3,)),
     "float64": Box(-1, 1, (2, 2), dtype=np.float64),
     "image": Box(0, 255, (9, 9, 3), dtype=np.uint8),
+    "colour frames": Box(0, 255, (2, 9, 8, 3), dtype=np.uint8),
     "Dict": Dict({"a": Box(-1, 1, (2,)), "b": Discrete(3)}),
     "Tuple": Tuple((Discrete(2), MultiBinary(3))),
     "MultiDiscrete": MultiDiscrete([2, 3]),

@@ -95,6 +95,13 @@ def numbers(batch: Any, shape: tuple[int, ...]) -> Array:
     return given
 
 
+def require_as_many(parts: list[Array]) -> None:
+    """Raise `InputError` where the entries of a batch of observations differ in their number of rows."""
+    if len({len(part) for part in parts}) > 1:
+        rows = ", ".join(str(len(part)) for part in parts)
+        raise InputError(f"Expected as many rows of each entry, but got {rows}; give one of each for an observation.")
+
+
 def require_few(space: Space[Any], count: int) -> None:
     """Raise `InputError` where a space has more values than a table can hold."""
     if count > MOST_VALUES:

@@ -1,6 +1,5 @@
 """What the environment shows, as the arrays that programs see."""
 
-import math
 import warnings
 from abc import ABC, abstractmethod
 from typing import Any
@@ -10,11 +9,15 @@ from gymnasium import Space
 from gymnasium.spaces import Box, Discrete
 from torch import Tensor
 
-from gio_pyro.environments.flattening import array, leaves_of, numbers, pick, require_few
+from gio_pyro.environments.flattening import Path, array, leaves_of, numbers, pick, require_as_many, require_few
+from gio_pyro.environments.pictures import Fold, folds_of, joined, picture_space
 from gio_pyro.errors import GioWarning, InputError, TrainingError
 from gio_pyro.types import finite
 
 Array = np.ndarray[Any, np.dtype[Any]]
+
+WIDE = 10_000
+"""Vectors of this many numbers are told of: they are pictures, more often than not."""
 
 LARGEST = 1e18
 """Numbers beyond this have squares that float32 does not hold, and no statistics."""
@@ -25,7 +28,7 @@ class Observations(ABC):
 
     Attributes:
         raw: the environment's space.
-        space: the space of the states: Discrete from 0, an image of uint8 as it is, or one vector of float32.
+        space: the space of the states: Discrete from 0, an image of uint8, or one vector of float32.
     """
 
     raw: Space[Any]
@@ -40,9 +43,8 @@ class Observations(ABC):
         """
         if isinstance(space, Discrete):
             return _Numbers(space)
-        if isinstance(space, Box) and space.dtype == np.uint8 and len(space.shape) == 3:
-            return _Image(space)
-        return _Vector(space, quiet)
+        folds = folds_of(space)
+        return _Image(space, folds) if folds else _Vector(space, quiet)
 
     @property
     def count(self) -> int:
@@ -65,8 +67,12 @@ class Observations(ABC):
 
     def batched(self, observation: Any) -> bool:
         """Say whether this is a batch of observations, as Stable-Baselines3 decides it: by its dimensions."""
-        assert self.raw.shape is not None
-        return array(observation, self.raw.shape).ndim == len(self.raw.shape) + 1
+        path, shape = self._first()
+        return array(pick(observation, path), shape).ndim == len(shape) + 1
+
+    def _first(self) -> tuple[Path, tuple[int, ...]]:
+        """Return where the first entry of an observation is, and its shape."""
+        return (), self.raw.shape or ()
 
 
 class _Numbers(Observations):
@@ -103,25 +109,35 @@ class _Numbers(Observations):
 
 
 class _Image(Observations):
-    """Images of uint8, as they are."""
+    """Images of uint8; the frames of a stack, and several images of one size, are further channels of one."""
 
-    raw: Box
-
-    def __init__(self, space: Box) -> None:
-        if not math.prod(space.shape):
-            raise _without_numbers(space)
-        self.raw = self.space = space
+    def __init__(self, space: Space[Any], folds: list[Fold]) -> None:
+        self.raw, self._folds = space, folds
+        self.space = space if len(space.shape or ()) == 3 else picture_space(space, folds)
 
     def encode(self, batch: Any) -> Array:
-        given = numbers(batch, self.raw.shape)
-        if given.dtype == np.uint8:
-            return given.copy()
-        if given.dtype.kind not in "iu" or (given.size and not 0 <= given.min() <= given.max() <= 255):
-            raise InputError(f"Expected an image of uint8, but got {given.dtype}; scale it to 0 to 255.")
-        return given.astype(np.uint8)
+        entries = [numbers(pick(batch, fold.path), fold.shape) for fold in self._folds]
+        require_as_many(entries)
+        return self._joined(entries)
 
     def encode_one(self, observation: Any) -> Array:
-        return self.encode(array(observation, self.raw.shape)[None])
+        picked = [(fold.shape, array(pick(observation, fold.path), fold.shape)[None]) for fold in self._folds]
+        return self._joined([numbers(one, shape) for shape, one in picked])
+
+    def _joined(self, entries: list[Array]) -> Array:
+        states = joined(self._folds, [_bytes(entry) for entry in entries])
+        return states.copy() if any(np.may_share_memory(states, entry) for entry in entries) else states
+
+    def _first(self) -> tuple[Path, tuple[int, ...]]:
+        return self._folds[0].path, self._folds[0].shape
+
+
+def _bytes(given: Array) -> Array:
+    if given.dtype == np.uint8:
+        return given
+    if given.dtype.kind not in "iu" or (given.size and not 0 <= given.min() <= given.max() <= 255):
+        raise InputError(f"Expected an image of uint8, but got {given.dtype}; scale it to 0 to 255.")
+    return given.astype(np.uint8)
 
 
 class _Vector(Observations):
@@ -136,6 +152,14 @@ class _Vector(Observations):
             names = ", ".join(left_out)
             text = f"Expected observations of numbers, but {names} cannot be flattened; learning goes on without."
             warnings.warn(text, GioWarning, stacklevel=4)
+        width = sum(leaf.low.size for leaf in self._leaves)
+        if width >= WIDE and not quiet:
+            text = (
+                "Expected pictures of uint8, which stay pictures, or few numbers, but these observations become "
+                f"vectors of {width:,} numbers: {4 * width:,} bytes a state in replay, {128 * width:,} weights in a "
+                "layer of 128 units; show pictures alone, as uint8, or fewer numbers."
+            )
+            warnings.warn(text, GioWarning, stacklevel=4)
         low = np.concatenate([leaf.low for leaf in self._leaves])
         high = np.concatenate([leaf.high for leaf in self._leaves])
         self.space = Box(low, high, dtype=np.float32)
@@ -147,18 +171,12 @@ class _Vector(Observations):
         picked = [(leaf, array(pick(observation, leaf.path), leaf.space.shape or ())) for leaf in self._leaves]
         return _finite(self._joined([leaf.encode(one[None]) for leaf, one in picked]))
 
-    def batched(self, observation: Any) -> bool:
-        first = self._leaves[0]
-        assert first.space.shape is not None
-        return array(pick(observation, first.path), first.space.shape).ndim == len(first.space.shape) + 1
+    def _first(self) -> tuple[Path, tuple[int, ...]]:
+        return self._leaves[0].path, self._leaves[0].space.shape or ()
 
     @staticmethod
     def _joined(parts: list[Array]) -> Array:
-        if len({len(part) for part in parts}) > 1:
-            rows = ", ".join(str(len(part)) for part in parts)
-            raise InputError(
-                f"Expected as many rows of each entry, but got {rows}; give one of each for an observation."
-            )
+        require_as_many(parts)
         return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
 
 

@@ -12,6 +12,7 @@ from gymnasium.vector.utils import concatenate, create_empty_array
 
 from gio_pyro.environments import Observations
 from gio_pyro.errors import GioWarning, InputError, TrainingError
+from gio_pyro.networks import encoder
 
 NESTED = Dict(
     {
@@ -206,3 +207,78 @@ def test_a_quiet_encoding_says_nothing():
 def test_a_space_without_numbers_is_refused(space: gym.Space[Any]):
     with pytest.raises(InputError, match="Expected an observation space of numbers, but got"):
         Observations.of(space)
+
+
+def u8(*shape: int) -> Box:
+    return Box(0, 255, shape, np.uint8)
+
+
+def by_hand(*axes: int) -> Any:
+    """The picture of a stack, number by number: frame k's channel c is channel k C + c; `axes` are those of h, w, c."""
+
+    def fold(given: Any) -> Any:
+        k, *shape = given.shape
+        sizes = [shape[axis] for axis in axes]
+        found = np.empty((sizes[0], sizes[1], k * sizes[2]), np.uint8)
+        for at in np.ndindex(k, *sizes):
+            inner: list[int] = [0, 0, 0]
+            for axis, number in zip(axes, at[1:], strict=True):
+                inner[axis] = number
+            found[at[1], at[2], at[0] * sizes[2] + at[3]] = given[at[0]][tuple(inner)]
+        return np.moveaxis(found, -1, 0) if axes == (1, 2, 0) else found
+
+    return fold
+
+
+FOLDED = {
+    "colour frames": (u8(4, 9, 8, 3), by_hand(0, 1, 2), 2),
+    "colour frames, channels first": (u8(4, 3, 9, 8), by_hand(1, 2, 0), 0),
+    "few rows, many channels": (u8(5, 4, 6, 3), by_hand(0, 1, 2), 2),
+    "frames with one channel": (u8(4, 9, 8, 1), by_hand(0, 1, 2), 2),
+    "a stack of stacks": (u8(2, 2, 9, 8, 3), lambda x: by_hand(0, 1, 2)(x.reshape(4, 9, 8, 3)), 2),
+    "grey": (u8(9, 8), lambda x: x[..., None], 2),
+    "grey frames": (u8(4, 9, 8), lambda x: x, 0),
+    "many grey frames of a small picture": (u8(12, 8, 8), lambda x: x, 0),
+    "colour": (u8(9, 8, 3), lambda x: x, 2),
+    "a dictionary of one picture": (Dict({"rgb": u8(9, 8, 3)}), lambda x: x["rgb"], 2),
+    "a dictionary of pictures": (
+        Dict({"depth": u8(9, 8), "seen": Dict({"rgb": u8(2, 9, 8, 3)})}),
+        lambda x: np.concatenate([x["depth"][..., None], by_hand(0, 1, 2)(x["seen"]["rgb"])], -1),
+        2,
+    ),
+}
+
+
+@pytest.mark.parametrize(("space", "expected", "axis"), FOLDED.values(), ids=FOLDED)
+def test_stacked_pictures_stay_pictures_their_frames_as_channels(space: gym.Space[Any], expected: Any, axis: int):
+    one, batch = samples(space, 3)
+    encoding = Observations.of(space)
+    states = np.stack([expected(value) for value in one])
+    np.testing.assert_array_equal(encoding.encode(batch), states)
+    np.testing.assert_array_equal(np.concatenate([encoding.encode_one(value) for value in one]), states)
+    assert encoding.space.dtype == np.uint8
+    assert all(state in encoding.space for state in states)
+    assert (encoding.batched(batch), encoding.batched(one[0])) == (True, False)
+    assert encoder(encoding.space).channels == axis
+    assert encoder(encoding.space)(torch.from_numpy(states)).shape[0] == 3
+
+
+@pytest.mark.parametrize(
+    "space",
+    [
+        u8(3, 3),
+        Box(0, 9, (9, 9), np.uint8),
+        Dict({"rgb": u8(9, 8, 3), "speed": Box(-1, 1, (2,))}),
+        Tuple((u8(9, 8), u8(8, 8))),
+    ],
+    ids=str,
+)
+def test_boards_and_pictures_beside_numbers_are_vectors(space: gym.Space[Any]):
+    assert Observations.of(space).space.dtype == np.float32
+
+
+def test_what_wide_vectors_cost_is_told():
+    with pytest.warns(
+        GioWarning, match=r"vectors of 12,002 numbers: 48,008 bytes a state in replay, 1,536,256 weights"
+    ):
+        Observations.of(Dict({"rgb": Box(0, 1, (60, 50, 4)), "speed": Box(-1, 1, (2,))}))
