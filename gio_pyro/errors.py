@@ -7,6 +7,8 @@ got, what to do next. The command line prints that sentence and nothing else.
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from reprlib import Repr
+from types import BuiltinFunctionType, FunctionType, ModuleType
 
 
 class GioError(Exception):
@@ -57,10 +59,43 @@ class NoisyInformationWarning(GioWarning):
     """The intrinsic reward is read with so much noise that its mean says little."""
 
 
-def require_at_least_one(name: str, number: object) -> None:
-    """Raise `InputError`, naming it, for what is no whole number of at least 1."""
-    if not isinstance(number, int) or number < 1:
-        raise InputError(f"Expected {name} to be a whole number of at least 1, but got {number!r}.")
+MOST_SHOWN = 60
+"""Characters of a value that an error repeats."""
+_FOREIGN = re.compile(r" at 0x[0-9a-f]+|\b(array|tensor|Tensor)\(")
+"""What a representation has in it that no sentence should."""
+
+
+def shown(value: object, length: int = MOST_SHOWN) -> str:
+    """Return a value as an error repeats it: on one line, at most `length` characters, arrays by their shape."""
+    kind = type(value).__name__
+    if isinstance(value, type | FunctionType | BuiltinFunctionType | ModuleType):
+        return cut(f"the {_sort(value)} {value.__name__}", length)
+    if hasattr(type(value), "__array__") or hasattr(type(value), "toarray"):
+        shape, dtype = getattr(value, "shape", ()), getattr(value, "dtype", None)
+        if shape != ():
+            return cut(f"{article(kind)} of shape {tuple(shape)}" + (f" and type {dtype}" if dtype else ""), length)
+        value = value.item() if hasattr(value, "item") and not getattr(value, "is_meta", False) else kind
+    short = Repr()
+    short.maxstring = short.maxother = short.maxlong = length
+    try:
+        text = " ".join(short.repr(value).split())
+    except Exception:  # a whole number of more digits than Python writes
+        text = article(kind)
+    return cut(article(kind) if _FOREIGN.search(text) else text, length)
+
+
+def _sort(value: object) -> str:
+    return "class" if isinstance(value, type) else "module" if isinstance(value, ModuleType) else "function"
+
+
+def cut(text: str, length: int) -> str:
+    """Return at most `length` characters of a text, with dots where more were there."""
+    return text if len(text) <= length else f"{text[: length - 3]}..."
+
+
+def article(noun: str) -> str:
+    """Return the noun with "a" or "an" before it."""
+    return f"{'an' if noun[:1].lower() in 'aeiou' else 'a'} {noun}"
 
 
 def told(error: BaseException, length: int | None = 300) -> str:

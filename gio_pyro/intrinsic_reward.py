@@ -10,9 +10,10 @@ import torch
 from gymnasium.spaces import Discrete
 from torch import Tensor
 
+from gio_pyro.checks import whole
 from gio_pyro.environments import Actions, Env, Observations, make_env
 from gio_pyro.environments.make import Vector, single_spaces
-from gio_pyro.errors import CheckpointError, InputError, TrainingError, require_at_least_one, told
+from gio_pyro.errors import CheckpointError, InputError, TrainingError, told
 from gio_pyro.futures import Future, future_from, spec_of, steps_of
 from gio_pyro.inference import Inference, objective_for
 from gio_pyro.optimisation import Figures
@@ -78,7 +79,7 @@ class IntrinsicReward:
         device: str = "auto",
     ) -> None:
         for name, number in (("updates", updates), ("batch_size", batch_size), ("buffer_size", buffer_size)):
-            require_at_least_one(name, number)
+            whole(name, number, 1)
         self.updates, self.batch_size = updates, batch_size
         self.device, self.future = device_named(device), future_from(future)
         raw_states, raw_actions = single_spaces(make_env(environment))

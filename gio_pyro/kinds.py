@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from gio_pyro.calls import parsed
-from gio_pyro.errors import InputError, raised_by
+from gio_pyro.errors import InputError, article, raised_by
 from gio_pyro.programs import named
-from gio_pyro.programs.build import article
 
 Base = TypeVar("Base")
 

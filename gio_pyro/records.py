@@ -12,11 +12,11 @@ from enum import Enum
 from typing import Any
 
 from gio_pyro.environments.make import OF_THE_VECTOR, Env, Vector, announce
-from gio_pyro.errors import CheckpointError, told
+from gio_pyro.errors import CheckpointError, article, told
 from gio_pyro.futures import FUTURES, Future, written
 from gio_pyro.kinds import elsewhere
 from gio_pyro.programs import reference
-from gio_pyro.programs.build import HOMES, article
+from gio_pyro.programs.build import HOMES
 from gio_pyro.types import Program
 
 INSTANCE = "an instance of "

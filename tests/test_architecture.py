@@ -26,7 +26,7 @@ PROGRAMS = {
 }
 
 ORDER = [
-    ["errors", "types", "files", "randomness", "temperature", "settings", "threads", "schedules", "calls"],
+    ["errors", "types", "files", "randomness", "temperature", "settings", "threads", "schedules", "calls", "checks"],
     ["networks", "optimisation", "squash", "mixtures", "sequences", "waterfilling"],
     ["programs", "tabular", "replay"],
     ["futures", "examples", "envs", "kinds"],

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from gio_pyro.errors import require_at_least_one
+from gio_pyro.checks import whole
 from gio_pyro.intrinsic_reward import IntrinsicReward
 from gio_pyro.samples import KEYS
 from gio_pyro.schedules import Weight, weight_of
@@ -28,7 +28,7 @@ class Bonus:
     """
 
     def __init__(self, reward: IntrinsicReward, weight: Weight, update_every: int) -> None:
-        require_at_least_one("update_every", update_every)
+        whole("update_every", update_every, 1)
         self.reward, self.update_every = reward, update_every
         self.weight = weight_of(weight)
         self.steps = 0

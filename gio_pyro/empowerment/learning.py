@@ -2,11 +2,12 @@
 
 from collections.abc import Callable
 
+from gio_pyro.checks import whole
 from gio_pyro.empowerment.options import Kept, take
 from gio_pyro.empowerment.variational import VariationalEmpowerment, require_horizon
 from gio_pyro.environments import Collector, Env, make_env
 from gio_pyro.environments.make import Vector
-from gio_pyro.errors import InputError, require_at_least_one
+from gio_pyro.errors import InputError
 from gio_pyro.optimisation import Figures
 from gio_pyro.programs import without_validation
 from gio_pyro.randomness import PrivateRandom
@@ -64,7 +65,7 @@ def learn_empowerment(
     """
     require_horizon(horizon)
     for name, number in (("steps", steps), ("updates", updates), ("batch_size", batch_size)):
-        require_at_least_one(name, number)
+        whole(name, number, 1)
     where = device_named(device)
     collector = Collector(make_env(environment), seed=seed, device=where)
     states, actions = collector.observations.space, collector.actions.space

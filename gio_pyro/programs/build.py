@@ -19,7 +19,7 @@ from gymnasium.spaces import Box, Discrete
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from gio_pyro.errors import GioError, ProgramError, told
+from gio_pyro.errors import GioError, ProgramError, article, told
 from gio_pyro.programs.program import (
     ACTION,
     FUTURE,
@@ -87,11 +87,6 @@ def named(name: str, kind: str) -> Any:
         known = ", ".join(sorted(getattr(module, "__all__", _own_names(module)))) or "nothing that could be one"
         raise ProgramError(f"Expected a {kind} named {attribute!r} in {place or HOMES[kind]}, which has: {known}.")
     return getattr(module, attribute)
-
-
-def article(noun: str) -> str:
-    """Return the noun with "a" or "an" before it."""
-    return f"{'an' if noun[:1].lower() in 'aeiou' else 'a'} {noun}"
 
 
 def _own_names(module: ModuleType) -> list[str]:

@@ -19,8 +19,16 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from gio_pyro.checks import numbers, positive, whole
 from gio_pyro.errors import ConvergenceWarning, InputError
-from gio_pyro.tabular.information import as_distribution, as_flags, as_float64, check_inputs, divergence_from_mean
+from gio_pyro.tabular.information import (
+    LARGEST_REWARD,
+    as_distribution,
+    as_flags,
+    check_inputs,
+    divergence_from_mean,
+    require_one_batch,
+)
 
 MULTIPLICATIVE_STEPS = 10
 
@@ -69,17 +77,14 @@ def blahut_arimoto(
         tensor(0.3681, dtype=torch.float64)
     """
     w = as_distribution("the channel", channel)
-    r = torch.zeros(w.shape[:-1], dtype=w.dtype, device=w.device) if reward is None else as_float64(reward).to(w.device)
+    r = torch.zeros_like(w[..., 0]) if reward is None else _finite_reward(reward).to(w.device)
     check_inputs(w, r, "the reward")
-    if not bool(torch.isfinite(r).all()):
-        raise InputError("Expected a finite reward for every input, but got NaN or infinity; drop such inputs.")
-    if not tolerance > 0 or max_iterations < 1:
-        raise InputError(
-            f"Expected a tolerance > 0 and at least one iteration, but got {tolerance} and {max_iterations}."
-        )
-    batch = torch.broadcast_shapes(w.shape[:-2], r.shape[:-1])
+    wanted = "a tolerance > 0 and at least one iteration"
+    tolerance = positive("tolerance", tolerance, wanted=wanted)
+    max_iterations = whole("max_iterations", max_iterations, 1, wanted=wanted)
+    batch = require_one_batch(w.shape[:-2], r.shape[:-1], "the channel and the reward")
     flags = None if allowed is None else _as_allowed(allowed, r)
-    batch = batch if flags is None else torch.broadcast_shapes(batch, flags.shape[:-1])
+    batch = batch if flags is None else require_one_batch(batch, flags.shape[:-1], "the channel and what is allowed")
     w = w.expand(*batch, *w.shape[-2:]).reshape(-1, *w.shape[-2:])
     r = r.expand(*batch, r.shape[-1]).reshape(-1, r.shape[-1])
     place = None if flags is None else _stand_ins(flags.expand(*batch, -1).reshape(r.shape))
@@ -118,6 +123,13 @@ def _stand_ins(allowed: Tensor) -> Tensor:
     """
     itself = torch.arange(allowed.shape[-1], device=allowed.device)
     return torch.where(allowed, itself, allowed.to(torch.int8).argmax(-1, keepdim=True))
+
+
+def _finite_reward(reward: object) -> Tensor:
+    r = numbers("the reward", reward)
+    if not bool((r.abs() <= LARGEST_REWARD).all()):
+        raise InputError("Expected a finite reward for every input, but got NaN or infinity; drop such inputs.")
+    return r
 
 
 class _Best:

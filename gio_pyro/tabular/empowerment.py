@@ -10,11 +10,15 @@ actions is allowed wherever those before it may have led.
 import torch
 from torch import Tensor
 
+from gio_pyro.checks import positive, whole
 from gio_pyro.errors import InputError
 from gio_pyro.tabular.capacity import blahut_arimoto
-from gio_pyro.tabular.mdp import TabularMDP
+from gio_pyro.tabular.mdp import TabularMDP, as_mdp
 
+HORIZON = "a horizon of at least 1 action, a whole number"
 MERGE_DECIMALS = 12
+MOST_ACTIONS = 100_000
+"""Of a horizon: each costs a step of all states."""
 
 
 def empowerment(
@@ -44,8 +48,9 @@ def empowerment(
     Raises:
         InputError: a horizon below 1, a batch of MDPs, or more distinct sequences than allowed.
     """
-    if not isinstance(horizon, int) or horizon < 1:
-        raise InputError(f"Expected a horizon of at least 1 action, a whole number, but got {horizon}.")
+    mdp, horizon = as_mdp(mdp), whole("the horizon", horizon, 1, MOST_ACTIONS, wanted=HORIZON)
+    tolerance, max_sequences = positive("tolerance", tolerance), whole("max_sequences", max_sequences, 1)
+    max_elements = whole("max_elements", max_elements, 1)
     if mdp.transition.ndim != 3:
         raise InputError(f"Expected one MDP, but got a batch {tuple(mdp.transition.shape[:-3])}; take them one by one.")
     if mdp.is_deterministic:
@@ -70,8 +75,8 @@ def _reachable(mdp: TabularMDP, horizon: int) -> Tensor:
 
 def _chunks(mdp: TabularMDP, horizon: int, max_elements: int) -> list[Tensor]:
     """Split the states so that a chunk's channel, were no sequence merged, stays within `max_elements`."""
-    worst = min(mdp.actions**horizon, max_elements) * mdp.states
-    size = max(1, max_elements // worst)
+    worst = min(mdp.actions ** min(horizon, 64), max_elements) * mdp.states
+    size = min(max(1, max_elements // worst), mdp.states)
     return list(torch.arange(mdp.states, device=mdp.transition.device).split(size))
 
 

@@ -3,9 +3,10 @@
 import torch
 from torch import Tensor
 
+from gio_pyro.checks import LONGEST, whole
 from gio_pyro.errors import InputError
 from gio_pyro.tabular.futures import state_chain
-from gio_pyro.tabular.mdp import TabularMDP, as_policy
+from gio_pyro.tabular.mdp import TabularMDP, as_mdp, as_policy
 
 LEAST_LEAK = 1e-12
 """A probability below this does not count as a way out: a sum over so rare an exit has no digits left."""
@@ -13,6 +14,7 @@ LEAST_LEAK = 1e-12
 
 def reachable(mdp: TabularMDP) -> Tensor:
     """Return which states some policy can meet from the start, `[..., S]` booleans."""
+    mdp = as_mdp(mdp)
     step = mdp.reach.to(mdp.reward)
     met = mdp.start > 0
     for _ in range(mdp.states):
@@ -42,6 +44,7 @@ def episode_visits(mdp: TabularMDP, policy: Tensor, steps: int | None) -> Tensor
         InputError: `steps` is None and the policy may never terminate, the start is terminal, or steps < 1.
     """
     state, chain = _live(mdp, as_policy(mdp, policy))
+    steps = _limit(steps)
     if steps is None:
         return _normalised(solve_chain(chain, state, "the visits without a step limit", visits=True))
     visits = torch.zeros_like(state)
@@ -62,7 +65,7 @@ def expected_return(mdp: TabularMDP, policy: Tensor, steps: int | None) -> Tenso
     Raises:
         InputError: `steps` is None and the policy may never reach a terminal state.
     """
-    policy = as_policy(mdp, policy)
+    policy, steps = as_policy(mdp, policy), _limit(steps)
     start, chain = _live(mdp, policy)
     reward = (policy * mdp.reward).sum(-1)
     if steps is None:
@@ -85,6 +88,7 @@ def optimal_return(mdp: TabularMDP, steps: int | None) -> Tensor:
     Raises:
         InputError: `steps` is None and values still change after 10,000 iterations.
     """
+    mdp, steps = as_mdp(mdp), _limit(steps)
     value = torch.zeros_like(mdp.start)
     for _ in range(10_000 if steps is None else steps):
         q = mdp.reward + torch.einsum("...san,...n->...sa", mdp.continuation, value)
@@ -95,6 +99,11 @@ def optimal_return(mdp: TabularMDP, steps: int | None) -> Tensor:
         if steps is None:
             raise InputError("Expected returns that settle without a step limit, but they keep growing; give steps.")
     return (mdp.start * value).sum(-1)
+
+
+def _limit(steps: object) -> int | None:
+    """Return a step limit; raises `InputError` unless it is None or a whole number that can be counted to."""
+    return None if steps is None else whole("steps", steps, 0, LONGEST, advice="None is no limit")
 
 
 def solve_chain(chain: Tensor, right: Tensor, what: str, *, visits: bool = False) -> Tensor:

@@ -18,15 +18,20 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from gio_pyro.errors import InputError
-from gio_pyro.tabular.information import as_distribution, as_float64
-from gio_pyro.tabular.mdp import TabularMDP
+from gio_pyro.checks import labels as as_labels
+from gio_pyro.checks import numbers, real, switch, whole
+from gio_pyro.errors import InputError, raised_by, shown
+from gio_pyro.tabular.information import as_distribution
+from gio_pyro.tabular.mdp import TabularMDP, as_mdp, as_policy
 
 Future = Callable[[TabularMDP, Tensor], Tensor]
 """`(mdp, policy [..., S, A]) -> p(F|s, a) [..., S, A, F]`."""
 
 MOST_FUTURES = 100_000
 """Futures of one channel above which it is refused: a table of S · A times as many numbers would follow."""
+MOST_STEPS = 10_000
+"""Steps that a future may be ahead."""
+DISCOUNT = "a discount in [0, 1]"
 ROUNDING = 1e-6
 """Share of a bound between returns by which a sum may miss it and still have reached it."""
 RETURN_DECIMALS = 9
@@ -35,12 +40,12 @@ RETURN_DECIMALS = 9
 
 def next_state(mdp: TabularMDP, policy: Tensor) -> Tensor:
     """F = s': the transition table itself, `[..., S, A, S]`."""
-    return mdp.transition
+    return as_mdp(mdp).transition
 
 
 def next_state_and_reward(mdp: TabularMDP, policy: Tensor) -> Tensor:
     """F = (s', r): one column for each distinct pair, `[S, A, F]`; see `TabularMDP.outcomes` for which."""
-    return mdp.outcomes.probability
+    return as_mdp(mdp).outcomes.probability
 
 
 def final_state(n: int, source: object = None) -> Future:
@@ -54,10 +59,11 @@ def final_state(n: int, source: object = None) -> Future:
     Raises:
         InputError: n < 1, or a source that is no distribution over the world's actions, or over those of a state.
     """
-    _require_steps(n)
+    n = _steps(n)
+    given = None if source is None else as_distribution("the source", source)
 
     def future(mdp: TabularMDP, policy: Tensor) -> Tensor:
-        blind = torch.full((mdp.actions,), 1.0 / mdp.actions) if source is None else source
+        blind = torch.full((as_mdp(mdp).actions,), 1.0 / mdp.actions) if given is None else given
         omega = as_distribution("the source", blind).to(mdp.transition.device)
         if omega.shape != (mdp.actions,):
             raise InputError(f"Expected a source over {mdp.actions} actions, but got shape {tuple(omega.shape)}.")
@@ -72,10 +78,10 @@ def state_after(k: int) -> Future:
     Raises:
         InputError: k < 1.
     """
-    _require_steps(k)
+    k = _steps(k)
 
     def future(mdp: TabularMDP, policy: Tensor) -> Tensor:
-        return _after(mdp.transition, state_chain(mdp, policy), k)
+        return _after(as_mdp(mdp).transition, state_chain(mdp, _policy(mdp, policy)), k)
 
     return future
 
@@ -93,17 +99,18 @@ def trajectory(k: int, *, rewards: bool = False) -> Future:
     Raises:
         InputError: k < 1, or more futures than a table can hold.
     """
-    _require_steps(k)
+    k, rewards = _steps(k), switch("rewards", rewards)
 
     def future(mdp: TabularMDP, policy: Tensor) -> Tensor:
+        mdp = as_mdp(mdp)
         first = mdp.outcomes.probability if rewards else mdp.transition
         symbols = first.shape[-1]
-        if symbols**k > MOST_FUTURES:
+        if symbols > 1 and symbols ** min(k, 64) > MOST_FUTURES:
             raise InputError(
-                f"Expected at most {MOST_FUTURES:,} trajectories, but {symbols} symbols have {symbols**k:,} of {k} "
-                "steps; take fewer steps, or features of them."
+                f"Expected at most {MOST_FUTURES:,} trajectories, but {symbols} symbols have more of {k} steps; "
+                "take fewer steps, or features of them."
             )
-        follows = (policy[..., None] * first).sum(-2)
+        follows = (_policy(mdp, policy)[..., None] * first).sum(-2)
         follows = follows[..., mdp.outcomes.next_state, :] if rewards else follows
         channel = first
         for _ in range(k - 1):
@@ -127,14 +134,16 @@ def discounted_return(horizon: int, discount: float = 1.0, *, levels: Sequence[f
         InputError: a horizon below 1, a discount outside [0, 1], levels that do not increase, a batch of worlds, or
             more sums than a table can hold.
     """
-    _require_steps(horizon)
-    if not 0 <= discount <= 1:
-        raise InputError(f"Expected a discount in [0, 1], but got {discount}; 0.99 is a usual choice.")
+    horizon, discount = (
+        _steps(horizon),
+        real("discount", discount, 0, 1, wanted=DISCOUNT, advice="0.99 is a usual choice"),
+    )
     bounds = as_levels(levels)
 
     def future(mdp: TabularMDP, policy: Tensor) -> Tensor:
+        policy = _policy(mdp, policy)
         channel, sums = _return_distribution(mdp, policy, horizon, discount)
-        return grouped(channel, interval_of(sums, bounds), len(bounds) + 1) if levels else channel
+        return grouped(channel, interval_of(sums, bounds), len(bounds) + 1) if len(bounds) else channel
 
     return future
 
@@ -149,13 +158,13 @@ def features(future: Future, labels: object) -> Future:
     Raises:
         InputError: labels that are not one whole number from 0 for each value of F'.
     """
-    given = as_float64(labels)
-    table = given.long()
-    if given.ndim != 1 or len(given) == 0 or bool((given != table).any()) or bool((table < 0).any()):
-        raise InputError(f"Expected one label, a whole number from 0, for each future, but got {labels}.")
+    table = as_labels("one label", labels)
+    if int(table.max()) >= MOST_FUTURES:
+        raise InputError(f"Expected labels below {MOST_FUTURES:,}, but got {int(table.max())}; count from 0.")
+    require_future(future)
 
     def mapped(mdp: TabularMDP, policy: Tensor) -> Tensor:
-        channel = future(mdp, policy)
+        channel = channel_of(as_mdp(mdp), policy, future)
         if channel.shape[-1] != len(table):
             raise InputError(f"Expected {channel.shape[-1]} labels, one for each future, but got {len(table)}.")
         return grouped(channel, table.to(channel.device), int(table.max()) + 1)
@@ -170,9 +179,9 @@ def state_chain(mdp: TabularMDP, policy: Tensor) -> Tensor:
 
 def as_levels(levels: Sequence[float]) -> Tensor:
     """Return bounds between intervals as float64; raises `InputError` unless they are finite and increase."""
-    bounds = as_float64(list(levels))
+    bounds = numbers("levels", levels)
     if bounds.ndim != 1 or not bool(torch.isfinite(bounds).all()) or bool((bounds.diff() <= 0).any()):
-        raise InputError(f"Expected levels that increase, such as (0.0, 0.5), but got {levels}.")
+        raise InputError(f"Expected levels that increase, such as (0.0, 0.5), but got {shown(levels)}.")
     return bounds
 
 
@@ -190,9 +199,36 @@ def _over_allowed(mdp: TabularMDP, omega: Tensor) -> Tensor:
     return shares if bool(mdp.allowed.all()) else shares / shares.sum(-1, keepdim=True)
 
 
-def _require_steps(steps: int) -> None:
-    if steps < 1:
-        raise InputError(f"Expected a future at least 1 step ahead, but got {steps}.")
+def require_future(future: object) -> None:
+    """Raise `InputError` for what cannot be a future of the exact tier."""
+    if not callable(future) or isinstance(future, type):
+        raise InputError(f"Expected a future such as tabular.next_state, but got {shown(future)}; see tabular.Future.")
+
+
+def channel_of(mdp: TabularMDP, policy: Tensor, future: Future) -> Tensor:
+    """Return the channel of a future, `[..., S, A, F]`.
+
+    Raises:
+        InputError: it is no function, or returns something else than a float64 tensor of that shape.
+        ProgramError: it raises.
+    """
+    require_future(future)
+    with raised_by(getattr(future, "__name__", type(future).__name__), "the future"):
+        found = future(mdp, policy)
+    shape = mdp.reward.shape
+    if not isinstance(found, Tensor) or found.shape[:-1] != shape or found.dtype != torch.float64:
+        raise InputError(f"Expected the future to return a float64 channel {[*shape, 'F']}, but got {shown(found)}.")
+    return found
+
+
+def _policy(mdp: TabularMDP, policy: Tensor) -> Tensor:
+    """Return a policy; one that fits already is not looked at again."""
+    fits = isinstance(policy, Tensor) and policy.dtype == torch.float64 and policy.shape == as_mdp(mdp).reward.shape
+    return policy if fits else as_policy(mdp, policy)
+
+
+def _steps(steps: object) -> int:
+    return whole("steps", steps, 1, MOST_STEPS, wanted="a future at least 1 step ahead")
 
 
 def _after(channel: Tensor, chain: Tensor, steps: int) -> Tensor:
@@ -220,5 +256,16 @@ def _return_distribution(mdp: TabularMDP, policy: Tensor, horizon: int, discount
 
 
 def grouped(channel: Tensor, label: Tensor, count: int) -> Tensor:
-    """Add up the columns `[..., F]` of each label `[F]`, `[..., count]`."""
+    """Add up the columns `[..., F]` of each label `[F]`, whole numbers below the count, `[..., count]`.
+
+    Raises:
+        InputError: no labels from 0 to below the count, one for each column.
+    """
+    channel, label = numbers("the channel", channel), as_labels("one label", label)
+    count = whole("count", count, 1, MOST_FUTURES)
+    if channel.ndim < 1 or channel.shape[-1] != len(label) or int(label.max()) >= count:
+        raise InputError(
+            f"Expected one label below {count} for each future, but got {len(label)} labels for a channel of shape "
+            f"{tuple(channel.shape)}."
+        )
     return channel.new_zeros(*channel.shape[:-1], count).index_add(-1, label, channel)

@@ -2,11 +2,16 @@
 
 import torch
 
-from gio_pyro.errors import InputError
+from gio_pyro.checks import real, whole
+from gio_pyro.errors import InputError, shown
 from gio_pyro.tabular.mdp import TabularMDP
 
 MOVES = ((0, 0), (1, 0), (-1, 0), (0, 1), (0, -1))
 """(rows, columns) moved by: stay, north, south, east, west; row 0 is the southern edge."""
+
+GRID = "a grid of at least 1 x 1 and noise in [0, 1]"
+MOST_CELLS = 5_000
+"""A table of as many states has a gigabyte."""
 
 Wall = tuple[tuple[int, int], tuple[int, int]]
 
@@ -28,11 +33,13 @@ def grid_world(
     four actions, equally likely, is carried out instead.
 
     Raises:
-        InputError: an empty grid, or noise outside [0, 1].
+        InputError: an empty grid or one of more than `MOST_CELLS` cells, walls that are no pairs of cells, or noise
+            outside [0, 1].
     """
-    if rows < 1 or columns < 1 or not 0 <= noise <= 1:
-        raise InputError(f"Expected a grid of at least 1 x 1 and noise in [0, 1], but got {rows} x {columns}, {noise}.")
-    closed = {frozenset(wall) for wall in walls}
+    rows, columns = (whole("a side", side, 1, wanted=GRID) for side in (rows, columns))
+    if rows * columns > MOST_CELLS:
+        raise InputError(f"Expected a grid of at most {MOST_CELLS:,} cells, but got {rows} x {columns}; take fewer.")
+    noise, closed = real("noise", noise, 0, 1, wanted=GRID), _closed(walls)
     intended = torch.zeros(rows * columns, len(MOVES), rows * columns, dtype=torch.float64)
     for row in range(rows):
         for column in range(columns):
@@ -45,6 +52,21 @@ def grid_world(
     others = intended.sum(1, keepdim=True) - intended
     transition = (1 - noise) * intended + noise / (len(MOVES) - 1) * others
     return TabularMDP(transition, torch.zeros(rows * columns, len(MOVES)), discount=discount)
+
+
+def _closed(walls: object) -> set[frozenset[tuple[int, int]]]:
+    """Return walls as unordered pairs of cells; raises `InputError` unless each is two cells (row, column)."""
+    try:
+        pairs = [tuple((whole("a row", row, 0), whole("a column", column, 0)) for row, column in w) for w in walls]  # type: ignore[attr-defined]
+    except (TypeError, ValueError) as error:
+        raise _no_walls(walls) from error
+    if any(len(pair) != 2 for pair in pairs):
+        raise _no_walls(walls)
+    return {frozenset(pair) for pair in pairs}
+
+
+def _no_walls(walls: object) -> InputError:
+    return InputError(f"Expected walls as pairs of cells, such as [((0, 0), (0, 1))], but got {shown(walls)}.")
 
 
 def klyubin_maze(*, noise: float = 0.0, discount: float = 0.95) -> TabularMDP:

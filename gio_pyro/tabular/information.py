@@ -10,23 +10,22 @@ Zero probabilities are ordinary values here: 0 log 0 = 0, and nothing is ever di
 import torch
 from torch import Tensor
 
+from gio_pyro.checks import numbers
 from gio_pyro.errors import InputError
 
 SUM_TOLERANCE = 1e-6
-
-
-def as_float64(table: object) -> Tensor:
-    """Return `table` (a tensor, an array or nested lists) as a float64 tensor on its own device."""
-    return torch.as_tensor(table, dtype=torch.float64)
+LARGEST_REWARD = 1e100
+"""Rewards up to here are finite numbers whose squares are, too."""
 
 
 def as_distribution(name: str, table: object) -> Tensor:
     """Return `table` as float64, its last axis normalised to rounding, after checking that it holds distributions.
 
     Raises:
-        InputError: an entry is NaN, infinite or negative, or a row does not sum to 1 within 1e-6.
+        InputError: no table of numbers, an entry that is NaN, infinite or negative, or a row that does not sum to 1
+            within 1e-6.
     """
-    p = as_float64(table)
+    p = numbers(name, table)
     if p.ndim == 0 or p.numel() == 0:
         raise InputError(
             f"Expected {name} to hold at least one probability, but got shape {tuple(p.shape)}; give it rows."
@@ -49,7 +48,7 @@ def as_distribution(name: str, table: object) -> Tensor:
 
 def as_flags(name: str, table: object) -> Tensor:
     """Return `table` as booleans; raises `InputError` for anything but True and False, or 1 and 0."""
-    given = as_float64(table)
+    given = numbers(name, table)
     if not bool(((given == 0) | (given == 1)).all()):
         raise InputError(f"Expected {name} to hold True and False, or 1 and 0, but got others; compare it with 0.")
     return given.bool()
@@ -86,13 +85,25 @@ def mutual_information(channel: object, source: object) -> Tensor:
     """
     w, pi = as_distribution("the channel", channel), as_distribution("the source", source)
     check_inputs(w, pi, "the source")
+    require_one_batch(w.shape[:-2], pi.shape[:-1], "the channel and the source")
     return (pi * divergence_from_mean(w, pi)).sum(-1)
 
 
 def check_inputs(channel: Tensor, per_input: Tensor, name: str) -> None:
     """Raise `InputError` unless `per_input` `[..., A]` has one entry for each input of `channel` `[..., A, F]`."""
-    if channel.ndim < 2 or channel.shape[-2] != per_input.shape[-1]:
+    if channel.ndim < 2 or per_input.ndim < 1 or channel.shape[-2] != per_input.shape[-1]:
         raise InputError(
             f"Expected {name} to have one entry for each input of a channel [..., A, F], but got shapes "
             f"{tuple(per_input.shape)} and {tuple(channel.shape)}; the input axis is the last but one."
         )
+
+
+def require_one_batch(first: torch.Size, second: torch.Size, what: str) -> torch.Size:
+    """Return the shape that two leading shapes broadcast to; raises `InputError`, naming `what`, where they do not."""
+    try:
+        together: torch.Size = torch.broadcast_shapes(first, second)
+        return together
+    except RuntimeError as error:
+        raise InputError(
+            f"Expected leading shapes of {what} that fit together, but got {tuple(first)} and {tuple(second)}."
+        ) from error

@@ -15,12 +15,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from gio_pyro.errors import ConvergenceWarning, InputError
+from gio_pyro.checks import numbers, positive, real, whole
+from gio_pyro.errors import ConvergenceWarning, InputError, shown
 from gio_pyro.tabular.episodes import solve_chain
-from gio_pyro.tabular.futures import Future, next_state, state_chain
-from gio_pyro.tabular.guides import Guide, bayes
-from gio_pyro.tabular.information import as_float64, divergence_from_mean
-from gio_pyro.tabular.mdp import TabularMDP, as_policy
+from gio_pyro.tabular.futures import Future, channel_of, next_state, state_chain
+from gio_pyro.tabular.guides import Guide, bayes, log_rho_of
+from gio_pyro.tabular.information import LARGEST_REWARD, divergence_from_mean
+from gio_pyro.tabular.mdp import TabularMDP, as_mdp, as_policy
 
 SMALLEST = 1e-300
 """Probability kept by every action that the first policy can take, so that none is lost to underflow."""
@@ -53,7 +54,7 @@ def posterior(mdp: TabularMDP, policy: object, future: Future = next_state) -> T
     A future that the policy never produces has no posterior; its row is the policy itself.
     """
     pi = as_policy(mdp, policy)
-    joint = (pi[..., None] * future(mdp, pi)).mT
+    joint = (pi[..., None] * channel_of(mdp, pi, future)).mT
     total = joint.sum(-1, keepdim=True)
     return torch.where(total > 0, joint / total.clamp_min(torch.finfo(total.dtype).tiny), pi[..., None, :])
 
@@ -80,10 +81,10 @@ def intrinsic_bellman(
     Raises:
         InputError: a policy that is no distribution, temperature ≤ 0, shapes that disagree.
     """
-    pi, alpha, q = as_policy(mdp, policy), as_temperature(temperature), as_float64(q).to(mdp.reward.device)
-    if q.shape != mdp.reward.shape or not bool(torch.isfinite(q).all()):
-        raise InputError(f"Expected a finite Q of shape {tuple(mdp.reward.shape)}, but got {tuple(q.shape)} or NaN.")
-    value = (pi * q).sum(-1) + alpha * intrinsic_reward(pi, guide(mdp, pi, future(mdp, pi)))
+    pi, alpha, q = as_policy(mdp, policy), as_temperature(temperature), numbers("Q", q).to(mdp.reward.device)
+    if q.shape != mdp.reward.shape or not bool((q.abs() <= LARGEST_REWARD).all()):
+        raise InputError(f"Expected a finite Q of shape {tuple(mdp.reward.shape)}, but got {shown(q)}, or NaN in it.")
+    value = (pi * q).sum(-1) + alpha * intrinsic_reward(pi, log_rho_of(mdp, pi, channel_of(mdp, pi, future), guide))
     return _backup(mdp, value)
 
 
@@ -115,7 +116,9 @@ def policy_iteration(
     Raises:
         InputError: a policy that is no distribution, temperature ≤ 0, shapes that disagree.
     """
-    alpha = as_temperature(temperature)
+    mdp, alpha = as_mdp(mdp), as_temperature(temperature)
+    tolerance = real("tolerance", tolerance, 0, LARGEST_REWARD)
+    max_iterations = whole("max_iterations", max_iterations, 0)
     pi = mdp.uniform if policy is None else as_policy(mdp, policy)
     support = pi > 0
     log_rho, q, value = _evaluate(mdp, pi, alpha, guide, future)
@@ -133,7 +136,7 @@ def policy_iteration(
             ConvergenceWarning,
             stacklevel=2,
         )
-    information = (pi * divergence_from_mean(future(mdp, pi), pi)).sum(-1)
+    information = (pi * divergence_from_mean(channel_of(mdp, pi, future), pi)).sum(-1)
     gap = advantage / (1 - mdp.discount) if mdp.discount < 1 else torch.full_like(advantage, torch.inf)
     return Solution(pi, q, value, intrinsic_reward(pi, log_rho), information, gap, torch.stack(history))
 
@@ -147,13 +150,11 @@ def intrinsic_reward(policy: Tensor, log_rho: Tensor) -> Tensor:
 
 def as_temperature(temperature: float) -> float:
     """Return α; raises `InputError` unless it is a positive number."""
-    if not 0 < temperature < float("inf"):
-        raise InputError(f"Expected a temperature > 0 (reward units per nat), but got {temperature}.")
-    return float(temperature)
+    return positive("temperature", temperature, wanted="a temperature > 0 (reward units per nat)")
 
 
 def _evaluate(mdp: TabularMDP, pi: Tensor, alpha: float, guide: Guide, future: Future) -> tuple[Tensor, Tensor, Tensor]:
-    log_rho = guide(mdp, pi, future(mdp, pi))
+    log_rho = log_rho_of(mdp, pi, channel_of(mdp, pi, future), guide)
     if not bool(torch.isfinite(torch.where(pi > 0, log_rho, 0.0)).all()):
         raise InputError(
             "Expected the guide to give some probability to every action of the policy, but it gives one 0 or NaN."

@@ -39,7 +39,7 @@ def action_information(mdp: TabularMDP, policy: object, *, visits: object = None
 def _visits(mdp: TabularMDP, pi: Tensor, visits: object) -> Tensor:
     if visits is None:
         return discounted_visits(mdp, pi)
-    d = as_distribution("the visits", visits).to(pi)
+    d = as_distribution("the visits", visits).to(pi.device)
     if d.shape not in (pi.shape[:-1], pi.shape[-2:-1]):
         raise InputError(f"Expected visits of shape {tuple(pi.shape[:-1])}, but got {tuple(d.shape)}.")
     return d.expand(pi.shape[:-1])

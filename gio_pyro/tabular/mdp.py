@@ -6,8 +6,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gio_pyro.errors import InputError, MixedTerminationError, told
-from gio_pyro.tabular.information import as_distribution, as_flags, as_float64
+from gio_pyro.checks import instance, numbers, real
+from gio_pyro.errors import InputError, MixedTerminationError, shown
+from gio_pyro.tabular.information import LARGEST_REWARD, as_distribution, as_flags
+from gio_pyro.tabular.reading import offers, rows_of
 
 
 @dataclass(frozen=True)
@@ -60,15 +62,16 @@ class TabularMDP:
             raise InputError(f"Expected transitions of shape [..., S, A, S], but got {tuple(p.shape)}.")
         states = p.shape[-1]
         self.terminal = _as_terminal(terminal, p)
+        first = _as_start(start, self.terminal, p)
         self.transition = torch.where(self.terminal[..., None, None], torch.eye(states).to(p)[:, None, :], p)
         self.allowed = _as_allowed(allowed, self)
         self.discount = _as_discount(discount, self)
-        self.start = _as_start(start, self.terminal, p)
-        r = as_float64(reward).to(p.device)
-        if not bool(torch.isfinite(r).all()):
+        self.start = first
+        r = numbers("the reward table", reward).to(p.device)
+        if not bool((r.abs() <= LARGEST_REWARD).all()):
             raise InputError("Expected finite rewards, but got NaN or infinity; correct the reward table.")
         self.reward = _expected_reward(r, self)
-        self._outcomes = outcomes
+        self._outcomes = None if outcomes is None else _checked(outcomes, self)
         self._reward_on_arrival = r if r.shape == p.shape else None
 
     @property
@@ -126,63 +129,28 @@ class TabularMDP:
             InputError: no `P`, a row that is no distribution, or a mask that does not have one flag for each action.
             MixedTerminationError: a reachable state is entered both with and without termination.
         """
+        if isinstance(env, type) or not hasattr(env, "unwrapped"):
+            raise InputError(f"Expected an environment, such as gymnasium.make returns, but got {shown(env)}.")
         table = getattr(env.unwrapped, "P", None)
         if table is None:
             raise InputError(
-                f"Expected an environment with a transition table `P`, but {env} has none; build TabularMDP from "
-                "arrays, or use an environment of toy-text."
+                f"Expected an environment with a transition table `P`, but {shown(env)} has none; build TabularMDP "
+                "from arrays, or use an environment of toy-text."
             )
-        try:
-            states, offered = len(table), [_offered(table[s]) for s in range(len(table))]
-            actions = max((max(some, default=-1) for some in offered), default=-1) + 1
-            rows = torch.tensor(
-                [
-                    (s, a, p, s_next, r, done)
-                    for s, some in enumerate(offered)
-                    for a in some
-                    for p, s_next, r, done in table[s][a]
-                ],
-                dtype=torch.float64,
-            ).reshape(-1, 6)
-        except (KeyError, IndexError, TypeError, ValueError) as error:
-            raise InputError(
-                "Expected env.P[s][a] to list (probability, next state, reward, terminated) for every state and action "
-                f"counted from 0, but reading it raised {told(error)}."
-            ) from error
-        allowed = _offers(offered, actions, getattr(env.unwrapped, "action_mask", None))
+        rows, offered = rows_of(table)
+        allowed = offers(offered, getattr(env.unwrapped, "action_mask", None))
         start = getattr(env.unwrapped, "initial_state_distrib", None)
-        return _from_rows(rows, states, allowed, discount, start)
+        return _from_rows(rows, len(table), allowed, _as_share(discount), _read_start(start, len(table)))
 
 
-def _offered(row: Any) -> list[int]:
-    """Return the numbers of the actions that a row of `P`, a dictionary or a sequence, has."""
-    keys = list(row) if hasattr(row, "keys") else list(range(len(row)))
-    if any(int(key) != key or key < 0 for key in keys):
-        raise ValueError(f"actions {keys}")
-    return [int(key) for key in keys]
-
-
-def _offers(offered: list[list[int]], actions: int, mask: Any) -> Tensor:
-    """Return which actions each state has, `[S, A]` booleans, where `mask(state)` may leave some out."""
-    has = torch.zeros(len(offered), actions, dtype=torch.bool)
-    for s, some in enumerate(offered):
-        has[s, some] = True
-    if not callable(mask):
-        return has
-    try:
-        flags = torch.stack([as_flags("action_mask(state)", mask(s)) for s in range(len(offered))])
-    except InputError:
-        raise
-    except Exception as error:
-        raise InputError(f"Expected action_mask(state) to give one flag an action, but got {told(error)}.") from error
-    if flags.shape != has.shape:
-        raise InputError(f"Expected action_mask(state) of {actions} flags, but got shape {tuple(flags.shape[1:])}.")
-    return has & flags
+def as_mdp(mdp: object) -> TabularMDP:
+    """Return the MDP; raises `InputError` for anything else."""
+    return instance("the world", mdp, TabularMDP, "build one from arrays, or read an environment by from_env")
 
 
 def as_policy(mdp: TabularMDP, policy: object) -> Tensor:
     """Return `policy` as float64 on the MDP's device, `[..., S, A]`; raises `InputError` if it is none."""
-    pi = as_distribution("the policy", policy).to(mdp.transition.device)
+    pi = as_distribution("the policy", policy).to(as_mdp(mdp).transition.device)
     if pi.shape not in (mdp.reward.shape, mdp.reward.shape[-2:]):
         raise InputError(f"Expected a policy of shape {tuple(mdp.reward.shape)}, but got {tuple(pi.shape)}.")
     forbidden = ((pi > 0) & ~mdp.allowed).nonzero()
@@ -195,19 +163,14 @@ def as_policy(mdp: TabularMDP, policy: object) -> Tensor:
     return pi.expand(mdp.reward.shape)
 
 
-def _from_rows(rows: Tensor, states: int, allowed: Tensor, discount: float, start: Any) -> TabularMDP:
+def _from_rows(rows: Tensor, states: int, allowed: Tensor, discount: float, start: Tensor | None) -> TabularMDP:
     actions = allowed.shape[-1]
     s, a, s_next, done = (rows[:, i].long() for i in (0, 1, 3, 5))
     p, r = rows[:, 2], rows[:, 4]
-    if bool((p < 0).any()) or bool(torch.isnan(p).any()):
-        raise InputError("Expected non-negative probabilities in env.P, but got a negative one or NaN; correct it.")
-    named = rows[:, 3]
-    if len(rows) == 0 or bool(((named < 0) | (named >= states) | (named != named.floor())).any()):
-        raise InputError(f"Expected next states from 0 to {states - 1} in env.P, but got none or another; correct it.")
     transition = torch.zeros(states, actions, states, dtype=torch.float64).index_put_((s, a, s_next), p, True)
-    absent = transition.sum(-1) == 0  # what is not offered stays where it is; what `P` forgot is refused below
+    absent = transition.sum(-1) == 0  # what is not offered stays where it is
     transition[absent & ~allowed] = torch.eye(states, dtype=torch.float64)[(absent & ~allowed).nonzero()[:, 0]]
-    start = _anywhere(s_next, p, done.bool(), states) if start is None else torch.as_tensor(start)
+    start = _anywhere(s_next, p, done.bool(), states) if start is None else start
     start = start.double() / start.sum()
     taken = p * allowed[s, a]
     terminal = _terminal_states(s, s_next, taken, done.bool(), start)
@@ -262,7 +225,7 @@ def _as_terminal(terminal: object, p: Tensor) -> Tensor:
     shape = p.shape[:-2]
     if terminal is None:
         return torch.zeros(shape, dtype=torch.bool, device=p.device)
-    t = torch.as_tensor(terminal, dtype=torch.bool, device=p.device)
+    t = as_flags("terminal", terminal).to(p.device)
     if t.shape not in (shape, shape[-1:]):
         raise InputError(f"Expected one terminal flag for each of {shape[-1]} states, but got shape {tuple(t.shape)}.")
     return t.expand(shape)
@@ -283,8 +246,7 @@ def _as_allowed(allowed: object, mdp: TabularMDP) -> Tensor:
 
 
 def _as_discount(discount: float, mdp: TabularMDP) -> float:
-    if not 0 <= discount <= 1:
-        raise InputError(f"Expected a discount in [0, 1], but got {discount}; 0.99 is a usual choice.")
+    discount = _as_share(discount)
     if discount == 1:
         step = mdp.reach
         ends = mdp.terminal.clone()
@@ -294,7 +256,41 @@ def _as_discount(discount: float, mdp: TabularMDP) -> float:
             raise InputError(
                 "Expected a discount below 1 where some state never terminates, but got 1; values would be infinite."
             )
-    return float(discount)
+    return discount
+
+
+def _as_share(discount: object) -> float:
+    return real("discount", discount, 0.0, 1.0, wanted="a discount in [0, 1]", advice="0.99 is a usual choice")
+
+
+def _read_start(start: object, states: int) -> Tensor | None:
+    """Return what an environment says of its first state, `[S]`, not yet normalised; None where it says nothing."""
+    if start is None:
+        return None
+    found = numbers("env.initial_state_distrib", start)
+    if found.shape != (states,) or not bool((found >= 0).all()) or not 0 < float(found.sum()) < torch.inf:
+        raise InputError(
+            f"Expected env.initial_state_distrib to give each of {states} states a probability, but got {shown(start)}."
+        )
+    return found
+
+
+def _checked(outcomes: object, mdp: TabularMDP) -> Outcomes:
+    """Return the joint channel of (s', r) as float64; raises `InputError` where it is not one of this MDP."""
+    given = instance("outcomes", outcomes, Outcomes)
+    p = numbers("the outcomes", given.probability).to(mdp.reward.device)
+    s_next, r = numbers("outcomes.next_state", given.next_state), numbers("outcomes.reward", given.reward)
+    futures = p.shape[-1:]
+    if p.shape[:-1] != mdp.reward.shape or s_next.shape != futures or r.shape != futures:
+        raise InputError(
+            f"Expected outcomes of shapes {[*mdp.reward.shape]} + [F], [F] and [F], but got {tuple(p.shape)}, "
+            f"{tuple(s_next.shape)} and {tuple(r.shape)}."
+        )
+    as_distribution("the outcomes", p[mdp.allowed])
+    known = (s_next >= 0) & (s_next < mdp.states) & (s_next == s_next.floor()) & torch.isfinite(r)
+    if not bool(known.all()):
+        raise InputError(f"Expected outcomes of next states below {mdp.states} and finite rewards, but got others.")
+    return Outcomes(p, s_next.long().to(p.device), r.to(p.device))
 
 
 def _as_start(start: object, terminal: Tensor, p: Tensor) -> Tensor:

@@ -1,0 +1,184 @@
+"""What arguments may be, and one sentence for what they may not: numbers, switches, functions, tables of numbers.
+
+Each returns its argument as the library works with it, or raises an `InputError` that names it.
+"""
+
+import math
+import sys
+from collections.abc import Callable
+from decimal import Decimal
+from numbers import Integral, Real
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gio_pyro.errors import InputError, article, shown
+
+MOST_NUMBERS = 2**30
+"""Numbers of a sparse table, 8 bytes each, above which it is not written out."""
+MOST = 2**63 - 1
+LONGEST = 1_000_000
+"""Steps that anything is followed for, one after the other."""
+
+Kind = TypeVar("Kind")
+
+
+def number(value: object) -> float | int | None:
+    """Return a real number, of whichever library, as one of Python's; None for anything else, switches too."""
+    if type(value) is float or type(value) is int:
+        return value
+    if isinstance(value, np.ndarray | np.generic | Tensor) and value.shape == ():
+        try:
+            value = value.item()
+        except (RuntimeError, ValueError):
+            return None
+    if isinstance(value, bool) or not isinstance(value, Real | Decimal):
+        return None
+    if isinstance(value, Integral):
+        return int(value)
+    try:
+        return float(value)
+    except (OverflowError, ValueError):
+        return None
+
+
+def real(name: str, value: object, low: float, high: float, *, wanted: str = "", advice: str = "") -> float:
+    """Return a number as a float; raises `InputError` unless it is one from `low` to `high`.
+
+    Args:
+        name: of the argument.
+        value: what was given.
+        low: the least.
+        high: the most.
+        wanted: what was expected, in other words than these.
+        advice: what to do instead.
+    """
+    found = number(value)
+    if found is None or not low <= found <= high:
+        raise refused(wanted or f"{name} to be a number from {low:.9g} to {high:.9g}", value, advice)
+    return float(found)
+
+
+def positive(name: str, value: object, *, wanted: str = "", advice: str = "") -> float:
+    """Return a number as a float; raises `InputError` unless it is finite and above 0."""
+    found = number(value)
+    if found is None or not 0 < found <= sys.float_info.max:
+        raise refused(wanted or f"{name} to be a number above 0", value, advice)
+    return float(found)
+
+
+def whole(name: str, value: object, low: int, high: int = MOST, *, wanted: str = "", advice: str = "") -> int:
+    """Return a whole number as an int; raises `InputError` unless it is one from `low` to `high`."""
+    found = number(value)
+    if not isinstance(found, int) or not low <= found <= high:
+        span = f"of at least {low}" if high == MOST else f"from {low} to {high}"
+        raise refused(wanted or f"{name} to be a whole number {span}", value, advice)
+    return found
+
+
+def refused(wanted: str, value: object, advice: str = "") -> InputError:
+    """Return the error that says what was expected, what was given instead, and what to do."""
+    return InputError(f"Expected {wanted}, but got {shown(value)}{f'; {advice}' if advice else ''}.")
+
+
+def switch(name: str, value: object) -> bool:
+    """Return True or False; raises `InputError` for anything else."""
+    if not isinstance(value, bool | np.bool_):
+        raise refused(f"{name} to be True or False", value)
+    return bool(value)
+
+
+def function(name: str, value: Callable[..., Kind], of: str) -> Callable[..., Kind]:
+    """Return what can be called; raises `InputError` for what cannot, or is a class. `of` says what it is asked."""
+    if not callable(value) or isinstance(value, type):
+        raise refused(f"{name} to be a function of {of}", value)
+    return value
+
+
+def instance(name: str, value: object, kind: type[Kind], advice: str = "") -> Kind:
+    """Return what is of a class; raises `InputError` for anything else."""
+    if not isinstance(value, kind):
+        raise refused(f"{name} to be {article(kind.__name__)}", value, advice)
+    return value
+
+
+def numbers(name: str, table: Any) -> Tensor:
+    """Return a table of real numbers as a float64 tensor on its own device.
+
+    Args:
+        name: what it is, for messages.
+        table: a tensor, an array, nested lists, or whatever turns into an array: of pandas, or of scipy.sparse.
+
+    Raises:
+        InputError: something else, or something in it that is no real number.
+    """
+    if isinstance(table, Tensor):
+        return _of_tensor(name, table)
+    if isinstance(table, list | tuple) and any(hasattr(row, "toarray") or isinstance(row, Tensor) for row in table):
+        return _stacked(name, [numbers(name, row) for row in table])
+    if hasattr(table, "toarray") and not isinstance(table, type):
+        _require_room(name, table.shape)
+        table = table.toarray()
+    try:
+        array = np.asarray(table)
+    except Exception as error:  # ragged lists, rows of tensors, and whatever somebody else's class may raise
+        if isinstance(table, list | tuple) and table:
+            return _stacked(name, [numbers(name, row) for row in table])
+        raise refused(f"{name} as a table of numbers", table, "fill its rows up") from error
+    if array.dtype.kind == "O":
+        array = _of_objects(name, table, array)
+    if array.dtype.kind not in "biuf" or np.ma.is_masked(table):
+        raise _no_table(name, table)
+    return torch.as_tensor(array.astype(np.float64))
+
+
+def _of_tensor(name: str, table: Tensor) -> Tensor:
+    if table.dtype == torch.float64 and table.layout == torch.strided and not table.is_meta:
+        return table
+    if table.is_complex() or table.is_meta or table.is_quantized:
+        raise _no_table(name, table)
+    if table.layout != torch.strided:
+        _require_room(name, table.shape)
+        table = table.to_dense()
+    return table.double()
+
+
+def _of_objects(name: str, table: Any, array: Any) -> Any:
+    if not array.size or not all(isinstance(one, Real | Decimal) for one in array.flat):
+        raise _no_table(name, table)
+    try:
+        return array.astype(np.float64)
+    except (OverflowError, TypeError, ValueError) as error:
+        raise _no_table(name, table) from error
+
+
+def _stacked(name: str, rows: list[Tensor]) -> Tensor:
+    try:
+        return torch.stack(rows)
+    except RuntimeError as error:
+        raise InputError(
+            f"Expected {name} as a table of numbers, but got {len(rows)} parts that differ in shape or device."
+        ) from error
+
+
+def _require_room(name: str, shape: Any) -> None:
+    if math.prod(shape) > MOST_NUMBERS:
+        raise InputError(
+            f"Expected {name} of at most {MOST_NUMBERS:,} numbers once written out, but it has shape {tuple(shape)}; "
+            "take fewer states or features of them."
+        )
+
+
+def _no_table(name: str, table: object) -> InputError:
+    return refused(f"{name} as a table of real numbers", table, "give an array of numbers")
+
+
+def labels(name: str, table: object) -> Tensor:
+    """Return whole numbers from 0, `[N]`, as a tensor of int64; raises `InputError` for anything else."""
+    found = numbers(name, table)
+    whole_ = found.ndim == 1 and len(found) > 0 and bool(((found == found.floor()) & (found >= 0)).all())
+    if not whole_ or bool((found > 2**53).any()):
+        raise refused(f"{name}, a whole number from 0, for each future", table)
+    return found.long()

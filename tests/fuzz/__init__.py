@@ -1,0 +1,1 @@
+"""Bad values for every argument of every public function: see `test_fuzz.py`."""
