@@ -111,10 +111,8 @@ def _row(outcome: Any, where: str, states: int) -> tuple[float, float, float, fl
         p, s_next, r, done = outcome
     except (TypeError, ValueError) as error:
         raise refused(f"outcomes {FORM} in env.{where}", outcome) from error
-    usual = isinstance(p, float) and isinstance(r, float | int) and isinstance(s_next, int | np.integer)
-    if usual and isinstance(done, bool | np.bool_) and 0.0 <= p <= 1.0 and 0 <= s_next < states:
-        if abs(r) <= LARGEST_REWARD:  # at once: large worlds have many rows
-            return p, float(s_next), float(r), float(done)
+    if _usual(p, s_next, r, done) and 0.0 <= p <= 1.0 and 0 <= s_next < states and abs(r) <= LARGEST_REWARD:
+        return p, float(s_next), float(r), float(done)
     return (
         real("p", p, 0.0, sys.float_info.max, wanted="non-negative probabilities in env.P", advice=f"correct {where}"),
         float(whole(f"the next states of env.{where}", _as_whole(s_next), 0, states - 1)),
@@ -126,3 +124,9 @@ def _row(outcome: Any, where: str, states: int) -> tuple[float, float, float, fl
 def _as_whole(number: Any) -> Any:
     """Return 2 for 2.0, and anything else as it is."""
     return int(number) if isinstance(number, float) and number.is_integer() else number
+
+
+def _usual(p: Any, s_next: Any, r: Any, done: Any) -> bool:
+    """Whether a row is of the plainest kinds: large worlds have many."""
+    whole_ = isinstance(s_next, int | np.integer) and isinstance(done, bool | np.bool_)
+    return isinstance(p, float) and isinstance(r, float | int) and whole_
