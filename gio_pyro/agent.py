@@ -188,8 +188,7 @@ class GIO:
     def _round(self, steps: int) -> None:
         s = self.settings
         collected = self.collector.collect(self._behaviour(), steps)
-        rows = collected.rows
-        self.replay.add(rows, *collected.links())
+        rows = self.replay.add(collected.rows, *collected.links())
         self.payment.observe(rows)
         self.steps += len(rows)
         self.unobserved += len(rows)

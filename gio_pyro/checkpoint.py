@@ -11,7 +11,7 @@ import torch
 from gio_pyro.errors import CheckpointError, InputError
 
 NAME = "checkpoint.pt"
-FORMAT, VERSION = "gio_pyro checkpoint", 5
+FORMAT, VERSION = "gio_pyro checkpoint", 6
 
 
 def folder_named(path: object) -> Path:

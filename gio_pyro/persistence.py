@@ -20,6 +20,7 @@ from gio_pyro.environments import Actions, Env, Observations, make_env
 from gio_pyro.environments.make import Vector, single_spaces
 from gio_pyro.errors import CheckpointError, GioError, told
 from gio_pyro.futures import Future, written
+from gio_pyro.replay import LINKS
 from gio_pyro.types import Program, in_space
 
 if TYPE_CHECKING:
@@ -193,18 +194,44 @@ def _check_replay(saved: dict[str, Any], agent: GIO) -> None:
     """Refuse transitions that are not of the agent's spaces, and links that lead out of the replay."""
     rows, added = saved["rows"], _count(saved["added"], "the replay's count")
     size = min(added, agent.replay.capacity)
-    last = [_count(number, "a place in the replay") for number in saved["last"].values()]
+    streams = _check_streams(saved["streams"])
+    last = [row for row, _ in streams["running"].values()]
     if added != agent.steps or bool(rows) != bool(size) or any(number >= added for number in last):
         raise CheckpointError("Expected a replay of every step that was taken, but its counts do not agree.")
     if rows:
         _check_rows(rows, size, agent)
-        links = rows["following"]
-        if links.shape != (size,) or links.dtype != torch.int32 or not bool(((links >= -1) & (links < size)).all()):
-            raise CheckpointError("Expected a replay that fits the environment, but its links lead out of it.")
+        _check_links(rows["following"], rows["episode"], added, streams)
     if saved["merged"] is not None:
         _check_rows(saved["merged"], len(saved["merged"]["weight"]), agent)
     if _count(saved["unmerged"], "the replay's count") > added:
         raise CheckpointError("Expected a replay of every step that was taken, but its counts do not agree.")
+
+
+def _check_streams(streams: dict[str, Any]) -> dict[str, Any]:
+    """Refuse a table of episodes, or running ones, that make no sense by themselves."""
+    of, first = streams["streams"], _count(streams["first"], "an episode")
+    if not isinstance(of, Tensor) or of.ndim != 1 or of.dtype != torch.int32 or bool((of < 0).any()):
+        raise CheckpointError("Expected the stream of each episode in the replay, but got others.")
+    for stream, (row, episode) in streams["running"].items():
+        _count(row, "a place in the replay")
+        place = _count(episode, "an episode") - first
+        if not 0 <= place < len(of) or int(of[place]) != int(stream):
+            raise CheckpointError("Expected running episodes of the streams in the replay, but got others.")
+    return streams
+
+
+def _check_links(links: Tensor, episode: Tensor, added: int, streams: dict[str, Any]) -> None:
+    """Refuse links out of the replay or into another episode, and episodes without a stream."""
+    size, first = len(episode), int(streams["first"])
+    fits = links.shape == episode.shape == (size,) and links.dtype in (torch.uint8, torch.int32)
+    fits = fits and episode.dtype == torch.int32 and bool((links >= 0).all())
+    if fits:
+        slot = torch.arange(size)
+        time = added - 1 - (added - 1 - slot) % size
+        fits = bool(((episode >= first) & (episode < first + len(streams["streams"]))).all())
+        fits = fits and bool((time + links < added).all()) and torch.equal(episode[(slot + links) % size], episode)
+    if not fits:
+        raise CheckpointError("Expected a replay that fits the environment, but its links lead out of it.")
 
 
 def _check_rows(rows: dict[str, Tensor], size: int, agent: GIO) -> None:
@@ -222,6 +249,8 @@ def _check_rows(rows: dict[str, Tensor], size: int, agent: GIO) -> None:
             fits = fits and in_space(values, spaces[name], own if name == "action" else None)
         elif name in ("terminated", "truncated"):
             fits = fits and values.shape == (size,) and values.dtype == torch.bool
+        elif name in LINKS:
+            fits = fits and values.shape == (size,) and not values.is_floating_point()
         elif name != "following":
             fits = fits and values.shape == (size,) and values.is_floating_point()
             fits = fits and (name == "log_behaviour" or bool(values.isfinite().all()))

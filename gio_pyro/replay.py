@@ -8,11 +8,14 @@ import torch
 from torch import Tensor
 
 from gio_pyro.errors import InputError
-from gio_pyro.types import Sequences, Transitions
+from gio_pyro.streams import Streams
+from gio_pyro.types import UNKNOWN, Sequences, Transitions
 
 STORED = ("state", "action", "reward", "next_state", "terminated", "truncated", "log_behaviour")
 """The fields of `Transitions` that are kept; the weight of a row that was not merged is 1."""
-NOTHING = -1
+LINKS = ("stream", "episode", "time")
+FAR = torch.iinfo(torch.uint8).max
+"""How many transitions later the next one of an episode may come before its distance takes more than a byte."""
 
 
 class Replay:
@@ -28,7 +31,8 @@ class Replay:
         self.capacity = capacity
         self._rows: dict[str, Tensor] = {}
         self._size = self._added = 0
-        self._last: dict[int, int] = {}
+        self._streams = Streams()
+        self._room = 2 * capacity
         self._merged: Transitions | None = None
         self._unmerged = 0
 
@@ -46,8 +50,8 @@ class Replay:
         stream: Sequence[int] | None = None,
         begins: Sequence[bool] | None = None,
         ends: Sequence[bool] | None = None,
-    ) -> None:
-        """Append transitions `[B, ...]`, all on one device.
+    ) -> Transitions:
+        """Append transitions `[B, ...]`, all on one device; returns them with their stream, episode and time.
 
         How they hang together is given on the host, so that nothing has to wait for the device.
 
@@ -58,38 +62,43 @@ class Replay:
             ends: `[B]` whether its episode ended with each; read from the transitions by default.
         """
         ends = (new.terminated | new.truncated).tolist() if ends is None else ends
+        streams, breaks = ([0] * len(new) if given is None else [int(x) for x in given] for given in (stream, begins))
+        if len(self._streams) > self._room:
+            self._streams.forget(self._oldest_episode())
+            self._room = 2 * len(self._streams) + self.capacity
+        episode, links = self._streams.take(self._added, streams, breaks, ends)
+        new = self._numbered(new, streams, episode)
         first = max(len(new) - self.capacity, 0)
-        number = self._added + torch.arange(first, len(new), device=new.weight.device)
         self._reserve(new)
-        where = number % self.capacity
+        where = new.time[first:] % self.capacity
         for name in STORED:
             self._rows[name][where] = getattr(new, name)[first:]
-        self._rows["following"][where] = NOTHING
-        self._link(ends, stream, begins)
+        self._rows["episode"][where] = new.episode[first:].int()
+        self._rows["following"][where] = 0
+        self._link(links, self._added + len(new) - self.capacity)
         if self._size + len(new) > self.capacity:
             self._merged = None
         self._added += len(new)
         self._size = min(self._size + len(new), self.capacity)
         self._unmerged += len(new)
+        return new
 
-    def _link(self, ends: Sequence[bool], stream: Sequence[int] | None, begins: Sequence[bool] | None) -> None:
-        """Note for each row the slot of the one that follows it in its episode."""
-        streams = [0] * len(ends) if stream is None else stream
-        breaks = [False] * len(ends) if begins is None else begins
-        links: dict[int, int] = {}
-        for row, end in enumerate(ends):
-            last = self._last.pop(int(streams[row]), NOTHING)
-            if last != NOTHING and not breaks[row]:
-                links[last] = self._added + row
-            if not end:
-                self._last[int(streams[row])] = self._added + row
-        oldest = self._added + len(ends) - self.capacity
-        kept = [(a % self.capacity, b % self.capacity) for a, b in links.items() if a >= oldest]
-        if kept:
-            following = self._rows["following"]
-            pairs = torch.tensor(kept, dtype=following.dtype, pin_memory=following.is_cuda)  # pinned: nothing waits
-            before, after = pairs.to(following.device, non_blocking=True).unbind(-1)
-            following[before.long()] = after
+    def _numbered(self, new: Transitions, stream: Sequence[int], episode: Sequence[int]) -> Transitions:
+        device = new.weight.device
+        time = torch.arange(self._added, self._added + len(new), device=device)
+        both = _sent([stream, episode], torch.int64, device)
+        return replace(new, stream=both[0], episode=both[1], time=time)
+
+    def _link(self, links: Sequence[tuple[int, int]], oldest: int) -> None:
+        """Note for each row from the number `oldest` on how many rows later the next of its episode came."""
+        kept = [(a % self.capacity, b - a) for a, b in links if a >= oldest]
+        if not kept:
+            return
+        if max(distance for _, distance in kept) > FAR:
+            self._rows["following"] = self._rows["following"].int()
+        following = self._rows["following"]
+        slot, distance = _sent(kept, torch.int64, following.device).unbind(-1)
+        following[slot] = distance.to(following.dtype)
 
     def _reserve(self, new: Transitions) -> None:
         """Grow the storage by doubling, up to the capacity."""
@@ -98,8 +107,8 @@ class Replay:
         if need <= have:
             return
         size = min(max(need, 2 * have, 1024), self.capacity)
-        for name in (*STORED, "following"):
-            like: Tensor = new.weight.int() if name == "following" else getattr(new, name)
+        links = {"episode": new.episode.int(), "following": self._rows.get("following", new.episode.byte())}
+        for name, like in ({name: getattr(new, name) for name in STORED} | links).items():
             grown = like.new_zeros(size, *like.shape[1:])
             if name in self._rows:
                 grown[: self._size] = self._rows[name][: self._size]
@@ -127,14 +136,19 @@ class Replay:
         Their first rows are drawn uniformly with replacement from all transitions; for None they are all of them,
         oldest first.
         """
-        slot = (self._latest(self._size) if size is None else self._drawn(size)).long()
+        slots, valid = self.walks(size, length)
+        return Sequences(self._at(slots), valid)
+
+    def walks(self, size: int | None, length: int) -> tuple[Tensor, Tensor]:
+        """Return the slots of such pieces, `[B, length]` integers, and whether their rows are there, `[B, length]`."""
+        slot = self._latest(self._size) if size is None else self._drawn(size)
         slots, valid = [slot], [torch.ones_like(slot, dtype=torch.bool)]
         for _ in range(length - 1):
-            following = self._rows["following"][slot].long()
-            valid.append(valid[-1] & (following != NOTHING))
-            slot = torch.where(valid[-1], following, slot)
+            distance = self._rows["following"][slot].long()
+            valid.append(valid[-1] & (distance > 0))
+            slot = torch.where(valid[-1], (slot + distance) % self.capacity, slot)
             slots.append(slot)
-        return Sequences(self._at(torch.stack(slots, 1)), torch.stack(valid, 1))
+        return torch.stack(slots, 1), torch.stack(valid, 1)
 
     def _drawn(self, size: int) -> Tensor:
         device = self._device()
@@ -143,7 +157,29 @@ class Replay:
 
     def _at(self, slot: Tensor) -> Transitions:
         rows = {name: self._rows[name][slot] for name in STORED}
-        return Transitions(**rows, weight=torch.ones_like(rows["reward"]))
+        episode = self._rows["episode"][slot].long()
+        time = self._added - 1 - (self._added - 1 - slot) % self.capacity
+        weight = torch.ones_like(rows["reward"])
+        return Transitions(**rows, weight=weight, stream=self._streams.of(episode), episode=episode, time=time)
+
+    def holds(self, time: Tensor) -> Tensor:
+        """Return whether transitions of these numbers, `[B]`, are still there, booleans `[B]`."""
+        return (time >= self._added - self._size) & (time < self._added)
+
+    def numbered(self, time: Tensor) -> Transitions:
+        """Return the transitions of these numbers, any shape; where `holds` says no, any others."""
+        self._device()
+        return self._at(time % self.capacity)
+
+    @property
+    def added(self) -> int:
+        """How many transitions were ever added: the number of the next one."""
+        return self._added
+
+    @property
+    def running(self) -> dict[int, int]:
+        """The number of the episode that has not ended, for each stream that has one."""
+        return {stream: episode for stream, (_, episode) in self._streams.running.items()}
 
     def _device(self) -> torch.device:
         if self._size == 0:
@@ -171,22 +207,32 @@ class Replay:
         found = self._merged
         return replace(found, weight=found.weight.to(kind), log_behaviour=found.log_behaviour.to(kind))
 
+    def _oldest_episode(self) -> int:
+        rows = [] if self._size == 0 else [int(self._rows["episode"][: self._size].min())]
+        return min([*rows, *self.running.values()], default=self._streams.first)
+
     def state_dict(self) -> dict[str, Any]:
         """Return copies of the transitions and of how they follow one another, as tensors and plain values."""
         filled = {name: _copy(rows[: self._size]) for name, rows in self._rows.items()}
         once = self._merged
         merged = None if once is None else {f.name: _copy(getattr(once, f.name)) for f in fields(once)}
-        last = {str(stream): number for stream, number in self._last.items()}
-        return {"rows": filled, "added": self._added, "last": last, "merged": merged, "unmerged": self._unmerged}
+        streams = self._streams.state_dict(self._oldest_episode())
+        return {"rows": filled, "added": self._added, "streams": streams, "merged": merged, "unmerged": self._unmerged}
 
     def load_state_dict(self, state: dict[str, Any], device: torch.device) -> None:
         """Take over what `state_dict` returned, onto `device`; the ring goes on where it stood."""
-        rows = {name: state["rows"][name].to(device) for name in (*STORED, "following") if state["rows"]}
+        rows = {name: state["rows"][name].to(device) for name in (*STORED, "episode", "following") if state["rows"]}
         self._rows, self._size = rows, len(rows["reward"]) if rows else 0
         self._added = int(state["added"])
-        self._last = {int(stream): int(slot) for stream, slot in state["last"].items()}
+        self._streams.load_state_dict(state["streams"])
         merged, self._unmerged = state["merged"], int(state["unmerged"])
         self._merged = None if merged is None else Transitions(**merged).to(device)
+
+
+def _sent(numbers: Sequence[Sequence[int]], kind: torch.dtype, device: torch.device) -> Tensor:
+    """Return numbers on the device, where nothing waits for them."""
+    cuda = device.type == "cuda"
+    return torch.tensor(numbers, dtype=kind, pin_memory=cuda).to(device, non_blocking=cuda)
 
 
 def _copy(rows: Tensor) -> Tensor:
@@ -207,7 +253,8 @@ def merge(rows: Transitions) -> Transitions:
 def merge_by(columns: Sequence[Tensor], rows: Transitions) -> tuple[Transitions, Tensor]:
     """Return one of each group of `rows` `[B]` that agree in all `columns` `[B]`, and which rows these are.
 
-    Weights are summed, in float64; `log_behaviour` is the log of the harmonic mean.
+    Weights are summed, in float64; `log_behaviour` is the log of the harmonic mean. One that stands for several has no
+    stream, episode and time.
     """
     key = torch.stack([column.double() for column in columns], -1)
     distinct, group = torch.unique(key, dim=0, return_inverse=True)
@@ -216,6 +263,8 @@ def merge_by(columns: Sequence[Tensor], rows: Transitions) -> tuple[Transitions,
     zero = torch.zeros(len(distinct), dtype=torch.float64, device=group.device)
     weight = zero.index_add(0, group, rows.weight.double())
     inverse = zero.index_add(0, group, rows.weight.double() * (-rows.log_behaviour.double()).exp())
+    alone = torch.bincount(group, minlength=len(distinct)) == 1
     kept = rows[first]
-    log_mean = weight.log() - inverse.log()
-    return replace(kept, weight=weight, log_behaviour=log_mean, truncated=torch.zeros_like(kept.truncated)), first
+    links = {name: getattr(kept, name).where(alone, UNKNOWN) for name in LINKS}
+    truncated = torch.zeros_like(kept.truncated)
+    return replace(kept, weight=weight, log_behaviour=weight.log() - inverse.log(), truncated=truncated, **links), first

@@ -76,6 +76,10 @@ def in_space(values: Tensor, space: Space[Any], kind: torch.dtype | None = None)
     return values.shape[1:] == space.shape and values.dtype == dtype and bool(values.isfinite().all())
 
 
+UNKNOWN = -1
+"""The number of an episode, or of a transition, that is not known."""
+
+
 @dataclass(frozen=True)
 class Transitions:
     """A batch of transitions, each field `[B, ...]` on one device."""
@@ -95,6 +99,20 @@ class Transitions:
     """log μ(a|s), nats: the log-probability, or log-density, that the collecting policy gave to this action."""
     weight: Tensor
     """How many equal transitions this row stands for; 1 where none were merged."""
+    stream: Tensor = None  # type: ignore[assignment]
+    """Integers: which of the N environments it comes from; 0 by default, −1 where it is of none."""
+    episode: Tensor = None  # type: ignore[assignment]
+    """Integers: the number of its episode, counted over all streams in the order in which they begin; −1 where it is of
+    none, or where it is not known, as by default."""
+    time: Tensor = None  # type: ignore[assignment]
+    """Integers: how many transitions replay had taken before it; −1 where it was not taken, as by default. Rows that
+    stand for several transitions have −1 in all three."""
+
+    def __post_init__(self) -> None:
+        for name, value in (("stream", 0), ("episode", UNKNOWN), ("time", UNKNOWN)):
+            if getattr(self, name) is None:
+                like = self.weight
+                object.__setattr__(self, name, torch.full(like.shape, value, dtype=torch.int64, device=like.device))
 
     def __len__(self) -> int:
         return len(self.weight)

@@ -1,5 +1,6 @@
 """Finite worlds whose model, policy and replay are exact, for what is compared with the exact tier."""
 
+from dataclasses import replace
 from typing import Any
 
 import pyro
@@ -46,4 +47,4 @@ def drawn_replay(mdp: TabularMDP, count: int) -> Transitions:
     """`count` transitions of uniform states and actions, each of weight 1."""
     rows = exact_replay(mdp)
     chosen = rows[torch.multinomial(rows.weight, count, replacement=True)]
-    return Transitions(*chosen.tensors()[:-1], weight=torch.ones(count))
+    return replace(chosen, weight=torch.ones(count))

@@ -28,7 +28,7 @@ PROGRAMS = {
 ORDER = [
     ["errors", "types", "files", "randomness", "temperature", "settings", "threads", "schedules", "calls", "checks"],
     ["networks", "optimisation", "squash", "mixtures", "sequences", "waterfilling"],
-    ["programs", "tabular", "replay"],
+    ["programs", "tabular", "streams", "replay"],
     ["futures", "examples", "envs", "kinds"],
     ["inference", "rewards", "environments"],
     ["evaluation", "improvement", "rollout", "grid", "samples"],

@@ -1,5 +1,7 @@
 """Replay keeps what was collected, in order, and counts what is equal."""
 
+import itertools
+import random
 import subprocess
 import sys
 from dataclasses import fields
@@ -10,7 +12,7 @@ import pytest
 import torch
 
 from gio_pyro.errors import InputError
-from gio_pyro.replay import Replay, concatenate, merge
+from gio_pyro.replay import STORED, Replay, concatenate, merge
 from gio_pyro.types import Transitions
 
 
@@ -38,7 +40,7 @@ def filled(capacity: int, *batches: Transitions) -> Replay:
 
 
 def equal(first: Transitions, second: Transitions) -> bool:
-    return all(torch.equal(getattr(first, f.name), getattr(second, f.name)) for f in fields(first))
+    return all(torch.equal(getattr(first, name), getattr(second, name)) for name in (*STORED, "weight"))
 
 
 def counts(transitions: Transitions) -> dict[int, float]:
@@ -371,6 +373,52 @@ def test_what_is_saved_is_a_copy():
     saved = replay.state_dict()
     replay.add(rows(5, 6))
     assert saved["rows"]["state"].tolist() == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize(("capacity", "count"), [(1_000, 1), (1_000, 3), (37, 4), (20, 300)])
+def test_each_row_has_its_stream_its_episode_and_its_number(capacity: int, count: int):
+    """N ragged streams, in pieces of any length, against lists; more than 255 of them, longer links than a byte has."""
+    rng, replay, went = random.Random(0), Replay(capacity), []
+    running: dict[int, int] = {}
+    begun = itertools.count()
+    for piece in range(8):
+        steps = [(stream, rng.random() < 0.2) for _ in range(rng.randint(1, 5)) for stream in range(count)]
+        steps = [step for step in steps if rng.random() < 0.8] or steps[:1]
+        for stream, end in steps:
+            running[stream] = running[stream] if stream in running else next(begun)
+            went.append((stream, running[stream], end))
+            if end:
+                del running[stream]
+        new = rows(*range(len(went) - len(steps), len(went)))
+        taken = replay.add(new, [stream for stream, _ in steps], ends=[end for _, end in steps])
+        if piece == 5:
+            saved, replay = replay.state_dict(), Replay(capacity)
+            replay.load_state_dict(saved, torch.device("cpu"))
+        assert taken.episode.tolist() == [episode for _, episode, _ in went[-len(steps) :]]
+    kept = replay.all()
+    assert kept.time.tolist() == kept.state.tolist() == list(range(len(went)))[-capacity:]
+    assert list(zip(kept.stream.tolist(), kept.episode.tolist(), strict=True)) == [w[:2] for w in went][-capacity:]
+    assert replay.running == running
+    pieces = replay.sequences(None, 4)
+    whole: dict[int, list[int]] = {}
+    for number, (_, episode, _) in enumerate(went):
+        whole.setdefault(episode, []).append(number)
+    for first, valid, found in zip(kept.time.tolist(), pieces.valid, pieces.steps.state, strict=True):
+        mine = whole[went[first][1]]
+        assert found[valid].tolist() == mine[mine.index(first) :][:4]
+
+
+def test_merged_rows_are_of_no_episode_where_they_stand_for_several():
+    merged = filled(100, rows(1, 2, 1, 3), rows(2)).merged()
+    assert dict(zip(merged.state.tolist(), merged.time.tolist(), strict=True)) == {1: -1, 2: -1, 3: 3}
+
+
+def test_episodes_that_are_gone_are_forgotten():
+    replay = Replay(10)
+    for _ in range(30):
+        replay.add(rows(1, 2), [0, 1], ends=[True, True])
+    assert len(replay.state_dict()["streams"]["streams"]) == 10
+    assert len(replay._streams) < 40
 
 
 def pendulum(count: int) -> Transitions:

@@ -568,8 +568,12 @@ REPLAYS: dict[str, tuple[tuple[str, ...], Any]] = {
     "more steps than were taken": (("added",), lambda n: n + 1),
     "fewer steps than were taken": (("added",), lambda n: n - 1),
     "no rows": (("rows",), lambda rows: {}),
-    "an episode that goes on after the last row": (("last",), lambda last: {"0": 10**6}),
-    "an episode that is no number": (("last",), lambda last: {"first": 3}),
+    "links into another episode": (("rows", "episode"), lambda x: x + torch.arange(len(x), dtype=x.dtype)),
+    "an episode of no stream": (("streams", "streams"), lambda x: x[:0]),
+    "a stream below 0": (("streams", "streams"), lambda x: x - 5),
+    "an episode that goes on after the last row": (("streams", "running"), lambda last: {"0": [10**6, 0]}),
+    "an episode that is not there": (("streams", "running"), lambda last: {"0": [0, 10**6]}),
+    "an episode that is no number": (("streams", "running"), lambda last: {"first": [3, 0]}),
 }
 
 
