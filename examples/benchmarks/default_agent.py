@@ -132,7 +132,7 @@ def table(kept: Kept, steps: int) -> list[str]:
     head = ["", *heads[0], "limit", *heads[1], *(row["seed"] for row in halved[1:])]
     lines = [head, ["---"] * len(head)]
     for column, (name, _) in FIGURES.items():
-        limit = f"{'' if column in ('surprise', 'lost', 'k_hat', 'unfounded') else '±'}{float(learned[0][column + '_limit']):g}"
+        limit = f"{'±' if column == 'rank_spread' else ''}{float(learned[0][f'{column}_limit']):g}"
         lines.append([name, *(figure(row, column) for row in learned), limit, *(figure(row, column) for row in halved)])
     lines.append(["verdict", *map(verdict, learned), "", *map(verdict, halved)])
     return ["| " + " | ".join(line) + " |" for line in lines]

@@ -77,6 +77,7 @@ class LinearPolicy:
     scale: Tensor
 
     def __call__(self, state: Tensor) -> dist.Independent:
+        """Return π(·|s), `[B]` of event shape `[2]`."""
         return dist.Normal(state @ self.gain.T + self.bias, self.scale.expand(len(state), -1)).to_event(1)
 
 
