@@ -1,13 +1,18 @@
 """What the documentation shows, run as it stands."""
 
+import ast
 import re
 import sys
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import gymnasium
 import pytest
 
 import gio_pyro as gio
+import gio_pyro.envs
+from gio_pyro import guides, models
 from tests.test_intrinsic_reward import samples
 
 ROOT = Path(__file__).parents[1]
@@ -94,3 +99,74 @@ def test_links_lead_somewhere(page):
     text = (ROOT / page).read_text()
     for target in re.findall(r"\]\((?!https?://)([^)#]+)", text):
         assert ((ROOT / page).parent / target).exists(), target
+
+
+WORLDS = sum(name.startswith("gio/") for name in gymnasium.registry)
+NUMBERS = [
+    "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
+    "thirteen", "fourteen", "fifteen",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("pattern", "count"),
+    [
+        (r"the (\w+)\s+models \(", len(models.__all__)),
+        (r"and (\w+) guides \(", len(guides.__all__)),
+        (r"(\w+) worlds that come with the library", WORLDS),
+        (r"(\w+) notebooks, stored", len(list((ROOT / "examples").glob("*.ipynb")))),
+    ],
+)
+def test_the_readme_counts_right(pattern: str, count: int):
+    (found,) = re.findall(pattern, (ROOT / "README.md").read_text())
+    assert found.lower() == NUMBERS[count]
+
+
+@pytest.mark.parametrize("names", [models.__all__, guides.__all__], ids=["models", "guides"])
+def test_the_programs_page_lists_every_program(names: list[str]):
+    listed = set(re.findall(r"`(\w+)`", "".join(re.findall(r"^\|.*", (ROOT / "docs/programs.md").read_text(), re.M))))
+    assert set(names) <= listed
+
+
+def docstrings() -> Iterator[tuple[Path, str]]:
+    """Every docstring of the library and of the scripts under examples."""
+    for folder in ("gio_pyro", "models", "guides", "examples"):
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            for node in ast.walk(ast.parse(path.read_text())):
+                if (
+                    isinstance(node, ast.Expr)
+                    and isinstance(node.value, ast.Constant)
+                    and isinstance(node.value.value, str)
+                ):
+                    yield path, node.value.value
+
+
+THEORY = (ROOT / "docs/theory.md").read_text()
+EQUATION = re.compile(r" {2,}\((\d+)\)$", re.M)
+"""Where an equation is numbered: at the end of its line."""
+MENTION = re.compile(
+    r"(?<!arXiv 1812.05905, )\bequations?\s+(\d+)(?:\s+(?:to|and)\s+(\d+))?|(?<![\w)\]}^|])\((\d{1,2})\)"
+)
+"""`equation 3`, `equations 4 to 6`, `(3)`; equations of other people's papers aside."""
+
+
+def test_every_number_of_an_equation_stands_for_one():
+    labels = [int(number) for number in EQUATION.findall(THEORY)]
+    assert labels == list(range(1, len(labels) + 1))
+
+
+def test_every_mention_of_an_equation_or_section_leads_to_one():
+    equations, sections = set(EQUATION.findall(THEORY)), set(re.findall(r"^## (\d+)\. ", THEORY, re.M))
+    mentioned = Counter()
+    for path, text in [
+        *docstrings(),
+        (ROOT / "docs/theory.md", THEORY),
+        (ROOT / "README.md", (ROOT / "README.md").read_text()),
+    ]:
+        for found in MENTION.findall(text):
+            for number in filter(None, found):
+                assert number in equations, f"{path}: equation {number}"
+                mentioned[number] += 1
+        for number in re.findall(r"[Tt]heory(?:\.md)?`?(?:\]\([^)]*\))?,\s+section\s+(\d+)(?![\d.]*\.\d)", text):
+            assert number in sections, f"{path}: section {number}"
+    assert mentioned["3"] > 10

@@ -122,7 +122,10 @@ def control(policy: Tensor) -> float:
 
 def table(kept: Kept, steps: tuple[int, ...]) -> list[str]:
     """Return the shares as Markdown: the median, and in brackets every seed."""
-    lines = [f"| paid for | {' | '.join(f'after {count:,} steps' for count in steps)} |", "|---" * (1 + len(steps)) + "|"]
+    lines = [
+        f"| paid for | {' | '.join(f'after {count:,} steps' for count in steps)} |",
+        "|---" * (1 + len(steps)) + "|",
+    ]
     for method in METHODS:
         cells = [told(kept.numbers("share", method=method, steps=count)) for count in steps]
         lines.append(f"| {method} | {' | '.join(cells)} |")
