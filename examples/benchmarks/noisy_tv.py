@@ -1,6 +1,6 @@
-"""Whole agents before a television of noise: who is trapped by it? Ten seeds each, judged by the world's own table.
+"""Whole agents before a television of noise: who is trapped by it? Five seeds each, judged by the world's own table.
 
-    python examples/benchmarks/noisy_tv.py                       # about five minutes on one core
+    python examples/benchmarks/noisy_tv.py                       # about three minutes on one core
 
 A room of 12 cells with a television whose 6 channels change when it is watched, and by nothing that one could control.
 No reward. An agent is paid for surprise (the signal PredictionError), for information gain, or for control (GIO alone);
@@ -63,7 +63,7 @@ KEYS = ("method", "steps", "seed")
 def main() -> int:
     """Run what is missing and print the table; returns 0."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--steps", type=int, nargs="+", default=STEPS, help="environment steps at which it is judged")
     parser.add_argument("--results", type=Path, default=RESULTS)
     options = parser.parse_args()
