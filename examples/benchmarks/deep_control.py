@@ -24,6 +24,7 @@ import csv
 import sys
 import time
 import warnings
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -91,7 +92,31 @@ def main() -> int:
     for task in TASKS:
         if options.only in task.environment:
             missed += run_task(task, options)
+    print("\n".join(["", *table(read(options.results).values())]))
     return 1 if missed else 0
+
+
+def table(rows: Iterable[dict[str, str]]) -> list[str]:
+    """Return every seed of every task as Markdown."""
+    lines = ["| environment | steps | result, seed by seed | aim |", "|---" * 4 + "|"]
+    for task in TASKS:
+        told = []
+        for method in task.methods:
+            key = {"environment": task.environment, "method": method, "steps": str(task.steps)}
+            values = [float(row["success" if task.success else "return"]) for row in rows if row.items() >= key.items()]
+            told.append("" if len(task.methods) == 1 else f"`{method}`: ")
+            told[-1] += ", ".join(f"{value:.2f}" if task.success else f"{round(value):d}" for value in values)
+        name = task.environment.rpartition(":")[2]
+        lines.append(f"| {name} | {task.steps:,} | {'; '.join(told)} | {aim(task)} |")
+    return lines
+
+
+def aim(task: Task) -> str:
+    """Return the bound of a task in words."""
+    if task.bound is None:
+        return f"within 10 % of `{task.rival}`" if task.rival else "reported"
+    least = f"success in {100 * task.bound:.0f} %" if task.success else f"at least {task.bound:g}"
+    return f"{least} in {task.needed} of {task.seeds}"
 
 
 def run_task(task: Task, options: argparse.Namespace) -> bool:

@@ -16,6 +16,7 @@ import argparse
 import csv
 import sys
 import time
+from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 
@@ -56,6 +57,7 @@ def main() -> int:
                 rows[key] = run(environment, temperature, steps, seed)
                 write(options.results, list(rows.values()))
             print(line(rows[key]), flush=True)
+    print("\n".join(["", *table(rows.values()), ""]))
     missed = [row for row in rows.values() if not within(row)]
     print(f"{len(rows) - len(missed)} of {len(rows)} runs within their bounds")
     return 1 if missed else 0
@@ -78,6 +80,25 @@ def within(row: dict[str, str]) -> bool:
     information = abs(float(row["information_learned"]) - float(row["information_exact"])) <= NATS
     bounded = float(row["temperature"]) <= BOUND_TEMPERATURE
     return information and (not bounded or float(row["share_of_gap"]) >= SHARE)
+
+
+def table(rows: Iterable[dict[str, str]]) -> list[str]:
+    """Return the worst of the seeds as Markdown, of the runs that have a bound on their return."""
+    lines = [
+        "| world | steps | seeds | return (optimal) | share of the gap to uniform | MI learned − exact, nats |",
+        "|---" * 6 + "|",
+    ]
+    for world, temperature, steps in RUNS:
+        key = {"environment": world, "temperature": str(temperature), "steps": str(steps)}
+        mine = [row for row in rows if row.items() >= key.items()]
+        if mine and temperature <= BOUND_TEMPERATURE:
+            worst = min(mine, key=lambda row: float(row["share_of_gap"]))
+            off = max((float(row["information_learned"]) - float(row["information_exact"]) for row in mine), key=abs)
+            earned, best = float(worst["return_learned"]), float(worst["return_optimal"])
+            kept = f"{sum(map(within, mine))} of {len(mine)} within bounds"
+            share = f"{100 * float(worst['share_of_gap']):.2f} %"
+            lines.append(f"| {world} | {steps:,} | {kept} | {earned:.3f} ({best:.3f}) | {share} | {off:.4f} |")
+    return lines
 
 
 def line(row: dict[str, str]) -> str:

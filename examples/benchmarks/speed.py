@@ -19,7 +19,6 @@ from typing import Any
 
 import gymnasium as gym
 import torch
-from stable_baselines3 import SAC
 
 import gio_pyro as gio
 from gio_pyro.replay import Replay
@@ -28,6 +27,13 @@ from gio_pyro.types import Transitions
 RESULTS = Path(__file__).parent / "results" / "speed.csv"
 ENVIRONMENT, SIZES, WARM_UP = "Pendulum-v1", (256, 256), 300
 RATIO, WEIGHT = 0.5, 1.3
+TITLES = {
+    "sac": ("SAC", ""),
+    "gio": ("GIO", f"{RATIO}"),
+    "gio compiled": ("GIO, `compile=True`", ""),
+    "gio, 8 environments": ("GIO, 8 environments", "more than one environment"),
+}
+"""Of each row: its name in the table, and the bound."""
 Runner = Callable[[int], Any]
 
 
@@ -51,11 +57,29 @@ def main() -> int:
     weight = weigh(options.rows)
     print(f"{options.rows:,} transitions weigh {weight:.3f} of their raw bytes (bound {WEIGHT})")
     keep(options.results, [*rows, (f"replay of {options.rows} over its raw bytes", f"{weight:.3f}", "")])
+    print("\n".join(["", *table(options.results), ""]))
     return 0 if ratio(rates["gio"], rates["sac"]) >= RATIO and weight <= WEIGHT else 1
+
+
+def table(path: Path) -> list[str]:
+    """Return the table of a file as Markdown, and the sentence on the replay."""
+    with path.open(newline="") as file:
+        *rows, (_, weight, _) = list(csv.reader(file))[1:]
+    lines = ["| | steps/s | of Stable-Baselines3's SAC | bound |", "|---" * 4 + "|"]
+    for name, rate, relative in rows:
+        title, bound = TITLES[name]
+        lines.append(f"| {title} | {rate} | {float(relative):.2f} | {bound} |".replace("  ", " "))
+    return [
+        *lines,
+        "",
+        f"A replay of 1,000,000 Pendulum transitions weighs {weight} times its raw bytes (bound {WEIGHT}).",
+    ]
 
 
 def sac() -> Runner:
     """Return what takes steps with SAC, past its warm-up."""
+    from stable_baselines3 import SAC
+
     agent = SAC("MlpPolicy", ENVIRONMENT, policy_kwargs={"net_arch": list(SIZES)}, seed=0, device="cpu")
     agent.learn(WARM_UP)
     return lambda steps: agent.learn(steps, reset_num_timesteps=False)

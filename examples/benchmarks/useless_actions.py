@@ -61,6 +61,15 @@ METHODS = MappingProxyType(
         "q-learning": {"guide": "UniformGuide", "temperature": 1e-6, "greedy": True},
     }
 )
+TITLES = MappingProxyType(
+    {
+        "mirl": "MIRL, temperature from the loss",
+        "mirl, fixed": "MIRL, temperature 0.05",
+        "maximum entropy, greedy": "maximum entropy, 0.05, greedy",
+        "maximum entropy": "maximum entropy, 0.05, drawing from its policy",
+        "q-learning": "Q-learning",
+    }
+)
 
 
 def main() -> None:
@@ -80,6 +89,16 @@ def main() -> None:
                 if key not in kept:
                     kept.add([run(*key)])
                 print(line(kept[key]), flush=True)
+    print("\n".join(["", *table(kept, options.steps)]))
+
+
+def table(kept: Kept, steps: int = STEPS) -> list[str]:
+    """Return how often the goal was reached, seed by seed, as Markdown."""
+    lines = ["| | " + " | ".join(f"m = {useless}" for useless in SIZES) + " |", "|---" * (1 + len(SIZES)) + "|"]
+    for method, title in TITLES.items():
+        goals = [kept.numbers("goals", useless=useless, method=method, steps=steps) for useless in SIZES]
+        lines.append(f"| {title} | " + " | ".join(", ".join(f"{n:.0f}" for n in found) for found in goals) + " |")
+    return lines
 
 
 def run(useless: int, method: str, steps: int, seed: int) -> dict[str, object]:

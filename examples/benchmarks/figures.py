@@ -1,0 +1,81 @@
+"""The tables of the README, from the rows that are kept: print them, or put them in.
+
+    python examples/benchmarks/figures.py                # which tables of README.md are not those of the rows
+    python examples/benchmarks/figures.py --write        # put them in; the words around them are yours to read again
+
+Each table is made by the script whose rows it shows, and is found in the README by its first line. Exit status 1 where
+a table differs.
+"""
+
+import argparse
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+import deep_control
+import finite_control
+import objectives
+import sparse_maze
+import speed
+import useless_actions
+from kept import Kept
+
+RESULTS = Path(__file__).parent / "results"
+README = Path(__file__).parents[2] / "README.md"
+
+
+def rows(module: ModuleType) -> Kept:
+    """Return the rows of a script that keeps them in `Kept`."""
+    return Kept(RESULTS / f"{module.__name__}.csv", module.KEYS)
+
+
+def maze() -> list[str]:
+    """Return two of the three tables of sparse_maze.py."""
+    _, success, rest = sparse_maze.table(rows(sparse_maze)).strip().split("\n\n")
+    return [*success.splitlines(), "", *rest.splitlines()]
+
+
+TABLES: dict[str, Callable[[], list[str]]] = {
+    "deep_control": lambda: deep_control.table(deep_control.read(RESULTS / "deep_control.csv").values()),
+    "finite_control": lambda: finite_control.table(finite_control.read(RESULTS / "finite_control.csv").values()),
+    "objectives": lambda: objectives.table(RESULTS),
+    "sparse_maze": maze,
+    "speed": lambda: speed.table(RESULTS / "speed.csv"),
+    "useless_actions": lambda: useless_actions.table(rows(useless_actions)),
+}
+"""By the name of its script: what it prints for the README, tables and sentences, with blank lines between them."""
+
+
+def main() -> int:
+    """Compare or write, and return the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--write", action="store_true", help="put the tables into README.md")
+    options = parser.parse_args()
+    differs = False
+    for name in TABLES:
+        before = README.read_text()
+        after = updated(before, name)
+        if after != before:
+            differs = True
+            print(f"{name}: {'written' if options.write else 'differs from its rows'}", flush=True)
+            if options.write:
+                README.write_text(after)
+    return int(differs and not options.write)
+
+
+def updated(text: str, name: str) -> str:
+    """Return a text with the tables of a script in the places of those that begin with the same line."""
+    for block in "\n".join(TABLES[name]()).split("\n\n"):
+        head, *_ = block.splitlines()
+        first = head if head.startswith("|") else head[:40]
+        start = text.find(first)
+        if start < 0:
+            raise SystemExit(f"Expected {first!r} in the README, but it is not there; put it where {name} is told.")
+        end = text.find("\n\n", start)
+        text = text[:start] + block + text[end:]
+    return text
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,29 @@
+"""The tables of the README are those of the rows that are kept, as the scripts print them.
+
+A row that was measured again and a table that was not changed with it disagree.
+
+Cost: a second.
+"""
+
+from pathlib import Path
+
+import pytest
+
+from .scripts import script
+
+figures = script("figures")
+README = Path(figures.README).read_text()
+
+
+@pytest.mark.parametrize("name", figures.TABLES)
+def test_the_readme_has_the_tables_of_the_rows(name: str):
+    assert figures.updated(README, name) == README
+
+
+def test_a_table_that_differs_is_noticed():
+    lines = figures.TABLES["useless_actions"]()
+    other = README.replace(lines[3], lines[3].replace("2", "3"))
+    assert other != README
+    assert figures.updated(other, "useless_actions") == README
+    with pytest.raises(SystemExit, match="Expected"):
+        figures.updated(README.replace(lines[0], ""), "useless_actions")
