@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from numbers import Integral
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from gymnasium.vector import VectorEnv
 from torch import Tensor
 from tqdm import tqdm
 
 from gio_pyro import checkpoint, persistence
 from gio_pyro.control import NetworkControl, control_of, temperature_of
 from gio_pyro.dreaming import dreams_of
-from gio_pyro.environments import Actions, Collector, Env, Observations, fresh_copy, make_env
+from gio_pyro.environments import Actions, Collector, Env, Observations, make_env
+from gio_pyro.environments.base import Array
 from gio_pyro.environments.collector import Behaviour
 from gio_pyro.environments.make import Vector, single_spaces
 from gio_pyro.errors import InputError, TrainingError
@@ -29,7 +32,7 @@ from gio_pyro.programs import build_pair, chosen_programs, without_validation
 from gio_pyro.randomness import PrivateRandom
 from gio_pyro.replay import Replay
 from gio_pyro.rewards import finite_nats, reward_named
-from gio_pyro.rollout import Evaluation, play
+from gio_pyro.rollout import Evaluation, play, play_together, require_numbers
 from gio_pyro.settings import Settings, device_named
 from gio_pyro.signals import Fitted, Signal, signal_named
 from gio_pyro.threads import few_threads
@@ -328,32 +331,52 @@ class GIO:
             encoded = observations.encode(observation) if many else observations.encode_one(observation)
         except TrainingError as error:  # here it is the caller's observation, not the environment's
             raise InputError("Expected a finite observation, but got one with NaN or infinity; correct it.") from error
-        with torch.inference_mode(False), self.playing.use(), torch.no_grad(), without_validation():
-            x = torch.as_tensor(encoded, device=self.device)
-            if not len(x):
-                return actions.decode(np.zeros((0, *(self.spec.action_space.shape or ())), dtype=np.int64)), None
-            site = self.policy.likeliest(x) if deterministic else self.policy(x).sample()
-        taken = site.cpu().numpy()
+        if not len(encoded):
+            return actions.decode(np.zeros((0, *(self.spec.action_space.shape or ())), dtype=np.int64)), None
+        taken = self._chosen(encoded, deterministic=deterministic)
         return (actions.decode(taken) if many else actions.decode_one(taken)), None
 
+    def _chosen(self, states: Array, *, deterministic: bool) -> Array:
+        """Return what the policy does in states `[N, ...]`, as values of the site "action" `[N, ...]`."""
+        with torch.inference_mode(False), self.playing.use(), torch.no_grad(), without_validation():
+            x = torch.as_tensor(states, device=self.device)
+            site = self.policy.likeliest(x) if deterministic else self.policy(x).sample()
+        return site.cpu().numpy()
+
     def evaluate(
-        self, episodes: int = 20, *, deterministic: bool = False, seed: int | None = None, max_steps: int = 10_000
+        self,
+        episodes: int = 20,
+        *,
+        deterministic: bool = False,
+        seed: int | None = None,
+        max_steps: int = 10_000,
+        environment: str | Env | Vector | None = None,
     ) -> Evaluation:
-        """Play whole episodes in a fresh copy of the environment; learning is not affected.
+        """Play whole episodes in a copy of the environment as it stands; learning is not affected.
+
+        Attributes that were set on the environment, its wrappers and what they remember are copied; running statistics
+        (`NormalizeObservation`, `NormalizeReward`) are held still, and rewards are counted below those that normalise
+        them, in the units of what is wrapped. A vector is copied as a whole: its environments play in turn.
 
         Args:
             episodes: how many.
             deterministic: take the likeliest action instead of drawing one.
             seed: of the first episode; a number far from the training seed by default.
             max_steps: an episode without a step limit of its own is cut here.
+            environment: another one to play in, of the same spaces: an id, an environment or a vector. It is reset and
+                stepped as it is, and not closed. Statistics that have seen nothing yet are those of the agent's own.
 
         Raises:
-            InputError: a number out of range, or an environment that cannot be made again.
+            InputError: a number out of range, an environment that cannot be copied, or one of other spaces.
             TrainingError: the environment raises, or gives a reward or an observation that cannot be used.
         """
         first = self.settings.seed + OTHER_SEED if seed is None else seed
-        env = fresh_copy(self.env)
-        return play(self.predict, env, episodes, deterministic=deterministic, seed=first, max_steps=max_steps)
+        require_numbers(episodes=episodes, max_steps=max_steps, seed=first)
+        with self.collector.playground(environment) as env:
+            if isinstance(env, VectorEnv):
+                choose = partial(self._chosen, deterministic=deterministic)
+                return play_together(choose, env, episodes, seed=first, max_steps=max_steps)
+            return play(self.predict, env, episodes, deterministic=deterministic, seed=first, max_steps=max_steps)
 
     def save(self, path: str | Path) -> None:
         """Write a checkpoint into the folder `path`, atomically; one that is there is replaced.

@@ -9,7 +9,11 @@ from typing import Any
 import numpy as np
 
 from gio_pyro.environments import Env
+from gio_pyro.environments.base import Array, World
 from gio_pyro.environments.contract import first_of, step_of, trouble
+from gio_pyro.environments.make import Vector
+from gio_pyro.environments.statistics import own_rewards
+from gio_pyro.environments.worlds import world_of
 from gio_pyro.errors import InputError, TrainingError
 
 
@@ -43,30 +47,95 @@ def play(
     seed: int,
     max_steps: int,
 ) -> Evaluation:
-    """Play `episodes` episodes with the policy `act(observation, deterministic=...)` and close the environment.
+    """Play `episodes` episodes with the policy `act(observation, deterministic=...)`.
+
+    Rewards are counted below a wrapper that divides them by running statistics (`NormalizeReward`).
 
     Raises:
         InputError: a number out of range.
         TrainingError: the environment raised, or gave a reward or an observation that cannot be used.
     """
+    episodes, seed = require_numbers(episodes=episodes, max_steps=max_steps, seed=seed)
+    returns, lengths = [], []
+    with own_rewards(env) as below:
+        for episode in range(episodes):
+            total, length = 0.0, 0
+            for _, reward in steps_of(act, env, seed if episode == 0 else None, deterministic=deterministic):
+                total, length = total + float(below(reward)), length + 1
+                if length == max_steps:
+                    break
+            returns.append(total)
+            lengths.append(length)
+    return Evaluation(tuple(returns), tuple(lengths))
+
+
+def require_numbers(*, episodes: int, max_steps: int, seed: int) -> tuple[int, int]:
+    """Return episodes and seed as Python's numbers; raises `InputError` for one out of range."""
     for name, value, least in (("episodes", episodes, 1), ("max_steps", max_steps, 1), ("seed", seed, 0)):
         if not isinstance(value, Integral) or isinstance(value, bool) or value < least:
             raise InputError(
                 f"Expected {name} to be a whole number of at least {least}, but got {value!r}; leave it out for the "
                 "default."
             )
-    episodes, seed = int(episodes), int(seed)
-    returns, lengths = [], []
-    for episode in range(episodes):
-        total, length = 0.0, 0
-        for _, reward in steps_of(act, env, seed if episode == 0 else None, deterministic=deterministic):
-            total, length = total + reward, length + 1
-            if length == max_steps:
-                break
-        returns.append(total)
-        lengths.append(length)
-    env.close()
-    return Evaluation(tuple(returns), tuple(lengths))
+    return int(episodes), int(seed)
+
+
+def play_together(
+    choose: Callable[[Array], Array], env: Vector, episodes: int, *, seed: int, max_steps: int
+) -> Evaluation:
+    """Play `episodes` episodes in a vector with N environments, which are reset together.
+
+    Episode i is the (i // N)-th of environment i % N, however long others are: short ones count no more than long
+    ones. Where one is over before the others, what its environment does meanwhile does not count.
+
+    Args:
+        choose: from states `[N, ...]` to values of the site "action" `[N, ...]`.
+        env: the vector.
+        episodes: how many.
+        seed: of the first episodes, from which each environment gets its own.
+        max_steps: longer episodes are cut.
+
+    Raises:
+        InputError: a number out of range.
+        TrainingError: the environment raised, or gave a reward or an observation that cannot be used.
+    """
+    episodes, seed = require_numbers(episodes=episodes, max_steps=max_steps, seed=seed)
+    world, played = world_of(env), list[tuple[float, int]]()
+    with own_rewards(env) as below:
+        while len(played) < episodes:
+            first = world.reset(None if played else seed)
+            played += _episodes(choose, world, first, below, min(episodes - len(played), world.count), max_steps)
+    returns, lengths = zip(*played, strict=True)
+    return Evaluation(returns, lengths)
+
+
+def _episodes(
+    choose: Callable[[Array], Array],
+    world: World,
+    states: Array,
+    below: Callable[[Any], Any],
+    count: int,
+    max_steps: int,
+) -> list[tuple[float, int]]:
+    """Play one episode in each of the first `count` environments; returns the return and the length of each."""
+    running = np.arange(world.count) < count
+    total, length = np.zeros(world.count), np.zeros(world.count, dtype=np.int64)
+    while running.any():
+        renewed = world.renew()
+        outcome = world.step(choose(states if renewed is None else renewed))
+        _require_finite(outcome.reward[running & outcome.real])
+        counted = running & outcome.real
+        total[counted] += np.asarray(below(outcome.reward))[counted]
+        length += counted
+        running &= ~(outcome.terminated | outcome.truncated) & (length < max_steps)
+        states = outcome.observation
+    return list(zip(total[:count].tolist(), length[:count].tolist(), strict=True))
+
+
+def _require_finite(rewards: Array) -> None:
+    for reward in rewards.tolist():
+        if not math.isfinite(reward):
+            raise TrainingError(f"Expected a finite reward, but the environment gave {reward}; correct it.")
 
 
 def steps_of(
@@ -92,6 +161,5 @@ def steps_of(
             done = terminated or truncated
         except Exception as error:
             raise trouble("take a step", error) from error
-        if not math.isfinite(reward):
-            raise TrainingError(f"Expected a finite reward, but the environment gave {reward}; correct it.")
+        _require_finite(np.array([reward]))
         yield observation, reward

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from gio_pyro.environments import Collector, fresh_copy
+from gio_pyro.environments import Collector, Env
+from gio_pyro.environments.make import Vector
 from gio_pyro.errors import InputError, TrainingError
 from gio_pyro.examples import fair
 from gio_pyro.futures import steps_of
@@ -45,20 +46,19 @@ def judging(agent: GIO) -> Iterator[None]:
         yield
 
 
-def played(agent: GIO, count: int) -> Triples:
-    """Return what happens to `count` actions of the current policy in a fresh copy of the environment.
+def played(agent: GIO, count: int, environment: str | Env | Vector | None = None) -> Triples:
+    """Return what happens to `count` actions of the current policy in a copy of the environment, or in the given one.
 
     Raises:
-        InputError: the environment cannot be made again, or no future is known within that many steps.
+        InputError: the environment cannot be copied, the given one has other spaces, or no future is known within that
+            many steps.
         TrainingError: the environment raises, or gives what cannot be used.
     """
-    env = fresh_copy(agent.env)
-    try:
+    with agent.collector.playground(environment) as env:
         seed = (agent.settings.seed + OTHER_SEED) % 2**31
         collector = Collector(env, seed=seed, device=agent.device)
-        collected = collector.collect(agent.control.behaviour(uniform_share=0.0), count + steps_of(agent.future))
-    finally:
-        env.close()
+        steps = count + steps_of(agent.future) * collector.world.count
+        collected = collector.collect(agent.control.behaviour(uniform_share=0.0), steps)
     replay = Replay(len(collected.rows))
     replay.add(collected.rows, *collected.links())
     rows, future = fair(agent.future, replay, agent.policy, agent.spec.state_space, count)

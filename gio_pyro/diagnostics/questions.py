@@ -30,6 +30,7 @@ from gio_pyro.errors import InputError
 
 if TYPE_CHECKING:
     from gio_pyro.agent import GIO
+    from gio_pyro.environments.make import Env, Vector
 
 SURPRISE = 0.1
 """Nats for each number of F: as a normal model whose scales are a tenth too small."""
@@ -130,6 +131,7 @@ def diagnose(
     tails: int = 100,
     tail_draws: int = 2_000,
     least_steps: int = LEAST_STEPS,
+    environment: str | Env | Vector | None = None,
 ) -> Diagnosis:
     """Judge an agent on fresh episodes of its own policy; the agent is not changed.
 
@@ -141,10 +143,12 @@ def diagnose(
         tail_draws: draws for each of them, 100 at least; with a thousand, k-hat is underestimated.
         least_steps: environment steps below which there is nothing to judge, unless the world is known exactly; 0 for
             programs that were not learned but set.
+        environment: another one to play in, of the same spaces, instead of a copy of the agent's own as it stands (see
+            `GIO.evaluate`); then there is no exact value to compare with.
 
     Raises:
         InputError: a number out of range, an agent that has seen too little, a guide that ignores the future, or an
-            environment that cannot be made again.
+            environment that cannot be copied or has other spaces.
         TrainingError: the model or the guide gives NaN.
     """
     for name, number, least in zip(LEAST, (transitions, draws, tails, tail_draws), LEAST.values(), strict=True):
@@ -152,7 +156,7 @@ def diagnose(
     require_experience(agent, least_steps)
     require_future_is_read(agent)
     with judging(agent):
-        real = played(agent, transitions)
+        real = played(agent, transitions, environment)
         require_numbers(agent, real)
         dream = imagined(agent, real.state)
         require_numbers(agent, dream)
@@ -170,7 +174,8 @@ def diagnose(
         *_of_the_guide(guide, tail, dreamt),
         _of_the_information(dreamt, world),
     )
-    exact = judge(compare_with_exact(agent)) if exact_world(agent) is not None else ()
+    known = environment is None and exact_world(agent) is not None
+    exact = judge(compare_with_exact(agent)) if known else ()
     order = (MODEL, GUIDE, INFORMATION)
     grouped = sorted((*verdicts, *exact), key=lambda verdict: order.index(verdict.question))
     return Diagnosis(tuple(grouped), model, guide, tail, dreamt, world, numbers)

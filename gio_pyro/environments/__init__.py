@@ -3,7 +3,8 @@
 from gio_pyro.environments.actions import Actions
 from gio_pyro.environments.collected import Collected
 from gio_pyro.environments.collector import Behaviour, Collector
-from gio_pyro.environments.make import Env, fresh_copy, make_env
+from gio_pyro.environments.fresh import fresh_copy
+from gio_pyro.environments.make import Env, make_env
 from gio_pyro.environments.observations import Observations
 
 __all__ = ["Actions", "Behaviour", "Collected", "Collector", "Env", "Observations", "fresh_copy", "make_env"]

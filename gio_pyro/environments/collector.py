@@ -2,7 +2,8 @@
 
 import warnings
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Protocol
 from weakref import ReferenceType, WeakKeyDictionary, ref
 
@@ -12,7 +13,9 @@ from torch import Tensor
 
 from gio_pyro.environments.base import CannotRestore, Outcome
 from gio_pyro.environments.collected import Collected, Step, together
+from gio_pyro.environments.layers import layers
 from gio_pyro.environments.make import Env, Vector
+from gio_pyro.environments.playground import playground
 from gio_pyro.environments.snapshot import record_of, restore
 from gio_pyro.environments.tally import Tally
 from gio_pyro.environments.transfer import to_device
@@ -118,6 +121,20 @@ class Collector:
     def _is_last_user(self) -> bool:
         last = _LAST_USER.get(self.world.stepped)
         return last is not None and last() is self
+
+    @contextmanager
+    def playground(self, given: "str | Env | Vector | None" = None) -> Iterator[Env | Vector]:
+        """Give an environment to play in beside this one: a copy of it as it stands, or the given one.
+
+        Where the given one is this one, or wraps it, the running episode ends.
+
+        Raises:
+            InputError: the environment cannot be copied, or the given one has other spaces.
+        """
+        with playground(self.env, given) as env:
+            if {id(layer) for layer in layers(env)} & {id(layer) for layer in layers(self.env)}:
+                _LAST_USER.pop(self.world.stepped, None)
+            yield env
 
     def collect(self, behaviour: Behaviour, steps: int) -> Collected:
         """Take at least `steps` steps, exactly as many with one environment.

@@ -13,14 +13,11 @@ from dis import get_instructions
 from types import BuiltinFunctionType, CellType, FunctionType, MethodType, ModuleType
 from typing import Any
 
-import gymnasium as gym
-from gymnasium.vector import VectorEnv
-
-from gio_pyro.environments.layers import SHOWING, layers
+from gio_pyro.environments.layers import chain, inside, layers, shows, wrapped
 
 Memo = dict[int, Any]
 
-SHARED = ("spec", "_cached_spec", "_saved_kwargs", "_ezpickle_args", "_ezpickle_kwargs", "env_fns")
+SHARED = ("spec", "_cached_spec", "_saved_kwargs", "_ezpickle_args", "_ezpickle_kwargs", "env_fns", "class_attributes")
 """How an environment was made: nobody changes these."""
 CODE = (type, ModuleType, FunctionType, BuiltinFunctionType)
 MOST = 1_000_000
@@ -33,27 +30,29 @@ class CannotCopy(Exception):  # noqa: N818
     """What cannot be copied, as `Class.attribute`; never leaves this room."""
 
 
-def copied(env: Any, again: Callable[[], Any]) -> Any:
+def copied(env: Any, again: Callable[[Any], Any]) -> Any:
     """Return a copy of an environment or of a vector, without what only shows or films it.
 
     Args:
         env: it is not changed.
-        again: makes the same environment anew; called only where something cannot be copied.
+        again: makes the innermost environment of a chain anew; called only where something cannot be copied.
 
     Raises:
         CannotCopy: something cannot be copied, and a new environment does not have the like of it.
     """
     every = layers(env)
-    memo: Memo = {id(layer): object.__new__(type(layer)) for layer in every if not isinstance(layer, SHOWING)}
+    memo: Memo = {id(layer): object.__new__(type(layer)) for layer in every if not shows(layer)}
     for layer in reversed(every):
-        if isinstance(layer, SHOWING):
-            memo[id(layer)] = memo[id(layer.env)]
-    kept = [layer for layer in every if not isinstance(layer, SHOWING)]
-    missing = [(layer, name) for layer in kept for name in _fill(layer, memo[id(layer)], memo)]
-    if missing:
-        _take(missing, kept, _alike(kept, again), memo)
+        if shows(layer):
+            memo[id(layer)] = memo[id(wrapped(layer))]
+    for each in [chain(env), *map(chain, inside(env))]:
+        missing = [(layer, name) for layer in each if not shows(layer) for name in _fill(layer, memo[id(layer)], memo)]
+        if missing:
+            _take(missing, each, again, memo)
     twin = memo[id(env)]
-    _quiet(twin)
+    for layer in layers(twin):  # no window is opened: whoever wants to see an environment gives it one (environment=)
+        if vars(layer).get("render_mode") == "human":
+            vars(layer)["render_mode"] = None
     return twin
 
 
@@ -139,23 +138,20 @@ def _releases(value: Any, memo: Memo) -> bool:
     return False
 
 
-def _alike(kept: list[Any], again: Callable[[], Any]) -> list[Any]:
-    """Return the layers of a new environment, beside those of the one that is copied."""
-    fresh = [layer for layer in layers(again()) if not isinstance(layer, SHOWING)]
-    if [type(layer) for layer in fresh] != [type(layer) for layer in kept]:
-        raise CannotCopy("an environment that is made again with other wrappers")
-    return fresh
-
-
-def _take(missing: list[tuple[Any, str]], kept: list[Any], fresh: list[Any], memo: Memo) -> None:
-    """Put what a new environment has in the place of what cannot be copied."""
-    beside = {id(layer): new for layer, new in zip(kept, fresh, strict=True)}
+def _take(missing: list[tuple[Any, str]], old: list[Any], again: Callable[[Any], Any], memo: Memo) -> None:
+    """Put what a new environment has in the place of what cannot be copied; the chains meet at their inner ends."""
+    first, name = missing[0]
+    new = again(old[-1])
+    if new is None:
+        raise CannotCopy(f"{type(first).__name__}.{name}")
+    pairs = zip(*([layer for layer in reversed(each) if not shows(layer)] for each in (old, chain(new))), strict=False)
+    beside = {id(one): other for one, other in pairs if type(one) is type(other)}
     for layer, name in missing:
-        new = beside[id(layer)]
-        if name not in vars(new):
-            raise CannotCopy(f"{type(layer).__name__}.{name}")
         where = f"{type(layer).__name__}.{name}"
-        vars(memo[id(layer)])[name] = _instead(vars(layer)[name], vars(new)[name], where, memo, DEPTH)
+        fresh = vars(beside[id(layer)]) if id(layer) in beside else {}
+        if name not in fresh:
+            raise CannotCopy(where)
+        vars(memo[id(layer)])[name] = _instead(vars(layer)[name], fresh[name], where, memo, DEPTH)
 
 
 def _instead(value: Any, new: Any, where: str, memo: Memo, depth: int) -> Any:
@@ -171,10 +167,3 @@ def _instead(value: Any, new: Any, where: str, memo: Memo, depth: int) -> Any:
                 raise CannotCopy(f"{where}.{name}")
             vars(new)[name] = _instead(vars(value)[name], vars(new)[name], f"{where}.{name}", memo, depth - 1)
     return new
-
-
-def _quiet(twin: Any) -> None:
-    """Open no window: whoever wants to see an environment gives it one (`environment=`)."""
-    for layer in layers(twin):
-        if isinstance(layer, gym.Env | VectorEnv) and vars(layer).get("render_mode") == "human":
-            vars(layer)["render_mode"] = None

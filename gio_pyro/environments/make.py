@@ -1,6 +1,5 @@
-"""Environments from ids, checked before anything is learned, and fresh ones for evaluation."""
+"""Environments from ids, checked before anything is learned."""
 
-import copy
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -102,50 +101,3 @@ def _unregistered(name: str, error: Exception) -> bool:
         return False
     unknown = isinstance(error, gym.error.UnregisteredEnv | gym.error.DeprecatedEnv) or type(error) is gym.error.Error
     return unknown or (bool(colon) and module not in sys.modules)
-
-
-def fresh_copy(env: Env | Vector, *, render_mode: str | None = None) -> Env:
-    """Return a new single environment like `env`, for evaluation: made again by Gymnasium, or else a deep copy.
-
-    Args:
-        env: an environment, or a vector of them.
-        render_mode: in place of the one that `env` was made with; only what Gymnasium makes again can change it.
-
-    Raises:
-        InputError: Gymnasium cannot make it again, and it cannot be copied either.
-    """
-    one = _one_of(env)
-    try:
-        return _made_again(one.spec or env.spec, {} if render_mode is None else {"render_mode": render_mode})
-    except InputError:
-        if render_mode is not None or isinstance(one, VectorEnv):
-            raise
-        try:
-            return copy.deepcopy(one)
-        except Exception:  # a lock, a window, a socket: then the first reason is what helps
-            pass
-        raise
-
-
-def _one_of(env: Env | Vector) -> Any:
-    """One environment of a `SyncVectorEnv`, with its wrappers; any other vector keeps them out of reach."""
-    inner = getattr(env.unwrapped, "envs", None) if isinstance(env, VectorEnv) else None
-    return inner[0] if inner else env
-
-
-def _made_again(spec: Any, changed: dict[str, Any]) -> Env:
-    if spec is None:
-        raise InputError("Expected an environment that Gymnasium can make again, but it has no spec; register it.")
-    try:
-        if "num_envs" not in spec.kwargs and "vectorization_mode" not in spec.kwargs:
-            return gym.make(spec, **changed)
-        kwargs = {name: value for name, value in spec.kwargs.items() if name not in OF_THE_VECTOR}
-        single = gym.make(spec.id, **kwargs | changed)
-        for wrapper in spec.kwargs.get("wrappers", ()):
-            single = wrapper(single)
-        return single
-    except Exception as error:
-        raise InputError(
-            f"Expected an environment that Gymnasium can make again, but {spec.id} raised {told(error, None)}; "
-            "register it as it is wrapped."
-        ) from error
