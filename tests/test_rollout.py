@@ -84,15 +84,6 @@ def test_an_episode_that_does_not_end_is_cut(monkeypatch: pytest.MonkeyPatch):
     assert agent.evaluate(2, max_steps=3).lengths == (3, 3)
 
 
-def test_the_environment_is_closed(monkeypatch: pytest.MonkeyPatch):
-    closed: list[bool] = []
-    env = Anything()
-    monkeypatch.setattr(env, "close", lambda: closed.append(True))
-    play(lambda observation, deterministic: (env.action_space.sample(), None), env, 1,
-         deterministic=False, seed=0, max_steps=9)  # fmt: skip
-    assert closed == [True]
-
-
 def test_numbers_out_of_range_are_refused():
     with pytest.raises(InputError, match="episodes"):
         play(lambda *_: (0, None), Anything(), 0, deterministic=False, seed=0, max_steps=9)

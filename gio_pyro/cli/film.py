@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from gio_pyro.agent import GIO, OTHER_SEED
-from gio_pyro.environments import Env, fresh_copy
+from gio_pyro.environments import Env, copy_that_renders
+from gio_pyro.environments.statistics import frozen
 from gio_pyro.files import replacing
 from gio_pyro.rollout import steps_of
 
@@ -33,9 +34,10 @@ def film(agent: GIO, path: Path) -> None:
     Whatever rendering raises is let through: a package that is missing, no display, no spec.
     """
     with _no_display():
-        env = fresh_copy(agent.env, render_mode="rgb_array")
+        env = copy_that_renders(agent.env, "rgb_array")
         try:
-            kept, every = _pictures(agent, env)
+            with frozen(env):
+                kept, every = _pictures(agent, env)
         finally:
             env.close()
     rate = float(env.metadata.get("render_fps") or 30)

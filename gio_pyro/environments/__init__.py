@@ -3,8 +3,18 @@
 from gio_pyro.environments.actions import Actions
 from gio_pyro.environments.collected import Collected
 from gio_pyro.environments.collector import Behaviour, Collector
-from gio_pyro.environments.fresh import fresh_copy
+from gio_pyro.environments.fresh import copy_that_renders, fresh_copy
 from gio_pyro.environments.make import Env, make_env
 from gio_pyro.environments.observations import Observations
 
-__all__ = ["Actions", "Behaviour", "Collected", "Collector", "Env", "Observations", "fresh_copy", "make_env"]
+__all__ = [
+    "Actions",
+    "Behaviour",
+    "Collected",
+    "Collector",
+    "Env",
+    "Observations",
+    "copy_that_renders",
+    "fresh_copy",
+    "make_env",
+]

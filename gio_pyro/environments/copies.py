@@ -146,12 +146,14 @@ def _take(missing: list[tuple[Any, str]], old: list[Any], again: Callable[[Any],
         raise CannotCopy(f"{type(first).__name__}.{name}")
     pairs = zip(*([layer for layer in reversed(each) if not shows(layer)] for each in (old, chain(new))), strict=False)
     beside = {id(one): other for one, other in pairs if type(one) is type(other)}
+    target: Any
     for layer, name in missing:
         where = f"{type(layer).__name__}.{name}"
         fresh = vars(beside[id(layer)]) if id(layer) in beside else {}
         if name not in fresh:
             raise CannotCopy(where)
-        vars(memo[id(layer)])[name] = _instead(vars(layer)[name], fresh[name], where, memo, DEPTH)
+        target = vars(memo[id(layer)])
+        target[name] = _instead(vars(layer)[name], fresh[name], where, memo, DEPTH)
 
 
 def _instead(value: Any, new: Any, where: str, memo: Memo, depth: int) -> Any:
@@ -162,8 +164,9 @@ def _instead(value: Any, new: Any, where: str, memo: Memo, depth: int) -> Any:
         raise CannotCopy(where)
     if depth and hasattr(new, "__dict__"):
         memo[id(value)] = new
+        fresh: Any = vars(new)
         for name in list(_fill(value, new, memo)):
-            if name not in vars(new):
+            if name not in fresh:
                 raise CannotCopy(f"{where}.{name}")
-            vars(new)[name] = _instead(vars(value)[name], vars(new)[name], f"{where}.{name}", memo, depth - 1)
+            fresh[name] = _instead(vars(value)[name], fresh[name], f"{where}.{name}", memo, depth - 1)
     return new

@@ -19,23 +19,17 @@ ANOTHER = "pass another one to play in (environment= in Python, --environment on
 SHOWN = ("render_mode", "metadata")
 
 
-def fresh_copy(env: Env | Vector, *, render_mode: str | None = None) -> Env | Vector:
+def fresh_copy(env: Env | Vector) -> Env | Vector:
     """Return a copy of `env` to play in: attributes that were set on it, wrappers and their statistics included.
 
     A vector is copied as a whole, with what wraps it. What only shows or films an environment is left out. The copy is
     not reset yet; `env` is not changed. Of a vector in other processes (`AsyncVectorEnv`) it is one environment.
 
-    Args:
-        env: an environment, or a vector of them.
-        render_mode: to be made again with, as one environment; what cannot be changed about it as such is an error.
-
     Raises:
         InputError: part of it can neither be copied nor made again.
     """
-    if isinstance(env.unwrapped, AsyncVectorEnv) and render_mode is None:
+    if isinstance(env.unwrapped, AsyncVectorEnv):
         return _out_of_processes(env)
-    if render_mode is not None:
-        return _to_render(env, render_mode)
     try:
         twin: Env | Vector = copied(env, _again)
     except CannotCopy as what:
@@ -45,14 +39,13 @@ def fresh_copy(env: Env | Vector, *, render_mode: str | None = None) -> Env | Ve
 
 def _again(base: Any) -> Any:
     """Make an environment again that has no wrappers but those of its registration; None where it has no spec."""
-    if getattr(base, "spec", None) is None:
+    spec = getattr(base, "spec", None)
+    if spec is None:
         return None
     try:
-        if isinstance(base, VectorEnv):
-            return gym.make_vec(base.spec)
-        return gym.make(_shown_nowhere(base.spec))
+        return gym.make_vec(spec) if isinstance(base, VectorEnv) else gym.make(_shown_nowhere(spec))
     except Exception as error:
-        raise CannotCopy(f"{base.spec.id}, which raised {told(error, None)} when it was made again,") from error
+        raise CannotCopy(f"{spec.id}, which raised {told(error, None)} when it was made again,") from error
 
 
 def _shown_nowhere(spec: Any) -> Any:
@@ -68,7 +61,9 @@ def _shown_nowhere(spec: Any) -> Any:
 def _out_of_processes(env: Any) -> Env:
     """Return one environment of a vector in other processes, as it was made there, with its numbers."""
     if env.unwrapped is not env:
-        raise InputError(f"Expected an environment that can be copied, but {env} is a wrapped AsyncVectorEnv; {ANOTHER}.")
+        raise InputError(
+            f"Expected an environment that can be copied, but {env} is a wrapped AsyncVectorEnv; {ANOTHER}."
+        )
     try:
         one: Env = env.env_fns[0]()
         base, around = chain(one)[-1], [vars(layer) for layer in chain(one)[:-1]]
@@ -92,8 +87,12 @@ def _statistics_from(env: Any, one: Any) -> None:
             vars(layer)[name] = env.get_attr(name)[0]
 
 
-def _to_render(env: Any, render_mode: str) -> Env:
-    """Return one environment that renders, as Gymnasium makes it again, with the numbers of `env`."""
+def copy_that_renders(env: Any, render_mode: str) -> Env:
+    """Return one environment that renders, as Gymnasium makes it again, with the numbers of `env`.
+
+    Raises:
+        InputError: Gymnasium cannot make it again, or a vector is wrapped.
+    """
     if is_vector(env) and (env.unwrapped is not env or isinstance(env, StableVector)):
         raise InputError("Expected one environment to film, but the wrappers of the vector show others.")
     one = (inside(env) or [env])[0]

@@ -37,7 +37,9 @@ def _counts(layer: Any) -> bool:
 @contextmanager
 def frozen(env: Any) -> Iterator[None]:
     """Hold the running statistics of an environment as they are."""
-    before = [(vars(layer), name, vars(layer)[name]) for layer in counting(env) for name in FLAGS if name in vars(layer)]
+    before = [
+        (vars(layer), name, vars(layer)[name]) for layer in counting(env) for name in FLAGS if name in vars(layer)
+    ]
     for attributes, name, _ in before:
         attributes[name] = False
     try:
@@ -111,7 +113,7 @@ def _metered(env: Any) -> Iterator[Any]:
     if not found:
         yield None
         return
-    within = found[-1].env
+    within: Any = found[-1].env
     found[-1].env = _VectorMeter(within) if isinstance(found[-1], VectorWrapper) else _Meter(within)
     try:
         yield found[-1].env

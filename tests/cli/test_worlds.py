@@ -12,7 +12,7 @@ from gymnasium.vector import SyncVectorEnv
 
 from gio_pyro import records
 from gio_pyro.cli import worlds
-from gio_pyro.environments import fresh_copy
+from gio_pyro.environments import copy_that_renders, fresh_copy
 from gio_pyro.errors import CheckpointError, InputError
 
 TRANSPOSE = "gymnasium.wrappers:FlattenObservation"
@@ -84,7 +84,7 @@ class TestWorld:
     @pytest.mark.parametrize("count", [1, 2])
     def test_what_is_wrapped_can_be_made_again_by_gymnasium(self, count: int):
         env = worlds.world("Pendulum-v1", {"g": 5.0}, [TRANSPOSE], worlds.several(count))
-        copy = fresh_copy(env, render_mode="rgb_array")
+        copy = copy_that_renders(env, "rgb_array")
         assert isinstance(copy, gym.wrappers.FlattenObservation)
         assert (copy.unwrapped.g, copy.render_mode) == (5.0, "rgb_array")
 

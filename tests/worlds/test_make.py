@@ -1,8 +1,5 @@
-"""Environments from ids, what is refused, and fresh copies."""
+"""Environments from ids, and what is refused."""
 
-import threading
-from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import gymnasium as gym
@@ -11,7 +8,7 @@ import pytest
 from gymnasium.envs.registration import EnvSpec
 from gymnasium.spaces import Box, Graph, MultiBinary, MultiDiscrete, Text
 
-from gio_pyro.environments import fresh_copy, make_env
+from gio_pyro.environments import make_env
 from gio_pyro.errors import InputError
 from tests.worlds.places import Diary, DiaryVector, Script
 
@@ -101,88 +98,6 @@ def test_an_environment_without_spaces_is_refused(has: list[str]):
         InputError, match=r"^Expected an environment with an observation_space and an action_space, but"
     ):
         make_env(bare)
-
-
-def test_a_fresh_copy_is_another_environment_of_the_same_kind():
-    env = gym.make("FrozenLake-v1", is_slippery=False)
-    copy = fresh_copy(env)
-    assert copy.unwrapped is not env.unwrapped
-    assert copy.unwrapped.P[0] == env.unwrapped.P[0]
-
-
-def test_a_fresh_copy_may_be_made_to_render():
-    assert fresh_copy(gym.make("FrozenLake-v1"), render_mode="rgb_array").render_mode == "rgb_array"
-    assert fresh_copy(gym.make("FrozenLake-v1", render_mode="ansi")).render_mode == "ansi"
-
-
-@pytest.mark.parametrize("mode", ["sync", "async"])
-def test_a_fresh_copy_of_a_vector_is_one_of_its_environments(mode: str):
-    wrapper = gym.wrappers.TimeAwareObservation
-    env = gym.make_vec(
-        "FrozenLake-v1", 2, vectorization_mode=mode, is_slippery=False, map_name="8x8", wrappers=[wrapper]
-    )
-    copy = fresh_copy(env)
-    env.close()
-    assert isinstance(copy, gym.Env)
-    assert copy.unwrapped.P[0][0][0][0] == 1.0
-    assert copy.observation_space == env.single_observation_space
-
-
-def test_a_fresh_copy_of_a_custom_vector_is_made_from_its_spec():
-    copy = fresh_copy(gym.make_vec("CartPole-v1", 3))
-    assert isinstance(copy, gym.Env)
-    assert copy.spec.max_episode_steps == 500
-
-
-def test_a_fresh_copy_of_a_vector_made_by_hand_is_made_from_its_environments():
-    env = gym.vector.SyncVectorEnv([partial(gym.make, "FrozenLake-v1", map_name="8x8")] * 2)
-    assert fresh_copy(env, render_mode="rgb_array").observation_space.n == 64
-
-
-class Mine(gym.Wrapper[Any, Any, Any, Any]):
-    """A wrapper that Gymnasium cannot make again: it does not record its arguments."""
-
-
-@pytest.mark.parametrize("make", [lambda: Script(THREE), lambda: Mine(gym.make("CartPole-v1"))])
-def test_what_gymnasium_cannot_make_again_is_copied(make: Callable[[], Any]):
-    env = make()
-    env.reset(seed=0)
-    copied = fresh_copy(env)
-    assert type(copied) is type(env)
-    assert copied.unwrapped is not env.unwrapped
-    first, _ = copied.reset(seed=1)
-    assert copied.observation_space.contains(first)
-
-
-def test_a_copy_and_its_original_step_apart():
-    env = Mine(gym.make("CartPole-v1"))
-    env.reset(seed=0)
-    before = env.unwrapped.state
-    fresh_copy(env).step(1)
-    assert env.unwrapped.state is before
-
-
-def test_one_of_the_environments_of_a_vector_without_a_spec_is_copied():
-    assert isinstance(fresh_copy(gym.vector.SyncVectorEnv([Diary])), Diary)
-
-
-def test_a_vector_without_a_spec_whose_environments_are_out_of_reach_is_refused():
-    env = gym.make_vec("CartPole-v1", 3)
-    env.unwrapped.spec = None
-    with pytest.raises(InputError, match="it has no spec"):
-        fresh_copy(env)
-
-
-def test_what_can_neither_be_made_again_nor_copied_is_refused():
-    env = Mine(gym.make("CartPole-v1"))
-    env.lock = threading.Lock()
-    with pytest.raises(InputError, match="that Gymnasium can make again, but CartPole-v1 raised ValueError"):
-        fresh_copy(env)
-
-
-def test_a_copy_cannot_be_made_to_render():
-    with pytest.raises(InputError, match="it has no spec"):
-        fresh_copy(Script(THREE), render_mode="rgb_array")
 
 
 def test_an_unbounded_action_space_is_given_bounds_as_the_error_says():
