@@ -57,7 +57,7 @@ class _Meter(gym.Wrapper[Any, Any, Any, Any]):
     def step(self, action: Any) -> Any:
         """Step the environment."""
         found = self.env.step(action)
-        self.last = found[1]
+        self.last = np.asarray(found[1], dtype=np.float64).item()
         return found
 
 
@@ -69,7 +69,7 @@ class _VectorMeter(VectorWrapper[Any, Any, Any, Any, Any]):
     def step(self, actions: Any) -> Any:
         """Step the environments."""
         found = self.env.step(actions)
-        self.last = np.array(found[1], dtype=np.float64)
+        self.last = np.array(found[1], dtype=np.float64).reshape(-1)
         return found
 
 
