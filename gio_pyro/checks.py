@@ -182,3 +182,11 @@ def labels(name: str, table: object) -> Tensor:
     if not whole_ or bool((found > 2**53).any()):
         raise refused(f"{name}, a whole number from 0, for each future", table)
     return found.long()
+
+
+def batch(name: str, values: object, axes: int = 1) -> Tensor:
+    """Return a batch of real numbers of at least so many axes, `[B, ...]`; raises `InputError` for anything else."""
+    plain = isinstance(values, Tensor) and values.ndim >= axes and values.layout == torch.strided
+    if not plain or values.is_complex() or values.is_meta:  # type: ignore[attr-defined]
+        raise refused(f"{name} as a tensor of a batch", values)
+    return values  # type: ignore[return-value]

@@ -9,7 +9,8 @@ from gymnasium import Space
 from torch import Tensor
 
 from gio_pyro import tabular
-from gio_pyro.errors import InputError
+from gio_pyro.checks import function, instance, number
+from gio_pyro.errors import InputError, raised_by, shown
 from gio_pyro.programs import example
 from gio_pyro.types import Policy, Sequences, Spec, Transitions
 
@@ -42,12 +43,15 @@ def spec_of(
     future: Future, states: Space[Any], actions: Space[Any], *, parts: tuple[int, ...], hidden: tuple[int, ...]
 ) -> Spec:
     """Return what programs are built from, for a future in these spaces; `parts`: of a MultiDiscrete action."""
+    require_future(future)
     anchor = getattr(future, "anchor", None)
     return Spec(states, actions, future.space(states), hidden=hidden, anchor=anchor, action_parts=parts)
 
 
 def reads_reward(future: Future, spec: Spec) -> bool:
     """Return whether F of a single transition changes with its reward."""
+    require_future(future)
+    instance("spec", spec, Spec)
     cpu = torch.device("cpu")
     state, action, one = example(spec.state_space, cpu), example(spec.action_space, cpu), torch.ones(1)
     least, most = (
@@ -62,12 +66,15 @@ def require_future(future: object) -> None:
     if isinstance(future, type) or not (
         hasattr(future, "space") and (hasattr(future, "of") or steps_of(future))  # type: ignore[arg-type]
     ):
-        raise InputError(f"Expected a future with the methods space and of, such as NextState(), but got {future!r}.")
+        raise InputError(
+            f"Expected a future with the methods space and of, such as NextState(), but got {shown(future)}."
+        )
 
 
 def steps_of(future: Future) -> int:
     """Return how many steps, that of the action included, F is read from; 0 where single transitions will do."""
-    return int(getattr(future, "steps", 0))
+    steps = number(getattr(future, "steps", 0))
+    return int(steps) if isinstance(steps, int | float) and 0 <= steps <= MOST_STEPS else 0
 
 
 def has_exact(future: Future) -> bool:
@@ -83,7 +90,7 @@ def exact_of(future: Future) -> tabular.Future:
     """Return the exact counterpart of a future; raises `InputError` where it has none."""
     if not hasattr(future, "exact"):
         raise InputError(
-            f"Expected a future with an exact counterpart, but {future!r} has none; give it a method exact()."
+            f"Expected a future with an exact counterpart, but {shown(future)} has none; give it a method exact()."
         )
     counterpart: tabular.Future = future.exact()
     return counterpart
@@ -106,16 +113,17 @@ class Later(ABC):
     """Weights are cut here: a little bias for a bounded variance (Ionides, 2008, truncated importance sampling)."""
 
     def __post_init__(self) -> None:
-        if not isinstance(self.steps, int) or isinstance(self.steps, bool) or self.steps < 1:
+        steps, weight, name = number(self.steps), number(self.most_weight), type(self).__name__
+        if not isinstance(steps, int) or steps < 1:
+            raise InputError(f"Expected {name} of at least 1 step, a whole number, but got {shown(self.steps)}.")
+        if steps > MOST_STEPS:
+            raise InputError(f"Expected {name} of at most {MOST_STEPS:,} steps, but got {float(steps):.3g}.")
+        if weight is None or not weight >= 1:
             raise InputError(
-                f"Expected {type(self).__name__} of at least 1 step, a whole number, but got {self.steps!r}."
+                f"Expected most_weight of at least 1, but got {shown(self.most_weight)}; 100 is the default."
             )
-        if self.steps > MOST_STEPS:
-            raise InputError(
-                f"Expected {type(self).__name__} of at most {MOST_STEPS:,} steps, but got {self.steps:.3g}."
-            )
-        if not self.most_weight >= 1:
-            raise InputError(f"Expected most_weight of at least 1, but got {self.most_weight!r}; 100 is the default.")
+        object.__setattr__(self, "steps", steps)
+        object.__setattr__(self, "most_weight", weight)
 
     @abstractmethod
     def space(self, state_space: Space[Any]) -> Space[Any]:
@@ -132,11 +140,13 @@ class Later(ABC):
     @torch.no_grad()
     def weight(self, policy: Policy, pieces: Sequences) -> Tensor:
         """Return how much each piece counts for what follows under `policy`, `[B]`; 0 where F is unknown."""
+        pieces, policy = instance("pieces", pieces, Sequences), function("policy", policy, "states")
         valid, rows = pieces.valid, pieces.steps
         known = valid.all(1) | (valid & rows.terminated).any(1)
         if self.steps == 1:
             return known.to(rows.weight)
         later = rows[:, 1:].flat()
-        ratio = self.source(policy)(later.state).log_prob(later.action) - later.log_behaviour
+        with raised_by("the policy", "log_prob"):
+            ratio = self.source(policy)(later.state).log_prob(later.action) - later.log_behaviour
         log_weight = (ratio.unflatten(0, (len(valid), -1)) * valid[:, 1:]).sum(1)
         return torch.where(known, log_weight.exp().clamp_max(self.most_weight), 0.0).to(rows.weight)

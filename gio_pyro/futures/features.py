@@ -10,7 +10,8 @@ from gymnasium.spaces import Box, Discrete
 from torch import Tensor
 
 from gio_pyro import tabular
-from gio_pyro.errors import InputError, told
+from gio_pyro.checks import instance
+from gio_pyro.errors import InputError, shown, told
 from gio_pyro.futures.base import Future, exact_of, require_future, steps_of
 from gio_pyro.types import Policy, Sequences, Transitions, finite
 
@@ -32,10 +33,10 @@ class Features:
     def __post_init__(self) -> None:
         require_future(self.future)
         if not callable(self.function):
-            raise InputError(f"Expected features to be a function of a future, but got {self.function!r}.")
+            raise InputError(f"Expected features to be a function of a future, but got {shown(self.function)}.")
         if not isinstance(self.to, Box | Discrete) or getattr(self.to, "start", 0) != 0:
             raise InputError(
-                f"Expected the Gymnasium space of the features, Discrete(n) from 0 or a Box, but got {self.to!r}."
+                f"Expected the Gymnasium space of the features, Discrete(n) from 0 or a Box, but got {shown(self.to)}."
             )
 
     @property
@@ -50,11 +51,11 @@ class Features:
 
     def of(self, transitions: Transitions) -> Tensor:
         """Return φ(F') of each transition."""
-        return self._apply(self.future.of(transitions))
+        return self._apply(self.future.of(instance("transitions", transitions, Transitions)))
 
     def read(self, pieces: Sequences, state_space: Space[Any]) -> Tensor:
         """Return φ(F') of each piece."""
-        return self._apply(self.future.read(pieces, state_space))  # type: ignore[attr-defined]
+        return self._apply(self.future.read(instance("pieces", pieces, Sequences), state_space))  # type: ignore[attr-defined]
 
     def weight(self, policy: Policy, pieces: Sequences) -> Tensor:
         """Return how much each piece counts, as for F'."""

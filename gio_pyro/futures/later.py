@@ -11,7 +11,8 @@ from gymnasium.spaces import Box, Discrete
 from torch import Tensor
 
 from gio_pyro import tabular
-from gio_pyro.errors import InputError
+from gio_pyro.checks import batch, instance, number
+from gio_pyro.errors import InputError, shown
 from gio_pyro.futures.base import Later
 from gio_pyro.futures.one_step import increasing
 from gio_pyro.squash import uniform_in_box
@@ -35,7 +36,7 @@ class StateAfter(Later):
 
     def read(self, pieces: Sequences, state_space: Space[Any]) -> Tensor:
         """Return the last state of each piece, `[B, ...]`."""
-        return pieces.steps.next_state[:, -1]
+        return instance("pieces", pieces, Sequences).steps.next_state[:, -1]
 
     def anchor(self, state: Tensor) -> Tensor:
         """Return s."""
@@ -94,13 +95,14 @@ class Trajectory(Later):
                     f"{self.steps} steps; take fewer steps, or StateAfter({self.steps})."
                 )
             return Discrete(count)
+        instance("the state space", state_space, Box)
         assert isinstance(state_space, Box)
         low, high = (np.repeat(bound[None], self.steps, 0) for bound in (state_space.low, state_space.high))
         return Box(low, high, dtype=state_space.dtype.type)
 
     def read(self, pieces: Sequences, state_space: Space[Any]) -> Tensor:
         """Return the states of each piece, `[B, k, ...]`, or their number `[B]`."""
-        states = pieces.steps.next_state
+        states = instance("pieces", pieces, Sequences).steps.next_state
         if not isinstance(state_space, Discrete):
             return states
         place = int(state_space.n) ** torch.arange(self.steps - 1, -1, -1, device=states.device)
@@ -108,7 +110,7 @@ class Trajectory(Later):
 
     def anchor(self, state: Tensor) -> Tensor:
         """Return s, k times."""
-        return state.unsqueeze(1).expand(-1, self.steps, *state.shape[1:])
+        return batch("state", state).unsqueeze(1).expand(-1, self.steps, *state.shape[1:])
 
     def exact(self) -> tabular.Future:
         """Return the exact counterpart."""
@@ -133,8 +135,10 @@ class Return(Later):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 0 <= self.discount <= 1:
-            raise InputError(f"Expected a discount in [0, 1], but got {self.discount!r}; 0.99 is a usual choice.")
+        discount = number(self.discount)
+        if discount is None or not 0 <= discount <= 1:
+            raise InputError(f"Expected a discount in [0, 1], but got {shown(self.discount)}; 0.99 is a usual choice.")
+        object.__setattr__(self, "discount", discount)
         object.__setattr__(self, "levels", increasing(self.levels, "levels"))
 
     def space(self, state_space: Space[Any]) -> Space[Any]:
@@ -145,6 +149,7 @@ class Return(Later):
 
     def read(self, pieces: Sequences, state_space: Space[Any]) -> Tensor:
         """Return the sum `[B, 1]`, or its interval `[B]`."""
+        pieces = instance("pieces", pieces, Sequences)
         reward = pieces.steps.reward * pieces.valid
         share = self.discount ** torch.arange(reward.shape[1], dtype=reward.dtype, device=reward.device)
         total = (reward * share).sum(1)

@@ -13,7 +13,9 @@ from gymnasium.spaces import Box, Discrete
 from torch import Tensor
 
 from gio_pyro import tabular
-from gio_pyro.errors import InputError
+from gio_pyro.checks import batch, instance, number, refused
+from gio_pyro.errors import InputError, shown
+from gio_pyro.tabular.mdp import as_mdp
 from gio_pyro.types import Transitions
 
 
@@ -27,7 +29,7 @@ class NextState:
 
     def of(self, transitions: Transitions) -> Tensor:
         """Return `transitions.next_state`, `[B, ...]`."""
-        return transitions.next_state
+        return instance("transitions", transitions, Transitions).next_state
 
     def outcome(self, found: Tensor, state_space: Space[Any]) -> tuple[Tensor, Tensor | None]:
         """Return s' and r of futures `[B, ...]`; None for r, which this future does not hold."""
@@ -76,6 +78,7 @@ class NextStateAndReward:
 
     def of(self, transitions: Transitions) -> Tensor:
         """Return (s', r) of each transition, `[B]` or `[B, n + 1]`."""
+        transitions = instance("transitions", transitions, Transitions)
         state, reward = transitions.next_state, transitions.reward
         if self.rewards:
             return self._index(state, reward)
@@ -83,20 +86,23 @@ class NextStateAndReward:
 
     def outcome(self, found: Tensor, state_space: Space[Any]) -> tuple[Tensor, Tensor | None]:
         """Return s' `[B, ...]` and r `[B]` of futures, as `of` put them together."""
+        found = batch("futures", found)
         if self.rewards:
+            if found.is_floating_point():
+                raise refused("futures as whole numbers", found)
             known = torch.tensor(self.rewards, device=found.device)
             return found // len(known), known[found % len(known)]
         return found[:, :-1].reshape(-1, *(state_space.shape or ())), found[:, -1]
 
     def anchor(self, state: Tensor) -> Tensor:
         """Return (s, 0)."""
-        return torch.nn.functional.pad(state.flatten(1).float(), (0, 1))
+        return torch.nn.functional.pad(batch("state", state, 2).flatten(1).float(), (0, 1))
 
     def exact(self) -> tabular.Future:
         """Return the exact counterpart, its futures in the order of `of`."""
 
         def future(mdp: tabular.TabularMDP, policy: Tensor) -> Tensor:
-            pairs = mdp.outcomes
+            pairs = as_mdp(mdp).outcomes
             label = self._index(pairs.next_state, pairs.reward)
             return tabular.grouped(pairs.probability, label, mdp.states * len(self.rewards))
 
@@ -110,9 +116,10 @@ class NextStateAndReward:
 def increasing(values: Sequence[float], name: str) -> tuple[float, ...]:
     """Return numbers as a tuple; raises `InputError` unless they are finite and increase."""
     try:
-        numbers = tuple(float(value) for value in values)
-    except (TypeError, ValueError):
-        numbers = (float("nan"),)
-    if not all(np.isfinite(numbers)) or any(b <= a for a, b in pairwise(numbers)):
-        raise InputError(f"Expected {name} that increase, such as (0.0, 1.0), but got {values!r}.")
+        given = [None] if isinstance(values, str | bytes | dict | set) else [number(value) for value in values]
+    except TypeError:
+        given = [None]
+    numbers = tuple(math.nan if value is None else float(value) for value in given)
+    if not all(map(math.isfinite, numbers)) or any(b <= a for a, b in pairwise(numbers)):
+        raise InputError(f"Expected {name} that increase, such as (0.0, 1.0), but got {shown(values)}.")
     return numbers

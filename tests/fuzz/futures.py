@@ -7,7 +7,7 @@ import torch
 from gymnasium.spaces import Box, Discrete
 
 from gio_pyro import futures
-from gio_pyro.types import Sequences, Spec, Transitions
+from gio_pyro.types import Sequences, Transitions
 from tests.signals.worlds import FINITE, policy_of
 
 from .exact import PI, mdp
@@ -100,4 +100,3 @@ CALLS: dict[str, Callable[[], Call]] = {
     ),
     **methods(),
 }
-SPEC: Spec = FINITE

@@ -1,15 +1,20 @@
 """One call with one bad value: what is wrong about how it ends."""
 
 import contextlib
+import dataclasses
+import inspect
 import io
 import re
 import signal
 import sys
 import warnings
 from collections.abc import Callable, Iterator
+from types import ModuleType
 from typing import Any
 
 from gio_pyro.errors import GioError
+
+from .values import BAD
 
 SECONDS = 2.0
 """That any call may take."""
@@ -88,3 +93,38 @@ def flaw(text: str) -> str | None:
     if re.search(r"\b(tensor|array)\(", text) or " object at 0x" in text:
         return f"shows a representation: {text[:200]}"
     return None
+
+
+CALLS_OF = dict[str, Callable[[], Call]]
+"""A valid call by the name of what is called."""
+
+
+def public(module: ModuleType) -> list[str]:
+    """Return the names of the functions and classes that a package offers; protocols and aliases are no functions."""
+    offered = {name: getattr(module, name) for name in module.__all__}
+    return [
+        name
+        for name, value in offered.items()
+        if inspect.isfunction(value) or (inspect.isclass(value) and not _cannot_be_built(value))
+    ]
+
+
+def _cannot_be_built(kind: type) -> bool:
+    """Whether a class is a protocol, an abstract one, or a record of fields that nothing is asked of."""
+    record = dataclasses.is_dataclass(kind) and not hasattr(kind, "__post_init__") and kind.__name__ in RECORDS
+    return inspect.isabstract(kind) or getattr(kind, "_is_protocol", False) or record
+
+
+RECORDS = ("Capacity", "Outcomes", "Solution", "Fitted", "Source")
+"""What functions return or pass on; none checks its fields, those who read them do."""
+
+
+def trials(calls: CALLS_OF, share: int) -> Iterator[str]:
+    """Yield what is wrong about one in `share` of all calls with a bad value, always the same ones."""
+    number = 0
+    for name, build in calls.items():
+        for argument in build()[1]:
+            for kind, make in BAD.items():
+                number += 1
+                if number % share == 0 and (found := verdict(build, argument, make())) is not None:
+                    yield f"{name}({argument}={kind}) {found}"
