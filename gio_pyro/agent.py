@@ -225,13 +225,13 @@ class GIO:
         """Fit both programs, then evaluate and improve the policy (theory, equations 5 to 8).
 
         While the agent warms up there are no improvements: a policy that is paid by a guide which has not learned
-        anything yet is paid for being certain.
+        anything yet is paid for being certain. Signals and dreams learn even where the programs are not fitted.
         """
         s = self.settings
-        for number in range(s.gradient_steps):
+        for number in range(max(s.gradient_steps, int(self.payment.signal is not None or self.dreaming.learns))):
             if number == 0 or s.batch_size is not None:  # without a size it is all of replay, every time
                 batch, future = self._examples()
-            fitted = self.inference.step(self.policy, batch, future)
+            fitted = self.inference.step(self.policy, batch, future) if number < s.gradient_steps else {}
             self._note(fitted | self.payment.update(batch) | self.dreaming.update(batch))
         for _ in range(improvements):
             rows = self.control.rows(self.replay)
@@ -250,6 +250,8 @@ class GIO:
 
     def _note(self, figures: dict[str, Tensor]) -> None:
         """Keep figures on the device until somebody reads them, and remember whether any was not finite."""
+        if not figures:
+            return
         self.figures |= figures
         self.sound &= torch.isfinite(torch.stack(list(figures.values()))).all()
 

@@ -43,6 +43,11 @@ class Descent:
     """None where there is nothing to train: then the loss is only computed."""
     compiled: bool = False
     graphs: dict[Any, Callable[..., Any]] = field(default_factory=dict)
+    """Compiled, by context and kind of tensors; a context is kept, so that no other one takes its place in memory."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the graphs out of copies and pickles: they hold the parameters of this one."""
+        return vars(self) | {"graphs": {}}
 
     def step(self, context: Any, *tensors: Tensor) -> Figures:
         """Take one step and return the figures of the loss before it, without gradients.
@@ -74,7 +79,7 @@ class Descent:
         return loss.detach(), {name: value.detach() for name, value in figures.items()}, gradients
 
     def _lowered(self, context: Any, *tensors: Tensor) -> tuple[Tensor, Figures, Sequence[Tensor | None]]:
-        key = (id(context), *((tensor.shape, tensor.dtype) for tensor in tensors))
+        key = (_Same(context), *((tensor.shape, tensor.dtype) for tensor in tensors))
         if key not in self.graphs:
             self.graphs[key] = self._trace(context, *tensors)
         result: tuple[Tensor, Figures, Sequence[Tensor | None]] = self.graphs[key](*tensors)
@@ -101,6 +106,19 @@ class Descent:
                 "take Python decisions and .item() out of the programs."
             ) from error
         return run
+
+
+@dataclass(frozen=True, eq=False)
+class _Same:
+    """An object as a key: that very one, whatever it says of being equal to others."""
+
+    held: Any
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and self.held is other.held
+
+    def __hash__(self) -> int:
+        return id(self.held)
 
 
 def _require_fixed_shapes(graph: Any) -> None:

@@ -71,7 +71,8 @@ class Settings:
     """Updates in a round. Each fits the programs `gradient_steps` times and improves the policy `improvements`
     times."""
     gradient_steps: int = 20
-    """Gradient steps of model and guide in an update."""
+    """Gradient steps of model and guide in an update, and of signals and dreams beside them. 0 leaves the programs as
+    they are; signals and dreams then take one step."""
     improvements: int = 3
     """Evaluations and improvements of the policy (theory, equations 5 and 6) in an update."""
     batch_size: int | None = None

@@ -176,6 +176,47 @@ def test_another_context_is_traced_once_more(uncompiled: list[dict[str, Any]]):
     assert len(uncompiled) == 2
 
 
+class Times:
+    """A context that is equal to every other one."""
+
+    def __init__(self, factor: float) -> None:
+        self.factor = factor
+
+    def __eq__(self, other: object) -> bool:
+        return True
+
+    def __hash__(self) -> int:
+        return 0
+
+
+def test_a_graph_is_that_of_its_own_context_even_where_another_took_its_place_in_memory(
+    uncompiled: list[dict[str, Any]],
+):
+    """`id` of an object that is gone is soon that of another: a context must be kept as long as its graph is."""
+    net = nn.Linear(2, 1)
+
+    def loss(context: Times, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        found = context.factor * net(x).square().mean()
+        return found, {"loss": found}
+
+    descent, plain = Descent("line", loss, None, True), Descent("line", loss, None)
+    for factor in (1.0, 2.0, 3.0):  # each context is gone before the next one is made
+        assert float(descent.step(Times(factor), X)["loss"]) == float(plain.step(Times(factor), X)["loss"])
+    assert len(uncompiled) == 3
+
+
+def test_a_copy_is_traced_anew_over_its_own_parameters(uncompiled: list[dict[str, Any]]):
+    line = Line()
+    first = line.descent(compiled=True)
+    first.step(None, X, Y)
+    other = copy.deepcopy(first)
+    with torch.no_grad():
+        other.loss.net.weight.fill_(7.0)
+    expected = float(other.loss(None, X, Y)[0].detach())
+    assert float(other.step(None, X, Y)["loss"]) == expected
+    assert len(uncompiled) == 2
+
+
 @pytest.mark.parametrize("bad", [torch.nan, torch.inf])
 def test_a_traced_loss_that_is_not_finite_changes_nothing(bad: float, uncompiled: list[dict[str, Any]]):
     line = Line()

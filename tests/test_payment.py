@@ -48,6 +48,19 @@ def test_without_a_signal_transitions_are_paid_what_they_earned():
     assert payment.read(rows).tolist() == [0.0] * len(rows)
 
 
+def test_signals_and_dreams_learn_where_the_programs_are_not_fitted():
+    agent = GIO(
+        "CartPole-v1", signal="RandomNetworkDistillation", dream_horizon=2, dream_share=0.5, gradient_steps=0,
+        hidden=(8,), batch_size=8, learning_starts=16,
+    )  # fmt: skip
+    rooms = {"programs": (agent.model, agent.guide), "signal": (agent.payment,), "dreams": (agent.dreaming,)}
+    numbers = {name: [p for part in parts for p in part.parameters()] for name, parts in rooms.items()}
+    before = {name: [p.detach().clone() for p in some] for name, some in numbers.items()}
+    agent.learn(40)
+    moved = {n: any(not torch.equal(p, q) for p, q in zip(numbers[n], before[n], strict=True)) for n in rooms}
+    assert moved == {"programs": False, "signal": True, "dreams": True}
+
+
 def test_both_rewards_are_weighed_and_the_signals_weight_may_change_with_time():
     rows = two_episodes().all()
     signal = Likes(None)

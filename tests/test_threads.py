@@ -1,13 +1,16 @@
 """One thread for small networks, the user's number of threads afterwards, and none of our own."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import torch
 from tqdm import tqdm
 
 import gio_pyro as gio
+from gio_pyro.inference import Inference
 from gio_pyro.threads import few_threads
+from tests.cli.shell import train
 
 
 @pytest.fixture(autouse=True)
@@ -22,6 +25,30 @@ def three_threads() -> Iterator[None]:
 def test_small_networks_have_one_thread(hidden: tuple[int, ...], threads: int):
     with few_threads(hidden):
         assert torch.get_num_threads() == threads
+    assert torch.get_num_threads() == 3
+
+
+def test_large_networks_have_the_users_threads_inside_a_command_of_one():
+    with few_threads():
+        assert torch.get_num_threads() == 1
+        with few_threads((1024, 1024)):
+            assert torch.get_num_threads() == 3
+            with few_threads((8,)), few_threads((1024,)):
+                assert torch.get_num_threads() == 3
+        assert torch.get_num_threads() == 1
+    assert torch.get_num_threads() == 3
+
+
+@pytest.mark.parametrize(("hidden", "threads"), [("8", 1), ("1024", 3)])
+def test_the_command_line_trains_large_networks_with_the_users_threads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hidden: str, threads: int
+):
+    seen: list[int] = []
+    inside = Inference.step
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(Inference, "step", lambda *given: (seen.append(torch.get_num_threads()), inside(*given))[1])
+    assert train("CartPole-v1", "--hidden", hidden, steps=136) == 0
+    assert set(seen) == {threads}
     assert torch.get_num_threads() == 3
 
 

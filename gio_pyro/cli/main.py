@@ -33,15 +33,14 @@ def entry_point(arguments: Sequence[str] | None = None) -> int:
 def _run(arguments: Sequence[str] | None) -> int:
     os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
     _import_everything()
-    import torch
 
     from gio_pyro.cli import usage
     from gio_pyro.cli.commands import COMMANDS
     from gio_pyro.errors import GioError, GioWarning, told
+    from gio_pyro.threads import few_threads
 
     given = list(sys.argv[1:] if arguments is None else arguments)
-    torch.set_num_threads(1)  # small tables and networks run faster and steadier on one
-    with warnings.catch_warnings():
+    with few_threads(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         warnings.simplefilter("always", GioWarning)
         warnings.showwarning = _say

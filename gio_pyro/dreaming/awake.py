@@ -14,6 +14,11 @@ class Awake(nn.Module):
         super().__init__()
         self.optimisers: dict[str, torch.optim.Optimizer] = {}
 
+    @property
+    def learns(self) -> bool:
+        """Whether anything here is fitted to replay."""
+        return bool(self.optimisers)
+
     def observe(self, rows: Transitions) -> None:
         """Take new transitions into statistics: nothing here."""
 

@@ -1,6 +1,7 @@
 """From what a user names or passes to a program that runs: names, import paths, files, classes and callables."""
 
 import copy
+import hashlib
 import importlib
 import importlib.util
 import sys
@@ -96,6 +97,8 @@ def _own_names(module: ModuleType) -> list[str]:
 
 
 def _import(place: str, name: str) -> ModuleType:
+    if place.endswith(".py") and not Path(place).is_file():
+        raise ProgramError(f"Expected a Python file at {place}, but there is none; check the path.")
     try:
         return _import_file(Path(place)) if place.endswith(".py") else importlib.import_module(place)
     except ModuleNotFoundError as error:
@@ -106,22 +109,26 @@ def _import(place: str, name: str) -> ModuleType:
         file = Path(f"{place.replace('.', '/')}.py")
         hint = f"a file is named {file}:{name.rpartition(':')[2]}" if file.is_file() else "check the spelling"
         raise ProgramError(f"Expected {name} to name a program, but {error}; {hint}.") from error
-    except FileNotFoundError as error:
-        raise ProgramError(f"Expected a Python file at {place}, but there is none; check the path.") from error
     except (Exception, SystemExit) as error:
         raise ProgramError(f"Expected {place} to import, but it raised {told(error)}; run it on its own.") from error
 
 
 def _import_file(path: Path) -> ModuleType:
-    if not path.is_file():
-        raise FileNotFoundError(path)
-    title = f"gio_pyro_user_{path.stem}"
+    """Return the module of a file, which runs once: again only when it is another file, or its text has changed."""
+    path = path.resolve()
+    text = path.read_bytes()
+    title = f"gio_pyro_user_{path.stem}_{hashlib.sha256(bytes(path) + text).hexdigest()[:16]}"
+    if title in sys.modules:
+        return sys.modules[title]
     spec = importlib.util.spec_from_file_location(title, path)
     assert spec is not None
-    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[title] = module
-    spec.loader.exec_module(module)
+    try:
+        exec(compile(text, path, "exec"), vars(module))  # not what an older text of the same second was compiled to
+    except BaseException:
+        del sys.modules[title]
+        raise
     return module
 
 

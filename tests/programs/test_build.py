@@ -1,5 +1,6 @@
 """From a name to a program that runs, and one sentence for each way that can fail."""
 
+import pickle
 import threading
 from pathlib import Path
 from textwrap import dedent
@@ -126,6 +127,31 @@ def test_two_files_of_one_name_are_two_programs(tmp_path: Path):
         (tmp_path / folder / "mine.py").write_text(f"def model(*args):\n    return {folder!r}\n")
     first, second = (resolve(f"{tmp_path / folder}/mine.py:model", "model") for folder in ("a", "b"))
     assert (first(), second()) == ("a", "b")
+    assert [pickle.loads(pickle.dumps(model)) for model in (first, second)] == [first, second]
+
+
+def test_a_file_runs_once_until_it_is_edited(tmp_path: Path):
+    """One module object, so that its classes are one; they pickle; an edit of the same second and size is seen."""
+    path = tmp_path / "mine.py"
+    text = "with open({!r}, 'a') as log:\n    log.write('run ')\n\n\nclass M:\n    number = {}\n"
+    path.write_text(text.format(str(tmp_path / "log"), 1))
+    model, guide = resolve(f"{path}:M", "model"), resolve(f"{tmp_path}/../{tmp_path.name}/mine.py:M", "guide")
+    assert model is guide
+    assert (tmp_path / "log").read_text() == "run "
+    assert pickle.loads(pickle.dumps(model)) is model
+    path.write_text(text.format(str(tmp_path / "log"), 2))
+    edited = resolve(f"{path}:M", "model")
+    assert (model.number, edited.number) == (1, 2)
+    assert [pickle.loads(pickle.dumps(kind)) for kind in (model, edited)] == [model, edited]
+
+
+def test_a_file_that_raised_runs_again(tmp_path: Path):
+    path = tmp_path / "waits.py"
+    path.write_text(f"from pathlib import Path\n\nmodel = Path({str(tmp_path / 'data')!r}).read_text\nmodel()\n")
+    with pytest.raises(ProgramError, match="FileNotFoundError"):
+        resolve(f"{path}:model", "model")
+    (tmp_path / "data").write_text("here")
+    assert resolve(f"{path}:model", "model")() == "here"
 
 
 def sentence(error: pytest.ExceptionInfo[ProgramError]) -> str:
