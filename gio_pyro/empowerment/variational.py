@@ -29,7 +29,7 @@ from gio_pyro.empowerment.options import Options
 from gio_pyro.errors import InputError
 from gio_pyro.networks import encoder, looking_once, mlp
 from gio_pyro.optimisation import Descent, Figures, adam
-from gio_pyro.programs import Guide, construct, detached, resolve
+from gio_pyro.programs import Guide, construct, detached, fitting, resolve
 from gio_pyro.sequences import ActionSequences, SequenceNetwork
 from gio_pyro.types import Program, Spec
 
@@ -130,7 +130,8 @@ class VariationalEmpowerment:
         omega, level = self.source.read(options.state)
         with torch.set_grad_enabled(torch.is_grad_enabled() and not source_rests):
             log_omega = omega.log_prob(options.actions)
-        log_q = self.log_guide(options)
+        with fitting(self.guide):
+            log_q = self.log_guide(options)
         weight = (log_omega.detach() - options.log_behaviour).exp().clamp_max(MOST_WEIGHT)
         bound = log_q.detach() - log_omega.detach()
         missed = 0.5 * (log_omega + level.detach() - log_q.detach()).square()

@@ -2,7 +2,8 @@
 
     loss = − E_D[ log p_ψ(F|s, a) ] − objective(q_φ)
 
-The loss is a mean over the batch, so its step size does not depend on the batch size.
+The loss is a mean over the batch, so its step size does not depend on the batch size. Each term has the program that
+it fits in training mode (dropout draws, batch norms count), and reads the other one as it is read anywhere else.
 """
 
 from typing import Any
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 
 from gio_pyro.inference.objectives import Objective, dynamics
 from gio_pyro.optimisation import Descent, Figures, adam
-from gio_pyro.programs import Guide, Model, Program, detached
+from gio_pyro.programs import Guide, Model, Program, detached, fitting
 from gio_pyro.types import Policy, Transitions
 
 
@@ -47,8 +48,10 @@ class Inference:
 
     def _loss(self, policy: Policy, future: Tensor, *batch: Tensor) -> tuple[Tensor, Figures]:
         fixed, rows = detached(policy), Transitions(*batch)
-        learned = dynamics(self.model, fixed, rows, future)
-        objective = self.objective(self.model, self.guide, fixed, rows, future)
+        with fitting(self.model):
+            learned = dynamics(self.model, fixed, rows, future)
+        with fitting(self.guide):
+            objective = self.objective(self.model, self.guide, fixed, rows, future)
         return -(learned + objective), {"dynamics_nats": learned, "guide_nats": objective}
 
 

@@ -18,18 +18,13 @@ import torch
 from gymnasium import Space
 from gymnasium.spaces import Box, Discrete
 from torch import Tensor, nn
-from torch.distributions import Distribution
 
 from gio_pyro.errors import GioError, ProgramError, article, told
-from gio_pyro.programs.program import (
-    ACTION,
-    FUTURE,
-    Guide,
-    Model,
-    detached,
-    require_fits,
-    require_visible,
-)
+from gio_pyro.programs.contract import prepare_model, require_guide, require_model
+from gio_pyro.programs.program import Guide, Model, detached, require_fits, require_visible
+from gio_pyro.programs.requirements import require_explores, require_pathwise
+from gio_pyro.programs.setting import Setting, quietly
+from gio_pyro.programs.sites import ACTION, FUTURE
 from gio_pyro.types import Policy, Program, Spec
 
 HOMES = {"model": "gio_pyro.models", "guide": "gio_pyro.guides", "future": "gio_pyro.futures"}
@@ -138,16 +133,22 @@ def reference(program: Any) -> str:
     return f"{owner.__module__}:{owner.__qualname__}"
 
 
-def build_model(program: Program, spec: Spec, policy: Policy, state: Tensor) -> Model:
-    """Return a ready `Model`: a class is built from `spec`, a module is copied, and it is run on `state` `[B]`."""
+def build_model(program: Program, spec: Spec, policy: Policy, state: Tensor, *, known: bool = False) -> Model:
+    """Return a ready `Model`: a class is built from `spec`, a module is copied, and it is run on `state` `[B]`.
+
+    A copy of it is checked as `gio_pyro.testing.check_model` checks it, unless it is `known` to pass.
+    """
     model, policy = Model(construct(program, spec)), detached(policy)
+    if not known:
+        with quietly(model.name, state.device):
+            require_model(_apart(model, program, spec), spec, Setting.of(spec))
     with _first_run(model, "(policy, state, future=None)"):
         model.materialise(policy, state)
         require_fits(model.name, ACTION, model.site(ACTION, policy, state), spec.action_space)
         action = policy(state).sample()
         distribution = model.future(policy, state, action)
         require_fits(model.name, FUTURE, distribution, spec.future_space)
-        _require_pathwise(model.name, distribution, spec)
+        require_pathwise(model, distribution, spec)
         future = distribution.sample()
         model.materialise(policy, state, future)
         with torch.enable_grad():
@@ -155,18 +156,25 @@ def build_model(program: Program, spec: Spec, policy: Policy, state: Tensor) -> 
     return model
 
 
-def _require_pathwise(name: str, distribution: Distribution, spec: Spec) -> None:
-    """Raise `ProgramError` where a continuous policy could not learn through what it imagines."""
-    if isinstance(spec.action_space, Box) and not (distribution.has_rsample or distribution.has_enumerate_support):
-        raise ProgramError(
-            f"Expected the futures of {name} to be reparameterised (has_rsample) as actions are continuous, but got "
-            f"{type(distribution).__name__}; take such a distribution, or finite futures."
-        )
+def _apart(model: Model, program: Program, spec: Spec) -> Model:
+    """Return a copy of a model for a check; where what a class builds cannot be copied, one more of it."""
+    try:
+        return copy.deepcopy(model)
+    except Exception:
+        return Model(construct(program, spec))
 
 
-def build_guide(program: Program, spec: Spec, model: Model, policy: Policy, state: Tensor) -> Guide:
+def build_guide(
+    program: Program, spec: Spec, model: Model, policy: Policy, state: Tensor, *, known: bool = False
+) -> Guide:
     """Return a ready `Guide` fitted beside `model`, likewise; it is run on futures of that model."""
     guide, policy = Guide(construct(program, replace(spec, model=model))), detached(policy)
+    if not known:
+        with quietly(guide.name, state.device):
+            copied, beside = _both_apart(guide, model, program, spec)
+            setting = Setting.of(spec)
+            prepare_model(beside, setting)
+            require_guide(copied, spec, setting)
     with _first_run(guide, "(policy, state, future)"):
         action = policy(state).sample()
         future = model.future(policy, state, action).sample()
@@ -175,18 +183,17 @@ def build_guide(program: Program, spec: Spec, model: Model, policy: Policy, stat
         with torch.enable_grad():
             require_visible(guide, guide.log_prob(policy, state, future, action))
         if guide.explorer is not None:
-            _require_explores(guide.name, guide.explorer(state), spec)
+            require_explores(guide.name, guide.explorer(state), spec)
     return guide
 
 
-def _require_explores(name: str, offered: object, spec: Spec) -> None:
-    """Raise `ProgramError` unless what a guide offers to explore with is a batch of distributions over actions."""
-    if not isinstance(offered, Distribution) or len(offered.batch_shape) != 1:
-        raise ProgramError(
-            f"Expected explore(state) of {name} to return a distribution over actions for each state, but got "
-            f"{article(type(offered).__name__)}; return one with batch shape [B]."
-        )
-    require_fits(f"{name}.explore", ACTION, offered, spec.action_space)
+def _both_apart(guide: Guide, model: Model, program: Program, spec: Spec) -> tuple[Guide, Model]:
+    """Return copies of a guide and of the model that it may hold, for a check."""
+    try:
+        return copy.deepcopy((guide, model))
+    except Exception:
+        other = copy.deepcopy(model)
+        return Guide(construct(program, replace(spec, model=other))), other
 
 
 @contextmanager
@@ -211,8 +218,14 @@ def build_pair(
     kinds = {kind: resolve(given, kind) for kind, given in programs.items()}
     first = example(spec.state_space, device)
     with torch.device(device):
-        model = build_model(kinds["model"], spec, policy, first).to(device)
-        return model, build_guide(kinds["guide"], spec, model, policy, first).to(device)
+        own = {kind: _of_this_library(given, kind) for kind, given in programs.items()}
+        model = build_model(kinds["model"], spec, policy, first, known=own["model"]).to(device)
+        return model, build_guide(kinds["guide"], spec, model, policy, first, known=own["guide"]).to(device)
+
+
+def _of_this_library(given: str | Program, kind: str) -> bool:
+    """Whether a program is named as one of this library, whose own tests check it for every kind of space."""
+    return isinstance(given, str) and given in sys.modules[HOMES[kind]].__all__
 
 
 def chosen_programs(spec: Spec, model: str | Program | None, guide: str | Program | None) -> dict[str, str | Program]:

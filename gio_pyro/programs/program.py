@@ -31,16 +31,19 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from gio_pyro.errors import GioError, InputError, ProgramError, told
+from gio_pyro.programs.sites import ACTION, FUTURE, is_plate, is_recorded, require_drawn, require_known
 from gio_pyro.types import Policy, Transitions
 from gio_pyro.types import Program as Callable_
 
-ACTION, FUTURE = "action", "future"
 OPTIONAL = MappingProxyType({"observe": "state, action, future", "follow": "policy, state, weight", "explore": "state"})
 """Methods that a program may have besides its call, and their arguments."""
 
 
 class Program(nn.Module):
     """A user's program, isolated: its parameters are this module's, whichever way they were declared.
+
+    It rests in evaluation mode (`nn.Module.eval`), so that whatever reads it, dropout and batch norms included, reads
+    the same of an example every time; `fitting` puts it into training mode for a loss.
 
     Args:
         program: a callable, `nn.Module` or `PyroModule`; `pyro.param` statements of a plain callable are found on
@@ -52,6 +55,11 @@ class Program(nn.Module):
     Raises:
         ProgramError: its `learning_rate` is no step size, or its `observe` no method.
     """
+
+    sites: tuple[str, ...] = ()
+    """The sample sites that it has."""
+
+    _all: list[nn.Module] | None
 
     def __init__(self, program: Callable_) -> None:
         super().__init__()
@@ -67,6 +75,7 @@ class Program(nn.Module):
                 )
         self._local = [module for module in _modules(program) if isinstance(module, PyroModule)]
         self.stored = nn.ParameterDict()
+        self.rest()
         self._store: dict[str, dict[str, Any]] = {"params": {}, "constraints": {}}
 
     @property
@@ -150,6 +159,22 @@ class Program(nn.Module):
         """Run the whole program once, so that every parameter exists."""
         with poutine.block():
             self(*args)
+        self.rest()
+
+    def rest(self) -> None:
+        """Put every module into evaluation mode, also those that a run has made."""
+        self._all = None
+        self.eval()
+
+    def train(self, mode: bool = True) -> "Program":
+        """Set the mode of every module, as `nn.Module.train` does; quick, as it happens at every gradient step."""
+        if self._all is None:
+            self._all = list(self.modules())
+        if any(type(module).train not in (nn.Module.train, Program.train) for module in self._all):
+            return super().train(mode)
+        for module in self._all:
+            vars(module)["training"] = mode
+        return self
 
     def _check_batch(self, state: Tensor, **others: Tensor) -> None:
         """Raise `ProgramError` where a tensor would be broadcast over the batch in silence."""
@@ -166,16 +191,16 @@ class Program(nn.Module):
         Nothing is drawn at the site itself and outer handlers see nothing of the run.
 
         Raises:
-            ProgramError: the program ended without sampling the site.
+            ProgramError: the program ended without sampling the site, or has one that it may not have.
         """
-        seen: list[str] = []
+        until = _Until(name, self)
         with poutine.block():
             try:
-                with _Until(name, seen):
+                with until:
                     poutine.condition(self, data or {})(*args)
             except _Reached as reached:
                 return reached.distribution
-        found = ", ".join(seen) or "no sites"
+        found = ", ".join(f'"{node["name"]}"' for node in until.seen) or "no sites"
         raise ProgramError(f'Expected {self.name} to sample the site "{name}", but it has {found}; add pyro.sample.')
 
 
@@ -211,21 +236,26 @@ class _Reached(Exception):  # noqa: N818 (not an error: how a run ends early)
 
 
 class _Until(Messenger):
-    """Ends a run at the first sample statement of a given name."""
+    """Ends a run at the first sample statement of a given name; raises `ProgramError` there if others came before."""
 
-    def __init__(self, name: str, seen: list[str]) -> None:
+    def __init__(self, name: str, program: Program) -> None:
         super().__init__()
-        self.name, self.seen = name, seen
+        self.name, self.program = name, program
+        self.seen: list[dict[str, Any]] = []
 
     def _pyro_sample(self, msg: Any) -> None:
         if msg["name"] == self.name:
+            require_known(self.program.name, self.seen, self.program.sites)
+            require_drawn(self.program.name, msg)
             raise _Reached(msg["fn"])
-        if type(msg["fn"]).__name__ != "_Subsample":
-            self.seen.append(f'"{msg["name"]}"')
+        if not is_plate(msg) and not is_recorded(msg):
+            self.seen.append(msg)
 
 
 class Model(Program):
     """A model p_ψ, read as a conditional distribution of futures."""
+
+    sites = (ACTION, FUTURE)
 
     def future(self, policy: Policy, state: Tensor, action: Tensor) -> Distribution:
         """Return p_ψ(·|s, a), a batch of B distributions; `state` and `action` are `[B, ...]`."""
@@ -305,6 +335,8 @@ class Model(Program):
 class Guide(Program):
     """A guide q_φ, read as a conditional distribution of actions."""
 
+    sites = (ACTION,)
+
     def posterior(self, policy: Policy, state: Tensor, future: Tensor) -> Distribution:
         """Return q_φ(·|s, F), a batch of B distributions; `state` and `future` are `[B, ...]`."""
         return self.site(ACTION, policy, state, future)
@@ -340,6 +372,16 @@ def without_validation() -> Iterator[None]:
     flags = ("distributions_pyro", "distributions_torch", "infer", "poutine")
     with pyro.settings.context(**{f"validate_{flag}": False for flag in flags}):
         yield
+
+
+@contextmanager
+def fitting(program: Program) -> Iterator[None]:
+    """Put a program into training mode inside the block, and back into evaluation mode after it."""
+    program.train()
+    try:
+        yield
+    finally:
+        program.eval()
 
 
 def require_fits(name: str, site: str, distribution: Distribution, space: Space[Any]) -> None:

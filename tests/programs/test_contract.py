@@ -596,14 +596,9 @@ class StatementModel(NetModel):
         return outcome(state, future, policy, lambda a: dist.Categorical(logits=self.net(inputs(state, a)) + shift))
 
 
-@pytest.mark.parametrize(
-    ("validate", "words"),
-    [
-        (True, "Expected StatementModel to run, but it raised NotImplementedError: Support for global pyro.param"),
-        (False, r"Expected StatementModel to declare its parameters, but its forward calls pyro.param"),
-    ],
-)
-def test_a_pyro_param_inside_a_pyro_module_is_refused(validate: bool, words: str):
+@pytest.mark.parametrize("validate", [True, False])
+def test_a_pyro_param_inside_a_pyro_module_is_refused(validate: bool):
+    words = r"Expected StatementModel to declare its parameters, but its forward calls pyro.param"
     with pyro.validation_enabled(validate), pytest.raises(ProgramError, match=words):
         built(StatementModel)
 

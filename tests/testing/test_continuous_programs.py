@@ -14,8 +14,8 @@ from torch.distributions import Distribution
 from gio_pyro.errors import ProgramError
 from gio_pyro.guides import GaussianGuide
 from gio_pyro.models import GaussianModel
+from gio_pyro.programs.setting import BATCH, Setting
 from gio_pyro.testing import check_guide, check_model
-from gio_pyro.testing.setting import BATCH, Setting
 from gio_pyro.types import Policy, Spec
 from tests.spaces import KINDS, image, spec, vector
 
@@ -220,7 +220,7 @@ FAULTY_MODELS = [
     (ModelWithoutGradient, 'gradient from the site "future"'),
     (ModelThatDetachesTheAction, "the futures of ModelThatDetachesTheAction to pass on a finite gradient"),
     (ModelThatRounds, "the futures of ModelThatRounds to pass on a finite gradient"),
-    (ModelThatCannotBeReparameterised, "reparameterised or enumerated .* a MixtureSameFamily is neither"),
+    (ModelThatCannotBeReparameterised, r"reparameterised \(has_rsample\) as .* but got MixtureSameFamily"),
     (ModelWithNaN, '"future".*NaN'),
     (ModelThatDrawsItsFuture, "pass obs=future"),
 ]

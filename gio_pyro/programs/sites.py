@@ -1,0 +1,79 @@
+"""Sample sites: which statements of a program count as one, and what is said of one that may not be there."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import pyro.distributions as dist
+from pyro.distributions.torch_distribution import TorchDistributionMixin
+from pyro.distributions.unit import Unit
+from torch.distributions import Independent
+
+from gio_pyro.errors import ProgramError
+
+ACTION, FUTURE = "action", "future"
+
+Node = Mapping[str, Any]
+"""What Pyro knows of one statement: a message while it runs, or a node of a trace."""
+
+
+def is_plate(node: Node) -> bool:
+    """Whether a statement is the choice of a plate's subsample, which nobody scores."""
+    return type(node["fn"]).__name__ == "_Subsample"
+
+
+def is_recorded(node: Node) -> bool:
+    """Whether a statement is one of `pyro.deterministic`, which records a number and draws nothing."""
+    return bool((node["infer"] or {}).get("_deterministic"))
+
+
+def require_known(program: str, nodes: Iterable[Node], sites: Iterable[str]) -> None:
+    """Raise `ProgramError` for the first of some statements that is none of a program's sites."""
+    for node in nodes:
+        if node["name"] not in sites:
+            raise ProgramError(f"Expected {program} to sample only {listed(sites)}, but it also {_extra(node, sites)}.")
+
+
+def require_drawn(program: str, node: Node) -> None:
+    """Raise `ProgramError` unless a statement at a site of a program has a distribution of Pyro."""
+    if is_recorded(node):
+        raise ProgramError(
+            f'Expected {program} to sample the site "{node["name"]}", but pyro.deterministic only records a number, '
+            "which has no probability; draw it from a distribution."
+        )
+    _require_of_pyro(program, node["name"], node["fn"])
+
+
+def listed(sites: Iterable[str]) -> str:
+    """Return the names of sites, for messages."""
+    return ", ".join(f'"{site}"' for site in sorted(sites)) or "nothing"
+
+
+def _extra(node: Node, sites: Iterable[str]) -> str:
+    """Return what a further statement does, and what to do instead."""
+    name = f'"{str(node["name"])[:40]}"'
+    instead = "give the model an evidence that adds it" if FUTURE in sites else "leave it out"
+    if isinstance(node["fn"], Unit):
+        return f"has the factor {name}, and only the sites' own densities are read; {instead}"
+    if node["is_observed"]:
+        return f"observes {name}, and only the sites' own densities are read; {instead}"
+    return (
+        f"samples {name}, and latent variables are not supported yet; sum it out, as MixtureModel does, or make it a "
+        "parameter"
+    )
+
+
+def _require_of_pyro(program: str, site: str, found: Any) -> None:
+    inner = found
+    while isinstance(inner, Independent) and isinstance(inner, TorchDistributionMixin):
+        inner = inner.base_dist
+    if isinstance(inner, TorchDistributionMixin):
+        return
+    kind = type(inner)
+    if kind.__module__.startswith("torch.distributions"):
+        known = kind.__name__ if hasattr(dist, kind.__name__) else "TorchDistribution"
+        got, instead = f"torch.distributions.{kind.__name__}", f"pyro.distributions.{known}"
+    else:
+        got, instead = f"one of type {kind.__name__}", "one of pyro.distributions"
+    raise ProgramError(
+        f'Expected the site "{site}" of {program} to have a distribution of Pyro, but got {got}; take {instead}.'
+    )
