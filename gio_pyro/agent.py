@@ -28,8 +28,9 @@ from gio_pyro.explorers import Source, Turns, explorer_named
 from gio_pyro.futures import Future, future_from, reads_reward, spec_of, steps_of
 from gio_pyro.inference import Inference, objective_for, pieces_of
 from gio_pyro.payment import Payment
+from gio_pyro.pickling import Picklable
 from gio_pyro.programs import build_pair, chosen_programs, without_validation
-from gio_pyro.randomness import PrivateRandom
+from gio_pyro.randomness import ONE_AT_A_TIME, PrivateRandom
 from gio_pyro.replay import Replay
 from gio_pyro.rewards import finite_nats, reward_named
 from gio_pyro.rollout import Evaluation, play, play_together, require_numbers
@@ -50,7 +51,7 @@ Callback = Callable[["GIO", Metrics], bool | None]
 """Called at every report (see `GIO.learn`) with the agent and its metrics; returning False stops `learn`."""
 
 
-class GIO:
+class GIO(Picklable):
     """An agent that is paid for futures which reveal its actions.
 
     Args:
@@ -126,8 +127,16 @@ class GIO:
         self.watch = Watch(self.spec.action_space, s.discount)
         self.largest_reward = self.largest_paid = 0.0
         self.sound = torch.ones((), dtype=torch.bool, device=self.device)
+        self.unbounded = persistence.unbounded(self)
 
-    def learn(self, steps: int, *, callback: Callback | None = None, progress_bar: bool = False) -> GIO:
+    def learn(
+        self,
+        steps: int,
+        *,
+        callback: Callback | None = None,
+        progress_bar: bool = False,
+        stop: Callable[[], bool] | None = None,
+    ) -> GIO:
         """Take `steps` environment steps, learning after every `train_freq` of them; returns the agent.
 
         Learning goes in rounds of `train_freq` steps, the last one shorter if need be; so two calls of N steps are one
@@ -139,6 +148,10 @@ class GIO:
             callback: called every `log_interval` steps, and at the end, with the agent and its metrics; returning
                 False stops.
             progress_bar: show one, with return, mutual information and steps per second.
+            stop: asked after every round; learning ends there, without a report, once it returns True.
+
+        What other threads ask of the agent meanwhile (`save`, `evaluate`, `metrics`, `predict`, a copy) waits for the
+        end of the round, and comes before the next one.
 
         Raises:
             InputError: `steps` is no number or negative, `callback` cannot be called, or the environment gives an
@@ -159,17 +172,20 @@ class GIO:
         with tqdm(total=int(steps), unit="step") if progress_bar else nullcontext() as bar:
             while self.steps < end:
                 before = self.steps
-                with self._private():
-                    self._round(min(self.settings.train_freq, end - before))
+                with ONE_AT_A_TIME:
+                    with self._private():
+                        self._round(min(self.settings.train_freq, end - before))
+                    due = self.steps >= end or self._reports_between(before, self.steps)
+                    metrics = self.metrics() if due else {}
                 if bar is not None:
                     bar.update(self.steps - before)
-                if self.steps < end and not self._reports_between(before, self.steps):
-                    continue
-                metrics = self.metrics()
-                if bar is not None:
-                    bar.set_postfix_str(_headline(metrics))
-                going_on = None if callback is None else callback(self, metrics)
-                if isinstance(going_on, bool | np.bool_) and not going_on:
+                if due:
+                    if bar is not None:
+                        bar.set_postfix_str(_headline(metrics))
+                    going_on = None if callback is None else callback(self, metrics)
+                    if isinstance(going_on, bool | np.bool_) and not going_on:
+                        break
+                if stop is not None and stop():
                     break
         return self
 
@@ -261,6 +277,10 @@ class GIO:
         Raises:
             TrainingError: a loss has been NaN or infinite since the last time; no such step was taken.
         """
+        with ONE_AT_A_TIME:
+            return self._metrics()
+
+    def _metrics(self) -> Metrics:
         figures = {f"train/{name}": float(value) for name, value in self.figures.items()}
         if not bool(self.sound):
             self.sound.fill_(True)
@@ -374,7 +394,7 @@ class GIO:
         """
         first = self.settings.seed + OTHER_SEED if seed is None else seed
         require_numbers(episodes=episodes, max_steps=max_steps, seed=first)
-        with self.collector.playground(environment) as env:
+        with ONE_AT_A_TIME, self.collector.playground(environment) as env:  # of one policy: others may be learning
             if isinstance(env, VectorEnv):
                 choose = partial(self._chosen, deterministic=deterministic)
                 return play_together(choose, env, episodes, seed=first, max_steps=max_steps)
@@ -389,8 +409,11 @@ class GIO:
 
         Raises:
             InputError: `path` is no path, or cannot be written.
+            CheckpointError: the agent has something that could not be loaded again, such as a parameter that is NaN.
         """
-        checkpoint.write(checkpoint.folder_named(path), persistence.state_of(self))
+        folder = checkpoint.folder_named(path)
+        with ONE_AT_A_TIME:
+            checkpoint.write(folder, persistence.storable(self))
 
     @classmethod
     def load(

@@ -32,7 +32,7 @@ class TrainingError(GioError):
 
 
 class CheckpointError(GioError):
-    """A file that is not a whole checkpoint of this library."""
+    """A file that is not a whole checkpoint of this library, or an agent that no such file can hold."""
 
 
 class GioWarning(UserWarning):
@@ -96,6 +96,18 @@ def cut(text: str, length: int) -> str:
 def article(noun: str) -> str:
     """Return the noun with "a" or "an" before it."""
     return f"{'an' if noun[:1].lower() in 'aeiou' else 'a'} {noun}"
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory ran out, that of the host or of a device."""
+    if isinstance(error, MemoryError):
+        return True
+    text = str(error).lower()
+    return isinstance(error, OSError | RuntimeError) and any(words in text for words in OUT_OF_MEMORY)
+
+
+OUT_OF_MEMORY = ("out of memory", "not enough memory", "can't allocate memory", "cannot allocate memory")
+"""What torch, its allocators and the operating system write when there is none left."""
 
 
 def told(error: BaseException, length: int | None = 300) -> str:

@@ -18,6 +18,7 @@ from gio_pyro.futures import Future, future_from, spec_of, steps_of
 from gio_pyro.inference import Inference, objective_for
 from gio_pyro.optimisation import Figures
 from gio_pyro.payment import Payment
+from gio_pyro.pickling import Picklable
 from gio_pyro.programs import build_pair, chosen_programs, without_validation
 from gio_pyro.randomness import PrivateRandom
 from gio_pyro.replay import Replay
@@ -28,7 +29,7 @@ from gio_pyro.squash import uniform_in_box
 from gio_pyro.types import Program, Transitions
 
 
-class IntrinsicReward:
+class IntrinsicReward(Picklable):
     """Pays what a signal says of each transition; by default, in nats, for actions that their future reveals.
 
     That is `signals.Control`, log q_φ(a|s, F) − log π(a|s), theory, equation 3. π is the uniform policy, whoever acts:

@@ -18,9 +18,11 @@ from gio_pyro import records
 from gio_pyro.control import steppers
 from gio_pyro.environments import Actions, Env, Observations, make_env
 from gio_pyro.environments.make import Vector, single_spaces
-from gio_pyro.errors import CheckpointError, GioError, told
+from gio_pyro.errors import CheckpointError, GioError, InputError, out_of_memory, told
 from gio_pyro.futures import Future, written
-from gio_pyro.replay import LINKS
+from gio_pyro.optimisation import resume
+from gio_pyro.replay import LINKS, STORED
+from gio_pyro.restored import infinite, require_alike, require_storable
 from gio_pyro.types import Program, in_space
 
 if TYPE_CHECKING:
@@ -51,6 +53,18 @@ def state_of(agent: GIO) -> dict[str, Any]:
         "replay": agent.replay.state_dict(),
         **{name: getattr(agent, name).state for name in STREAMS},
     }
+
+
+def storable(agent: GIO) -> dict[str, Any]:
+    """Return `state_of` an agent; raises `CheckpointError` for what could not be loaded again."""
+    state = state_of(agent)
+    require_storable(state, agent.unbounded)
+    return state
+
+
+def unbounded(agent: GIO) -> frozenset[str]:
+    """Return the places of a new agent's numbers that are NaN or infinite from the start, and may stay so."""
+    return infinite({name: getattr(agent, name).state_dict() for name in MODULES})
 
 
 def optimisers(agent: GIO) -> dict[str, torch.optim.Optimizer]:
@@ -89,7 +103,12 @@ def restore(
         raise
     except GioError as error:
         raise CheckpointError(f"Expected a checkpoint that fits its programs and environment, but: {error}") from error
-    except DAMAGE as error:
+    except (*DAMAGE, MemoryError) as error:
+        if out_of_memory(error):
+            raise InputError(
+                f"Expected memory for the agent of this checkpoint, but got {told(error, 120)}; free some, or load it "
+                "on another device (device=)."
+            ) from error
         raise CheckpointError(
             f"Expected a checkpoint that fits its programs and environment, but got {told(error)}; pass the program "
             "and environment it was trained with."
@@ -132,22 +151,27 @@ def _require_same(then: dict[str, str], now: dict[str, str], what: str) -> None:
 
 
 def _fill(agent: GIO, state: dict[str, Any]) -> None:
+    require_storable(state, agent.unbounded)
+    own = {name: getattr(agent, name).state_dict() for name in MODULES}
+    require_alike({name: state[name] for name in MODULES}, own)
     for name in MODULES:
         getattr(agent, name).load_state_dict(state[name])
     mine = optimisers(agent)
     if mine.keys() != state["optimisers"].keys():
         raise CheckpointError(f"Expected optimisers of {_listed(mine)}, but got {_listed(state['optimisers'])}.")
     for name, optimiser in mine.items():
-        _continue(optimiser, state["optimisers"][name])
+        resume(optimiser, state["optimisers"][name])
     for name in COUNTS:
         setattr(agent, name, _count(state[name], name))
     _check_replay(state["replay"], agent)
     agent.replay.load_state_dict(state["replay"], agent.device)
-    agent.sound.fill_(bool(state["sound"]))
+    agent.sound.fill_(_of_kind(state["sound"], bool, "sound"))
     for name in LARGEST:
-        setattr(agent, name, float(state[name]))
+        setattr(agent, name, _of_kind(state[name], float, name))
     for name in STREAMS:
+        _of_kind(state[name]["cpu"], Tensor, name)
         getattr(agent, name).state = state[name]
+    _check_tally(state["collector"])
     _check_episodes(state["collector"]["running"], agent.collector.world.count)
     agent.collector.resume(state["collector"])
 
@@ -162,24 +186,20 @@ def _count(value: Any, name: str) -> int:
     return value
 
 
-def _continue(optimiser: torch.optim.Optimizer, saved: dict[str, Any]) -> None:
-    """Take over moments and step sizes; what else an optimiser is set to is not the file's to say."""
-    own = optimiser.state_dict()["param_groups"]
-    if [group["params"] for group in own] != [group["params"] for group in saved["param_groups"]]:
-        raise CheckpointError("Expected an optimiser of the same parameters, but it is of others.")
-    groups = [mine | {"lr": _step_size(theirs["lr"])} for mine, theirs in zip(own, saved["param_groups"], strict=True)]
-    optimiser.load_state_dict({"state": saved["state"], "param_groups": groups})
-    for parameter, moments in optimiser.state.items():  # a fused step would write past moments that do not fit
-        for name, value in moments.items():
-            shape = torch.Size([]) if name == "step" else parameter.shape
-            if not isinstance(value, Tensor) or value.shape != shape or not value.is_floating_point():
-                raise CheckpointError(f"Expected the optimiser's {name} to fit its parameter, but it does not.")
-
-
-def _step_size(value: Any) -> float:
-    if not isinstance(value, float | int) or isinstance(value, bool) or not 0.0 <= value < float("inf"):
-        raise CheckpointError(f"Expected a step size of at least 0, but got {value!r}.")
+def _of_kind(value: Any, kind: type, name: str) -> Any:
+    if type(value) is not kind:
+        raise CheckpointError(f"Expected {name} to be a {kind.__name__}, but got {str(value)[:80]}; it is damaged.")
     return value
+
+
+def _check_tally(record: dict[str, Any]) -> None:
+    """Refuse counts that are none: Python would make numbers of text."""
+    _count(record["episodes"], "the number of episodes")
+    for name, kind in (("returns", float), ("lengths", int)):
+        for value in _of_kind(record[name], list, name):
+            _of_kind(value, kind, f"one of the {name}")
+    if record["next_seed"] is not None:
+        _count(record["next_seed"], "the next seed")
 
 
 def _check_episodes(running: dict[str, Any] | None, count: int) -> None:
@@ -243,16 +263,17 @@ def _check_rows(rows: dict[str, Tensor], size: int, agent: GIO) -> None:
             "(torch.set_default_dtype)."
         )
     spaces = {"state": states, "next_state": states, "action": actions}
+    if not rows.keys() >= {*STORED}:
+        raise CheckpointError(f"Expected a replay of {', '.join(STORED)}, but got {_listed(rows)}; it is damaged.")
     for name, values in rows.items():
-        fits = values.shape[:1] == (size,) and not bool(values.isnan().any())
+        fits = values.shape[:1] == (size,) and values.is_contiguous() and not values.requires_grad
         if name in spaces:
             fits = fits and in_space(values, spaces[name], own if name == "action" else None)
         elif name in ("terminated", "truncated"):
             fits = fits and values.shape == (size,) and values.dtype == torch.bool
         elif name in LINKS:
             fits = fits and values.shape == (size,) and not values.is_floating_point()
-        elif name != "following":
+        elif name in ("reward", "log_behaviour", "weight"):
             fits = fits and values.shape == (size,) and values.is_floating_point()
-            fits = fits and (name == "log_behaviour" or bool(values.isfinite().all()))
         if not fits:
             raise CheckpointError(f"Expected a replay that fits the environment, but its {name} does not.")

@@ -1,5 +1,6 @@
 """Pictures as PNG files. Figures are made without pyplot, so the user's own plotting state is not touched."""
 
+import io
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from gio_pyro.errors import InputError
-from gio_pyro.files import replacing
+from gio_pyro.files import put
 from gio_pyro.grid import Grid
 
 LATEST = "rollout/ep_rew_latest"
@@ -34,11 +35,12 @@ def learning_curve(
     figure = Figure(figsize=(9, 3.4), layout="constrained", dpi=120)
     left, right = figure.subplots(1, 2)
     steps = metrics["time/total_timesteps"]
+    unknown = [np.nan] * len(steps)
     if LATEST in metrics:
         ended = np.isfinite(metrics[LATEST])
         columns = (np.array(column)[ended] for column in (steps, metrics[LATEST]))
         left.plot(*columns, color="C0", alpha=0.3, marker=".", label="while exploring, since the last report")
-    latest = metrics["rollout/ep_rew_mean"]
+    latest = metrics.get("rollout/ep_rew_mean", unknown)
     _curve(left, steps, latest, color="C0", alpha=0.6, label="while exploring, last 100 episodes")
     if "exact/return" in metrics:
         _curve(left, steps, metrics["exact/return"], color="C0", label="of the policy, exact")
@@ -46,7 +48,7 @@ def learning_curve(
         left.axhline(value, color="0.4", linestyle=style, linewidth=1, label=name)
     left.set(ylabel="return")
     left.legend(frameon=False, fontsize=7, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
-    nats = metrics["intrinsic/nats"]
+    nats = metrics.get("intrinsic/nats", unknown)
     _curve(right, steps, nats, color="C1")
     lowest = min((value for value in nats if np.isfinite(value)), default=0.0)
     right.set(ylabel=f"{information} (nats)", ylim=(0, None) if lowest >= 0 else None)
@@ -113,5 +115,6 @@ def text_map(grid: Grid, numbers: Sequence[float]) -> str:
 def _save(figure: Figure, path: Path) -> None:
     if path.suffix != ".png":
         raise InputError(f"Expected the name of a .png file, but got {path.name}.")
-    with replacing(path) as temporary:
-        FigureCanvasAgg(figure).print_png(str(temporary))
+    picture = io.BytesIO()
+    FigureCanvasAgg(figure).print_png(picture)
+    put(path, picture.getvalue())

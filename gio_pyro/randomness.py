@@ -1,13 +1,14 @@
 """One seed for everything, and no effect on anybody else's random numbers."""
 
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
 from torch import Tensor
 
-ONE_AT_A_TIME = threading.RLock()
+from gio_pyro.queueing import OneAtATime
+
+ONE_AT_A_TIME = OneAtATime()
 """The generators, like Pyro's stack of handlers, belong to the process: threads that share them take turns."""
 
 

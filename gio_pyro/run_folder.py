@@ -1,7 +1,8 @@
 """The folder that a run leaves behind: readable config, metrics, checkpoint, posterior, pictures.
 
-config.json      every setting and program, as text, and the step at which the run is done
-metrics.csv      one row a report; the same figures as TensorBoard scalars in tensorboard/
+config.json      every setting and program, as text, the step at which the run is done, and whether it is
+metrics.csv      one row a report; the same figures as TensorBoard scalars in tensorboard/. One that cannot be read is
+                 put aside as metrics.damaged.csv by a run that goes on
 checkpoint.pt    tensors and plain types (see gio_pyro.checkpoint)
 summary.json     the table printed at the end
 posterior.nc     an arviz InferenceData
@@ -13,16 +14,16 @@ episode.gif      an episode of the trained policy, where the environment renders
 from __future__ import annotations
 
 import csv
+import io
 import json
 import math
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from importlib import metadata
 from itertools import zip_longest
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any
 
 from gio_pyro import files, records
 from gio_pyro.errors import InputError
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 
 STEPS = "time/total_timesteps"
+METRICS, DAMAGED = "metrics.csv", "metrics.damaged.csv"
 
 
 class RunFolder:
@@ -75,10 +77,21 @@ class RunFolder:
         self.close()
         shutil.rmtree(self.path, ignore_errors=True)
 
-    def write_config(self, agent: GIO, *, steps: int | None = None) -> None:
-        """Write `config.json`; `steps` is the environment step at which the run will be done."""
+    def write_config(
+        self, agent: GIO, *, steps: int | None = None, checkpoint_every: int | None = None, reported: bool = False
+    ) -> None:
+        """Write `config.json`, which has what a run that goes on must know besides its checkpoint.
+
+        Args:
+            agent: whose settings and programs are written.
+            steps: the environment step at which the run will be done.
+            checkpoint_every: least environment steps between checkpoints.
+            reported: whether the final report is written.
+        """
         config = {
             "steps": steps,
+            "checkpoint_every": checkpoint_every,
+            "reported": reported,
             "environment": records.environment_record(agent.env),
             "programs": {k: records.program_record(p, k) for k, p in agent.programs.items()},
             "future": records.future_record(agent.future),
@@ -90,8 +103,7 @@ class RunFolder:
 
     def write_json(self, name: str, content: dict[str, Any]) -> None:
         """Write plain values as readable text, atomically; NaN is written as null."""
-        with _replacing(self.path / name) as file:
-            file.write(json.dumps(_without_nan(content), indent=2, allow_nan=False) + "\n")
+        files.put(self.path / name, json.dumps(_without_nan(content), indent=2, allow_nan=False) + "\n")
 
     def write_text(self, name: str, content: str) -> Path:
         """Write a text file, atomically, and return its path.
@@ -100,11 +112,7 @@ class RunFolder:
             InputError: the folder cannot be written.
         """
         path = self.path / name
-        try:
-            with _replacing(path) as file:
-                file.write(content)
-        except OSError as error:
-            raise InputError(f"Expected to write {path}, but: {error}.") from error
+        files.put(path, content)
         return path
 
     def read_json(self, name: str) -> dict[str, Any]:
@@ -116,11 +124,21 @@ class RunFolder:
         return content if isinstance(content, dict) else {}
 
     def log(self, metrics: dict[str, float]) -> None:
-        """Append one report's figures to `metrics.csv` and TensorBoard."""
+        """Append one report's figures to `metrics.csv` and TensorBoard.
+
+        Raises:
+            InputError: the folder cannot be written, as on a full disk.
+        """
         columns = self._columns_for(metrics)
-        with (self.path / "metrics.csv").open("a", newline="") as file:
-            csv.DictWriter(file, columns, restval=math.nan, lineterminator="\n").writerow(metrics)
-        step = int(metrics["time/total_timesteps"])
+        try:
+            with (self.path / METRICS).open("a", newline="") as file:
+                csv.DictWriter(file, columns, restval=math.nan, lineterminator="\n").writerow(metrics)
+            self._show(metrics, int(metrics[STEPS]))
+        except OSError as error:
+            raise InputError(f"Expected to write into {self.path}, but: {error}; make room.") from error
+
+    def _show(self, metrics: dict[str, float], step: int) -> None:
+        """Give one report's figures to TensorBoard."""
         if self._writer is None:
             from torch.utils.tensorboard import SummaryWriter
 
@@ -131,10 +149,7 @@ class RunFolder:
 
     def _columns_for(self, metrics: dict[str, float]) -> list[str]:
         """Return the file's columns; those of figures that it has not seen yet are added, with NaN in earlier rows."""
-        path = self.path / "metrics.csv"
-        with path.open("a+", newline="") as file:
-            file.seek(0)
-            have = next(csv.reader(file), [])
+        have, _ = self._read_metrics()
         new = [name for name in metrics if name not in have]
         if new:
             self._write_columns({**self.metrics(), **{name: [] for name in new}})
@@ -142,34 +157,38 @@ class RunFolder:
 
     def _write_columns(self, columns: dict[str, list[float]]) -> None:
         """Replace `metrics.csv`; columns that are shorter than others are filled with NaN."""
-        with _replacing(self.path / "metrics.csv") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(columns)
-            writer.writerows(zip_longest(*columns.values(), fillvalue=math.nan))
+        text = io.StringIO(newline="")
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows(zip_longest(*columns.values(), fillvalue=math.nan))
+        files.put(self.path / METRICS, text.getvalue())
 
     def rewind(self, steps: int) -> None:
         """Drop from `metrics.csv` what a killed run wrote after its checkpoint at `steps`, and rows cut in half."""
         columns = self.metrics()
-        path = self.path / "metrics.csv"
-        if not path.exists():
-            return
+        path = self.path / METRICS
         if not columns:
-            path.unlink()
+            if path.exists():
+                path.replace(self.path / DAMAGED)
             return
         kept = [row for row, step in enumerate(columns[STEPS]) if step <= steps]
         self._write_columns({name: [column[row] for row in kept] for name, column in columns.items()})
 
     def metrics(self) -> dict[str, list[float]]:
         """Return the columns of `metrics.csv`; an empty dictionary before the first round. Broken rows are left out."""
-        path = self.path / "metrics.csv"
-        if not path.exists():
-            return {}
-        with path.open(newline="") as file:
-            header, *lines = list(csv.reader(file)) or [[]]
+        header, lines = self._read_metrics()
         rows = [row for row in map(_numbers, lines) if row is not None and len(row) == len(header)]
         if STEPS not in header or not rows:
             return {}
         return {name: [row[i] for row in rows] for i, name in enumerate(header)}
+
+    def _read_metrics(self) -> tuple[list[str], list[list[str]]]:
+        """Return the names and the lines of `metrics.csv`, whatever is in it; nothing where it is not there."""
+        path = self.path / METRICS
+        if not path.is_file():
+            return [], []
+        header, *lines = list(_cells(path.read_bytes().decode(errors="replace"))) or [[]]
+        return header, lines
 
     def close(self) -> None:
         """Close TensorBoard's file, and let others train in this folder."""
@@ -180,11 +199,13 @@ class RunFolder:
             self._writer = None
 
 
-@contextmanager
-def _replacing(path: Path) -> Iterator[TextIO]:
-    """Open a text file that takes the place of `path` once it is whole."""
-    with files.replacing(path) as temporary, temporary.open("w", newline="") as file:
-        yield file
+def _cells(text: str) -> Iterator[list[str]]:
+    """Yield the cells of each line; a line that is none of a table, such as one with a NUL, has no cells."""
+    for line in text.splitlines():
+        try:
+            yield next(csv.reader([line]), [])
+        except csv.Error:
+            yield []
 
 
 def _numbers(line: list[str]) -> list[float] | None:

@@ -1,6 +1,7 @@
 """Weights that may change with time: a number, `"linear:FROM:TO:STEPS"`, or a function of environment steps."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from gio_pyro.errors import InputError
 
@@ -24,6 +25,19 @@ def between(first: float, last: float, steps: float, step: int) -> float:
     return first + (last - first) * min(step / steps, 1.0)
 
 
+@dataclass(frozen=True)
+class Line:
+    """A weight as a function of environment steps: straight from `first` to `last` in `steps` steps."""
+
+    first: float
+    last: float
+    steps: float = 1.0
+
+    def __call__(self, step: int) -> float:
+        """Return the weight after so many environment steps."""
+        return between(self.first, self.last, self.steps, step)
+
+
 def weight_of(weight: Weight) -> Callable[[int], float]:
     """Return a weight as a function of the environment steps taken; raises `InputError` for what is none."""
     if callable(weight):
@@ -31,10 +45,9 @@ def weight_of(weight: Weight) -> Callable[[int], float]:
     kind, numbers = split(weight)
     finite = all(abs(number) <= LARGEST for number in numbers)
     if kind == "fixed" and len(numbers) == 1 and finite:
-        return lambda step: numbers[0]
+        return Line(numbers[0], numbers[0])
     if kind == "linear" and len(numbers) == 3 and finite and numbers[2] >= 1:
-        first, last, steps = numbers
-        return lambda step: between(first, last, steps, step)
+        return Line(*numbers)
     raise InputError(
         f'Expected a weight that is a number, "linear:FROM:TO:STEPS" or a function of steps, but got {weight!r}; give '
         f"one, such as 0.5; numbers go from -{LARGEST:g} to {LARGEST:g}."

@@ -26,7 +26,8 @@ PROGRAMS = {
 }
 
 ORDER = [
-    ["errors", "types", "files", "randomness", "temperature", "settings", "threads", "schedules", "calls", "checks"],
+    ["errors", "types", "files", "calls", "checks", "queueing"],
+    ["randomness", "temperature", "settings", "threads", "pickling", "schedules"],
     ["networks", "optimisation", "squash", "mixtures", "sequences", "waterfilling"],
     ["programs", "tabular", "streams", "replay"],
     ["futures", "examples", "envs", "kinds"],
@@ -37,7 +38,7 @@ ORDER = [
     ["intrinsic_reward", "payment", "dreaming"],
     ["control", "watch"],
     ["explorers"],
-    ["checkpoint", "persistence", "records"],
+    ["checkpoint", "restored", "persistence", "records"],
     ["agent"],
     ["diagnostics", "testing"],
     ["plots", "page", "adapters"],

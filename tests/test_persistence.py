@@ -13,7 +13,7 @@ import pytest
 import torch
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
-from gio_pyro import GIO, checkpoint, guides, models, persistence
+from gio_pyro import GIO, checkpoint, files, guides, models, persistence
 from gio_pyro.errors import CheckpointError, GioWarning, InputError, TrainingError
 from gio_pyro.futures import NextState as LibrarysNextState
 from tests.agents import differences, leaves
@@ -323,7 +323,7 @@ class TestFile:
             raise PermissionError
 
         monkeypatch.setattr(os, "open", opened)
-        checkpoint._settle(tmp_path)
+        files._settle(tmp_path)
 
     def test_actions_in_double_precision_are_loaded(self, tmp_path: Path):
         torch.set_default_dtype(torch.float64)

@@ -10,10 +10,11 @@ from gymnasium.vector import AutoresetMode, VectorEnv, VectorWrapper
 from gio_pyro.adapters.bonus import Array, Bonus
 from gio_pyro.environments.infos import last_observation
 from gio_pyro.intrinsic_reward import IntrinsicReward
+from gio_pyro.pickling import Picklable
 from gio_pyro.schedules import Weight
 
 
-class IntrinsicVector(VectorWrapper):
+class IntrinsicVector(Picklable, VectorWrapper):
     """Adds β · r_int to the reward of every transition, and fits the reward to what is seen.
 
     `info["intrinsic_reward"]` `[N]` has r_int by itself, `info["extrinsic_reward"]` the environment's. The steps that

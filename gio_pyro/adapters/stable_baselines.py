@@ -18,10 +18,11 @@ from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper, VecNormalize
 
 from gio_pyro.adapters.bonus import Array, Bonus
 from gio_pyro.intrinsic_reward import IntrinsicReward
+from gio_pyro.pickling import Picklable
 from gio_pyro.schedules import Weight
 
 
-class IntrinsicVecEnv(VecEnvWrapper):
+class IntrinsicVecEnv(Picklable, VecEnvWrapper):
     """Adds β · r_int to every reward, and fits the reward to what is seen; for PPO, A2C and the like.
 
     `infos[i]["intrinsic_reward"]` and `infos[i]["extrinsic_reward"]` have both by themselves.
@@ -38,6 +39,10 @@ class IntrinsicVecEnv(VecEnvWrapper):
     ) -> None:
         super().__init__(venv)
         self.bonus = Bonus(reward, weight, update_every)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take over a copied state; without this, the wrapper would be asked for it before it has environments."""
+        vars(self).update(state)
 
     def reset(self) -> Any:
         """Begin episodes everywhere."""
@@ -73,7 +78,7 @@ class IntrinsicVecEnv(VecEnvWrapper):
         return seen, (given + self.bonus.weighed(paid)).astype(np.float32), dones, infos
 
 
-class IntrinsicReplayBuffer(ReplayBuffer):
+class IntrinsicReplayBuffer(Picklable, ReplayBuffer):
     """A replay that stores the environment's reward and adds β · r_int when it is sampled; for DQN, SAC, TD3.
 
     Args:

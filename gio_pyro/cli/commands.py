@@ -9,10 +9,19 @@ from typing import Annotated, Any
 import tyro
 from tyro.conf import Positional
 
-from gio_pyro import diagnostics, tabular
+from gio_pyro import checkpoint, diagnostics, tabular
 from gio_pyro.cli import report
 from gio_pyro.cli.learned_empowerment import learned_empowerment
-from gio_pyro.cli.training import DEFAULT_ENVIRONMENT, Place, default_steps, open_run, planned_end, run_training
+from gio_pyro.cli.training import (
+    CHECKPOINT_EVERY,
+    DEFAULT_ENVIRONMENT,
+    Place,
+    Plan,
+    default_steps,
+    open_run,
+    planned,
+    run_training,
+)
 from gio_pyro.cli.usage import Int, MaybeFloat, MaybeInt, MaybeInts, MaybePath, MaybeText, Repeated, RunPath, flag
 from gio_pyro.cli.worlds import parsed, several
 from gio_pyro.diagnostics import compare_with_exact, exact_world
@@ -57,7 +66,7 @@ def train(
     envs: MaybeInt = None,
     compile: bool = False,
     device: str = "auto",
-    checkpoint_every: Int = 5_000,
+    checkpoint_every: MaybeInt = None,
     resume: MaybePath = None,
     quiet: bool = False,
 ) -> int:
@@ -106,8 +115,8 @@ def train(
         envs: environments stepped together; 1 by default.
         compile: compile the update of networks: about a minute once, then two to three times as fast.
         device: cpu, cuda or auto.
-        checkpoint_every: least environment steps between checkpoints; one is written with the next report, every 500
-            steps, and at the end.
+        checkpoint_every: least environment steps between checkpoints, 5,000 by default; one is written with the next
+            report, every 500 steps, and at the end, also where Ctrl-C, SIGTERM or SIGHUP end it.
         resume: a run folder to go on with, with its own settings; an environment that a module registers, wrappers
             and programs, futures, signals and explorers of your own are named again.
         quiet: no progress bar; there is none either where standard error is no terminal.
@@ -142,7 +151,7 @@ def train(
     if resume is None:
         place = Place(DEFAULT_ENVIRONMENT if env is None else env, parsed(env_arg), wrapper, several(envs))
         agent, folder = open_run(place, out, programs=programs, future=future, device=device, settings=given)
-        end = default_steps(agent) if steps is None else steps
+        plan = Plan(default_steps(agent) if steps is None else steps, checkpoint_every or CHECKPOINT_EVERY)
     else:
         others = (("out", out), ("env_arg", env_arg or None), ("envs", envs))
         kept = {name: value for name, value in given.items() if name not in ("signal", "explorer")}
@@ -153,13 +162,14 @@ def train(
         again = {"model": model, "guide": guide, "future": future, "signal": signal, "explorer": explorer}
         agent, folder = report.load_run(resume, env=env, wrappers=wrapper, device=device, **again)
         folder.claim()
-        end = planned_end(agent, folder) if steps is None else agent.steps + steps
+        plan = planned(agent, folder, steps, checkpoint_every)
         folder.rewind(agent.steps)
     bar = sys.stderr.isatty() and not quiet
     try:
-        return run_training(agent, folder, end, checkpoint_every=checkpoint_every, progress_bar=bar)
-    except Exception:
-        if resume is None and not agent.steps:
+        return run_training(agent, folder, plan, progress_bar=bar)
+    except (Exception, KeyboardInterrupt) as error:
+        saved = isinstance(error, KeyboardInterrupt) and (folder.path / checkpoint.NAME).exists()
+        if resume is None and not agent.steps and not saved:
             folder.remove()
         raise
     finally:

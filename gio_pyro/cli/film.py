@@ -1,5 +1,6 @@
 """One episode of the trained policy as a moving picture."""
 
+import io
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +11,7 @@ from typing import Any
 from gio_pyro.agent import GIO, OTHER_SEED
 from gio_pyro.environments import Env, copy_that_renders
 from gio_pyro.environments.statistics import frozen
-from gio_pyro.files import replacing
+from gio_pyro.files import put
 from gio_pyro.rollout import steps_of
 
 FRAMES = 200
@@ -29,7 +30,12 @@ def can_film(agent: GIO) -> bool:
 
 
 def film(agent: GIO, path: Path) -> None:
-    """Play the first episode of an evaluation and write it as a GIF.
+    """Write the GIF of `filmed`; raises `InputError` where the file cannot be written."""
+    put(path, filmed(agent))
+
+
+def filmed(agent: GIO) -> bytes:
+    """Play the first episode of an evaluation and return it as a GIF.
 
     Whatever rendering raises is let through: a package that is missing, no display, no spec.
     """
@@ -42,8 +48,9 @@ def film(agent: GIO, path: Path) -> None:
             env.close()
     rate = float(env.metadata.get("render_fps") or 30)
     wait = max(int(1000 * every / rate), 20)  # milliseconds; viewers slow down what is faster
-    with replacing(path) as temporary:
-        kept[0].save(temporary, format="GIF", save_all=True, append_images=kept[1:], duration=wait, loop=0)
+    content = io.BytesIO()
+    kept[0].save(content, format="GIF", save_all=True, append_images=kept[1:], duration=wait, loop=0)
+    return content.getvalue()
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 import io
 import os
-import signal
 import sys
 import warnings
 from collections.abc import Callable, Sequence
@@ -10,7 +9,8 @@ from contextlib import redirect_stderr
 from types import FrameType
 from typing import Any
 
-from gio_pyro.cli import INTERRUPTED, LEFT
+from gio_pyro.cli import LEFT
+from gio_pyro.cli.stopping import Stopped, status_of, stoppable
 
 TRACEBACK = "GIO_TRACEBACK"
 """An environment variable; where it is set, an error that nobody foresaw is shown whole."""
@@ -19,10 +19,11 @@ TRACEBACK = "GIO_TRACEBACK"
 def entry_point(arguments: Sequence[str] | None = None) -> int:
     """Run `gio` with the given arguments (those of the process by default) and return its exit status."""
     try:
-        return _run(arguments)
-    except KeyboardInterrupt:
+        with stoppable():
+            return _run(arguments)
+    except KeyboardInterrupt as stop:
         print("Interrupted.", file=sys.stderr)
-        return INTERRUPTED
+        return status_of(stop)
     except BrokenPipeError:
         return LEFT
     except OSError as error:
@@ -94,19 +95,16 @@ def _say(message: Warning | str, *_: Any, **__: Any) -> None:
 
 
 def _import_everything() -> None:
-    """Import the heavy libraries; a Ctrl-C meanwhile is remembered, since some of them swallow it."""
+    """Import the heavy libraries; a signal meanwhile is remembered, since some of them swallow it."""
     asked: list[int] = []
 
     def remember(number: int, frame: FrameType | None) -> None:
         asked.append(number)
 
-    before = signal.signal(signal.SIGINT, remember)
-    try:
+    with stoppable(remember):
         import gio_pyro.cli.commands  # noqa: F401
-    finally:
-        signal.signal(signal.SIGINT, before)
     if asked:
-        raise KeyboardInterrupt
+        raise Stopped(asked[0])
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
 """`gio train`, step by step: open, learn with checkpoints, judge, leave everything in the run folder."""
 
-import signal
+import math
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -14,12 +14,14 @@ import torch
 
 from gio_pyro import diagnostics, tabular
 from gio_pyro.agent import GIO, Metrics
-from gio_pyro.cli import INTERRUPTED, report
-from gio_pyro.cli.film import can_film, film
+from gio_pyro.cli import report
+from gio_pyro.cli.film import can_film, filmed
+from gio_pyro.cli.stopping import Stopped, asked_to_stop, status_of
 from gio_pyro.cli.worlds import world
 from gio_pyro.control import TableControl
+from gio_pyro.diagnostics.inference_data import netcdf
 from gio_pyro.errors import GioError, InputError, TrainingError, told
-from gio_pyro.files import replacing
+from gio_pyro.files import put
 from gio_pyro.grid import grid_of
 from gio_pyro.plots import ARROWS, LATEST, learning_curve, policy_map
 from gio_pyro.run_folder import RunFolder
@@ -30,6 +32,8 @@ STEPS = {True: 40_000, False: 6_000}
 """Environment steps by default, of finite worlds and of others."""
 BEFORE, AFTER = 5, 20
 """Episodes played before and after learning where there is no table to compute returns from."""
+CHECKPOINT_EVERY = 5_000
+"""Least environment steps between checkpoints by default."""
 LONGEST = 1_000
 """Most steps of these episodes where the environment has no limit of its own."""
 
@@ -70,51 +74,82 @@ def default_steps(agent: GIO) -> int:
     return STEPS[finite_world(agent.spec.state_space, agent.spec.action_space)]
 
 
-def planned_end(agent: GIO, folder: RunFolder) -> int:
-    """Return the step at which a run is done, from its config; raises `InputError` where nothing is left to do."""
-    planned = folder.read_json("config.json").get("steps")
-    if isinstance(planned, int) and planned > agent.steps:
-        return planned
-    raise InputError(
-        f"Expected a run with steps left to take, but {folder.path} has taken its {agent.steps}; say with --steps how "
-        "many further ones to take."
-    )
+@dataclass(frozen=True)
+class Plan:
+    """What is left to do."""
+
+    end: int
+    """The environment step at which the run is done."""
+    checkpoint_every: int
+    """Least environment steps between checkpoints."""
 
 
-def run_training(agent: GIO, folder: RunFolder, end: int, *, checkpoint_every: int, progress_bar: bool) -> int:
-    """Learn up to the step `end`, save, report; returns the exit status."""
+def planned(agent: GIO, folder: RunFolder, further: int | None, checkpoint_every: int | None) -> Plan:
+    """Return what is left to do of a run that goes on: what its config says unless it is said again.
+
+    A run that took all its steps and was stopped before its final report is done once that is written.
+
+    Raises:
+        InputError: nothing is left to do.
+    """
+    config = folder.read_json("config.json")
+    kept = config.get("checkpoint_every")
+    every = checkpoint_every or (kept if isinstance(kept, int) and kept > 0 else CHECKPOINT_EVERY)
+    end = config.get("steps")
+    if further is not None:
+        return Plan(agent.steps + further, every)
+    if not isinstance(end, int) or (end <= agent.steps and config.get("reported")):
+        raise InputError(
+            f"Expected a run with steps left to take, but {folder.path} has taken its {agent.steps}; say with --steps "
+            "how many further ones to take."
+        )
+    return Plan(max(end, agent.steps), every)
+
+
+def run_training(agent: GIO, folder: RunFolder, plan: Plan, *, progress_bar: bool) -> int:
+    """Learn up to the end of the plan, save, report; returns the exit status.
+
+    What the plan is stands in the folder before the first checkpoint, so that no run is without it.
+    """
+    folder.write_config(agent, steps=plan.end, checkpoint_every=plan.checkpoint_every)
     agent.save(folder.path)
-    folder.write_config(agent, steps=end)
     try:
         figures = {} if diagnostics.exact_world(agent) is not None else _before(agent, folder)
-        whole = _learn(agent, folder, end, checkpoint_every=checkpoint_every, progress_bar=progress_bar)
-    except KeyboardInterrupt:
-        return _interrupted(folder, "at once; the last checkpoint is kept")
+        asked = _learn(agent, folder, plan, progress_bar=progress_bar)
+    except KeyboardInterrupt as stop:
+        return _interrupted(folder, stop, "at once; the last checkpoint is kept")
     try:
-        if whole:
-            _finish(agent, folder, figures)
-            print(f"\nrun folder: {folder.path}")
-            return 0
-    except KeyboardInterrupt:
-        pass
-    rest = "" if agent.steps < end else " --steps 0"
-    return _interrupted(folder, f"after {agent.steps} steps, which are saved in {folder.path}", rest)
+        if asked:
+            raise Stopped(asked[0])
+        _finish(agent, folder, figures)
+        folder.write_config(agent, steps=plan.end, checkpoint_every=plan.checkpoint_every, reported=True)
+    except KeyboardInterrupt as stop:
+        return _interrupted(folder, stop, f"after {agent.steps} steps, which are saved in {folder.path}")
+    print(f"\nrun folder: {folder.path}")
+    return 0
 
 
-def _interrupted(folder: RunFolder, how: str, rest: str = "") -> int:
-    print(f"\nInterrupted {how}; go on with: gio train --resume {folder.path}{rest}", file=sys.stderr)
-    return INTERRUPTED
+def _interrupted(folder: RunFolder, stop: KeyboardInterrupt, how: str) -> int:
+    print(f"\nInterrupted {how}; go on with: gio train --resume {folder.path}", file=sys.stderr)
+    return status_of(stop)
 
 
 def _before(agent: GIO, folder: RunFolder) -> dict[str, Any]:
-    """Play a few episodes of the untrained policy, and keep what they returned; a run that goes on reads it again."""
+    """Play a few episodes of the untrained policy, and keep what they returned; a run that goes on reads it again.
+
+    What is drawn for them is drawn again later: a run that was killed here must end as one that was not.
+    """
     kept = folder.read_json("summary.json")
     known = {name: kept.get(name) for name in ("return_before", "return_before_error")}
     if all(isinstance(value, float) for value in known.values()):
         return known
     if agent.steps:
         return {}
-    played = agent.evaluate(BEFORE, max_steps=_longest(agent))
+    stream = agent.playing.state
+    try:
+        played = agent.evaluate(BEFORE, max_steps=_longest(agent))
+    finally:
+        agent.playing.state = stream
     figures = {"return_before": played.mean, "return_before_error": played.standard_error}
     folder.write_json("summary.json", figures | {"steps": 0})
     return figures
@@ -125,16 +160,16 @@ def _longest(agent: GIO) -> int:
     return limit or LONGEST
 
 
-def _learn(agent: GIO, folder: RunFolder, end: int, *, checkpoint_every: int, progress_bar: bool) -> bool:
-    """Learn with checkpoints; returns whether all steps were taken. The last whole round is always saved."""
+def _learn(agent: GIO, folder: RunFolder, plan: Plan, *, progress_bar: bool) -> list[int]:
+    """Learn with checkpoints; returns the signals that asked to stop. The last whole round is always saved."""
     saved = first = agent.steps
     ended = agent.collector.episodes
     table = diagnostics.exact_world(agent)
     start = time.perf_counter()
 
-    with _stop_on_interrupt() as interrupted:
+    with asked_to_stop() as asked:
 
-        def after_round(agent: GIO, metrics: Metrics) -> bool:
+        def report_round(agent: GIO, metrics: Metrics) -> None:
             nonlocal saved, ended
             more = {
                 "time/fps": (agent.steps - first) / (time.perf_counter() - start),
@@ -143,13 +178,15 @@ def _learn(agent: GIO, folder: RunFolder, end: int, *, checkpoint_every: int, pr
             }
             folder.log(metrics | more | _exact_return(agent, table))
             ended = agent.collector.episodes
-            if agent.steps - saved >= checkpoint_every:
+            if agent.steps - saved >= plan.checkpoint_every:
                 agent.save(folder.path)
                 saved = agent.steps
-            return not interrupted
 
         try:
-            agent.learn(max(end - agent.steps, 0), callback=after_round, progress_bar=progress_bar)
+            left = max(plan.end - agent.steps, 0)
+            agent.learn(left, callback=report_round, progress_bar=progress_bar, stop=lambda: bool(asked))
+            if not bool(agent.sound):
+                agent.metrics()  # says why; what went wrong since the last report is not saved
             agent.save(folder.path)
         except (GioError, OSError) as error:
             what = str(error) if isinstance(error, GioError) else f"Expected files that can be written, but: {error}."
@@ -158,7 +195,7 @@ def _learn(agent: GIO, folder: RunFolder, end: int, *, checkpoint_every: int, pr
         finally:
             with suppress(OSError):  # a full disk is told by the first who meets it
                 folder.close()
-    return not interrupted
+    return asked
 
 
 def _latest_return(agent: GIO, ended: int) -> float:
@@ -175,33 +212,16 @@ def _exact_return(agent: GIO, world: tabular.TabularMDP | None) -> dict[str, flo
     return {"exact/return": float(tabular.expected_return(world, policy, agent.env.spec.max_episode_steps))}
 
 
-@contextmanager
-def _stop_on_interrupt() -> Iterator[list[int]]:
-    """Turn the first Ctrl-C into a request to stop after the round, so that what is saved is whole."""
-    asked: list[int] = []
-
-    def ask(number: int, frame: Any) -> None:
-        if asked:
-            raise KeyboardInterrupt
-        asked.append(number)
-
-    before = signal.signal(signal.SIGINT, ask)
-    try:
-        yield asked
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
 def _finish(agent: GIO, folder: RunFolder, before: dict[str, Any]) -> None:
     if not len(agent.replay):
         print("Nothing was learned, since no step was taken.")
         return
     known = diagnostics.exact_world(agent) is not None
     references = _compare(agent, folder) if known else _play(agent, folder, before)
-    with replacing(folder.path / "posterior.nc") as temporary:
-        diagnostics.to_arviz(agent).to_netcdf(str(temporary))
+    put(folder.path / "posterior.nc", netcdf(diagnostics.to_arviz(agent)))
     nats = "MI bound" if _sees_future(agent) else "intrinsic reward"
-    learning_curve(folder.path / "learning_curve.png", folder.metrics(), references, information=nats)
+    if metrics := folder.metrics():
+        learning_curve(folder.path / "learning_curve.png", metrics, references, information=nats)
     _draw_policy(agent, folder.path / "policy.png")
     if can_film(agent):
         _film(agent, folder.path / "episode.gif")
@@ -214,16 +234,20 @@ def _sees_future(agent: GIO) -> bool:
 def _film(agent: GIO, path: Path) -> None:
     """Rendering needs packages and displays of its own: a run does not fail for the want of them."""
     try:
-        film(agent, path)
+        content = filmed(agent)
     except Exception as error:
         path.unlink(missing_ok=True)
         print(f"No {path.name}, because rendering raised {told(error)}.", file=sys.stderr)
+        return
+    put(path, content)
 
 
 def _play(agent: GIO, folder: RunFolder, before: dict[str, Any]) -> dict[str, float]:
     """Print and keep the table of what was played; returns the returns to draw as lines."""
     after = agent.evaluate(AFTER, deterministic=True, max_steps=_longest(agent))
     figures = {name: column[-1] for name, column in folder.metrics().items()}
+    if "intrinsic/nats" not in figures or "train/entropy" not in figures:  # the file was damaged
+        figures |= agent.metrics()
     summary = before | {
         "return_after": after.mean,
         "return_after_error": after.standard_error,
@@ -231,7 +255,7 @@ def _play(agent: GIO, folder: RunFolder, before: dict[str, Any]) -> dict[str, fl
         "intrinsic_nats": figures["intrinsic/nats"],
         "guide_sees_future": _sees_future(agent),
         "entropy": figures["train/entropy"],
-        "steps_per_second": figures["time/fps"],
+        "steps_per_second": figures.get("time/fps", math.nan),
         "steps": agent.steps,
     }
     folder.write_json("summary.json", summary)

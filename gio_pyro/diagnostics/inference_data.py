@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 import warnings
 from typing import TYPE_CHECKING, Any
@@ -85,6 +86,26 @@ def to_arviz(agent: GIO, *, transitions: int | None = None, draws: int | None = 
     sets |= {group: _dataset(arrays, []) for group, arrays in data.items()}
     about = {"inference_library": "gio_pyro", "draws": "independent; chains are for between-chain statistics"}
     return arviz().InferenceData(**sets, attrs=about)
+
+
+def netcdf(data: Any) -> bytes:
+    """Return an `InferenceData` as the bytes of a netCDF file, the one that its `to_netcdf` writes.
+
+    HDF5 on a full disk can end the process: it writes to memory here.
+    """
+    import h5netcdf
+    from xarray.backends import H5NetCDFStore
+
+    content = io.BytesIO()
+    with h5netcdf.File(content, "w") as root:
+        root.attrs.update(data.attrs)
+        for name in data.groups():
+            group = data[name].copy()
+            for variable in group.variables.values():
+                if variable.dtype.kind in "iufb":
+                    variable.encoding["zlib"] = True
+            group.dump_to_store(H5NetCDFStore(root.create_group(name)))
+    return content.getvalue()
 
 
 def _dataset(arrays: dict[str, np.ndarray], leading: list[str]) -> Any:

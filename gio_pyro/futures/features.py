@@ -13,11 +13,12 @@ from gio_pyro import tabular
 from gio_pyro.checks import instance
 from gio_pyro.errors import InputError, shown, told
 from gio_pyro.futures.base import Future, exact_of, require_future, steps_of
+from gio_pyro.pickling import Picklable
 from gio_pyro.types import Policy, Sequences, Transitions, finite
 
 
 @dataclass(frozen=True)
-class Features:
+class Features(Picklable):
     """F = φ(F'), a function of another future F'. Exact counterpart: `tabular.features`.
 
     It carries at most the information of F'. Replay is read, and weighted, as for F'.

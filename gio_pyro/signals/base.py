@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from gio_pyro.errors import InputError, TrainingError, raised_by
 from gio_pyro.futures import Future, steps_of
-from gio_pyro.optimisation import Descent, Figures, Loss, adam
+from gio_pyro.optimisation import Descent, Figures, Loss, adam, resume
+from gio_pyro.pickling import Picklable
 from gio_pyro.programs import Guide, Model
 from gio_pyro.replay import Replay
 from gio_pyro.types import Policy, Spec, Transitions
@@ -28,7 +29,7 @@ class Fitted:
     """Where sequences are read, for signals that need them."""
 
 
-class Signal(nn.Module, ABC):
+class Signal(Picklable, nn.Module, ABC):
     """One number for each transition; a subclass says which by `read`, and its unit by `unit`.
 
     A signal is told each transition once (`observe`), learns from batches of replay (`update`), and is read by calling
@@ -102,7 +103,7 @@ class Signal(nn.Module, ABC):
     def set_extra_state(self, state: Any) -> None:
         """Go on from the state of an optimiser."""
         if self.descent is not None and self.descent.optimiser is not None:
-            self.descent.optimiser.load_state_dict(state)
+            resume(self.descent.optimiser, state)
 
 
 def require_one_step(signal: Signal) -> None:

@@ -1,0 +1,98 @@
+"""What a checkpoint holds, leaf by leaf: tensors and plain types, finite, and of the kinds that an agent has there."""
+
+from collections import OrderedDict
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from gio_pyro.errors import CheckpointError
+
+PLAIN = (bool, int, float, str, type(None))
+EXTRA = "_extra_state"
+"""What torch calls the state of a module that is not in its tensors; it may be of another kind from day to day."""
+
+
+def leaves(value: Any, where: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield every leaf of nested dictionaries, lists and tuples with its place, such as `model/table`."""
+    if type(value) in (dict, OrderedDict):
+        for key, item in value.items():
+            if type(key) not in (str, int):
+                raise CheckpointError(
+                    f"Expected names of text in {where or 'a checkpoint'}, but got {str(key)[:80]!r}."
+                )
+            yield from leaves(item, f"{where}/{key}" if where else str(key))
+    elif type(value) in (list, tuple):
+        for number, item in enumerate(value):
+            yield from leaves(item, f"{where}/{number}")
+    else:
+        yield where, value
+
+
+def infinite(state: Mapping[str, Any]) -> frozenset[str]:
+    """Return the places of numbers that are NaN or infinite: those of a new agent may stay so, such as a mask of −∞."""
+    return frozenset(place for place, leaf in leaves(dict(state)) if not _is_finite(leaf))
+
+
+def require_storable(state: Mapping[str, Any], unbounded: Collection[str]) -> None:
+    """Raise `CheckpointError` for what a checkpoint cannot hold, or what nobody could learn on from.
+
+    Args:
+        state: nested tensors and plain values.
+        unbounded: places that need not be finite.
+    """
+    for place, leaf in leaves(dict(state)):
+        _require_plain(place, leaf)
+        if place not in unbounded and not _is_finite(leaf, least=place.rpartition("/")[2].startswith("log_")):
+            raise CheckpointError(
+                f"Expected finite numbers, but {place[:120]} has NaN or infinity; go on from an earlier checkpoint."
+            )
+
+
+def require_alike(saved: Mapping[str, Any], own: Mapping[str, Any]) -> None:
+    """Raise `CheckpointError` where `saved` has something of another kind than an agent's `own` state."""
+    theirs = dict(leaves(dict(saved)))
+    for place, mine in leaves(dict(own)):
+        if place not in theirs or mine is None or EXTRA in place:
+            continue
+        got = theirs[place]
+        if isinstance(mine, Tensor) and isinstance(got, Tensor) and mine.dtype != got.dtype:
+            raise CheckpointError(f"Expected {place[:80]} of {_kinds(mine.dtype, got.dtype)}.")
+        if isinstance(mine, Tensor) != isinstance(got, Tensor):
+            raise CheckpointError(
+                f"Expected {place[:80]} to be a {type(mine).__name__}, but got a {type(got).__name__}; it is damaged."
+            )
+
+
+def _kinds(mine: torch.dtype, got: torch.dtype) -> str:
+    text = f"{mine}, but got {got}"
+    if mine.is_floating_point and got.is_floating_point:
+        return f"{text}; set that default first (torch.set_default_dtype)"
+    return f"{text}; it is damaged"
+
+
+def _require_plain(place: str, leaf: Any) -> None:
+    if isinstance(leaf, Tensor):
+        if type(leaf) not in (Tensor, nn.Parameter) or leaf.layout != torch.strided or leaf.device.type == "meta":
+            raise CheckpointError(
+                f"Expected {place[:120]} to be an ordinary dense tensor, but got {type(leaf).__name__} of layout "
+                f"{leaf.layout} on {leaf.device}; keep it as one."
+            )
+    elif type(leaf) not in PLAIN:
+        raise CheckpointError(
+            f"Expected tensors and plain Python values, but {place[:120]} is a {type(leaf).__module__}."
+            f"{type(leaf).__name__}; keep it as one of these."
+        )
+
+
+def _is_finite(leaf: Any, *, least: bool = False) -> bool:
+    """Whether a leaf has only finite numbers; `least` lets −∞ pass, as of the logarithm of 0."""
+    if isinstance(leaf, float):
+        leaf = torch.tensor(leaf, dtype=torch.float64)
+    if not isinstance(leaf, Tensor) or not (leaf.is_floating_point() or leaf.is_complex()):
+        return True
+    if leaf.layout != torch.strided or leaf.device.type == "meta":
+        return True  # refused for what it is
+    found = torch.isfinite(leaf)
+    return bool((found | (leaf == -torch.inf) if least else found).all())
