@@ -1,7 +1,41 @@
 """Things with their numbers as text, as the command line and checkpoints write them: `Return(50, discount=0.9)`."""
 
 import ast
+import os
+from dataclasses import fields
+from decimal import Decimal
+from enum import Enum
+from numbers import Integral, Real
 from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+
+def plain(value: Any) -> Any:
+    """Return a number, text or sequence of these as Python's own: what is not is returned as it is.
+
+    NumPy's and torch's numbers, fractions, decimals, enumerations and paths could not be read again from a file.
+    """
+    if isinstance(value, Enum):
+        return plain(value.value)
+    if isinstance(value, np.ndarray | np.generic | Tensor):
+        return plain(value.tolist())
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, Integral):
+        return int(value)
+    if isinstance(value, Real | Decimal):
+        return float(value)
+    if isinstance(value, str | os.PathLike):
+        return str(value)
+    return tuple(map(plain, value)) if isinstance(value, list | tuple) else value
+
+
+def make_plain(frozen: Any) -> None:
+    """Make the fields of a frozen dataclass `plain`; for its `__post_init__`."""
+    for field in fields(frozen):
+        object.__setattr__(frozen, field.name, plain(getattr(frozen, field.name)))
 
 
 def parsed(text: str) -> tuple[str, list[Any], dict[str, Any]]:

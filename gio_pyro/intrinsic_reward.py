@@ -10,6 +10,7 @@ import torch
 from gymnasium.spaces import Discrete
 from torch import Tensor
 
+from gio_pyro.calls import plain
 from gio_pyro.checks import whole
 from gio_pyro.environments import Actions, Env, Observations, make_env
 from gio_pyro.environments.make import Vector, single_spaces
@@ -20,7 +21,7 @@ from gio_pyro.optimisation import Figures
 from gio_pyro.payment import Payment
 from gio_pyro.pickling import Picklable
 from gio_pyro.programs import build_pair, chosen_programs, without_validation
-from gio_pyro.randomness import PrivateRandom
+from gio_pyro.randomness import ONE_AT_A_TIME, PrivateRandom
 from gio_pyro.replay import Replay
 from gio_pyro.samples import Samples, rows_of
 from gio_pyro.settings import Settings, device_named
@@ -79,6 +80,7 @@ class IntrinsicReward(Picklable):
         seed: int = 0,
         device: str = "auto",
     ) -> None:
+        updates, batch_size, buffer_size = map(plain, (updates, batch_size, buffer_size))
         for name, number in (("updates", updates), ("batch_size", batch_size), ("buffer_size", buffer_size)):
             whole(name, number, 1)
         self.updates, self.batch_size = updates, batch_size
@@ -92,7 +94,8 @@ class IntrinsicReward(Picklable):
             )
         states, actions = self.observations.space, self.actions.space
         given = {"learning_rate": learning_rate, "hidden": hidden, "seed": seed}
-        Settings.of(given, states=states, actions=actions)  # refuses what is out of range
+        own = Settings.of(given, states=states, actions=actions)  # refuses what is out of range
+        learning_rate, hidden, seed = own.learning_rate, own.hidden, own.seed
         self.spec = spec_of(self.future, states, actions, parts=self.actions.parts, hidden=hidden)
         self.replay = Replay(buffer_size)
         self.random = PrivateRandom(seed, self.device)
@@ -160,14 +163,15 @@ class IntrinsicReward(Picklable):
     def state_dict(self) -> dict[str, Any]:
         """Return everything that later updates depend on, as tensors and plain values."""
         optimiser = self.inference.optimiser
-        return {
-            "model": self.model.state_dict(),
-            "guide": self.guide.state_dict(),
-            "signal": self.signal.state_dict(),
-            "optimiser": None if optimiser is None else optimiser.state_dict(),
-            "replay": self.replay.state_dict(),
-            "random": self.random.state,
-        }
+        with ONE_AT_A_TIME:
+            return {
+                "model": self.model.state_dict(),
+                "guide": self.guide.state_dict(),
+                "signal": self.signal.state_dict(),
+                "optimiser": None if optimiser is None else optimiser.state_dict(),
+                "replay": self.replay.state_dict(),
+                "random": self.random.state,
+            }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take over what `state_dict` returned; raises `CheckpointError` where it is that of another reward."""

@@ -8,6 +8,8 @@ others is written by `GIO.save`.
 from __future__ import annotations
 
 import copy
+import inspect
+import io
 import pickle
 import sys
 from collections.abc import Iterator
@@ -20,6 +22,7 @@ from gio_pyro.randomness import ONE_AT_A_TIME
 
 FILES = "gio_pyro_user_"
 """What the names of modules begin with that were read from a file of the user's: no other process can import them."""
+CLASS = "class_attributes"
 _INSIDE: ContextVar[bool] = ContextVar("inside", default=False)
 
 
@@ -47,14 +50,33 @@ class Picklable:
 
 
 def _pickled(whole: Picklable) -> bytes:
-    import cloudpickle
-
     with ONE_AT_A_TIME, _as_parts(), _by_value():
         try:
-            content: bytes = cloudpickle.dumps(whole)
+            return _dumps(whole)
         except Exception as error:
             raise _sentence(whole, error) from error
-    return content
+
+
+def _dumps(thing: Any) -> bytes:
+    import cloudpickle
+
+    class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
+        """Takes the wrappers of Stable-Baselines3 as well, which keep all attributes of their class in themselves."""
+
+        def reducer_override(self, obj: Any) -> Any:
+            state = getattr(obj, "__dict__", {})
+            if not isinstance(obj, type) and CLASS in state and "venv" in state:
+                own = {name: value for name, value in state.items() if name != CLASS}
+                return object.__new__, (type(obj),), own, None, None, _again
+            return super().reducer_override(obj)
+
+    content = io.BytesIO()
+    Pickler(content).dump(thing)
+    return content.getvalue()
+
+
+def _again(wrapper: Any, state: dict[str, Any]) -> None:
+    vars(wrapper).update(state | {CLASS: dict(inspect.getmembers(type(wrapper)))})
 
 
 @contextmanager
@@ -83,11 +105,9 @@ def _by_value() -> Iterator[None]:
 
 def _sentence(whole: Picklable, error: Exception) -> GioError:
     """Return one sentence that names the part at fault."""
-    import cloudpickle
-
     for name, part in vars(whole).items():
         try:
-            cloudpickle.dumps(part)
+            _dumps(part)
         except Exception as its:
             what, error = f"{name} of {type(whole).__name__}", its
             break

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import importlib
 import json
-from enum import Enum
+import re
+from collections.abc import Iterator
 from typing import Any
 
+from gio_pyro.calls import plain
 from gio_pyro.environments.make import OF_THE_VECTOR, Env, Vector, announce
 from gio_pyro.errors import CheckpointError, article, told
 from gio_pyro.futures import FUTURES, Future, written
@@ -46,9 +48,10 @@ def environment_record(env: Env | Vector) -> dict[str, Any] | None:
 
 
 def _value(item: Any) -> Any:
-    if isinstance(item, Enum):
-        return item.value
-    raise TypeError
+    found = plain(item)
+    if found is item:
+        raise TypeError
+    return found
 
 
 def environment_from(record: dict[str, Any] | None) -> Env | Vector:
@@ -63,9 +66,7 @@ def environment_from(record: dict[str, Any] | None) -> Env | Vector:
         raise _unknown("an environment without an id")
     if record.get("wrappers"):
         raise _unknown(f"{record['id']!r} wrapped in {', '.join(record['wrappers'])}", with_=", with --wrapper")
-    announce(record["id"])
-    if ":" in record["id"] or record["id"] not in gym.registry:
-        raise _unknown(repr(record["id"]))
+    require_known(record)
     try:
         if record.get("vector"):
             return gym.make_vec(record["id"], **record["vector"], **record["kwargs"])
@@ -74,6 +75,39 @@ def environment_from(record: dict[str, Any] | None) -> Env | Vector:
         raise CheckpointError(
             f"Expected an environment that Gymnasium can make again, but {record['id']} raised {told(error)}."
         ) from error
+
+
+def require_known(record: dict[str, Any], *, named: bool = False) -> None:
+    """Raise `CheckpointError` where making the environment of a record would import what only a file names.
+
+    Args:
+        record: see `environment_record`.
+        named: whether the user has named the id on this call; its arguments are still the file's.
+    """
+    import gymnasium as gym
+
+    announce(record["id"])
+    if not named and (":" in record["id"] or record["id"] not in gym.registry):
+        raise _unknown(repr(record["id"]))
+    for text in _texts([record.get("kwargs"), record.get("vector")]):
+        if PLACE.fullmatch(text):
+            raise CheckpointError(
+                f"Expected arguments of {record['id']} that name no code, but the checkpoint has {text[:80]!r}; make "
+                "the environment yourself and pass it (environment= in Python)."
+            )
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Yield all text in nested plain values."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list | tuple):
+        for item in (*value, *value.values()) if isinstance(value, dict) else value:
+            yield from _texts(item)
+
+
+PLACE = re.compile(r"\s*[\w./\\-]+:[\w./-]+\s*")
+"""Text that could be an id or a class of a module: `module:Name`."""
 
 
 def _unknown(named: str, with_: str = "") -> CheckpointError:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from gio_pyro.calls import plain
 from gio_pyro.errors import InputError
 
 LARGEST = 1e30
@@ -42,6 +43,7 @@ def weight_of(weight: Weight) -> Callable[[int], float]:
     """Return a weight as a function of the environment steps taken; raises `InputError` for what is none."""
     if callable(weight):
         return weight
+    weight = plain(weight)
     kind, numbers = split(weight)
     finite = all(abs(number) <= LARGEST for number in numbers)
     if kind == "fixed" and len(numbers) == 1 and finite:

@@ -5,11 +5,11 @@ from dataclasses import dataclass, fields
 from types import MappingProxyType
 from typing import Any
 
-import numpy as np
 import torch
 from gymnasium import Space
 from gymnasium.spaces import Discrete
 
+from gio_pyro.calls import make_plain
 from gio_pyro.errors import InputError
 from gio_pyro.schedules import weight_of
 from gio_pyro.temperature import parse
@@ -115,9 +115,7 @@ class Settings:
         for name in given:
             if name not in known:
                 raise InputError(f"Expected settings among {', '.join(known)}, but got {name!r}.")
-        plain = {n: v.item() if isinstance(v, np.generic) else v for n, v in given.items()}
-        plain |= {n: tuple(v) for n, v in plain.items() if isinstance(v, list)}
-        made = cls(**{**defaults(states, actions), **plain})
+        made = cls(**{**defaults(states, actions), **given})
         if made.greedy and not isinstance(actions, Discrete):
             raise InputError(
                 "Expected greedy collecting with finitely many actions, but these are continuous, and the likeliest "
@@ -126,6 +124,7 @@ class Settings:
         return made
 
     def __post_init__(self) -> None:
+        make_plain(self)
         parse(self.temperature)
         _real("discount", self.discount, 0.0, 1.0 - 1e-9, "below 1, since an environment may never end")
         _real("learning_rate", self.learning_rate, 1e-12, 1e3, "Adam's step size")

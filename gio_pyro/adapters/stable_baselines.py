@@ -7,6 +7,7 @@ replay_buffer_kwargs={"reward": reward})                             so that it 
 
 from __future__ import annotations
 
+import pickle
 from typing import Any
 
 import numpy as np
@@ -40,9 +41,10 @@ class IntrinsicVecEnv(Picklable, VecEnvWrapper):
         super().__init__(venv)
         self.bonus = Bonus(reward, weight, update_every)
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        """Take over a copied state; without this, the wrapper would be asked for it before it has environments."""
-        vars(self).update(state)
+    def __deepcopy__(self, memo: dict[int, Any]) -> IntrinsicVecEnv:
+        """Return a copy by pickle, which knows what Stable-Baselines3's wrappers keep."""
+        made: IntrinsicVecEnv = pickle.loads(pickle.dumps(self))
+        return made
 
     def reset(self) -> Any:
         """Begin episodes everywhere."""
