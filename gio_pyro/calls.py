@@ -17,6 +17,13 @@ def plain(value: Any) -> Any:
 
     NumPy's and torch's numbers, fractions, decimals, enumerations and paths could not be read again from a file.
     """
+    try:
+        return _plain(value)
+    except (ArithmeticError, RuntimeError, TypeError, ValueError):  # a number beyond a float's, a tensor of no values
+        return value
+
+
+def _plain(value: Any) -> Any:
     if isinstance(value, Enum):
         return plain(value.value)
     if isinstance(value, np.ndarray | np.generic | Tensor):
