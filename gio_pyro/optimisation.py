@@ -92,10 +92,6 @@ class Descent:
         """Leave the graphs out of copies and pickles: they hold the parameters of this one."""
         return vars(self) | {"graphs": {}}
 
-    def __getstate__(self) -> dict[str, Any]:
-        """A copy traces its own graphs: they are bound to the tensors of this one."""
-        return vars(self) | {"graphs": {}}
-
     def step(self, context: Any, *tensors: Tensor) -> Figures:
         """Take one step and return the figures of the loss before it, without gradients.
 
