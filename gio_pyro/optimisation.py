@@ -87,6 +87,8 @@ class Descent:
     compiled: bool = False
     graphs: dict[Any, Callable[..., Any]] = field(default_factory=dict)
     """Compiled, by context and kind of tensors; a context is kept, so that no other one takes its place in memory."""
+    modules: Sequence[nn.Module] = ()
+    """Whose buffers the loss may write into, as batch norms do: tracing leaves them as they were."""
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave the graphs out of copies and pickles: they hold the parameters of this one."""
@@ -131,6 +133,7 @@ class Descent:
     def _trace(self, context: Any, *tensors: Tensor) -> Callable[..., Any]:
         from torch.fx.experimental.proxy_tensor import make_fx  # heavy, and only for who compiles
 
+        buffers = [(buffer, buffer.clone()) for module in self.modules for buffer in module.buffers()]
         try:
             with torch.random.fork_rng(), warnings.catch_warnings():  # what tracing draws is no part of the stream
                 warnings.simplefilter("ignore", DeprecationWarning)  # of torch's own, in what it compiles with
@@ -145,9 +148,13 @@ class Descent:
                 run(*tensors)
         except Exception as error:
             raise InputError(
-                f"Expected programs that compile, but tracing or compiling raised {told(error)}; leave compile off, or "
-                "take Python decisions and .item() out of the programs."
+                f"Expected programs that compile, but tracing or compiling raised {told(error, 120)}; leave compile "
+                "off, or take Python decisions and .item() out of the programs."
             ) from error
+        finally:
+            with torch.no_grad():
+                for buffer, before in buffers:
+                    buffer.copy_(before)
         return run
 
 

@@ -37,7 +37,7 @@ class Inference:
             if (parameters := trainable(program))
         ]
         self.optimiser = adam(groups, learning_rate) if groups else None
-        self.descent = Descent("programs", self._loss, self.optimiser, compiled)
+        self.descent = Descent("programs", self._loss, self.optimiser, compiled, modules=(model, guide))
 
     def step(self, policy: Policy, batch: Transitions, future: Tensor) -> Figures:
         """Take one gradient step and return the two terms of the loss before it, in nats, on the device.

@@ -1,6 +1,7 @@
 """From what a user names or passes to a program that runs: names, import paths, files, classes and callables."""
 
 import copy
+import difflib
 import hashlib
 import importlib
 import importlib.util
@@ -80,9 +81,18 @@ def named(name: str, kind: str) -> Any:
         raise ProgramError(f"Expected a {kind} in a file as file.py:Name, but got {name!r}; say which as {name}:Name.")
     module = _import(place or HOMES[kind], name)
     if not hasattr(module, attribute):
-        known = ", ".join(sorted(getattr(module, "__all__", _own_names(module)))) or "nothing that could be one"
-        raise ProgramError(f"Expected a {kind} named {attribute!r} in {place or HOMES[kind]}, which has: {known}.")
+        offered = _offered(module, attribute)
+        raise ProgramError(f"Expected a {kind} named {attribute[:60]!r} in {place or HOMES[kind]}, which {offered}.")
     return getattr(module, attribute)
+
+
+def _offered(module: ModuleType, name: str) -> str:
+    """Return what a module has in the place of a name that it does not have: the closest one, or all."""
+    names = {known.lower(): known for known in sorted(getattr(module, "__all__", _own_names(module)))}
+    if close := difflib.get_close_matches(name.lower(), names, n=1, cutoff=0.75):
+        return f"has none; take {names[close[0]]} if you meant that"
+    known = ", ".join(names.values()) or "nothing that could be one"
+    return "has: " + (known if len(known) <= 180 else f"{known[:180].rpartition(',')[0]} and others")
 
 
 def _own_names(module: ModuleType) -> list[str]:
@@ -99,13 +109,16 @@ def _import(place: str, name: str) -> ModuleType:
     except ModuleNotFoundError as error:
         if place.endswith(".py") or not f"{place}.".startswith(f"{error.name}."):  # it is there, what it imports is not
             raise ProgramError(
-                f"Expected {place} to import, but it raised {told(error)}; install that package, or correct the import."
+                f"Expected {place} to import, but it raised {told(error, 120)}; install that package, or correct the "
+                "import."
             ) from error
         file = Path(f"{place.replace('.', '/')}.py")
         hint = f"a file is named {file}:{name.rpartition(':')[2]}" if file.is_file() else "check the spelling"
         raise ProgramError(f"Expected {name} to name a program, but {error}; {hint}.") from error
     except (Exception, SystemExit) as error:
-        raise ProgramError(f"Expected {place} to import, but it raised {told(error)}; run it on its own.") from error
+        raise ProgramError(
+            f"Expected {place} to import, but it raised {told(error, 120)}; run it on its own."
+        ) from error
 
 
 def _import_file(path: Path) -> ModuleType:
@@ -206,7 +219,7 @@ def _first_run(program: Model | Guide, signature: str) -> Iterator[None]:
         raise
     except (Exception, SystemExit) as error:
         raise ProgramError(
-            f"Expected {program.name} to run as a program {signature}, but it raised {told(error)}; "
+            f"Expected {program.name} to run as a program {signature}, but it raised {told(error, 120)}; "
             "try gio_pyro.testing on it."
         ) from error
 
@@ -250,8 +263,8 @@ def construct(program: Program, spec: Spec) -> Program:
         raise
     except (Exception, SystemExit) as error:
         raise ProgramError(
-            f"Expected {program.__name__}(spec) to build a program, but it raised {told(error)}; take a spec, and call "
-            "super().__init__() first."
+            f"Expected {program.__name__}(spec) to build a program, but it raised {told(error, 120)}; take a spec, and "
+            "call super().__init__() first."
         ) from error
     if not callable(built):
         raise ProgramError(
@@ -267,5 +280,5 @@ def _copied(program: nn.Module) -> nn.Module:
         name = type(program).__name__
         raise ProgramError(
             f"Expected a {name} that can be copied, so that no two agents train the same one, but it raised "
-            f"{told(error)}; pass the class {name} instead."
+            f"{told(error, 120)}; pass the class {name} instead."
         ) from error

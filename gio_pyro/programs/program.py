@@ -60,6 +60,7 @@ class Program(nn.Module):
     """The sample sites that it has."""
 
     _all: list[nn.Module] | None
+    _alike: bool
 
     def __init__(self, program: Callable_) -> None:
         super().__init__()
@@ -95,8 +96,8 @@ class Program(nn.Module):
             raise
         except Exception as error:
             raise ProgramError(
-                f"Expected {self.name} to observe (state, action, future), but it raised {told(error)}; correct its "
-                "method observe."
+                f"Expected {self.name} to observe (state, action, future), but it raised {told(error, 150)}; correct "
+                "its method observe."
             ) from error
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
@@ -114,7 +115,7 @@ class Program(nn.Module):
                 raise
             except (Exception, SystemExit) as error:
                 raise ProgramError(
-                    f"Expected {self.name} to run, but it raised {told(error)}; try gio_pyro.testing on it."
+                    f"Expected {self.name} to run, but it raised {told(error, 150)}; try gio_pyro.testing on it."
                 ) from error
         raise reached
 
@@ -170,7 +171,8 @@ class Program(nn.Module):
         """Set the mode of every module, as `nn.Module.train` does; quick, as it happens at every gradient step."""
         if self._all is None:
             self._all = list(self.modules())
-        if any(type(module).train not in (nn.Module.train, Program.train) for module in self._all):
+            self._alike = all(type(module).train in (nn.Module.train, Program.train) for module in self._all)
+        if not self._alike:  # a module with a mind of its own, such as one whose batch norms stay as they are
             return super().train(mode)
         for module in self._all:
             vars(module)["training"] = mode

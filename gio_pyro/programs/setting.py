@@ -46,6 +46,11 @@ class Setting:
     @classmethod
     def of(cls, spec: Spec) -> "Setting":
         """Draw a setting; raises `InputError` for spaces that are neither Discrete nor Box."""
+        if not isinstance(spec, Spec):
+            raise InputError(
+                f"Expected a spec, such as that of an agent (agent.spec), but got one of type {type(spec).__name__}; "
+                "pass it last."
+            )
         spaces = {"state": spec.state_space, "action": spec.action_space, "future": spec.future_space}
         for name, space in spaces.items():
             if not isinstance(space, Discrete | Box):
