@@ -9,10 +9,12 @@ from pathlib import Path
 
 import gymnasium
 import pytest
+import torch
 
 import gio_pyro as gio
 import gio_pyro.envs
 from gio_pyro import guides, models
+from tests.agents import differences
 from tests.test_intrinsic_reward import samples
 
 ROOT = Path(__file__).parents[1]
@@ -58,6 +60,21 @@ def test_the_programs_page_has_a_continuous_guide_that_passes_the_kit_and_learns
     agent = gio.GIO("Pendulum-v1", guide=guide, **small)
     gio.testing.check_guide(guide, gio.models.GaussianModel, agent.spec)
     assert agent.learn(150).steps == 150
+
+
+def test_a_program_of_the_page_in_a_file_is_checked_compiled_saved_and_loaded_by_its_name(here, monkeypatch):
+    monkeypatch.setattr(torch, "compile", lambda graph, **_: graph)  # traced; what Inductor does takes a minute
+    programs, _, continuous, _ = blocks("docs/programs.md")
+    (here / "mine.py").write_text(programs + continuous)
+    name = "mine.py:MyContinuousGuide"
+    small = {"learning_starts": 20, "batch_size": 16, "hidden": (8,)}
+    agents = [gio.GIO("Pendulum-v1", guide=name, compile=compiled, **small).learn(40) for compiled in (True, False)]
+    gio.testing.check_guide(name, "GaussianModel", agents[0].spec)
+    assert differences(*agents) == ["/settings/compile"]
+    agents[0].save("run")
+    loaded = gio.GIO.load("run", guide=name)
+    assert type(loaded.guide.program) is type(agents[0].guide.program)
+    assert not differences(agents[0].learn(10), loaded.learn(10))
 
 
 def test_the_programs_page_has_a_future_that_is_learned(here):

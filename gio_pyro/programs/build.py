@@ -181,7 +181,7 @@ def build_guide(
     program: Program, spec: Spec, model: Model, policy: Policy, state: Tensor, *, known: bool = False
 ) -> Guide:
     """Return a ready `Guide` fitted beside `model`, likewise; it is run on futures of that model."""
-    guide, policy = Guide(construct(program, replace(spec, model=model))), detached(policy)
+    guide, policy = guide_beside(model, program, spec), detached(policy)
     if not known:
         with quietly(guide.name, state.device):
             copied, beside = _both_apart(guide, model, program, spec)
@@ -206,7 +206,18 @@ def _both_apart(guide: Guide, model: Model, program: Program, spec: Spec) -> tup
         return copy.deepcopy((guide, model))
     except Exception:
         other = copy.deepcopy(model)
-        return Guide(construct(program, replace(spec, model=other))), other
+        return guide_beside(other, program, spec), other
+
+
+def guide_beside(model: Model, program: Program, spec: Spec) -> Guide:
+    """Return a guide built beside a model; raises `ProgramError` where it takes the model's parameters for its own."""
+    guide = Guide(construct(program, replace(spec, model=model)))
+    if not {id(p) for p in model.parameters()}.isdisjoint(id(p) for p in guide.parameters()):
+        raise ProgramError(
+            f"Expected {guide.name} to leave the model's parameters to the model, but it holds spec.model as a part of "
+            "itself; keep it in a tuple, self.held = (spec.model,), and read it under torch.no_grad()."
+        )
+    return guide
 
 
 @contextmanager

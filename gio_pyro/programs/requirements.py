@@ -6,8 +6,9 @@ from typing import Any
 import torch
 from gymnasium import Space
 from gymnasium.spaces import Box
+from pyro.distributions import MaskedDistribution
 from torch import Tensor, nn
-from torch.distributions import Distribution
+from torch.distributions import Distribution, Independent
 
 from gio_pyro.errors import ProgramError
 from gio_pyro.programs.program import Program, require_fits
@@ -30,6 +31,7 @@ def require_batch(program: Program, node: dict[str, Any], site: str, space: Spac
         )
     require_fits(program.name, site, node["fn"], space)
     _require_whole(at, node)
+    _require_normalised(at, node["fn"])
     if bool(torch.isnan(node["fn"].log_prob(node["value"])).any()):
         raise ProgramError(f"Expected log-probabilities at {at}, but got NaN; look for log 0 or 0/0.")
 
@@ -49,6 +51,29 @@ def _require_whole(at: str, node: dict[str, Any]) -> None:
                 f"Expected {at} to be scored by its own density, but it is inside {handler}, which nobody reads; take "
                 "the handler away."
             )
+
+
+def _require_normalised(at: str, distribution: Distribution) -> None:
+    """Raise `ProgramError` for what is no density: masked, or over finitely many values whose probabilities add up to
+    something else than 1.
+    """
+    inner = distribution
+    while isinstance(inner, Independent):
+        inner = inner.base_dist
+    if isinstance(inner, MaskedDistribution):
+        raise ProgramError(
+            f"Expected {at} to have a density for every example, but got a masked distribution, which gives some 0 "
+            "nats; take mask away."
+        )
+    if not distribution.has_enumerate_support:
+        return
+    total = distribution.log_prob(distribution.enumerate_support(expand=False)).logsumexp(0)
+    wrong = total[(total.abs() > 1e-3) & ~total.isnan()]
+    if len(wrong):
+        raise ProgramError(
+            f"Expected probabilities at {at} to add up to 1, but they add up to {float(wrong[0].exp()):.4g}; "
+            "normalise them."
+        )
 
 
 def require_unchanged(program: Program, setting: Setting) -> None:

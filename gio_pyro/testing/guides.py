@@ -1,10 +1,10 @@
 """What a guide must do."""
 
-from dataclasses import replace
 from typing import Any
 
 from gio_pyro.inference import objective_for
-from gio_pyro.programs import Guide, Model, construct, resolve
+from gio_pyro.programs import Model, construct, resolve
+from gio_pyro.programs.build import guide_beside
 from gio_pyro.programs.contract import prepare_model, require_guide
 from gio_pyro.programs.setting import Setting, quietly
 from gio_pyro.testing.models import CPU, called
@@ -28,6 +28,6 @@ def check_guide(guide: Any, model: Any, spec: Spec) -> None:
         beside = Model(construct(resolve(model, "model"), spec))
         prepare_model(beside, setting)
     with quietly(called(guide), CPU):
-        built = Guide(construct(resolve(guide, "guide"), replace(spec, model=beside)))
+        built = guide_beside(beside, resolve(guide, "guide"), spec)
         require_guide(built, spec, setting)
         objective_for(built, None, samples=1)

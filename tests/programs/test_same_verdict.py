@@ -3,6 +3,7 @@
 Cost: 10 s.
 """
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -410,6 +411,43 @@ class GuideWithAnAuxiliaryLoss(Guide):
 class GuideOfTorch(Guide):
     def posterior(self, policy: Policy, state: Tensor, future: Tensor) -> Any:
         return torch.distributions.Categorical(logits=self.logits(state, future))
+
+
+@case("to have a density for every example, but got a masked distribution, which gives some 0 nats; take mask away.")
+class GuideOfAMaskedDistribution(Guide):
+    def posterior(self, policy: Policy, state: Tensor, future: Tensor) -> Any:
+        return super().posterior(policy, state, future).mask(state[:, 0] > 0)
+
+
+class Improper(dist.Categorical):
+    """Probabilities that add up to 2."""
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        return super().log_prob(value) + math.log(2)
+
+
+@case('probabilities at the site "action" of GuideOfImproperProbabilities to add up to 1, but they add up to 2; nor')
+class GuideOfImproperProbabilities(Guide):
+    def posterior(self, policy: Policy, state: Tensor, future: Tensor) -> Any:
+        return Improper(logits=self.logits(state, future))
+
+
+@case("to leave the model's parameters to the model, but it holds spec.model as a part of itself; keep it in a tuple")
+class GuideThatHoldsWhatItRead(Guide):
+    def __init__(self, spec: Spec) -> None:
+        super().__init__(spec)
+        self.model = spec.model
+
+
+@case("Expected an objective among elbo, joint_elbo, forward_kl, sleep")
+class GuideOfNoObjective(Guide):
+    objective = "nonsense"
+
+
+@case("Expected GuideThatIsWordy to run, but it raised RuntimeError: word word")
+class GuideThatIsWordy(Guide):
+    def logits(self, state: Tensor, future: Tensor) -> Tensor:
+        raise RuntimeError("word " * 200)
 
 
 @case("to depend on the future, but it gives every future the same actions; use `future`")
