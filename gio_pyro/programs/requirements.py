@@ -54,9 +54,7 @@ def _require_whole(at: str, node: dict[str, Any]) -> None:
 
 
 def _require_normalised(at: str, distribution: Distribution) -> None:
-    """Raise `ProgramError` for what is no density: masked, or over finitely many values whose probabilities add up to
-    something else than 1.
-    """
+    """Raise `ProgramError` for what is no density: masked, or probabilities that do not add up to 1."""
     inner = distribution
     while isinstance(inner, Independent):
         inner = inner.base_dist

@@ -215,7 +215,7 @@ FAULTY_MODELS = [
     (ModelOfClasses, r'"future" of ModelOfClasses to range over tensors of shape \(4,\), but got a Categorical'),
     (ModelThatIgnoresTheAction, "the futures of ModelThatIgnoresTheAction to depend on the action"),
     (ModelThatMixes, "alone and in a batch"),
-    (ModelWithBatchNorm, "raised ValueError: Expected more than 1 value per channel"),
+    (ModelWithBatchNorm, "a batch norm needs track_running_stats=True"),
     (ModelWithAnotherPrior, 'ModelWithAnotherPrior to sample "action" from policy'),
     (ModelWithoutGradient, 'gradient from the site "future"'),
     (ModelThatDetachesTheAction, "the futures of ModelThatDetachesTheAction to pass on a finite gradient"),
