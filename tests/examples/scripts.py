@@ -1,4 +1,4 @@
-"""Scripts of examples/benchmarks as modules, whose settings and tables the tests share instead of copying them."""
+"""Scripts under examples as modules, whose settings and tables the tests share instead of copying them."""
 
 import importlib
 import sys
@@ -6,13 +6,13 @@ from pathlib import Path
 from types import ModuleType
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-RESULTS = EXAMPLES / "benchmarks" / "results"
 
 
 def script(name: str) -> ModuleType:
-    """Import a script without running it."""
-    sys.path.insert(0, str(EXAMPLES / "benchmarks"))
+    """Import a script of the benchmarks or the studies without running it."""
+    folders = [str(EXAMPLES / kind) for kind in ("benchmarks", "studies")]
+    sys.path[:0] = folders
     try:
         return importlib.import_module(name)
     finally:
-        sys.path.remove(str(EXAMPLES / "benchmarks"))
+        del sys.path[: len(folders)]

@@ -1,6 +1,6 @@
 """Every script under examples/benchmarks runs from the command line, here with tiny settings.
 
-Cost: 160 s.
+Cost: 180 s.
 """
 
 import os
@@ -9,6 +9,12 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
+
+from gio_pyro import GIO
+from gio_pyro.programs import Guide
+
+from .scripts import script as module
 
 BENCHMARKS = Path(__file__).parents[2] / "examples" / "benchmarks"
 
@@ -109,3 +115,37 @@ def test_the_sparse_maze_runs_every_member_keeps_its_rows_and_draws(tmp_path):
     assert results.with_suffix(".png").stat().st_size > 10_000
     again = run("sparse_maze.py", "--quick", "--seeds", "1", "--results", str(results))
     assert again.stdout == first.stdout
+
+
+@pytest.mark.parametrize(
+    ("script", "rows", "quick", "shows"),
+    [
+        ("cartpole.py", 1, ("--only", "without dreams", "--seeds", "1", "--steps", "100"), "| without dreams | 100 |"),
+        ("linear_guides.py", 8, ("--seeds", "1", "--steps", "2"), "| `wake_sleep` | "),
+        (
+            "noisy_tv.py",
+            6,
+            ("--seeds", "1", "--steps", "200", "400"),
+            "| paid for | after 200 steps | after 400 steps |",
+        ),
+    ],
+)
+def test_a_comparison_runs_and_keeps_its_rows(script: str, rows: int, quick: tuple[str, ...], shows: str, tmp_path):
+    results = tmp_path / "rows.csv"
+    first = run(script, *quick, "--results", str(results))
+    assert first.returncode == 0, first.stderr
+    assert shows in first.stdout
+    written = results.read_text()
+    assert written.count("\n") == 1 + rows
+    assert run(script, *quick, "--results", str(results)).stdout == first.stdout
+    assert results.read_text() == written
+
+
+def test_a_spoiled_guide_is_twice_as_sure_of_the_same():
+    agent = GIO("Pendulum-v1", hidden=(4,), seed=0)
+    state = torch.randn(5, 3)
+    learned = agent.guide.posterior(agent.policy, state, state + 0.1).base_dist
+    spoiled = Guide(module("default_agent").Halved(agent.guide.program))
+    halved = spoiled.posterior(agent.policy, state, state + 0.1).base_dist
+    torch.testing.assert_close(halved.loc, learned.loc)
+    torch.testing.assert_close(halved.scale, learned.scale / 2)
