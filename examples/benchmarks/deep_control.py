@@ -86,8 +86,8 @@ def main() -> int:
     options = parser.parse_args()
     torch.set_num_threads(1)
     warnings.simplefilter("ignore", GioWarning)  # MiniGrid's mission is text and left out
-    for name, table in (("finite actions", NETWORK), ("continuous actions", CONTINUOUS)):
-        print(f"{name}:", ", ".join(f"{key}={value}" for key, value in table.items()), flush=True)
+    for name, settings in (("finite actions", NETWORK), ("continuous actions", CONTINUOUS)):
+        print(f"{name}:", ", ".join(f"{key}={value}" for key, value in settings.items()), flush=True)
     missed = 0
     for task in TASKS:
         if options.only in task.environment:

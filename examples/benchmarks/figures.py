@@ -15,6 +15,7 @@ from types import ModuleType
 
 import deep_control
 import finite_control
+import linear_guides
 import objectives
 import sparse_maze
 import speed
@@ -40,6 +41,7 @@ TABLES: dict[str, Callable[[], list[str]]] = {
     "deep_control": lambda: deep_control.table(deep_control.read(RESULTS / "deep_control.csv").values()),
     "finite_control": lambda: finite_control.table(finite_control.read(RESULTS / "finite_control.csv").values()),
     "objectives": lambda: objectives.table(RESULTS),
+    "linear_guides": lambda: linear_guides.table(rows(linear_guides)),
     "sparse_maze": maze,
     "speed": lambda: speed.table(RESULTS / "speed.csv"),
     "useless_actions": lambda: useless_actions.table(rows(useless_actions)),

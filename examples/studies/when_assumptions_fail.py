@@ -66,8 +66,8 @@ from gio_pyro.tabular.guides import Guide
 RESULTS = Path(__file__).parent / "results" / "when_assumptions_fail.csv"
 STATES, ACTIONS, DISCOUNT, TEMPERATURE = 4, 3, 0.9, 0.3
 ROUNDS, SHOWN, STARTS, ASCENT = 100, 20, 3, 200
-NEVER = -1.0
-"""A tolerance that no advantage falls below: all rounds are run."""
+NEVER = 0.0
+"""A tolerance that ends the loop only where no action has any advantage; the rounds that are left repeat it."""
 ROUNDING = 1e-9
 """Reward units: what falls by less has not fallen."""
 KEYS = ("case", "rounds", "world")
@@ -260,7 +260,8 @@ def iterate(worlds: Worlds, case: Case, future: tabular.Future, first: Tensor) -
 
     settings = {"tolerance": NEVER, "max_iterations": ROUNDS}
     done = tabular.policy_iteration(worlds.mdp, case.temperature, first, guide=watched, future=future, **settings)
-    return policies, done.history
+    left = ROUNDS + 1 - len(done.history)
+    return policies + policies[-1:] * left, torch.cat([done.history, *[done.history[-1:]] * left])
 
 
 def value(worlds: Worlds, case: Case, future: tabular.Future, policy: Tensor) -> Tensor:

@@ -1,29 +1,21 @@
-"""The studies of bias and of failing assumptions run from the command line, here a small part of each.
+"""The studies of bias and of failing assumptions run, here a small part of each.
 
-Cost: 60 s.
+Cost: 40 s.
 """
 
 import csv
 import math
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-STUDIES = Path(__file__).parents[2] / "examples" / "studies"
+from .scripts import run as started
+
 Rows = list[dict[str, str]]
 
 
 def run(script: str, results: Path) -> str:
-    done = subprocess.run(
-        [sys.executable, str(STUDIES / script), "--quick", "--results", str(results)],
-        capture_output=True,
-        text=True,
-        timeout=300,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-    )
+    done = started(script, "--quick", "--results", results)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
