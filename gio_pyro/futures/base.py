@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 import torch
 from gymnasium import Space
+from gymnasium.spaces import Box, Discrete
 from torch import Tensor
 
 from gio_pyro import tabular
@@ -45,7 +46,48 @@ def spec_of(
     """Return what programs are built from, for a future in these spaces; `parts`: of a MultiDiscrete action."""
     require_future(future)
     anchor = getattr(future, "anchor", None)
-    return Spec(states, actions, future.space(states), hidden=hidden, anchor=anchor, action_parts=parts)
+    with raised_by(type(future).__name__, "space"):
+        space = future.space(states)
+    if not type(future).__module__.startswith("gio_pyro."):
+        _require_reads(future, states, actions, space)
+    return Spec(states, actions, space, hidden=hidden, anchor=anchor, action_parts=parts)
+
+
+def _require_reads(future: Future, states: Space[Any], actions: Space[Any], space: object) -> None:
+    """Raise `InputError` unless somebody's own future reads values of its space, and nothing else, from transitions."""
+    name, cpu = type(future).__name__, torch.device("cpu")
+    if not isinstance(space, Box | Discrete) or getattr(space, "start", 0) != 0:
+        raise InputError(
+            f"Expected space(state_space) of {name} to return Discrete(n) from 0 or a Box, but got {shown(space)}; "
+            "return one of Gymnasium's."
+        )
+    if steps_of(future):
+        return
+    state, action = (example(one, cpu).repeat_interleave(2, 0) for one in (states, actions))
+    state = state + 0.5 if state.is_floating_point() else state  # no number that stays itself when it is doubled
+    no, one = torch.zeros(2, dtype=torch.bool), torch.ones(2)
+    rows = Transitions(state, action, one, state.clone(), no, no, one, one)
+    before = [tensor.clone() for tensor in rows.tensors()]
+    with raised_by(name, "of"):
+        found: object = future.of(rows)
+    whole = isinstance(found, Tensor) and not (found.is_floating_point() or found.dtype == torch.bool)
+    if not isinstance(found, Tensor) or (isinstance(space, Discrete) and not whole):
+        kind = str(found.dtype) if isinstance(found, Tensor) else f"one of type {type(found).__name__}"
+        wanted = "integers" if isinstance(space, Discrete) else "numbers"
+        raise InputError(
+            f"Expected of(transitions) of {name} to return a tensor of {wanted}, but got {kind}; convert it."
+        )
+    shape = (2, *(space.shape or ()))
+    if found.shape != shape:
+        raise InputError(
+            f"Expected of(transitions) of {name} to return shape {shape} for 2 transitions, but got "
+            f"{tuple(found.shape)}; return one value of its space for each."
+        )
+    if not all(torch.equal(old, new) for old, new in zip(before, rows.tensors(), strict=True)):
+        raise InputError(
+            f"Expected of(transitions) of {name} to leave the transitions as they are, but it changes them in place; "
+            "work on a copy."
+        )
 
 
 def reads_reward(future: Future, spec: Spec) -> bool:

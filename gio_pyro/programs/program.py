@@ -427,7 +427,13 @@ def require_visible(program: Program, score: Tensor) -> None:
 
 def per_example(distribution: Distribution, value: Tensor, batch: int, name: str) -> Tensor:
     """Return log-probabilities `[B]`; raises `ProgramError` where a shape would broadcast silently."""
-    log_prob = distribution.log_prob(value)
+    try:
+        log_prob = distribution.log_prob(value)
+    except (RuntimeError, ValueError, TypeError, IndexError) as error:
+        raise ProgramError(
+            f"Expected {name} to score values of shape {tuple(value.shape)}, but it raised {told(error, 120)}; look "
+            "for a value outside the space, or another shape."
+        ) from error
     if log_prob.shape != (batch,):
         raise ProgramError(
             f"Expected one log-probability for each of {batch} examples from {name}, but got shape "
