@@ -10,8 +10,7 @@ overconfident and nothing else: the policy, the model and the episodes stay the 
 Pendulum after 6,000 steps is inside an unstable phase, in which an episode in ten or so is lost; after 10,000 steps it
 is over (`deep_control.py`). Hence the median over the seeds.
 
-Rows already in the CSV file are not run again; a run that was cut short goes on from its last checkpoint. The steps a
-second are those of a machine that was busy with other things.
+Rows already in the CSV file are not run again; a run that was cut short goes on from its last checkpoint.
 """
 
 import argparse
@@ -38,7 +37,7 @@ ENVIRONMENT = "Pendulum-v1"
 KEYS = ("steps", "seed", "guide")
 GUIDES = ("learned", "halved")
 SUMMARY = ("return_before", "return_after", "return_after_error", "intrinsic_nats", "entropy", "steps_per_second")
-"""What `gio train` prints at the end."""
+"""What `gio train` prints at the end; the last is kept and not told, as the machine was busy."""
 FIGURES = {
     "surprise": ("surprise a number, nats", "surprise beyond"),
     "rank_nats": ("rank divergence, nats", "ranks of the true actions"),
@@ -114,14 +113,13 @@ def judged(found: Diagnosis) -> dict[str, object]:
 def medians(kept: Kept, steps: int) -> list[str]:
     """Return what `gio train` prints at the end, as medians over the seeds."""
     rows = [row for row in kept.rows.values() if (row["steps"], row["guide"]) == (str(steps), "learned")]
-    before, after, _, nats, entropy, fps = (statistics.median(float(row[name]) for row in rows) for name in SUMMARY)
+    before, after, _, nats, entropy, _ = (statistics.median(float(row[name]) for row in rows) for name in SUMMARY)
     each = ", ".join(f"{float(row['return_after']):.0f}" for row in rows)
     return [
         f"return before (untrained, drawn actions)  {before:.0f}",
         f"return after (likeliest actions)          {after:.0f}   (seed by seed: {each})",
         f"mean MI bound                             {nats:.2f} nats",
         f"entropy of the policy                     {entropy:.2f} nats",
-        f"steps per second                          {fps:.0f}",
     ]
 
 

@@ -9,7 +9,7 @@ a table differs.
 
 import argparse
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -22,7 +22,11 @@ import speed
 import useless_actions
 from kept import Kept
 
+sys.path.append(str(Path(__file__).parents[1] / "studies"))
+import dreaming
+
 RESULTS = Path(__file__).parent / "results"
+STUDIES = Path(__file__).parents[1] / "studies"
 README = Path(__file__).parents[2] / "README.md"
 
 
@@ -49,6 +53,34 @@ TABLES: dict[str, Callable[[], list[str]]] = {
 """By the name of its script: what it prints for the README, tables and sentences, with blank lines between them."""
 
 
+def dreams() -> Iterator[str]:
+    """Yield what the study of dreaming says in the README: the steps after which each seed is good for good."""
+    kept = Kept(STUDIES / "results" / "dreaming.csv", ("share", "seed", "steps"))
+    with_dreams, without = (
+        [dreaming.good_after(kept.numbers("return", share=share, seed=seed)) for seed in range(5)]
+        for share in (dreaming.SHARE, 0.0)
+    )
+    *others, last = with_dreams
+    yield f"after {', '.join(map(str, others))} and {last} steps, seeds 0 to 4"
+    never, *others, last = without
+    assert never is None
+    yield f"without dreams not within {dreaming.STEPS}, and after {', '.join(map(str, others))} and {last}"
+
+
+def empowerment() -> Iterator[str]:
+    """Yield what the study of learned empowerment says in the README: its largest error."""
+    kept = Kept(STUDIES / "results" / "variational_empowerment.csv", ("maze", "horizon", "seed"))
+    rows = [row for row in kept.rows.values() if row["maze"] != "cost"]
+    seeds, horizons = len({row["seed"] for row in rows}), {int(row["horizon"]) for row in rows}
+    most = max(float(row["error"]) for row in rows)
+    count = {3: "three"}[seeds]
+    yield f"the mean error is at most {most:.3f} nats for n up to {max(horizons)}, {count} seeds each"
+
+
+PIECES: dict[str, Callable[[], Iterator[str]]] = {"dreaming": dreams, "variational_empowerment": empowerment}
+"""By the name of its script: parts of sentences of the README."""
+
+
 def main() -> int:
     """Compare or write, and return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -63,7 +95,10 @@ def main() -> int:
             print(f"{name}: {'written' if options.write else 'differs from its rows'}", flush=True)
             if options.write:
                 README.write_text(after)
-    return int(differs and not options.write)
+    text = " ".join(README.read_text().split())
+    missing = [piece for pieces in PIECES.values() for piece in pieces() if piece not in text]
+    print(*(f"not in the README: {piece}" for piece in missing), sep="\n", end="")
+    return int(bool(missing) or (differs and not options.write))
 
 
 def updated(text: str, name: str) -> str:

@@ -29,6 +29,12 @@ def test_a_table_that_differs_is_noticed():
         figures.updated(README.replace(lines[0], ""), "useless_actions")
 
 
+@pytest.mark.parametrize("name", figures.PIECES)
+def test_the_readmes_sentences_are_those_of_the_rows(name: str):
+    text = " ".join(README.split())
+    assert [piece for piece in figures.PIECES[name]() if piece not in text] == []
+
+
 @pytest.mark.parametrize("page", worked.PAGES)
 def test_a_page_has_the_figures_that_are_computed(page: str):
     text = " ".join((EXAMPLES.parent / page).read_text().split())
