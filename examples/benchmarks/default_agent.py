@@ -7,8 +7,8 @@ Each seed is the command itself, `gio train --seed SEED`: Pendulum-v1, 6,000 ste
 is judged as `gio diagnose` judges it, once as it is and once with the scales of its guide halved, which makes it
 overconfident and nothing else: the policy, the model and the episodes stay the same. A figure beyond its limit is bold.
 
-Pendulum after 6,000 steps is inside an unstable phase, in which an episode in ten or so is lost; after 10,000 steps it
-is over (`deep_control.py`). Hence the median over the seeds.
+Pendulum after 6,000 steps is inside an unstable phase, in which returns fall back and recover; after 10,000 steps it is
+over (`deep_control.py`). Hence the median over the seeds.
 
 Rows already in the CSV file are not run again; a run that was cut short goes on from its last checkpoint.
 """
@@ -127,7 +127,7 @@ def table(kept: Kept, steps: int) -> list[str]:
     """Return the figures of `gio diagnose` as Markdown, seed by seed, beyond its limit in bold."""
     learned, halved = ([row for row in kept.rows.values() if of(row, steps, guide)] for guide in GUIDES)
     heads = [f"seed {row['seed']}" for row in learned], [f"halved: {row['seed']}" for row in halved[:1]]
-    head = ["", *heads[0], "limit", *heads[1], *(row["seed"] for row in halved[1:])]
+    head = ["figure", *heads[0], "limit", *heads[1], *(row["seed"] for row in halved[1:])]
     lines = [head, ["---"] * len(head)]
     for column, (name, _) in FIGURES.items():
         limit = f"{'±' if column == 'rank_spread' else ''}{float(learned[0][f'{column}_limit']):g}"

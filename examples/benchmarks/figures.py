@@ -3,7 +3,7 @@
     python examples/benchmarks/figures.py                # which tables of README.md are not those of the rows
     python examples/benchmarks/figures.py --write        # put them in; the words around them are yours to read again
 
-Each table is made by the script whose rows it shows, and is found in the README by its first line. Exit status 1 where
+Each table is made by the script whose rows it shows, and is found in the README by the first two cells of its head. Exit status 1 where
 a table differs.
 """
 
@@ -102,12 +102,12 @@ def main() -> int:
 
 
 def updated(text: str, name: str) -> str:
-    """Return a text with the tables of a script in the places of those that begin with the same line."""
+    """Return a text with the tables of a script in the places of those that begin with the same cells."""
     for block in "\n".join(TABLES[name]()).split("\n\n"):
         head, *_ = block.splitlines()
-        first = head if head.startswith("|") else head[:40]
-        start = text.find(first)
-        if start < 0:
+        first = "|".join(head.split("|")[:3]) if head.startswith("|") else head[:40]
+        start = text.find(f"\n{first}") + 1
+        if not start:
             raise SystemExit(f"Expected {first!r} in the README, but it is not there; put it where {name} is told.")
         end = text.find("\n\n", start)
         text = text[:start] + block + text[end:]
