@@ -3,8 +3,8 @@
     python examples/benchmarks/figures.py                # which tables of README.md are not those of the rows
     python examples/benchmarks/figures.py --write        # put them in; the words around them are yours to read again
 
-Each table is made by the script whose rows it shows, and is found in the README by the first two cells of its head. Exit status 1 where
-a table differs.
+Each table is made by the script whose rows it shows, and is found in the README by the first two cells of its head.
+Exit status 1 where a table differs.
 """
 
 import argparse
