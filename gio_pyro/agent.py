@@ -23,15 +23,16 @@ from gio_pyro.environments.base import Array
 from gio_pyro.environments.collector import Behaviour
 from gio_pyro.environments.make import Vector, single_spaces
 from gio_pyro.errors import InputError, TrainingError
-from gio_pyro.examples import examples, newest, pieces
+from gio_pyro.examples import examples, newest, pieces, require_room_for
 from gio_pyro.explorers import Source, Turns, explorer_named
 from gio_pyro.futures import Future, future_from, reads_reward, spec_of, steps_of
 from gio_pyro.inference import Inference, objective_for, pieces_of
+from gio_pyro.memory import SMALLER, Sized, told_of_memory
 from gio_pyro.payment import Payment
 from gio_pyro.pickling import Picklable
 from gio_pyro.programs import build_pair, chosen_programs, without_validation
 from gio_pyro.randomness import ONE_AT_A_TIME, PrivateRandom
-from gio_pyro.replay import Replay
+from gio_pyro.replay import Replay, warn_of_size
 from gio_pyro.rewards import finite_nats, reward_named
 from gio_pyro.rollout import Evaluation, play, play_together, require_numbers
 from gio_pyro.settings import Settings, device_named
@@ -97,13 +98,15 @@ class GIO(Picklable):
         self.steps = self.unobserved = 0
         self.collector = Collector(self.env, seed=self.settings.seed, device=self.device)
         self.replay = Replay(self.settings.buffer_size)
+        warn_of_size(self.spec, self.settings.buffer_size, self.device)
         self.programs = chosen_programs(self.spec, model, guide)
-        with self.random.use():
+        with self.random.use(), told_of_memory(SMALLER):
             self._build()
 
     def _build(self) -> None:
         s = self.settings
-        with torch.device(self.device):
+        sized = Sized("policy and critic", SMALLER, self.device, partial(control_of, self.spec, s))
+        with torch.device(self.device), sized:
             self.control = control_of(self.spec, s).to(self.device)
             self.policy = self.control.policy
             self.model, self.guide = build_pair(self.programs, self.spec, self.policy, self.device)
@@ -121,7 +124,7 @@ class GIO(Picklable):
         fitted = Fitted(self.spec, self.future, self.model, self.guide, self.policy, self.replay)
         self.payment = payment_of(s, fitted).to(self.device)
         self.dreaming = dreams_of(s, fitted).to(self.device)
-        with torch.device(self.device):
+        with torch.device(self.device), Sized("the explorer", SMALLER, self.device):
             self.explorer = turns_of(s, fitted, self.payment, self.collector.world.count).to(self.device)
         self.figures: dict[str, Tensor] = {}
         self.watch = Watch(self.spec.action_space, s.discount)
@@ -201,6 +204,7 @@ class GIO(Picklable):
             self.random.use(),
             without_validation(),
             few_threads(self.settings.hidden),
+            told_of_memory(SMALLER),
         ):
             yield
 
@@ -262,7 +266,12 @@ class GIO(Picklable):
         size = self.settings.batch_size
         if (steps := pieces_of(self.inference.objective)) > 1:
             return pieces(self.future, self.replay, size, steps)
-        return examples(self.future, self.replay, self.policy, self.spec.state_space, size)
+        if size is None and not self.replay.finite:
+            require_room_for(len(self.replay), self.spec, self.device)
+        batch, future = examples(self.future, self.replay, self.policy, self.spec.state_space, size)
+        if size is None:
+            require_room_for(len(batch), self.spec, self.device)
+        return batch, future
 
     def _note(self, figures: dict[str, Tensor]) -> None:
         """Keep figures on the device until somebody reads them, and remember whether any was not finite."""

@@ -1,17 +1,22 @@
 """What the programs are fitted to: replayed transitions, the future of each, and how much each of them counts."""
 
+import math
 from dataclasses import replace
 from typing import Any
 
 import torch
 from gymnasium import Space
+from gymnasium.spaces import Discrete
 from torch import Tensor
 
 from gio_pyro.errors import InputError
 from gio_pyro.futures import Future, steps_of
+from gio_pyro.memory import require_room
 from gio_pyro.replay import Replay, merge_by
-from gio_pyro.types import Policy, Transitions
+from gio_pyro.types import Policy, Spec, Transitions
 
+COPIES = 4
+"""Copies of what programs see or score that a gradient step holds at once, in 4 bytes a number."""
 CANDIDATES = 16
 """Examples drawn for each one that `fair` returns, where some count for more than others."""
 
@@ -35,6 +40,17 @@ def examples(
     rows = replace(pieces.steps[:, 0], weight=future.weight(policy, pieces))  # type: ignore[attr-defined]
     found: Tensor = future.read(pieces, states)  # type: ignore[attr-defined]
     return _merged(rows, found) if size is None else (rows, found)
+
+
+def require_room_for(rows: int, spec: Spec, device: torch.device) -> None:
+    """Raise `InputError` where programs cannot look at so many rows at once: all of replay, where there is no size."""
+    numbers = [
+        int(space.n) if isinstance(space, Discrete) else math.prod(space.shape or ())
+        for space in (spec.state_space, spec.future_space)
+        if space is spec.future_space or not isinstance(space, Discrete)
+    ]
+    what = f"{rows:,} transitions at once, as batch_size=None has it"
+    require_room(4 * COPIES * rows * sum(numbers), what, "set batch_size=256", device)
 
 
 def _merged(rows: Transitions, found: Tensor) -> tuple[Transitions, Tensor]:

@@ -17,12 +17,13 @@ from gio_pyro.environments.make import Vector, single_spaces
 from gio_pyro.errors import CheckpointError, InputError, TrainingError, told
 from gio_pyro.futures import Future, future_from, spec_of, steps_of
 from gio_pyro.inference import Inference, objective_for
+from gio_pyro.memory import SMALLER, Sized, told_of_memory
 from gio_pyro.optimisation import Figures
 from gio_pyro.payment import Payment
 from gio_pyro.pickling import Picklable
 from gio_pyro.programs import build_pair, chosen_programs, without_validation
 from gio_pyro.randomness import ONE_AT_A_TIME, PrivateRandom
-from gio_pyro.replay import Replay
+from gio_pyro.replay import Replay, warn_of_size
 from gio_pyro.samples import Samples, rows_of
 from gio_pyro.settings import Settings, device_named
 from gio_pyro.signals import Fitted, signal_named
@@ -98,8 +99,14 @@ class IntrinsicReward(Picklable):
         learning_rate, hidden, seed = own.learning_rate, own.hidden, own.seed
         self.spec = spec_of(self.future, states, actions, parts=self.actions.parts, hidden=hidden)
         self.replay = Replay(buffer_size)
+        warn_of_size(self.spec, buffer_size, self.device)
         self.random = PrivateRandom(seed, self.device)
-        with self.random.use(), torch.device(self.device):
+        with (
+            self.random.use(),
+            told_of_memory(SMALLER),
+            torch.device(self.device),
+            Sized("signal", SMALLER, self.device),
+        ):
             chosen = chosen_programs(self.spec, model, guide)
             self.model, self.guide = build_pair(chosen, self.spec, self.policy, self.device)
             fitted = Fitted(self.spec, self.future, self.model, self.guide, self.policy, self.replay)
@@ -123,7 +130,7 @@ class IntrinsicReward(Picklable):
             TrainingError: a loss that is not finite.
         """
         rows = rows_of(samples, self.observations, self.actions, self.device)
-        with self.random.use(), without_validation(), torch.enable_grad():
+        with self.random.use(), without_validation(), torch.enable_grad(), told_of_memory(SMALLER):
             self._observe(rows, *np.shape(samples["rewards"]))
             figures: Figures = {}
             for _ in range(self.updates):

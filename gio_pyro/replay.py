@@ -1,19 +1,28 @@
 """Replay: every transition that was collected, in order, and the same transitions with equal ones merged."""
 
+import math
+import warnings
 from collections.abc import Sequence
 from dataclasses import fields, replace
 from typing import Any
 
+import numpy as np
 import torch
+from gymnasium.spaces import Discrete
 from torch import Tensor
 
-from gio_pyro.errors import InputError
+from gio_pyro.errors import GioWarning, InputError
+from gio_pyro.memory import SMALL, free_bytes, require_room, written
 from gio_pyro.streams import Streams
-from gio_pyro.types import UNKNOWN, Sequences, Transitions
+from gio_pyro.types import UNKNOWN, Sequences, Spec, Transitions
 
 STORED = ("state", "action", "reward", "next_state", "terminated", "truncated", "log_behaviour")
 """The fields of `Transitions` that are kept; the weight of a row that was not merged is 1."""
 LINKS = ("stream", "episode", "time")
+OTHERS = 15
+"""Bytes of a row beside its states and its action: reward and log μ, two flags, its episode and what follows."""
+ROOM = 0.8
+"""Share of the free memory that a replay is advised to take."""
 FAR = torch.iinfo(torch.uint8).max
 """How many transitions later the next one of an episode may come before its distance takes more than a byte."""
 
@@ -106,13 +115,37 @@ class Replay:
         need = min(self._size + len(new), self.capacity)
         if need <= have:
             return
-        size = min(max(need, 2 * have, 1024), self.capacity)
         links = {"episode": new.episode.int(), "following": self._rows.get("following", new.episode.byte())}
-        for name, like in ({name: getattr(new, name) for name in STORED} | links).items():
+        fields = {name: getattr(new, name) for name in STORED} | links
+        size = self._affordable([field[:1].nbytes for field in fields.values()], need, have, new.weight.device)
+        for name, like in fields.items():
             grown = like.new_zeros(size, *like.shape[1:])
             if name in self._rows:
                 grown[: self._size] = self._rows[name][: self._size]
             self._rows[name] = grown
+
+    def _affordable(self, widths: Sequence[int], need: int, have: int, device: torch.device) -> int:
+        """Return to how many rows to grow: twice as many, or fewer where only these fit; `InputError` where none do.
+
+        Args:
+            widths: bytes a row of each field.
+            need: the fewest rows.
+            have: rows there are.
+            device: where they are kept.
+        """
+        sizes = [min(max(need, more), self.capacity) for more in (max(2 * have, 1024), have + have // 8)]
+        row = sum(widths)
+        if (fitting := next((n for n in sizes if _peak(widths, n, have) <= SMALL), None)) is None:
+            free = free_bytes(device)
+            fitting = next((n for n in sizes if _peak(widths, n, have) <= free), None)
+        if fitting is None:
+            require_room(
+                _peak(widths, sizes[-1], have),
+                f"{sizes[-1]:,} transitions of {written(row)} each",
+                f"set buffer_size={max(have, 1)} or less, or show smaller observations",
+                device,
+            )
+        return fitting or sizes[-1]
 
     def all(self) -> Transitions:
         """Return all transitions, oldest first; raises `InputError` while there are none."""
@@ -196,7 +229,7 @@ class Replay:
         μ is the harmonic mean of the merged rows', so that importance weights sum to the same;
         `truncated` is False. Transitions of other than Discrete states and actions are returned as they are.
         """
-        if not (last := self.latest(1)).finite or last.action.is_floating_point():
+        if not self.finite:
             return self.all()
         if self._merged is None:
             self._merged = merge(self.all())
@@ -206,6 +239,12 @@ class Replay:
         kind = self._rows["reward"].dtype
         found = self._merged
         return replace(found, weight=found.weight.to(kind), log_behaviour=found.log_behaviour.to(kind))
+
+    @property
+    def finite(self) -> bool:
+        """Whether equal transitions can be merged: states and actions are those of Discrete spaces."""
+        last = self.latest(1)
+        return last.finite and not last.action.is_floating_point()
 
     def _oldest_episode(self) -> int:
         rows = [] if self._size == 0 else [int(self._rows["episode"][: self._size].min())]
@@ -233,6 +272,40 @@ def _sent(numbers: Sequence[Sequence[int]], kind: torch.dtype, device: torch.dev
     """Return numbers on the device, where nothing waits for them."""
     cuda = device.type == "cuda"
     return torch.tensor(numbers, dtype=kind, pin_memory=cuda).to(device, non_blocking=cuda)
+
+
+def warn_of_size(spec: Spec, capacity: int, device: torch.device) -> None:
+    """Issue a `GioWarning` where a replay that is full would not fit its device; it grows only as it fills."""
+    full = bytes_of(spec) * capacity
+    if full < SMALL or full <= (free := free_bytes(device)):
+        return
+    fits = int(free / bytes_of(spec) * ROOM)
+    warnings.warn(
+        f"Expected a replay that fits the memory of {device}, but buffer_size={capacity} transitions of "
+        f"{written(bytes_of(spec))} each are {written(full)}, and {written(free)} is free; set buffer_size={fits}, or "
+        "learn for fewer steps.",
+        GioWarning,
+        stacklevel=3,
+    )
+
+
+def bytes_of(spec: Spec) -> int:
+    """Return how many bytes of replay a transition takes."""
+    state, action = (
+        8 if isinstance(space, Discrete) else math.prod(space.shape or ()) * np.dtype(space.dtype).itemsize
+        for space in (spec.state_space, spec.action_space)
+    )
+    return 2 * state + action + OTHERS
+
+
+def _peak(widths: Sequence[int], size: int, have: int) -> int:
+    """Return the most bytes taken besides while fields of `have` rows are moved to ones of `size`, one by one."""
+    taken, most = 0, 0
+    for width in widths:
+        taken += width * size
+        most = max(most, taken)
+        taken -= width * have
+    return most
 
 
 def _copy(rows: Tensor) -> Tensor:

@@ -28,6 +28,7 @@ PROGRAMS = {
 ORDER = [
     ["errors", "types", "files", "calls", "checks", "queueing"],
     ["randomness", "temperature", "settings", "threads", "pickling", "schedules"],
+    ["memory"],
     ["networks", "optimisation", "squash", "mixtures", "sequences", "waterfilling"],
     ["programs", "tabular", "streams", "replay"],
     ["futures", "examples", "envs", "kinds"],

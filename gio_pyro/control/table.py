@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from gymnasium.spaces import Discrete
 from torch import Tensor, nn
 
 from gio_pyro.control.behaviour import TableBehaviour
@@ -16,6 +17,9 @@ from gio_pyro.rewards import Reward, finite_nats, intrinsic_reward
 from gio_pyro.settings import NEUTRAL, Settings
 from gio_pyro.temperature import Temperature
 from gio_pyro.types import Policy, Spec, Transitions, finite
+
+AT_ONCE = 2**26
+"""Pairs of an action and a future that are read at once: a few copies of 256 MB."""
 
 
 class TableControl(nn.Module):
@@ -30,6 +34,7 @@ class TableControl(nn.Module):
         super().__init__()
         states, actions = finite(spec.state_space, "state"), finite(spec.action_space, "action")
         self.settings = settings
+        self.width = actions * (int(spec.future_space.n) if isinstance(spec.future_space, Discrete) else 1)
         self.policy = TablePolicy(states, actions)
         self.critic = TableCritic(states, actions, initial_value=settings.initial_value)
         self.apart = Values(Apart(TableCritic(states, actions), d) for d in settings.discounts_apart)
@@ -102,7 +107,10 @@ class TableControl(nn.Module):
 
     @torch.no_grad()
     def _bonus(self, reward: Reward, state: Tensor) -> Tensor:
-        return finite_nats(reward.bonus(self.policy, state, choices(self.policy(state))), "the guide")
+        """Return log ρ̄ `[B, A]` nats, of so many states at once that their futures take bounded memory."""
+        parts = state.split(max(1, AT_ONCE // self.width))
+        nats = [reward.bonus(self.policy, part, choices(self.policy(part))) for part in parts]
+        return finite_nats(nats[0] if len(nats) == 1 else torch.cat(nats), "the guide")
 
     @torch.no_grad()
     def intrinsic(self, reward: Reward, state: Tensor) -> Tensor:

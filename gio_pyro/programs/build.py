@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from gio_pyro.errors import GioError, ProgramError, article, told
 from gio_pyro.programs.contract import prepare_model, require_guide, require_model
+from gio_pyro.programs.memory import sized
 from gio_pyro.programs.program import Guide, Model, detached, require_fits, require_visible
 from gio_pyro.programs.requirements import require_explores, require_pathwise
 from gio_pyro.programs.setting import Setting, quietly
@@ -268,7 +269,7 @@ def construct(program: Program, spec: Spec) -> Program:
     if not isinstance(program, type):
         return _copied(program) if isinstance(program, nn.Module) else program
     try:
-        with pyro.settings.context(module_local_params=True):
+        with pyro.settings.context(module_local_params=True), sized(program, program.__name__, spec):
             built: Program = program(spec)
     except GioError:
         raise

@@ -10,10 +10,13 @@ from torch import Tensor
 
 from gio_pyro.checks import MOST_NUMBERS, real, refused, switch, whole
 from gio_pyro.errors import InputError, shown, told
+from gio_pyro.memory import require_room
 from gio_pyro.tabular.information import LARGEST_REWARD, SUM_TOLERANCE, as_flags
 
 FORM = "(probability, next state, reward, terminated)"
 MOST_ACTIONS = 100_000
+COPIES = 4
+"""Tables `[S, A, S]` that there are at once while a world is read."""
 
 
 def rows_of(table: Any) -> tuple[Tensor, list[list[int]]]:
@@ -43,6 +46,11 @@ def offers(offered: list[list[int]], mask: Any) -> Tensor:
             f"Expected env.P with a table of at most {MOST_NUMBERS:,} numbers, but {len(offered)} states and {actions} "
             f"actions have {size:,}; take a smaller world."
         )
+    require_room(
+        COPIES * 8 * size,
+        f"the tables of {len(offered)} states and {actions} actions",
+        "take a smaller world, or learn it (gio.GIO)",
+    )
     has = torch.zeros(len(offered), actions, dtype=torch.bool)
     for s, some in enumerate(offered):
         has[s, some] = True
