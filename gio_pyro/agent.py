@@ -122,8 +122,9 @@ class GIO(Picklable):
         self.reward = reward_named(s.intrinsic, self.model, self.guide, self.future, samples=s.samples)
         self.reading = reward_named("imagined", self.model, self.guide, self.future, samples=s.samples)
         fitted = Fitted(self.spec, self.future, self.model, self.guide, self.policy, self.replay)
-        self.payment = payment_of(s, fitted).to(self.device)
-        self.dreaming = dreams_of(s, fitted).to(self.device)
+        with Sized("the signal and dreams", SMALLER):
+            self.payment = payment_of(s, fitted).to(self.device)
+            self.dreaming = dreams_of(s, fitted).to(self.device)
         with torch.device(self.device), Sized("the explorer", SMALLER, self.device):
             self.explorer = turns_of(s, fitted, self.payment, self.collector.world.count).to(self.device)
         self.figures: dict[str, Tensor] = {}

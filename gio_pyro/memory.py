@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,10 @@ FACTORIES: frozenset[Callable[..., Any]] = frozenset((torch.empty, torch.zeros, 
 METHODS: frozenset[Callable[..., Any]] = frozenset(
     (torch.Tensor.new_zeros, torch.Tensor.new_empty, torch.Tensor.new_ones)
 )
+
+
+_DESCRIBING: ContextVar[bool] = ContextVar("gio_pyro_describing", default=False)
+"""Whether tensors are only described, as `wanted` has them made: then no block around needs to size them."""
 
 
 def free_bytes(device: torch.device | str = "cpu") -> float:
@@ -88,20 +93,24 @@ class Sized(TorchFunctionMode):
         if func in FACTORIES or func in METHODS:
             numbers = _count(args if func in FACTORIES else args[1:], given)
             needed = numbers * (given.get("dtype") or torch.get_default_dtype()).itemsize
-            if needed >= LARGE and self.build is not None:
+            if needed >= LARGE and self.build is not None and not _DESCRIBING.get():
                 build, self.build = self.build, None
                 needed = max(needed, wanted(build))
-            require_room(needed, self.what, self.advice, self.device)
+            if needed >= SMALL and not _DESCRIBING.get():
+                require_room(needed, self.what, self.advice, self.device)
         return func(*args, **given)
 
 
 def wanted(build: Callable[[], object]) -> int:
     """Return the bytes of what `build` makes, trained, or 0 where it cannot be made without memory."""
+    asked = _DESCRIBING.set(True)
     try:
         with torch.device("meta"):
             built = build()
     except Exception:  # somebody's own constructor may read what it has made
         return 0
+    finally:
+        _DESCRIBING.reset(asked)
     if not isinstance(built, nn.Module):
         return 0
     trained = sum(parameter.nbytes for parameter in built.parameters() if parameter.requires_grad)

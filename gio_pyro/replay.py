@@ -72,13 +72,13 @@ class Replay:
         """
         ends = (new.terminated | new.truncated).tolist() if ends is None else ends
         streams, breaks = ([0] * len(new) if given is None else [int(x) for x in given] for given in (stream, begins))
+        self._reserve(new)  # before anything is noted of transitions that may not fit
         if len(self._streams) > self._room:
             self._streams.forget(self._oldest_episode())
             self._room = 2 * len(self._streams) + self.capacity
         episode, links = self._streams.take(self._added, streams, breaks, ends)
         new = self._numbered(new, streams, episode)
         first = max(len(new) - self.capacity, 0)
-        self._reserve(new)
         where = new.time[first:] % self.capacity
         for name in STORED:
             self._rows[name][where] = getattr(new, name)[first:]
@@ -115,7 +115,7 @@ class Replay:
         need = min(self._size + len(new), self.capacity)
         if need <= have:
             return
-        links = {"episode": new.episode.int(), "following": self._rows.get("following", new.episode.byte())}
+        links = {"episode": new.weight.int(), "following": self._rows.get("following", new.weight.byte())}
         fields = {name: getattr(new, name) for name in STORED} | links
         size = self._affordable([field[:1].nbytes for field in fields.values()], need, have, new.weight.device)
         for name, like in fields.items():

@@ -12,11 +12,14 @@ from torch import Tensor
 
 from gio_pyro.checks import positive, whole
 from gio_pyro.errors import InputError
+from gio_pyro.memory import require_room
 from gio_pyro.tabular.capacity import blahut_arimoto
 from gio_pyro.tabular.mdp import TabularMDP, as_mdp
 
 HORIZON = "a horizon of at least 1 action, a whole number"
 MERGE_DECIMALS = 12
+COPIES = 3
+"""Tables of sequences that there are at once while equal ones are merged."""
 MOST_ACTIONS = 100_000
 """Of a horizon: each costs a step of all states."""
 
@@ -106,6 +109,8 @@ def _distinct_sequences(mdp: TabularMDP, states: Tensor, horizon: int, limit: in
     final = torch.eye(mdp.states, dtype=torch.float64, device=states.device)[states]
     for _ in range(horizon):
         legal = ~((final > 0).to(final) @ (~mdp.allowed).to(final)).bool()
+        needed = 8 * COPIES * len(final) * mdp.actions * mdp.states
+        require_room(needed, f"{len(final) * mdp.actions:,} action sequences", "shorten the horizon", final.device)
         final = torch.einsum("us,san->uan", final, mdp.transition)[legal]
         if not len(final):
             return owner[:0], final

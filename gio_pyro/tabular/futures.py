@@ -21,6 +21,7 @@ from torch import Tensor
 from gio_pyro.checks import labels as as_labels
 from gio_pyro.checks import numbers, real, switch, whole
 from gio_pyro.errors import InputError, raised_by, shown
+from gio_pyro.memory import require_room
 from gio_pyro.tabular.information import as_distribution
 from gio_pyro.tabular.mdp import TabularMDP, as_mdp, as_policy
 
@@ -110,6 +111,8 @@ def trajectory(k: int, *, rewards: bool = False) -> Future:
                 f"Expected at most {MOST_FUTURES:,} trajectories, but {symbols} symbols have more of {k} steps; "
                 "take fewer steps, or features of them."
             )
+        size = 16 * first.numel() * symbols ** (k - 1)
+        require_room(size, f"trajectories of {k} steps", "take fewer steps, or features of them", first.device)
         follows = (_policy(mdp, policy)[..., None] * first).sum(-2)
         follows = follows[..., mdp.outcomes.next_state, :] if rewards else follows
         channel = first

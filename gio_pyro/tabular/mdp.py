@@ -8,6 +8,7 @@ from torch import Tensor
 
 from gio_pyro.checks import instance, numbers, real
 from gio_pyro.errors import InputError, MixedTerminationError, shown
+from gio_pyro.memory import require_room
 from gio_pyro.tabular.information import LARGEST_REWARD, as_distribution, as_flags
 from gio_pyro.tabular.reading import offers, rows_of
 
@@ -60,6 +61,7 @@ class TabularMDP:
         p = as_distribution("the transition table", transition)
         if p.ndim < 3 or p.shape[-1] != p.shape[-3]:
             raise InputError(f"Expected transitions of shape [..., S, A, S], but got {tuple(p.shape)}.")
+        require_room(3 * p.nbytes, f"transitions of shape {tuple(p.shape)}", "take a smaller world", p.device)
         states = p.shape[-1]
         self.terminal = _as_terminal(terminal, p)
         first = _as_start(start, self.terminal, p)
