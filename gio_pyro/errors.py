@@ -5,14 +5,24 @@ got, what to do next. The command line prints that sentence and nothing else.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from difflib import get_close_matches
 from reprlib import Repr
 from types import BuiltinFunctionType, FunctionType, ModuleType
 
+LONGEST = 300
+"""Characters of an error; of a longer one, which repeats what somebody gave, the middle is left out."""
+
 
 class GioError(Exception):
-    """Base of every error raised on purpose by gio_pyro."""
+    """Base of every error raised on purpose by gio_pyro: one line of at most `LONGEST` characters."""
+
+    def __init__(self, *args: object) -> None:
+        text = " ".join(str(args[0]).split()) if len(args) == 1 else ""
+        if text and len(text) > LONGEST:
+            text = f"{text[: LONGEST - 103]}...{text[-100:]}"
+        super().__init__(*([text] if text else args))
 
 
 class InputError(GioError, ValueError):
@@ -61,6 +71,8 @@ class NoisyInformationWarning(GioWarning):
 
 MOST_SHOWN = 60
 """Characters of a value that an error repeats."""
+MOST_LISTED = 130
+"""Characters of known names that an error lists."""
 _FOREIGN = re.compile(r" at 0x[0-9a-f]+|\b(array|tensor|Tensor)\(")
 """What a representation has in it that no sentence should."""
 
@@ -86,6 +98,38 @@ def shown(value: object, length: int = MOST_SHOWN) -> str:
 
 def _sort(value: object) -> str:
     return "class" if isinstance(value, type) else "module" if isinstance(value, ModuleType) else "function"
+
+
+def unknown(what: str, given: object, known: Iterable[str], *, also: str = "", advice: str = "name one") -> str:
+    """Return the sentence about a name that is not known: some that are, and the closest one.
+
+    Args:
+        what: what it should be the name of, such as "a signal".
+        given: what was given.
+        known: the names that there are.
+        also: what else would do, such as ", or file.py:Name".
+        advice: what to do where no known name is close.
+    """
+    names = [*known]
+    near = closest(given, names)
+    return f"Expected {what} among {listed(names)}{also}, but got {shown(given)}; " + (near or f"{advice}.")
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return names with commas between them, as many as fit, and how many there are besides."""
+    text = ", ".join(names)
+    if len(text) <= MOST_LISTED:
+        return text
+    start = text[:MOST_LISTED].rpartition(", ")[0]
+    return f"{start} and {len(names) - start.count(', ') - 1} more"
+
+
+def closest(given: object, known: Iterable[str]) -> str:
+    """Return the question whether the closest of the known names was meant, or nothing where none is close."""
+    plain = {name.partition("(")[0].replace("_", "").replace("-", "").lower(): name for name in known}
+    asked = given.partition("(")[0].replace("_", "").replace("-", "").lower() if isinstance(given, str) else ""
+    found = get_close_matches(asked[:MOST_SHOWN], plain, 1, 0.6)
+    return f"did you mean {plain[found[0]]}?" if found else ""
 
 
 def cut(text: str, length: int) -> str:

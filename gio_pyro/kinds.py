@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from gio_pyro.calls import parsed
-from gio_pyro.errors import InputError, article, raised_by
+from gio_pyro.errors import InputError, article, closest, raised_by, shown, unknown
 from gio_pyro.programs import named
 
 Base = TypeVar("Base")
@@ -38,13 +38,14 @@ class Kinds(Generic[Base]):
             ProgramError: a file or module that is not there or does not import, or a class that raises.
         """
         if not isinstance(text, str):
-            raise InputError(f"Expected the name of {article(self.noun)}, but got {text!r}; see {self.home}.")
+            raise InputError(f"Expected the name of {article(self.noun)}, but got {shown(text)}; see {self.home}.")
         name, bracket, rest = text.partition("(")
         valid, numbers, own = parsed(f"_{bracket}{rest}")
         kind = self._kind(name.strip())
         if not valid:
             raise InputError(
-                f"Expected {article(self.noun)} with its settings in brackets, but got {text[:80]!r}; see {self.home}."
+                f"Expected {article(self.noun)} with its settings in brackets, but got {shown(text, 80)}; "
+                f"see {self.home}."
             )
         settings = {**own, **settings}
         self._require_settings(kind, given, numbers, settings)
@@ -59,10 +60,11 @@ class Kinds(Generic[Base]):
         try:
             taken.bind(*given, *numbers, **settings)
         except TypeError as error:
+            near = "".join(closest(name, taken.parameters) for name in [*settings][:1] if name not in taken.parameters)
             own = ", ".join(list(taken.parameters)[len(given) :]) or "none"
             raise InputError(
-                f"Expected {kind.__name__} with its own settings ({own}), but got {settings or list(numbers)!r}: "
-                f"{error}; name those that it has."
+                f"Expected {kind.__name__} with its own settings ({own}), but got {shown(settings or list(numbers))}: "
+                f"{error}; " + (near or "name those that it has.")
             ) from error
 
     def _kind(self, name: str) -> type[Base]:
@@ -76,8 +78,7 @@ class Kinds(Generic[Base]):
         for known, kind in self.known.items():
             if _plain(known) == _plain(name):
                 return kind
-        names = ", ".join(self.known)
-        raise InputError(f"Expected {one} among {names}, or file.py:Name, but got {name[:80]!r}; name one.")
+        raise InputError(unknown(one, name, self.known, also=", or file.py:Name"))
 
 
 def elsewhere(text: str) -> bool:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from gio_pyro.calls import plain
-from gio_pyro.errors import InputError
+from gio_pyro.errors import InputError, shown
 
 LARGEST = 1e30
 """Weights beyond it would not leave room for what they weigh."""
@@ -51,6 +51,6 @@ def weight_of(weight: Weight) -> Callable[[int], float]:
     if kind == "linear" and len(numbers) == 3 and finite and numbers[2] >= 1:
         return Line(*numbers)
     raise InputError(
-        f'Expected a weight that is a number, "linear:FROM:TO:STEPS" or a function of steps, but got {weight!r}; give '
-        f"one, such as 0.5; numbers go from -{LARGEST:g} to {LARGEST:g}."
+        f'Expected a weight that is a number, "linear:FROM:TO:STEPS" or a function of steps, but got {shown(weight)}; '
+        f"give one, such as 0.5; numbers go from -{LARGEST:g} to {LARGEST:g}."
     )

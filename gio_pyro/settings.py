@@ -10,7 +10,7 @@ from gymnasium import Space
 from gymnasium.spaces import Discrete
 
 from gio_pyro.calls import make_plain
-from gio_pyro.errors import InputError
+from gio_pyro.errors import InputError, shown, unknown
 from gio_pyro.schedules import weight_of
 from gio_pyro.temperature import parse
 
@@ -114,7 +114,7 @@ class Settings:
         known = [field.name for field in fields(cls)]
         for name in given:
             if name not in known:
-                raise InputError(f"Expected settings among {', '.join(known)}, but got {name!r}.")
+                raise InputError(unknown("settings", name, known, advice="see gio_pyro.Settings"))
         made = cls(**{**defaults(states, actions), **given})
         if made.greedy and not isinstance(actions, Discrete):
             raise InputError(
@@ -133,13 +133,16 @@ class Settings:
         units = {"initial_value": "reward units, neutral", "target_entropy": "nats", "reward_weight": "a share"}
         for name, unit in units.items():
             value = getattr(self, name)
-            if value is not None and (name, value) != ("initial_value", NEUTRAL):
+            neutral = name == "initial_value" and isinstance(value, str) and value == NEUTRAL
+            if value is not None and not neutral:
                 _real(name, value, -1e30, 1e30, f"{unit}, or None")
         if callable(self.signal_weight):
             raise InputError('Expected signal_weight to be a number or "linear:FROM:TO:STEPS", but got a function.')
         weight_of(self.signal_weight)
         if self.signal is not None and not isinstance(self.signal, str):
-            raise InputError(f"Expected signal to be a name or None, but got {self.signal!r}; see gio_pyro.signals.")
+            raise InputError(
+                f"Expected signal to be a name or None, but got {shown(self.signal)}; see gio_pyro.signals."
+            )
         _check_explorer(self)
         _check_signal(self)
         _check_dreams(self)
@@ -158,13 +161,13 @@ class Settings:
                     f"{self.buffer_size} and {self.batch_size}; raise buffer_size or lower batch_size."
                 )
         if self.objective is not None and not isinstance(self.objective, str):
-            raise InputError(f"Expected objective to be a name or None, but got {self.objective!r}.")
+            raise InputError(f"Expected objective to be a name or None, but got {shown(self.objective)}.")
         for name in ("compile", "greedy", "signal_value"):
             if not isinstance(getattr(self, name), bool):
-                raise InputError(f"Expected {name} to be True or False, but got {getattr(self, name)!r}.")
-        if self.intrinsic not in INTRINSIC:
+                raise InputError(f"Expected {name} to be True or False, but got {shown(getattr(self, name))}.")
+        if not isinstance(self.intrinsic, str) or self.intrinsic not in INTRINSIC:
             raise InputError(
-                f"Expected intrinsic to be one of {', '.join(INTRINSIC)}, but got {self.intrinsic!r}; see "
+                f"Expected intrinsic to be one of {', '.join(INTRINSIC)}, but got {shown(self.intrinsic)}; see "
                 "gio_pyro.Settings."
             )
 
@@ -227,7 +230,9 @@ def _check_explorer(s: Settings) -> None:
             )
         return
     if not isinstance(s.explorer, str):
-        raise InputError(f"Expected explorer to be a name or None, but got {s.explorer!r}; see gio_pyro.explorers.")
+        raise InputError(
+            f"Expected explorer to be a name or None, but got {shown(s.explorer)}; see gio_pyro.explorers."
+        )
     if s.signal is None:
         raise InputError(
             f"Expected a signal for the explorer {s.explorer[:80]!r} to seek, but got none; name one, such as "
@@ -244,13 +249,13 @@ def _check_signal(s: Settings) -> None:
     for name in ("signal_weight", "reward_weight"):
         if s.signal is None and getattr(s, name) != Settings.__dataclass_fields__[name].default:
             raise InputError(
-                f"Expected {name} only beside a signal, but got {getattr(s, name)!r} without one; name a signal, e.g. "
-                'signal="RandomNetworkDistillation", or leave it out.'
+                f"Expected {name} only beside a signal, but got {shown(getattr(s, name))} without one; name a signal, "
+                'e.g. signal="RandomNetworkDistillation", or leave it out.'
             )
     if s.signal_value and s.signal is None:
         raise InputError(
-            "Expected signal_value only beside a signal, but got True without one; name a signal, e.g. "
-            'signal="RandomNetworkDistillation", or leave it out.'
+            "Expected signal_value only beside a signal, but got True without one; name a signal, "
+            'e.g. signal="RandomNetworkDistillation", or leave it out.'
         )
     if s.signal_discount is None:
         return
@@ -274,31 +279,33 @@ def _check_dreams(s: Settings) -> None:
 
 def _sequence(name: str, value: object) -> tuple[Any, ...]:
     if not isinstance(value, tuple) or not value:
-        raise InputError(f"Expected {name} to be a tuple of whole numbers, but got {value!r}; see gio_pyro.Settings.")
+        raise InputError(
+            f"Expected {name} to be a tuple of whole numbers, but got {shown(value)}; see gio_pyro.Settings."
+        )
     return value
 
 
 def _real(name: str, value: object, low: float, high: float, meaning: str) -> None:
     if not isinstance(value, int | float) or isinstance(value, bool) or not low <= value <= high:
         raise InputError(
-            f"Expected {name} from {low:.9g} to {high:.9g} ({meaning}), but got {value!r}; see gio_pyro.Settings."
+            f"Expected {name} from {low:.9g} to {high:.9g} ({meaning}), but got {shown(value)}; see gio_pyro.Settings."
         )
 
 
 def _whole(name: str, value: object, low: int, high: int) -> None:
     if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
         raise InputError(
-            f"Expected {name} to be a whole number from {low} to {high}, but got {value!r}; see gio_pyro.Settings."
+            f"Expected {name} to be a whole number from {low} to {high}, but got {shown(value)}; see gio_pyro.Settings."
         )
 
 
 def device_named(name: str) -> torch.device:
     """Return the device; "auto" is a GPU where there is one. Raises `InputError` for one that is not there."""
-    if name == "auto":
+    if isinstance(name, str) and name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.empty(0, device=name).device
-    except (RuntimeError, AssertionError, TypeError) as error:
+    except Exception as error:  # torch raises of every kind, for what is no device
         raise _absent(name) from error
     if device.type not in ("cpu", "cuda"):
         raise _absent(name)
@@ -307,4 +314,6 @@ def device_named(name: str) -> torch.device:
 
 def _absent(name: object) -> InputError:
     here = [*(f"cuda:{number}" for number in range(torch.cuda.device_count())), "cpu"]
-    return InputError(f"Expected a device that is here, {' or '.join(here)}, but got {name!r}; auto takes the first.")
+    return InputError(
+        f"Expected a device that is here, {' or '.join(here)}, but got {shown(name)}; auto takes the first."
+    )

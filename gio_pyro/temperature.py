@@ -18,7 +18,7 @@ from gymnasium import Space
 from gymnasium.spaces import Discrete
 from torch import Tensor, nn
 
-from gio_pyro.errors import InputError
+from gio_pyro.errors import InputError, shown
 from gio_pyro.schedules import between, split
 
 LEAST, MOST = 1e-9, 1e9
@@ -113,7 +113,7 @@ def parse(given: float | str) -> tuple[str, tuple[float, ...]]:
     else:
         found = (math.nan,) * 3
     if not all(LEAST <= number <= MOST for number in found[:2]):
-        raise InputError(f"Expected {_form(kind)}, but got {given!r}; see gio_pyro.Settings.")
+        raise InputError(f"Expected {_form(kind)}, but got {shown(given)}; see gio_pyro.Settings.")
     return kind, found
 
 

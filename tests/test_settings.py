@@ -191,7 +191,8 @@ def test_an_unknown_setting_is_told_with_the_known_ones():
     with pytest.raises(InputError) as error:
         of(FINITE, temprature=0.1)
     assert str(error.value).startswith("Expected settings among temperature, discount, objective, ")
-    assert str(error.value).endswith(", but got 'temprature'.")
+    assert str(error.value).endswith(" more, but got 'temprature'; did you mean temperature?")
+    assert len(str(error.value)) <= 300
 
 
 def test_a_wrong_value_is_refused_for_every_kind_of_world():

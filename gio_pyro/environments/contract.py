@@ -113,7 +113,7 @@ def trouble(what: str, error: Exception) -> InputError | TrainingError:
         if isinstance(error, ValueError) and re.search(r"values to unpack \(expected [25]\b", text):
             gives = "(observation, info)" if what == "reset" else "(observation, reward, terminated, truncated, info)"
             return InterfaceError(f"Expected the environment to return {gives}, but there were {text}; {SHIMMY}.")
-    return TrainingError(f"Expected the environment to {what}, but it raised {told(error, None)}.")
+    return TrainingError(f"Expected the environment to {what}, but it raised {told(error, 150)}.")
 
 
 def shown(given: Any) -> str:

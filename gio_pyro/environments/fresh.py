@@ -45,7 +45,7 @@ def _again(base: Any) -> Any:
     try:
         return gym.make_vec(spec) if isinstance(base, VectorEnv) else gym.make(_shown_nowhere(spec))
     except Exception as error:
-        raise CannotCopy(f"{spec.id}, which raised {told(error, None)} when it was made again,") from error
+        raise CannotCopy(f"{spec.id}, which raised {told(error, 150)} when it was made again,") from error
 
 
 def _shown_nowhere(spec: Any) -> Any:
@@ -72,7 +72,7 @@ def _out_of_processes(env: Any) -> Env:
         _statistics_from(env, one)
     except Exception as error:
         raise InputError(
-            f"Expected an environment that can be made again, but {env} raised {told(error, None)}; {ANOTHER}."
+            f"Expected an environment that can be made again, but {env} raised {told(error, 150)}; {ANOTHER}."
         ) from error
     return one
 
@@ -137,6 +137,6 @@ def _made_again(spec: Any, changed: dict[str, Any]) -> Env:
         return single
     except Exception as error:
         raise InputError(
-            f"Expected an environment that Gymnasium can make again, but {spec.id} raised {told(error, None)}; "
+            f"Expected an environment that Gymnasium can make again, but {spec.id} raised {told(error, 150)}; "
             "register it as it is wrapped."
         ) from error

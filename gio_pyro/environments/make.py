@@ -77,7 +77,7 @@ def making(name: str, kwargs: dict[str, Any]) -> Iterator[None]:
     except InputError:
         raise
     except Exception as error:
-        text = told(error, None)
+        text = told(error, 200)
         if _unregistered(name, error):
             raise InputError(f"Expected a registered environment, but got {name!r}: {text}.") from error
         if isinstance(error, TypeError) and "unexpected keyword argument" in text:

@@ -6,7 +6,7 @@ from types import MappingProxyType
 from typing import Any
 
 from gio_pyro.calls import parsed
-from gio_pyro.errors import InputError
+from gio_pyro.errors import InputError, shown, unknown
 from gio_pyro.futures.base import Future, require_future
 from gio_pyro.futures.later import FinalState, Return, StateAfter, Trajectory
 from gio_pyro.futures.one_step import NextState, NextStateAndReward
@@ -49,8 +49,7 @@ def written(future: Future) -> str | None:
 def _known(text: str) -> Future:
     name, numbers, named_ones = parsed(text)
     if name not in FUTURES:
-        known = ", ".join(map(_shown, FUTURES))
-        raise InputError(f"Expected a future among {known}, or file.py:Name, but got {text[:MOST_SHOWN]!r}; name one.")
+        raise InputError(unknown("a future", text, map(_shown, FUTURES), also=", or file.py:Name"))
     return _made(FUTURES[name], numbers, named_ones, f"{_shown(name)} with its own numbers", text)
 
 
@@ -68,7 +67,7 @@ def _made(kind: Callable[..., Any], numbers: list[Any], named_ones: dict[str, An
     try:
         future: Future = kind(*numbers, **named_ones)
     except TypeError as error:
-        raise InputError(f"Expected {wanted}, but got {text[:MOST_SHOWN]!r}: {error}.") from error
+        raise InputError(f"Expected {wanted}, but got {shown(text, MOST_SHOWN)}: {error}.") from error
     return future
 
 

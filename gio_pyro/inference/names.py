@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
-from gio_pyro.errors import InputError
+from gio_pyro.errors import InputError, unknown
 from gio_pyro.inference.objectives import Elbo, ForwardKL, Objective, Sleep, WakeSleep
 from gio_pyro.inference.trajectory import TrajectoryElbo, WeightedTrajectoryElbo
 from gio_pyro.programs import Guide
@@ -26,9 +26,8 @@ def objective_named(objective: str | Objective, *, samples: int = 1) -> Objectiv
     """Return the objective of that name, or the given function; raises `InputError` for an unknown name."""
     if callable(objective):
         return objective
-    if objective not in OBJECTIVES:
-        known = ", ".join(OBJECTIVES)
-        raise InputError(f"Expected an objective among {known}, but got {objective!r}; name one, or pass a function.")
+    if not isinstance(objective, str) or objective not in OBJECTIVES:
+        raise InputError(unknown("an objective", objective, OBJECTIVES, advice="name one, or pass a function"))
     return OBJECTIVES[objective](samples)
 
 

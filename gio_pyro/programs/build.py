@@ -20,7 +20,7 @@ from gymnasium import Space
 from gymnasium.spaces import Box, Discrete
 from torch import Tensor, nn
 
-from gio_pyro.errors import GioError, ProgramError, article, told
+from gio_pyro.errors import GioError, ProgramError, article, closest, listed, shown, told
 from gio_pyro.programs.contract import prepare_model, require_guide, require_model
 from gio_pyro.programs.memory import sized
 from gio_pyro.programs.program import Guide, Model, detached, require_fits, require_visible
@@ -67,7 +67,7 @@ def resolve(name: str | Program, kind: str) -> Program:
     """
     if not isinstance(name, str):
         if not callable(name):
-            raise ProgramError(f"Expected a {kind}: a name, a class or a callable, but got {name!r}.")
+            raise ProgramError(f"Expected a {kind}: a name, a class or a callable, but got {shown(name)}.")
         return name
     program: Program = named(name, kind)
     if not callable(program):
@@ -80,10 +80,18 @@ def named(name: str, kind: str) -> Any:
     place, _, attribute = name.rpartition(":")
     if not place and name.endswith(".py"):
         raise ProgramError(f"Expected a {kind} in a file as file.py:Name, but got {name!r}; say which as {name}:Name.")
+    if not attribute or (not place and kind not in HOMES):
+        raise ProgramError(
+            f"Expected a {kind} as package.module:Name or file.py:Name, but got {shown(name)}; name both parts."
+        )
     module = _import(place or HOMES[kind], name)
     if not hasattr(module, attribute):
-        offered = _offered(module, attribute)
-        raise ProgramError(f"Expected a {kind} named {attribute[:60]!r} in {place or HOMES[kind]}, which {offered}.")
+        names = sorted(getattr(module, "__all__", _own_names(module)))
+        known, near = listed(names) or "nothing that could be one", closest(attribute, names)
+        raise ProgramError(
+            f"Expected a {kind} named {shown(attribute)} in {place or HOMES[kind]}, which has: {known}"
+            + (f"; {near}" if near else ".")
+        )
     return getattr(module, attribute)
 
 

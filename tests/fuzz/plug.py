@@ -1,0 +1,1 @@
+"""Signals apart, for the sweep."""
