@@ -16,13 +16,14 @@ from torch import Tensor
 from tqdm import tqdm
 
 from gio_pyro import checkpoint, persistence
+from gio_pyro.checks import batch, refused, switch
 from gio_pyro.control import NetworkControl, control_of, temperature_of
 from gio_pyro.dreaming import dreams_of
 from gio_pyro.environments import Actions, Collector, Env, Observations, make_env
 from gio_pyro.environments.base import Array
 from gio_pyro.environments.collector import Behaviour
 from gio_pyro.environments.make import Vector, single_spaces
-from gio_pyro.errors import InputError, TrainingError
+from gio_pyro.errors import InputError, TrainingError, shown
 from gio_pyro.examples import examples, newest, pieces, require_room_for
 from gio_pyro.explorers import Source, Turns, explorer_named
 from gio_pyro.futures import Future, future_from, reads_reward, spec_of, steps_of
@@ -38,9 +39,11 @@ from gio_pyro.rollout import Evaluation, play, play_together, require_numbers
 from gio_pyro.settings import Settings, device_named
 from gio_pyro.signals import Fitted, Signal, signal_named
 from gio_pyro.threads import few_threads
-from gio_pyro.types import Program, Transitions
+from gio_pyro.types import Program, Transitions, in_space
 from gio_pyro.watch import Watch, paid_at_most
 
+MOST_STEPS = 2**40
+"""Environment steps in one call of `learn`."""
 OTHER_SEED = 1_000_003
 """Added to the training seed for whatever must not repeat or disturb training: played episodes, drawn predictions."""
 
@@ -163,15 +166,17 @@ class GIO(Picklable):
             TrainingError: a loss, a reward or an observation is NaN or infinite, or the environment raises.
             ProgramError: the model or the guide raises.
         """
-        if not isinstance(steps, Integral) or isinstance(steps, bool) or steps < 0:
+        if not isinstance(steps, Integral) or isinstance(steps, bool) or not 0 <= steps <= MOST_STEPS:
             raise InputError(
-                f"Expected a whole number of steps, at least 0, but got {steps!r}; say how many the environment takes."
+                f"Expected a whole number of steps, at least 0, but got {shown(steps)}; say how many the environment "
+                "takes."
             )
-        if callback is not None and not callable(callback):
+        if callback is not None and (not callable(callback) or isinstance(callback, type)):
             raise InputError(
-                f"Expected callback to be a function of the agent and its metrics, but got {callback!r}; pass one, or "
-                "None."
+                f"Expected callback to be a function of the agent and its metrics, but got {shown(callback)}; pass "
+                "one, or None."
             )
+        progress_bar = switch("progress_bar", progress_bar)
         end = self.steps + int(steps)
         with tqdm(total=int(steps), unit="step") if progress_bar else nullcontext() as bar:
             while self.steps < end:
@@ -339,8 +344,11 @@ class GIO(Picklable):
         changes nothing, and the same states read the same until the agent learns on. Of continuous actions and
         futures, one draw each is read.
         """
+        given = batch("states", state)
+        if not in_space(given, self.spec.state_space):
+            raise refused(f"states [B, ...] of {self.spec.state_space}", state, "encode observations as the agent does")
         with PrivateRandom(self.settings.seed, self.device).use(), torch.no_grad():
-            return finite_nats(self.control.intrinsic(self.reading, state.to(self.device)), self.guide.name)
+            return finite_nats(self.control.intrinsic(self.reading, given.to(self.device)), self.guide.name)
 
     def predict(
         self, observation: Any, state: None = None, episode_start: Any = None, deterministic: bool = False
@@ -358,6 +366,7 @@ class GIO(Picklable):
                 not checked.
         """
         observations, actions = self.collector.observations, self.collector.actions
+        deterministic = switch("deterministic", deterministic)
         many = observations.batched(observation)
         try:
             encoded = observations.encode(observation) if many else observations.encode_one(observation)
@@ -402,6 +411,7 @@ class GIO(Picklable):
             InputError: a number out of range, an environment that cannot be copied, or one of other spaces.
             TrainingError: the environment raises, or gives a reward or an observation that cannot be used.
         """
+        deterministic = switch("deterministic", deterministic)
         first = self.settings.seed + OTHER_SEED if seed is None else seed
         require_numbers(episodes=episodes, max_steps=max_steps, seed=first)
         with ONE_AT_A_TIME, self.collector.playground(environment) as env:  # of one policy: others may be learning

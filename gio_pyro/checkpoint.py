@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 import torch
 
 from gio_pyro import files
-from gio_pyro.errors import CheckpointError, InputError, out_of_memory, told
+from gio_pyro.errors import CheckpointError, InputError, out_of_memory, shown, told
 
 NAME = "checkpoint.pt"
 FORMAT, VERSION = "gio_pyro checkpoint", 6
@@ -28,7 +28,7 @@ SEAL = len(MARK) + hashlib.sha256().digest_size
 def folder_named(path: object) -> Path:
     """Return a folder's path; raises `InputError` for what cannot name one."""
     if not isinstance(path, str | os.PathLike) or "\0" in str(path):
-        raise InputError(f"Expected the path of a folder, but got {path!r}; give text or a pathlib.Path.")
+        raise InputError(f"Expected the path of a folder, but got {shown(path)}; give text or a pathlib.Path.")
     return Path(path)
 
 

@@ -84,8 +84,8 @@ def refused(wanted: str, value: object, advice: str = "") -> InputError:
 
 
 def switch(name: str, value: object) -> bool:
-    """Return True or False; raises `InputError` for anything else."""
-    if not isinstance(value, bool | np.bool_):
+    """Return True or False, also of 1 or 0; raises `InputError` for anything else."""
+    if not isinstance(value, bool | np.bool_) and number(value) not in (0, 1):
         raise refused(f"{name} to be True or False", value)
     return bool(value)
 

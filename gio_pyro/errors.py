@@ -108,11 +108,10 @@ def unknown(what: str, given: object, known: Iterable[str], *, also: str = "", a
         given: what was given.
         known: the names that there are.
         also: what else would do, such as ", or file.py:Name".
-        advice: what to do where no known name is close.
+        advice: what to do.
     """
     names = [*known]
-    near = closest(given, names)
-    return f"Expected {what} among {listed(names)}{also}, but got {shown(given)}; " + (near or f"{advice}.")
+    return f"Expected {what} among {listed(names)}{also}, but got {shown(given)}{closest(given, names)}; {advice}."
 
 
 def listed(names: Sequence[str]) -> str:
@@ -125,11 +124,11 @@ def listed(names: Sequence[str]) -> str:
 
 
 def closest(given: object, known: Iterable[str]) -> str:
-    """Return the question whether the closest of the known names was meant, or nothing where none is close."""
+    """Return in brackets the question whether the closest known name was meant, or nothing where none is close."""
     plain = {name.partition("(")[0].replace("_", "").replace("-", "").lower(): name for name in known}
     asked = given.partition("(")[0].replace("_", "").replace("-", "").lower() if isinstance(given, str) else ""
     found = get_close_matches(asked[:MOST_SHOWN], plain, 1, 0.6)
-    return f"did you mean {plain[found[0]]}?" if found else ""
+    return f" (did you mean {plain[found[0]]}?)" if found else ""
 
 
 def cut(text: str, length: int) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -14,7 +16,7 @@ from gio_pyro.calls import plain
 from gio_pyro.checks import whole
 from gio_pyro.environments import Actions, Env, Observations, make_env
 from gio_pyro.environments.make import Vector, single_spaces
-from gio_pyro.errors import CheckpointError, InputError, TrainingError, told
+from gio_pyro.errors import CheckpointError, InputError, TrainingError, shown, told, unknown
 from gio_pyro.futures import Future, future_from, spec_of, steps_of
 from gio_pyro.inference import Inference, objective_for
 from gio_pyro.memory import SMALLER, Sized, told_of_memory
@@ -52,10 +54,11 @@ class IntrinsicReward(Picklable):
         hidden: units of each hidden layer.
         seed: of the programs and of every draw.
         device: cpu, cuda or auto.
+        **others: none; a misspelt setting is refused with the closest one.
 
     Raises:
-        InputError: spaces that are not supported, a future of several steps, an unknown signal, one that needs another
-            model, or a number out of range.
+        InputError: a setting that there is not, spaces that are not supported, a future of several steps, an unknown
+            signal, one that needs another model, or a number out of range.
         ProgramError: a program that cannot be found or breaks the contract.
 
     Example:
@@ -80,7 +83,11 @@ class IntrinsicReward(Picklable):
         hidden: tuple[int, ...] = (128, 128),
         seed: int = 0,
         device: str = "auto",
+        **others: Any,
     ) -> None:
+        for name in others:
+            known = list(inspect.signature(IntrinsicReward).parameters)[:-1]
+            raise InputError(unknown("settings", name, known, advice="see gio_pyro.IntrinsicReward"))
         updates, batch_size, buffer_size = map(plain, (updates, batch_size, buffer_size))
         for name, number in (("updates", updates), ("batch_size", batch_size), ("buffer_size", buffer_size)):
             whole(name, number, 1)
@@ -182,6 +189,10 @@ class IntrinsicReward(Picklable):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take over what `state_dict` returned; raises `CheckpointError` where it is that of another reward."""
+        if not isinstance(state, Mapping):
+            raise CheckpointError(
+                f"Expected what state_dict returned, but got {shown(state)}; pass that of this reward."
+            )
         try:
             self.model.load_state_dict(state["model"])
             self.guide.load_state_dict(state["guide"])

@@ -64,7 +64,7 @@ class Kinds(Generic[Base]):
             own = ", ".join(list(taken.parameters)[len(given) :]) or "none"
             raise InputError(
                 f"Expected {kind.__name__} with its own settings ({own}), but got {shown(settings or list(numbers))}: "
-                f"{error}; " + (near or "name those that it has.")
+                f"{error}{near}; name those that it has."
             ) from error
 
     def _kind(self, name: str) -> type[Base]:

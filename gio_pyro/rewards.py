@@ -22,7 +22,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from gio_pyro.errors import InputError, TrainingError
+from gio_pyro.errors import InputError, TrainingError, shown
 from gio_pyro.futures import Future, steps_of
 from gio_pyro.programs import Choices, Guide, Model, imagine
 from gio_pyro.squash import log_slope, uniform_in_box
@@ -112,7 +112,7 @@ def reward_named(name: str, model: Model, guide: Guide, future: Future, *, sampl
         InputError: an unknown name, or a future of several steps to be read at single transitions.
     """
     if name not in ("imagined", "replayed"):
-        raise InputError(f"Expected intrinsic to be imagined or replayed, but got {name!r}.")
+        raise InputError(f"Expected intrinsic to be imagined or replayed, but got {shown(name)}.")
     if name == "imagined":
         return Imagined(model, guide, samples)
     if steps_of(future):

@@ -14,7 +14,10 @@ from gio_pyro.environments.contract import first_of, step_of, trouble
 from gio_pyro.environments.make import Vector
 from gio_pyro.environments.statistics import own_rewards
 from gio_pyro.environments.worlds import world_of
-from gio_pyro.errors import InputError, TrainingError
+from gio_pyro.errors import InputError, TrainingError, shown
+
+MOST = 2**40
+"""Of episodes, steps and seeds."""
 
 
 @dataclass(frozen=True)
@@ -72,10 +75,10 @@ def play(
 def require_numbers(*, episodes: int, max_steps: int, seed: int) -> tuple[int, int]:
     """Return episodes and seed as Python's numbers; raises `InputError` for one out of range."""
     for name, value, least in (("episodes", episodes, 1), ("max_steps", max_steps, 1), ("seed", seed, 0)):
-        if not isinstance(value, Integral) or isinstance(value, bool) or value < least:
+        if not isinstance(value, Integral) or isinstance(value, bool) or not least <= value <= MOST:
             raise InputError(
-                f"Expected {name} to be a whole number of at least {least}, but got {value!r}; leave it out for the "
-                "default."
+                f"Expected {name} to be a whole number of at least {least}, but got {shown(value)}; leave it out for "
+                "the default."
             )
     return int(episodes), int(seed)
 

@@ -143,6 +143,9 @@ class Settings:
             raise InputError(
                 f"Expected signal to be a name or None, but got {shown(self.signal)}; see gio_pyro.signals."
             )
+        for name in ("compile", "greedy", "signal_value"):
+            if not isinstance(getattr(self, name), bool):
+                raise InputError(f"Expected {name} to be True or False, but got {shown(getattr(self, name))}.")
         _check_explorer(self)
         _check_signal(self)
         _check_dreams(self)
@@ -162,9 +165,6 @@ class Settings:
                 )
         if self.objective is not None and not isinstance(self.objective, str):
             raise InputError(f"Expected objective to be a name or None, but got {shown(self.objective)}.")
-        for name in ("compile", "greedy", "signal_value"):
-            if not isinstance(getattr(self, name), bool):
-                raise InputError(f"Expected {name} to be True or False, but got {shown(getattr(self, name))}.")
         if not isinstance(self.intrinsic, str) or self.intrinsic not in INTRINSIC:
             raise InputError(
                 f"Expected intrinsic to be one of {', '.join(INTRINSIC)}, but got {shown(self.intrinsic)}; see "
@@ -225,8 +225,8 @@ def _check_explorer(s: Settings) -> None:
     if s.explorer is None:
         if s.explorer_share != Settings.__dataclass_fields__["explorer_share"].default:
             raise InputError(
-                f"Expected explorer_share only beside an explorer, but got {s.explorer_share!r} without one; name an "
-                'explorer, e.g. explorer="Signal", or leave it out.'
+                f"Expected explorer_share only beside an explorer, but got {shown(s.explorer_share)} without one; name "
+                'an explorer, e.g. explorer="Signal", or leave it out.'
             )
         return
     if not isinstance(s.explorer, str):
@@ -235,12 +235,12 @@ def _check_explorer(s: Settings) -> None:
         )
     if s.signal is None:
         raise InputError(
-            f"Expected a signal for the explorer {s.explorer[:80]!r} to seek, but got none; name one, such as "
+            f"Expected a signal for the explorer {shown(s.explorer)} to seek, but got none; name one, such as "
             "signal PredictionError."
         )
     if s.signal_value:
         raise InputError(
-            f"Expected signal_value without an explorer, but got {s.explorer[:80]!r}: the signal is the explorer's; "
+            f"Expected signal_value without an explorer, but got {shown(s.explorer)}: the signal is the explorer's; "
             "leave one of them out."
         )
 
@@ -263,7 +263,7 @@ def _check_signal(s: Settings) -> None:
     if not s.signal_value:
         raise InputError(
             "Expected signal_discount only where the signal has a value of its own, but got "
-            f"{s.signal_discount!r} without it; set signal_value=True, or leave it out."
+            f"{shown(s.signal_discount)} without it; set signal_value=True, or leave it out."
         )
 
 

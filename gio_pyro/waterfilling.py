@@ -11,7 +11,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from gio_pyro.errors import InputError
+from gio_pyro.errors import InputError, shown
 
 LEAST_GAIN = 1e-150
 """Modes with a smaller gain carry nothing; 1 / g² stays a finite number."""
@@ -148,4 +148,4 @@ def _double(name: str, values: float | Tensor) -> Tensor:
     try:
         return convert(values, dtype=torch.float64)
     except (TypeError, ValueError, RuntimeError) as error:
-        raise InputError(f"Expected {name} to be numbers in a tensor, but got {values!r}.") from error
+        raise InputError(f"Expected {name} to be numbers in a tensor, but got {shown(values)}.") from error

@@ -191,7 +191,7 @@ def test_an_unknown_setting_is_told_with_the_known_ones():
     with pytest.raises(InputError) as error:
         of(FINITE, temprature=0.1)
     assert str(error.value).startswith("Expected settings among temperature, discount, objective, ")
-    assert str(error.value).endswith(" more, but got 'temprature'; did you mean temperature?")
+    assert str(error.value).endswith(" more, but got 'temprature' (did you mean temperature?); see gio_pyro.Settings.")
     assert len(str(error.value)) <= 300
 
 
@@ -244,3 +244,26 @@ def test_a_replay_that_never_holds_a_batch_is_refused_with_both_names():
             of(DISCRETE, **given)
     assert of(DISCRETE, buffer_size=128).batch_size == 128
     assert of(FINITE, buffer_size=1).batch_size is None
+
+
+@pytest.mark.parametrize(
+    ("make", "meant"),
+    [
+        (lambda: gio.GIO("FrozenLake-v1", temprature=0.1), "temperature"),
+        (lambda: gio.GIO("FrozenLake-v1", buffersize=1), "buffer_size"),
+        (lambda: gio.IntrinsicReward("FrozenLake-v1", learning_rat=0.1), "learning_rate"),
+        (lambda: gio.GIO("FrozenLake-v1", model="categoricalmodl"), "CategoricalModel"),
+        (lambda: gio.GIO("FrozenLake-v1", guide="BayesGuid"), "BayesGuide"),
+        (lambda: gio.GIO("FrozenLake-v1", future="StateAftr(3)"), "StateAfter(steps)"),
+        (lambda: gio.GIO("FrozenLake-v1", objective="elbow"), "elbo"),
+        (lambda: gio.GIO("FrozenLake-v1", signal="Empowermnt(3)"), "Empowerment"),
+        (lambda: gio.GIO("FrozenLake-v1", signal="Empowerment(horison=3)"), "horizon"),
+        (lambda: gio.GIO("FrozenLake-v1", signal="Control", explorer="Gaols"), "Goals"),
+    ],
+)
+def test_the_closest_name_is_suggested(make: Any, meant: str):
+    with pytest.raises(gio.errors.GioError) as error:
+        make()
+    assert f"(did you mean {meant}?)" in str(error.value)
+    assert len(str(error.value)) <= 300
+    assert str(error.value).endswith(".")

@@ -26,7 +26,7 @@ from gio_pyro.diagnostics.evidence import Triples, imagined, judging, played, re
 from gio_pyro.diagnostics.exact import compare_with_exact, exact_world
 from gio_pyro.diagnostics.uniformity import Uniformity, quantiles
 from gio_pyro.diagnostics.verdict import GUIDE, INFORMATION, MODEL, Verdict, judge
-from gio_pyro.errors import InputError
+from gio_pyro.errors import InputError, shown
 
 if TYPE_CHECKING:
     from gio_pyro.agent import GIO
@@ -120,7 +120,7 @@ def require_experience(agent: GIO, least_steps: int = LEAST_STEPS) -> None:
 
 def _require_at_least(name: str, number: object, least: int) -> None:
     if not isinstance(number, int) or isinstance(number, bool) or number < least:
-        raise InputError(f"Expected {name} to be a whole number of {least} at least, but got {number!r}.")
+        raise InputError(f"Expected {name} to be a whole number of {least} at least, but got {shown(number)}.")
 
 
 def diagnose(

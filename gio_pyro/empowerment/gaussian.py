@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from gio_pyro.empowerment.variational import require_horizon
-from gio_pyro.errors import InputError
+from gio_pyro.errors import InputError, shown
 from gio_pyro.waterfilling import covariance, finite_matrix, gaussian_capacity, water_filling
 
 __all__ = ["gaussian_capacity", "linear_empowerment", "water_filling"]
@@ -58,7 +58,7 @@ def linear_empowerment(
     """
     require_horizon(horizon)
     if power_of not in get_args(PowerOf):
-        raise InputError(f"Expected power_of to be 'sequence' or 'step', but got {power_of!r}.")
+        raise InputError(f"Expected power_of to be 'sequence' or 'step', but got {shown(power_of)}.")
     a, b = _system(A, B)
     channel = torch.cat([torch.linalg.matrix_power(a, k) @ b for k in reversed(range(horizon))], -1)
     noise = _noise(a, horizon, process_noise, final_noise)

@@ -26,7 +26,7 @@ from gymnasium.spaces import Discrete, MultiDiscrete
 from torch import Tensor, nn
 
 from gio_pyro.empowerment.options import Options
-from gio_pyro.errors import InputError
+from gio_pyro.errors import InputError, shown
 from gio_pyro.networks import encoder, looking_once, mlp
 from gio_pyro.optimisation import Descent, Figures, adam
 from gio_pyro.programs import Guide, construct, detached, fitting, resolve
@@ -158,4 +158,4 @@ class VariationalEmpowerment:
 def require_horizon(horizon: object) -> None:
     """Raise `InputError` unless this is a whole number of at least 1 action."""
     if not isinstance(horizon, int) or isinstance(horizon, bool) or horizon < 1:
-        raise InputError(f"Expected a horizon of at least 1 action, a whole number, but got {horizon!r}.")
+        raise InputError(f"Expected a horizon of at least 1 action, a whole number, but got {shown(horizon)}.")

@@ -11,7 +11,7 @@ from gymnasium.vector import VectorEnv
 from gio_pyro.environments.actions import Actions
 from gio_pyro.environments.observations import Observations
 from gio_pyro.environments.stable import StableVector, is_stable
-from gio_pyro.errors import InputError, told
+from gio_pyro.errors import InputError, shown, told
 
 Env = gym.Env[Any, Any]
 Vector = VectorEnv[Any, Any, Any]
@@ -79,7 +79,7 @@ def making(name: str, kwargs: dict[str, Any]) -> Iterator[None]:
     except Exception as error:
         text = told(error, 200)
         if _unregistered(name, error):
-            raise InputError(f"Expected a registered environment, but got {name!r}: {text}.") from error
+            raise InputError(f"Expected a registered environment, but got {shown(name)}: {text}.") from error
         if isinstance(error, TypeError) and "unexpected keyword argument" in text:
             raise InputError(f"Expected arguments that {name} takes, but got {kwargs}: {text}.") from error
         given = f" with {kwargs}" if kwargs else ""

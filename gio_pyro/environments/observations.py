@@ -11,7 +11,7 @@ from torch import Tensor
 
 from gio_pyro.environments.flattening import Path, array, leaves_of, numbers, pick, require_as_many, require_few
 from gio_pyro.environments.pictures import Fold, folds_of, joined, picture_space
-from gio_pyro.errors import GioWarning, InputError, TrainingError
+from gio_pyro.errors import GioWarning, InputError, TrainingError, shown
 from gio_pyro.types import finite
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -100,10 +100,9 @@ class _Numbers(Observations):
         except (TypeError, ValueError, OverflowError):
             number = None
         if number is None or not self.first <= number <= self.last:
-            shown = value.item() if isinstance(value, np.generic) else value
             raise InputError(
-                f"Expected an observation between {self.first} and {self.last}, but got {shown!r}; give whole numbers "
-                "of the space."
+                f"Expected an observation between {self.first} and {self.last}, but got {shown(value)}; give whole "
+                "numbers of the space."
             )
         return number - self.first
 

@@ -15,7 +15,7 @@ from gio_pyro.environments.infos import last_observation
 from gio_pyro.environments.make import Env, Vector
 from gio_pyro.environments.stable import StableVector, is_stable
 from gio_pyro.environments.tape import Tape
-from gio_pyro.errors import InputError, TrainingError
+from gio_pyro.errors import InputError, TrainingError, shown
 
 
 def world_of(env: Env | Vector) -> World:
@@ -176,4 +176,6 @@ def _mode(env: Vector) -> AutoresetMode:
     try:
         return AutoresetMode(given)
     except ValueError as error:
-        raise InputError(f"Expected metadata['autoreset_mode'] to be an AutoresetMode, but got {given!r}.") from error
+        raise InputError(
+            f"Expected metadata['autoreset_mode'] to be an AutoresetMode, but got {shown(given)}."
+        ) from error

@@ -3,25 +3,25 @@
 import math
 from numbers import Integral, Real
 
-from gio_pyro.errors import InputError
+from gio_pyro.errors import InputError, shown
 
 
 def share(name: str, value: float) -> float:
     """Return a probability as a float; raises `InputError` where it is no number in [0, 1]."""
     number = isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
     if not number or not 0 <= value <= 1:
-        raise InputError(f"Expected {name} to be a probability in [0, 1], but got {value!r}; 0.1 is one.")
+        raise InputError(f"Expected {name} to be a probability in [0, 1], but got {shown(value)}; 0.1 is one.")
     return float(value)
 
 
 def count(name: str, value: int, least: int, most: int) -> int:
     """Return a whole number; raises `InputError` where it is none, or not between `least` and `most`."""
     if not isinstance(value, Integral) or isinstance(value, bool) or not least <= value <= most:
-        raise InputError(f"Expected {name} to be a whole number from {least} to {most}, but got {value!r}.")
+        raise InputError(f"Expected {name} to be a whole number from {least} to {most}, but got {shown(value)}.")
     return int(value)
 
 
 def choice(name: str, value: str | None, known: tuple[str | None, ...]) -> None:
     """Raise `InputError` unless the value is one of those known."""
     if value not in known:
-        raise InputError(f"Expected {name} to be one of {', '.join(map(repr, known))}, but got {value!r}.")
+        raise InputError(f"Expected {name} to be one of {', '.join(map(repr, known))}, but got {shown(value)}.")

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from textwrap import dedent
 
-from gio_pyro.errors import InputError
+from gio_pyro.errors import InputError, shown
 
 WALL, FLOOR, START, GOAL, DOOR, SCREEN = "#.SG+T"
 PLAIN = WALL + FLOOR + START + GOAL + DOOR
@@ -81,7 +81,7 @@ def _lines(map: Map) -> list[str]:
         text = dedent(map).strip("\n") if map.startswith("\n") else map
         return text.splitlines()
     if not isinstance(map, Sequence) or not all(isinstance(line, str) for line in map):
-        raise InputError(f"Expected a map as text or as a list of its lines, but got {map!r}; draw one as text.")
+        raise InputError(f"Expected a map as text or as a list of its lines, but got {shown(map)}; draw one as text.")
     return list(map)
 
 
@@ -90,6 +90,6 @@ def _check_marks(layout: Layout, marks: str) -> None:
         if mark not in marks:
             known = f"{' '.join(marks)} or a space"
             advice = "a television stands in gio/NoisyTV-v0 only" if mark == SCREEN else "draw one of these there"
-            raise InputError(f"Expected a map of {known}, but got {mark!r} at {layout.place(cell)}; {advice}.")
+            raise InputError(f"Expected a map of {known}, but got {shown(mark)} at {layout.place(cell)}; {advice}.")
     if START not in layout.marks:
         raise InputError(f"Expected a map with at least one start, but got none; mark a cell of floor with {START}.")

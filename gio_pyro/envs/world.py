@@ -11,7 +11,7 @@ from gio_pyro.envs.arguments import choice
 from gio_pyro.envs.maps import Layout
 from gio_pyro.envs.pictures import OBSERVED, RENDERED, Image, channel_colour, picture, text
 from gio_pyro.envs.tables import Outcome, Table
-from gio_pyro.errors import InputError
+from gio_pyro.errors import InputError, shown
 
 
 class View(TypedDict, total=False):
@@ -82,7 +82,7 @@ class GridWorld(gym.Env[Any, Any]):
         if not self.action_space.contains(action):
             raise InputError(
                 f"Expected an action from 0 ({self.actions[0]}) to {len(self.actions) - 1} ({self.actions[-1]}), but "
-                f"got {action!r}; give a whole number."
+                f"got {shown(action)}; give a whole number."
             )
         _, self.state, reward, terminated = self._drawn(self.P[self.state][int(action)])
         return self._observation(), reward, terminated, False, {}
@@ -106,7 +106,7 @@ class GridWorld(gym.Env[Any, Any]):
         if state not in self.P or side < OBSERVED:
             raise InputError(
                 f"Expected a state from 0 to {len(self.P) - 1} and a side of at least {OBSERVED} pixels, but got "
-                f"{state!r} and {side!r}."
+                f"{shown(state)} and {shown(side)}."
             )
         cell, channel = self._seen_in(state)
         colour = None if channel is None else channel_colour(channel, self.channels or 1)

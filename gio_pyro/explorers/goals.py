@@ -10,7 +10,7 @@ from gymnasium.spaces import Box, Discrete
 from torch import Tensor
 
 from gio_pyro.control import control_of, steppers, temperature_of
-from gio_pyro.errors import InputError
+from gio_pyro.errors import InputError, shown
 from gio_pyro.explorers.base import Act, Explorer, Source
 from gio_pyro.explorers.finite_goals import FiniteGoals
 from gio_pyro.explorers.turns import either
@@ -155,11 +155,11 @@ def _check(horizon: int, wander: int, near: float) -> None:
     for name, number, least in (("horizon", horizon, 1), ("wander", wander, 0)):
         if not isinstance(number, int) or isinstance(number, bool) or not least <= number <= LONGEST_WAY:
             raise InputError(
-                f"Expected {name} of the explorer Goals to be a whole number of at least {least}, but got {number!r}; "
-                f"the most is {LONGEST_WAY}, and Goals(horizon=20, wander=5) is the default."
+                f"Expected {name} of the explorer Goals to be a whole number of at least {least}, but got "
+                f"{shown(number)}; the most is {LONGEST_WAY}, and Goals(horizon=20, wander=5) is the default."
             )
     if not isinstance(near, int | float) or isinstance(near, bool) or not 0 < near < float("inf"):
         raise InputError(
-            f"Expected near of the explorer Goals to be a distance above 0, but got {near!r}; 0.2 standard deviations "
-            "is the default."
+            f"Expected near of the explorer Goals to be a distance above 0, but got {shown(near)}; 0.2 standard "
+            "deviations is the default."
         )

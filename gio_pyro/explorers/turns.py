@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from gio_pyro.environments import Behaviour
 from gio_pyro.environments.collected import Step
-from gio_pyro.errors import InputError, raised_by
+from gio_pyro.errors import InputError, raised_by, shown
 from gio_pyro.explorers.base import Explorer
 from gio_pyro.optimisation import Figures
 from gio_pyro.replay import Replay
@@ -106,8 +106,8 @@ class _Both:
         self.spec = explorer.source.fitted.spec
         if not callable(self.act):
             raise InputError(
-                f"Expected {self.name}.behaviour to return a function of states and streams, but got {self.act!r}; "
-                "return one."
+                f"Expected {self.name}.behaviour to return a function of states and streams, but got "
+                f"{shown(self.act)}; return one."
             )
 
     def __call__(self, state: Tensor) -> tuple[Tensor, Tensor]:

@@ -33,7 +33,9 @@ def objective_named(objective: str | Objective, *, samples: int = 1) -> Objectiv
 
 def objective_for(guide: Guide, name: str | None, *, samples: int) -> Objective:
     """Return the objective of that name, or for None what the guide asks for by its attribute `objective`, or sleep."""
-    return objective_named(name or getattr(guide.program, "objective", None) or "sleep", samples=samples)
+    asked = None if isinstance(name, str) and not name else name
+    own = getattr(guide.program, "objective", None) or "sleep"
+    return objective_named(own if asked is None else asked, samples=samples)
 
 
 def pieces_of(objective: Objective) -> int:

@@ -1,7 +1,6 @@
 """From what a user names or passes to a program that runs: names, import paths, files, classes and callables."""
 
 import copy
-import difflib
 import hashlib
 import importlib
 import importlib.util
@@ -87,21 +86,9 @@ def named(name: str, kind: str) -> Any:
     module = _import(place or HOMES[kind], name)
     if not hasattr(module, attribute):
         names = sorted(getattr(module, "__all__", _own_names(module)))
-        known, near = listed(names) or "nothing that could be one", closest(attribute, names)
-        raise ProgramError(
-            f"Expected a {kind} named {shown(attribute)} in {place or HOMES[kind]}, which has: {known}"
-            + (f"; {near}" if near else ".")
-        )
+        known = (listed(names) or "nothing that could be one") + closest(attribute, names)
+        raise ProgramError(f"Expected a {kind} named {shown(attribute)} in {place or HOMES[kind]}, which has: {known}.")
     return getattr(module, attribute)
-
-
-def _offered(module: ModuleType, name: str) -> str:
-    """Return what a module has in the place of a name that it does not have: the closest one, or all."""
-    names = {known.lower(): known for known in sorted(getattr(module, "__all__", _own_names(module)))}
-    if close := difflib.get_close_matches(name.lower(), names, n=1, cutoff=0.75):
-        return f"has none; take {names[close[0]]} if you meant that"
-    known = ", ".join(names.values()) or "nothing that could be one"
-    return "has: " + (known if len(known) <= 180 else f"{known[:180].rpartition(',')[0]} and others")
 
 
 def _own_names(module: ModuleType) -> list[str]:

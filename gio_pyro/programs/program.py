@@ -30,7 +30,7 @@ from pyro.poutine.runtime import NonlocalExit
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from gio_pyro.errors import GioError, InputError, ProgramError, told
+from gio_pyro.errors import GioError, InputError, ProgramError, shown, told
 from gio_pyro.programs.sites import ACTION, FUTURE, is_plate, is_recorded, require_drawn, require_known
 from gio_pyro.types import Policy, Transitions
 from gio_pyro.types import Program as Callable_
@@ -71,7 +71,7 @@ class Program(nn.Module):
             method = getattr(program, name, None)
             if method is not None and not callable(method):
                 raise ProgramError(
-                    f"Expected {name} of {self.name} to be a method {name}({arguments}), but got {method!r}; "
+                    f"Expected {name} of {self.name} to be a method {name}({arguments}), but got {shown(method)}; "
                     "give it another name if it is something else."
                 )
         self._local = [module for module in _modules(program) if isinstance(module, PyroModule)]
@@ -212,8 +212,8 @@ def _step_size(name: str, given: object) -> float | None:
     size = float(given) if isinstance(given, Real) and not isinstance(given, bool) else math.nan
     if not 0 < size < math.inf:
         raise ProgramError(
-            f"Expected learning_rate of {name} to be a number above 0, Adam's step size, but got {given!r}; leave it "
-            "out to take the agent's."
+            f"Expected learning_rate of {name} to be a number above 0, Adam's step size, but got {shown(given)}; leave "
+            "it out to take the agent's."
         )
     return size
 

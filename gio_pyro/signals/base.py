@@ -1,12 +1,15 @@
 """What a signal is: one number for each transition, read from programs that were fitted."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import wraps
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from gio_pyro.checks import instance, positive
 from gio_pyro.errors import InputError, TrainingError, raised_by
 from gio_pyro.futures import Future, steps_of
 from gio_pyro.optimisation import Descent, Figures, Loss, adam, resume
@@ -40,12 +43,19 @@ class Signal(Picklable, nn.Module, ABC):
         fitted: what is read.
     """
 
+    def __init_subclass__(cls, **given: Any) -> None:
+        """Let what a subclass defines refuse what are no transitions, before it looks at them."""
+        super().__init_subclass__(**given)
+        for name in ("observe", "update", "read"):
+            if name in vars(cls):
+                setattr(cls, name, _of_transitions(vars(cls)[name]))
+
     unit: str = "nats"
     descent: Descent | None = None
 
     def __init__(self, fitted: Fitted) -> None:
         super().__init__()
-        self.fitted = fitted
+        self.fitted = instance("fitted", fitted, Fitted)
 
     def observe(self, rows: Transitions) -> None:
         """Take new transitions into statistics and memories; each is told once, in order of time, one stream."""
@@ -56,6 +66,7 @@ class Signal(Picklable, nn.Module, ABC):
         Returns:
             What it measured before the step, by name; nothing where there is nothing to learn.
         """
+        rows = instance("rows", rows, Transitions)
         if self.descent is None:
             return {}
         with torch.enable_grad():
@@ -70,7 +81,7 @@ class Signal(Picklable, nn.Module, ABC):
             ProgramError: `read` raises.
             TrainingError: NaN or infinity.
         """
-        name = type(self).__name__
+        name, rows = type(self).__name__, instance("rows", rows, Transitions)
         with raised_by(name, "read"):
             found = self.read(rows)
         if not isinstance(found, Tensor):
@@ -92,7 +103,12 @@ class Signal(Picklable, nn.Module, ABC):
         """Return the signal of each transition, `[B]`; called without gradients, and draws no random numbers."""
 
     def learn(self, name: str, loss: Loss, learning_rate: float) -> None:
-        """Let `update` descend `loss(context, *tensors of rows) -> (loss, figures)` in all parameters there are."""
+        """Let `update` descend `loss(context, *tensors of rows) -> (loss, figures)` in all parameters there are.
+
+        Raises:
+            InputError: a learning rate that is no number above 0.
+        """
+        learning_rate = positive("learning_rate", learning_rate)
         parameters = [parameter for parameter in self.parameters() if parameter.requires_grad]
         self.descent = Descent(name, loss, adam(parameters, learning_rate))
 
@@ -104,6 +120,14 @@ class Signal(Picklable, nn.Module, ABC):
         """Go on from the state of an optimiser."""
         if self.descent is not None and self.descent.optimiser is not None:
             resume(self.descent.optimiser, state)
+
+
+def _of_transitions(method: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(method)
+    def checked(self: Signal, rows: Transitions, *given: Any, **named: Any) -> Any:
+        return method(self, instance("rows", rows, Transitions), *given, **named)
+
+    return checked
 
 
 def require_one_step(signal: Signal) -> None:

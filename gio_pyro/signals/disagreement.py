@@ -7,7 +7,7 @@ from gymnasium.spaces import Discrete
 from torch import Tensor
 from torch.distributions import Categorical, Distribution, Independent, Normal
 
-from gio_pyro.errors import InputError
+from gio_pyro.errors import InputError, shown
 from gio_pyro.programs import example
 from gio_pyro.signals.base import Fitted, Signal, device_of
 from gio_pyro.types import Transitions
@@ -38,10 +38,10 @@ class Disagreement(Signal):
     def __init__(self, fitted: Fitted, *, kind: str | None = None) -> None:
         super().__init__(fitted)
         kinds = FINITE if isinstance(fitted.spec.future_space, Discrete) else REAL
-        if kind is not None and kind not in kinds:
+        if kind is not None and not (isinstance(kind, str) and kind in kinds):
             raise InputError(
                 f"Expected kind to be {' or '.join(kinds)} for futures in {fitted.spec.future_space}, but got "
-                f"{kind!r}; name one."
+                f"{shown(kind)}; name one."
             )
         self.kind = kind or kinds[0]
         self.unit = "squared units of F" if self.kind == "variance" else "nats"

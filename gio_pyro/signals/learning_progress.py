@@ -5,7 +5,8 @@ import copy
 import torch
 from torch import Tensor
 
-from gio_pyro.errors import InputError
+from gio_pyro.checks import number
+from gio_pyro.errors import InputError, shown
 from gio_pyro.optimisation import Figures
 from gio_pyro.signals.base import Fitted, Signal, require_one_step
 from gio_pyro.types import Transitions
@@ -27,10 +28,13 @@ class LearningProgress(Signal):
 
     def __init__(self, fitted: Fitted, *, rate: float = 0.9995) -> None:
         super().__init__(fitted)
-        if not 0 <= rate < 1:
-            raise InputError(f"Expected rate to be at least 0 and below 1, but got {rate!r}; 0.9995 is the default.")
+        found = number(rate)
+        if found is None or not 0 <= found < 1:
+            raise InputError(
+                f"Expected rate to be at least 0 and below 1, but got {shown(rate)}; 0.9995 is the default."
+            )
         require_one_step(self)
-        self.rate = rate
+        self.rate = found
         self.old = copy.deepcopy(fitted.model).requires_grad_(False)
 
     @torch.no_grad()

@@ -6,10 +6,13 @@ import torch
 from gymnasium import Space
 from torch import Tensor, nn
 
+from gio_pyro.checks import whole
 from gio_pyro.networks import Standardise, encoder, mlp
 from gio_pyro.optimisation import Figures
 from gio_pyro.signals.base import Fitted, Signal
 from gio_pyro.types import Transitions
+
+MOST_OUTPUTS = 2**16
 
 
 class RandomNetworkDistillation(Signal):
@@ -23,12 +26,16 @@ class RandomNetworkDistillation(Signal):
         fitted: what is read: only its spaces.
         outputs: how many numbers f gives.
         learning_rate: Adam's step size.
+
+    Raises:
+        InputError: a number out of range.
     """
 
     unit = "standard deviations of the error"
 
     def __init__(self, fitted: Fitted, *, outputs: int = 32, learning_rate: float = 1e-3) -> None:
         super().__init__(fitted)
+        outputs = whole("outputs", outputs, 1, MOST_OUTPUTS)
         space, hidden = fitted.spec.state_space, fitted.spec.hidden
         self.target = _Read(space, hidden, outputs).requires_grad_(False)
         self.predictor = _Read(space, (*hidden, *hidden[-1:]), outputs)

@@ -125,7 +125,7 @@ def _row(outcome: Any, where: str, states: int) -> tuple[float, float, float, fl
         real("p", p, 0.0, sys.float_info.max, wanted="non-negative probabilities in env.P", advice=f"correct {where}"),
         float(whole(f"the next states of env.{where}", _as_whole(s_next), 0, states - 1)),
         real(f"the rewards of env.{where}", r, -LARGEST_REWARD, LARGEST_REWARD),
-        float(switch(f"terminated in env.{where}", bool(done) if done in (0, 1) else done)),
+        float(switch(f"terminated in env.{where}", done)),
     )
 
 

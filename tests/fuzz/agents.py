@@ -87,12 +87,15 @@ def changed(**parts: Any) -> Callable[..., Any]:
 CALLS: dict[str, Callable[[], Call]] = {
     "GIO": lambda: (gio.GIO, GIVEN | SETTINGS),
     "Settings": lambda: (gio.Settings, dict(SETTINGS)),
-    "GIO.learn": lambda: (agent().learn, {"steps": 0, "callback": None, "progress_bar": False}),
+    "GIO.learn": lambda: (agent().learn, {"steps": 1, "callback": None, "progress_bar": False}),
     "GIO.predict": lambda: (
         agent().predict,
         {"observation": 0, "state": None, "episode_start": None, "deterministic": True},
     ),
-    "GIO.evaluate": lambda: (agent().evaluate, {"episodes": 1, "deterministic": True, "seed": 0, "max_steps": 5}),
+    "GIO.evaluate": lambda: (
+        agent().evaluate,
+        {"episodes": 1, "deterministic": True, "seed": 0, "max_steps": 5, "environment": None},
+    ),
     "GIO.intrinsic_reward": lambda: (agent().intrinsic_reward, {"state": torch.zeros(3, dtype=torch.long)}),
     "IntrinsicReward": lambda: (
         gio.IntrinsicReward,

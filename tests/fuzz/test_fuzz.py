@@ -13,18 +13,25 @@ from types import ModuleType
 import pytest
 import torch
 
-from gio_pyro import futures, tabular
+import gio_pyro
+from gio_pyro import futures, signals, tabular
 
-from . import exact
+from . import agents, exact
 from . import futures as of_futures
 from .harness import CALLS_OF, little_memory, public, trials
 
-SHARE = 9
+SHARE = 20
 """One in so many calls is made by default."""
 PARTS: dict[str, tuple[ModuleType, CALLS_OF]] = {
+    "gio_pyro": (gio_pyro, agents.CALLS),
+    "signals": (signals, agents.SIGNALS),
     "tabular": (tabular, exact.CALLS),
     "futures": (futures, of_futures.CALLS),
 }
+
+
+NEEDS_MORE = {"Empowerment", "Reachability", "Spec", "Transitions"}
+"""Two signals of replay and of episodes, which have tests of their own, and two records."""
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -37,11 +44,11 @@ def warm() -> None:
 @pytest.mark.parametrize("part", PARTS)
 def test_every_public_function_and_argument_is_called(part: str):
     module, calls = PARTS[part]
-    assert set(public(module)) <= {name.partition(".")[0] for name in calls}
+    assert set(public(module)) - NEEDS_MORE <= {name.partition(".")[0] for name in calls}
     for name, build in calls.items():
         function, arguments = build()
         function(**arguments)
-        taken = inspect.signature(getattr(module, name, function)).parameters
+        taken = inspect.signature(getattr(module, name) if name in module.__all__ else function).parameters
         assert {n for n, p in taken.items() if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)} <= set(arguments), name
 
 

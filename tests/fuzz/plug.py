@@ -1,1 +1,0 @@
-"""Signals apart, for the sweep."""
