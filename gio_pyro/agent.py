@@ -16,7 +16,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from gio_pyro import checkpoint, persistence
-from gio_pyro.checks import batch, refused, switch
+from gio_pyro.checks import batch, function, refused, switch
 from gio_pyro.control import NetworkControl, control_of, temperature_of
 from gio_pyro.dreaming import dreams_of
 from gio_pyro.environments import Actions, Collector, Env, Observations, make_env
@@ -177,6 +177,7 @@ class GIO(Picklable):
                 "one, or None."
             )
         progress_bar = switch("progress_bar", progress_bar)
+        stop = None if stop is None else function("stop", stop, "nothing that says whether to end")
         end = self.steps + int(steps)
         with tqdm(total=int(steps), unit="step") if progress_bar else nullcontext() as bar:
             while self.steps < end:

@@ -78,7 +78,9 @@ def verdict(build: Callable[[], Call], name: str, value: Any) -> str | None:
     except TooSlow:
         return f"takes longer than {SECONDS} s"
     except BaseException as error:
-        if name == "callback" and isinstance(error, KeyError):  # the user's own error, out of the user's own function
+        if name in ("callback", "stop") and isinstance(
+            error, KeyError
+        ):  # the user's own error, out of the user's own function
             return None
         return f"raises {type(error).__name__}: {str(error)[:150]}"
     return None
