@@ -23,10 +23,11 @@ from gio_pyro.memory import SMALLER, Sized, told_of_memory
 from gio_pyro.optimisation import Figures
 from gio_pyro.payment import Payment
 from gio_pyro.pickling import Picklable
+from gio_pyro.placing import begins_of, placed
 from gio_pyro.programs import build_pair, chosen_programs, without_validation
 from gio_pyro.randomness import ONE_AT_A_TIME, PrivateRandom
 from gio_pyro.replay import Replay, warn_of_size
-from gio_pyro.samples import Samples, rows_of
+from gio_pyro.samples import Read, Samples, first_of
 from gio_pyro.settings import Settings, device_named
 from gio_pyro.signals import Fitted, signal_named
 from gio_pyro.squash import uniform_in_box
@@ -136,10 +137,41 @@ class IntrinsicReward(Picklable):
             InputError: samples of another form; see `gio_pyro.samples`.
             TrainingError: a loss that is not finite.
         """
-        rows = rows_of(samples, self.observations, self.actions, self.device)
+        with ONE_AT_A_TIME:
+            self.observe(samples)
+            return self.fit()
+
+    def observe(self, samples: Samples) -> Any:
+        """Take new samples in and fit nothing; returns the number of each transition, integers `[T, N]`.
+
+        A column continues what was seen of its environment before where it begins at the observation that the last
+        transition led to, unless an episode ended there; so trajectories may come in pieces of any length. Samples that
+        are refused leave everything as it was.
+
+        Raises:
+            InputError: samples of another form; see `gio_pyro.samples`.
+        """
+        read = self._read(samples)
+        places = list(read.pieces())
+        for place in places if len(places) > 1 else ():
+            read.rows(place)  # whatever is wrong is found before anything is taken
+        streams = read.optional("streams")
+        with self.random.use(), without_validation(), told_of_memory(SMALLER):
+            first = self.replay.added
+            for place in places:
+                stream = self._columns(place, read.shape[1]) if streams is None else streams[place]
+                self._take(read.rows(place), stream)
+        return np.arange(first, first + len(read)).reshape(read.shape)
+
+    def fit(self) -> dict[str, float]:
+        """Fit both programs to what was observed; returns the figures of the last step, nats.
+
+        Raises:
+            InputError: nothing was observed yet.
+            TrainingError: a loss that is not finite.
+        """
+        figures: Figures = {}
         with self.random.use(), without_validation(), torch.enable_grad(), told_of_memory(SMALLER):
-            self._observe(rows, *np.shape(samples["rewards"]))
-            figures: Figures = {}
             for _ in range(self.updates):
                 batch = self.replay.sample(self.batch_size)
                 figures = self.inference.step(self.policy, batch, self.future.of(batch)) | self.payment.update(batch)
@@ -148,31 +180,45 @@ class IntrinsicReward(Picklable):
             raise TrainingError(f"Expected finite losses, but got {told}; look for NaN in the samples.")
         return told
 
-    def _observe(self, rows: Transitions, steps: int, count: int) -> None:
-        """Tell everybody about new transitions, `[T · N]`; those of one environment hang together."""
-        stream, begins = list(range(count)) * steps, [True] * count + [False] * (count * (steps - 1))
-        self.replay.add(rows, stream, begins)
+    def _read(self, samples: Samples) -> Read:
+        return Read(samples, self.observations, self.actions, self.device)
+
+    @staticmethod
+    def _columns(place: slice, count: int) -> list[int]:
+        return [number % count for number in range(place.start, place.stop)]
+
+    def _take(self, rows: Transitions, stream: list[int]) -> None:
+        """Tell everybody about new transitions `[B]`, each of the stream that is given."""
+        rows = self.replay.add(rows, stream, begins_of(self.replay, rows, stream))
         future = self.future.of(rows)
         for program in (self.model, self.guide):
             program.observe(rows.state, rows.action, future)
-        for number in range(count):
-            self.payment.observe(rows[number::count])
+        self.payment.observe(rows)
 
     def compute(self, samples: Samples) -> Any:
         """Return what each transition is paid, `[T, N]`, in the unit of the signal; changes nothing.
 
-        It is an array or a tensor, as the samples are.
+        It is an array or a tensor, as the observations of the samples are. A signal that remembers episodes reads
+        transitions that have `numbers` as of then, and others as what comes next in their stream.
 
         Raises:
             InputError: samples of another form; see `gio_pyro.samples`.
             TrainingError: a signal that is NaN or infinite.
         """
-        rows = rows_of(samples, self.observations, self.actions, self.device)
+        read = self._read(samples)
+        places = [slice(0, len(read))] if self.signal.episodic else list(read.pieces())
         with PrivateRandom(0, self.device).use(), without_validation():
-            paid = self.signal(rows)
-        shaped = paid.reshape(np.shape(samples["rewards"]))
-        given = samples["observations"]
-        return shaped.to(given.device) if isinstance(given, Tensor) else shaped.cpu().numpy()
+            paid = torch.cat([self.signal(self._placed(read, place)) for place in places]).reshape(read.shape)
+        given = first_of(samples["observations"])
+        return paid.to(given.device) if read.tensors else paid.cpu().numpy()
+
+    def _placed(self, read: Read, place: slice) -> Transitions:
+        """Return transitions with the stream, episode and time that they have, or would have if they came now."""
+        rows = read.rows(place)
+        if not self.signal.episodic:
+            return rows
+        streams = read.optional("streams") or self._columns(place, read.shape[1])
+        return placed(self.replay, rows, streams, read.optional("numbers"))
 
     def state_dict(self) -> dict[str, Any]:
         """Return everything that later updates depend on, as tensors and plain values."""

@@ -16,9 +16,10 @@ from torch import Tensor, nn
 from gio_pyro.errors import raised_by
 from gio_pyro.evaluation import Paid
 from gio_pyro.optimisation import Figures
+from gio_pyro.replay import can_be_merged, mean_of_equal
 from gio_pyro.schedules import Weight, weight_of
 from gio_pyro.signals import Signal
-from gio_pyro.types import Transitions
+from gio_pyro.types import UNKNOWN, Transitions
 
 
 class Payment(nn.Module):
@@ -64,4 +65,17 @@ class Payment(nn.Module):
     @torch.no_grad()
     def read(self, rows: Transitions) -> Tensor:
         """Return the signal by itself, `[B]`; 0 where there is none."""
-        return torch.zeros_like(rows.reward) if self.signal is None else self.signal(rows).to(rows.reward)
+        if self.signal is None:
+            return torch.zeros_like(rows.reward)
+        found: Tensor = self.signal(rows)
+        return (self._averaged(rows, found) if self.signal.episodic else found).to(rows.reward)
+
+    def _averaged(self, rows: Transitions, found: Tensor) -> Tensor:
+        """Return what an episodic signal says of `rows`: of one that stands for several, their mean."""
+        replay = None if self.signal is None else self.signal.fitted.replay
+        merged = rows.time == UNKNOWN
+        if replay is None or not len(replay) or not bool(merged.any()) or not can_be_merged(rows):
+            return found
+        each = replay.all()
+        assert self.signal is not None
+        return torch.where(merged, mean_of_equal(rows, each, self.signal(each), found), found)

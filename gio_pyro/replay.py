@@ -169,11 +169,19 @@ class Replay:
         Their first rows are drawn uniformly with replacement from all transitions; for None they are all of them,
         oldest first.
         """
-        slots, valid = self.walks(size, length)
+        slots, valid = self._walks(size, length)
         return Sequences(self._at(slots), valid)
 
     def walks(self, size: int | None, length: int) -> tuple[Tensor, Tensor]:
-        """Return the slots of such pieces, `[B, length]` integers, and whether their rows are there, `[B, length]`."""
+        """Return the numbers of the rows of such pieces, `[B, length]`, and whether they are there, `[B, length]`."""
+        slots, valid = self._walks(size, length)
+        return self._time(slots), valid
+
+    def _time(self, slot: Tensor) -> Tensor:
+        """Return the numbers of the transitions in slots."""
+        return self._added - 1 - (self._added - 1 - slot) % self.capacity
+
+    def _walks(self, size: int | None, length: int) -> tuple[Tensor, Tensor]:
         slot = self._latest(self._size) if size is None else self._drawn(size)
         slots, valid = [slot], [torch.ones_like(slot, dtype=torch.bool)]
         for _ in range(length - 1):
@@ -191,13 +199,12 @@ class Replay:
     def _at(self, slot: Tensor) -> Transitions:
         rows = {name: self._rows[name][slot] for name in STORED}
         episode = self._rows["episode"][slot].long()
-        time = self._added - 1 - (self._added - 1 - slot) % self.capacity
-        weight = torch.ones_like(rows["reward"])
-        return Transitions(**rows, weight=weight, stream=self._streams.of(episode), episode=episode, time=time)
+        stream, weight = self._streams.of(episode), torch.ones_like(rows["reward"])
+        return Transitions(**rows, weight=weight, stream=stream, episode=episode, time=self._time(slot))
 
     def holds(self, time: Tensor) -> Tensor:
         """Return whether transitions of these numbers, `[B]`, are still there, booleans `[B]`."""
-        return (time >= self._added - self._size) & (time < self._added)
+        return (time >= self.oldest) & (time < self._added)
 
     def numbered(self, time: Tensor) -> Transitions:
         """Return the transitions of these numbers, any shape; where `holds` says no, any others."""
@@ -208,6 +215,20 @@ class Replay:
     def added(self) -> int:
         """How many transitions were ever added: the number of the next one."""
         return self._added
+
+    @property
+    def oldest(self) -> int:
+        """The number of the oldest transition that is there."""
+        return self._added - self._size
+
+    @property
+    def last(self) -> dict[int, int]:
+        """The number of the last transition, for each stream whose episode has not ended."""
+        return {stream: row for stream, (row, _) in self._streams.running.items()}
+
+    def streams_state(self) -> dict[str, Any]:
+        """Return the state of its `Streams`."""
+        return self._streams.state_dict(self._oldest_episode())
 
     @property
     def running(self) -> dict[int, int]:
@@ -255,7 +276,7 @@ class Replay:
         filled = {name: _copy(rows[: self._size]) for name, rows in self._rows.items()}
         once = self._merged
         merged = None if once is None else {f.name: _copy(getattr(once, f.name)) for f in fields(once)}
-        streams = self._streams.state_dict(self._oldest_episode())
+        streams = self.streams_state()
         return {"rows": filled, "added": self._added, "streams": streams, "merged": merged, "unmerged": self._unmerged}
 
     def load_state_dict(self, state: dict[str, Any], device: torch.device) -> None:
@@ -320,7 +341,26 @@ def concatenate(first: Transitions, second: Transitions) -> Transitions:
 
 def merge(rows: Transitions) -> Transitions:
     """Return the distinct transitions of `rows` `[B]` with their summed weights, in float64, whatever the order."""
-    return merge_by((rows.state, rows.action, rows.reward, rows.next_state, rows.terminated), rows)[0]
+    return merge_by(_columns(rows), rows)[0]
+
+
+def _columns(rows: Transitions) -> tuple[Tensor, ...]:
+    return rows.state, rows.action, rows.reward, rows.next_state, rows.terminated
+
+
+def can_be_merged(rows: Transitions) -> bool:
+    """Return whether states and actions are those of Discrete spaces, so that equal transitions can be merged."""
+    return rows.finite and not rows.action.is_floating_point()
+
+
+def mean_of_equal(rows: Transitions, among: Transitions, values: Tensor, otherwise: Tensor) -> Tensor:
+    """Return the mean of the `values` `[M]` of transitions that equal each row, `[B]`; `otherwise` where none does."""
+    both = [torch.stack([column.double() for column in _columns(part)], -1) for part in (rows, among)]
+    groups = torch.unique(torch.cat(both), dim=0, return_inverse=True)[1]
+    mine, theirs = groups[: len(rows)], groups[len(rows) :]
+    zero, value = torch.zeros(int(groups.max()) + 1, dtype=torch.float64, device=values.device), values.double()
+    total, count = zero.index_add(0, theirs, value), zero.index_add(0, theirs, torch.ones_like(value))
+    return torch.where(count[mine] > 0, (total / count.clamp_min(1))[mine], otherwise.double()).to(otherwise)
 
 
 def merge_by(columns: Sequence[Tensor], rows: Transitions) -> tuple[Transitions, Tensor]:

@@ -1,53 +1,99 @@
 """What every adapter does with a reward: remember transitions, fit now and then, weigh what is paid."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from gymnasium import Space
 
+from gio_pyro.adapters.trees import Fit, each
 from gio_pyro.checks import whole
 from gio_pyro.intrinsic_reward import IntrinsicReward
 from gio_pyro.samples import KEYS
 from gio_pyro.schedules import Weight, weight_of
 
 Array = np.ndarray[Any, np.dtype[Any]]
+Rows = Mapping[str, Any]
+"""Transitions `[n, ...]` by the keys of `gio_pyro.samples`, in order of time; observations may be nested."""
 
 
 class Bonus:
     """A reward with its weight, fitted after every `update_every` transitions.
 
+    Every transition keeps its stream, so that what follows it is what came next in its own environment.
+
     Args:
         reward: what pays; it keeps its own buffer of transitions.
         weight: β, reward units for each unit of the reward.
         update_every: environment steps between two updates.
+        spaces: the observation and the action space of one environment, which must be those of the reward.
 
     Attributes:
         steps: transitions seen.
 
     Raises:
-        InputError: a weight that is none, or `update_every` below 1.
+        InputError: a weight that is none, `update_every` below 1, or spaces that are not those of the reward.
     """
 
-    def __init__(self, reward: IntrinsicReward, weight: Weight, update_every: int) -> None:
+    def __init__(
+        self,
+        reward: IntrinsicReward,
+        weight: Weight,
+        update_every: int,
+        spaces: tuple[Space[Any], Space[Any]] | None = None,
+    ) -> None:
         whole("update_every", update_every, 1)
         self.reward, self.update_every = reward, update_every
         self.weight = weight_of(weight)
-        self.steps = 0
-        self._waiting: dict[str, list[Array]] = {key: [] for key in KEYS}
+        made = reward.observations.raw, reward.actions.raw
+        self.fit = Fit(made if spaces is None else spaces, made)
+        self.steps = self._unfitted = 0
+        self._waiting: list[dict[str, Any]] = []
 
-    def see(self, **transitions: Array) -> None:
-        """Take transitions `[n, ...]` in, by the keys of `gio_pyro.samples`, and fit when enough have come."""
-        for key in KEYS:
-            self._waiting[key].extend(np.asarray(transitions[key]))
-        self.steps += len(transitions["rewards"])
-        if len(self._waiting["rewards"]) >= self.update_every:
-            self.reward.update({key: np.stack(values)[:, None] for key, values in self._waiting.items()})
-            self._waiting = {key: [] for key in KEYS}
+    def see(self, stream: Sequence[int], rows: Rows) -> Array:
+        """Take in transitions `[n]` of the environments `stream`, and fit when enough have come.
 
-    def paid(self, **transitions: Array) -> Array:
-        """Return what each of n transitions is paid, `[n]`, in the unit of the reward and not yet weighed."""
-        samples = {key: np.asarray(transitions[key])[:, None] for key in KEYS}
+        Returns:
+            The number that the reward gave each, `[n]`; −1 where it does not remember episodes.
+        """
+        samples = self._samples(rows, stream)
+        numbers = np.full(len(stream), -1)
+        self.steps += len(stream)
+        self._unfitted += len(stream)
+        if self.reward.signal.episodic:
+            numbers = np.asarray(self.reward.observe(samples))[:, 0]
+        else:
+            self._waiting.append(samples)
+        if self._unfitted >= self.update_every:
+            if self._waiting:
+                self.reward.update(_joined(self._waiting))
+            else:
+                self.reward.fit()
+            self._waiting, self._unfitted = [], 0
+        return numbers
+
+    def paid(self, stream: Sequence[int], rows: Rows, numbers: Array | None = None) -> Array:
+        """Return what each of n transitions is paid, `[n]`, in the unit of the reward and not yet weighed.
+
+        Args:
+            stream: `[n]` the environments they are of.
+            rows: the transitions.
+            numbers: `[n]` what `see` returned for them, if they were seen; otherwise they are what comes next.
+        """
+        samples = self._samples(rows, stream)
+        if numbers is not None:
+            samples["numbers"] = numbers[:, None]
         return np.asarray(self.reward.compute(samples))[:, 0]
 
     def weighed(self, paid: Array) -> Array:
         """Return what is added to the environment's reward at this step, reward units."""
         return self.weight(self.steps) * paid
+
+    def _samples(self, rows: Rows, stream: Sequence[int]) -> dict[str, Any]:
+        found = {key: each(lambda leaf: leaf[:, None].copy(), rows[key]) for key in KEYS}
+        return found | {"streams": np.asarray(stream, dtype=np.int64)[:, None]}
+
+
+def _joined(pieces: Sequence[Rows]) -> dict[str, Any]:
+    """Return samples one after the other."""
+    return {key: each(lambda *leaves: np.concatenate(leaves), *(piece[key] for piece in pieces)) for key in pieces[0]}

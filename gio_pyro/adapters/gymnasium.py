@@ -8,6 +8,7 @@ import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv, VectorWrapper
 
 from gio_pyro.adapters.bonus import Array, Bonus
+from gio_pyro.adapters.trees import copied, each, replaced
 from gio_pyro.environments.infos import last_observation
 from gio_pyro.intrinsic_reward import IntrinsicReward
 from gio_pyro.pickling import Picklable
@@ -18,22 +19,26 @@ class IntrinsicVector(Picklable, VectorWrapper):
     """Adds β · r_int to the reward of every transition, and fits the reward to what is seen.
 
     `info["intrinsic_reward"]` `[N]` has r_int by itself, `info["extrinsic_reward"]` the environment's. The steps that
-    only begin an episode (autoreset NEXT_STEP) are no transitions and are paid nothing. A learner that replays should
+    only begin an episode (autoreset NEXT_STEP) are no transitions and are paid nothing; each environment is a stream of
+    its own. A learner that replays should
     compute rewards when it samples instead (`gio_pyro.adapters.stable_baselines.IntrinsicReplayBuffer`), or they grow
     stale.
 
     Args:
-        env: the vector, in any autoreset mode but DISABLED.
+        env: the vector, in any autoreset mode; its spaces are those that the reward was made of.
         reward: what pays.
         weight: β: a number, `"linear:FROM:TO:STEPS"`, or a function of the steps taken.
         update_every: environment steps between two updates of the reward.
+
+    Raises:
+        InputError: spaces that are not those of the reward, or a number out of range.
     """
 
     def __init__(
         self, env: VectorEnv[Any, Any, Any], reward: IntrinsicReward, *, weight: Weight = 1.0, update_every: int = 1_024
     ) -> None:
         super().__init__(env)
-        self.bonus = Bonus(reward, weight, update_every)
+        self.bonus = Bonus(reward, weight, update_every, (env.single_observation_space, env.single_action_space))
         self._mode = AutoresetMode(env.metadata.get("autoreset_mode", AutoresetMode.NEXT_STEP))
 
     def reset(self, **how: Any) -> tuple[Any, dict[str, Any]]:
@@ -44,32 +49,32 @@ class IntrinsicVector(Picklable, VectorWrapper):
 
     def step(self, actions: Any) -> tuple[Any, Array, Array, Array, dict[str, Any]]:
         """Take a step; returns the sum of both rewards."""
-        before = np.array(self._seen)
+        before = copied(self._seen)
         seen, given, terminated, truncated, info = self.env.step(actions)
         done = np.asarray(terminated) | np.asarray(truncated)
-        real = ~self._begins
+        real = np.flatnonzero(~self._begins)
         rows = {
-            "observations": before,
+            "observations": self.bonus.fit(before),
             "actions": np.asarray(actions),
             "rewards": np.asarray(given, dtype=np.float64),
             "terminateds": np.asarray(terminated),
             "truncateds": np.asarray(truncated),
-            "next_observations": self._after(seen, done, info),
+            "next_observations": self.bonus.fit(self._after(seen, done, info)),
         }
         paid = np.zeros(self.num_envs)
-        if real.any():
-            rows = {key: values[real] for key, values in rows.items()}
-            paid[real] = self.bonus.paid(**rows)
-            self.bonus.see(**rows)
+        if len(real):
+            rows = {key: each(lambda leaf: leaf[real], values) for key, values in rows.items()}
+            paid[real] = self.bonus.paid(real.tolist(), rows)
+            self.bonus.see(real.tolist(), rows)
         self._seen = seen
-        self._begins = done & real if self._mode == AutoresetMode.NEXT_STEP else np.zeros_like(done)
+        self._begins = done & ~self._begins if self._mode == AutoresetMode.NEXT_STEP else np.zeros_like(done)
         info = info | {"intrinsic_reward": paid, "extrinsic_reward": np.asarray(given)}
         return seen, given + self.bonus.weighed(paid), terminated, truncated, info
 
-    def _after(self, seen: Any, done: Array, info: dict[str, Any]) -> Array:
+    def _after(self, seen: Any, done: Array, info: dict[str, Any]) -> Any:
         """Where the actions led, also where another episode has begun already."""
-        after = np.array(seen)
+        after = copied(seen)
         if self._mode == AutoresetMode.SAME_STEP:
             for number in np.flatnonzero(done):
-                after[number] = last_observation(info, int(number))
+                replaced(after, int(number), last_observation(info, int(number)))
         return after

@@ -11,13 +11,12 @@ import pickle
 from typing import Any
 
 import numpy as np
-from gymnasium.spaces import Box
-from stable_baselines3.common.buffers import ReplayBuffer
-from stable_baselines3.common.preprocessing import is_image_space
-from stable_baselines3.common.type_aliases import ReplayBufferSamples
+from gymnasium.spaces import Box, Dict
+from stable_baselines3.common.buffers import DictReplayBuffer, ReplayBuffer
 from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper, VecNormalize
 
 from gio_pyro.adapters.bonus import Array, Bonus
+from gio_pyro.adapters.trees import copied, each, replaced
 from gio_pyro.intrinsic_reward import IntrinsicReward
 from gio_pyro.pickling import Picklable
 from gio_pyro.schedules import Weight
@@ -26,20 +25,24 @@ from gio_pyro.schedules import Weight
 class IntrinsicVecEnv(Picklable, VecEnvWrapper):
     """Adds β · r_int to every reward, and fits the reward to what is seen; for PPO, A2C and the like.
 
-    `infos[i]["intrinsic_reward"]` and `infos[i]["extrinsic_reward"]` have both by themselves.
+    `infos[i]["intrinsic_reward"]` and `infos[i]["extrinsic_reward"]` have both by themselves. The reward sees what
+    `venv` shows: around a `VecNormalize` the normalised observations, inside it the environment's own.
 
     Args:
-        venv: the environments.
+        venv: the environments, of the spaces that the reward was made of.
         reward: what pays.
         weight: β: a number, `"linear:FROM:TO:STEPS"`, or a function of the steps taken.
         update_every: environment steps between two updates of the reward.
+
+    Raises:
+        InputError: spaces that are not those of the reward, or a number out of range.
     """
 
     def __init__(
         self, venv: VecEnv, reward: IntrinsicReward, *, weight: Weight = 1.0, update_every: int = 1_024
     ) -> None:
         super().__init__(venv)
-        self.bonus = Bonus(reward, weight, update_every)
+        self.bonus = Bonus(reward, weight, update_every, (venv.observation_space, venv.action_space))
 
     def __deepcopy__(self, memo: dict[int, Any]) -> IntrinsicVecEnv:
         """Return a copy by pickle, which knows what Stable-Baselines3's wrappers keep."""
@@ -58,22 +61,22 @@ class IntrinsicVecEnv(Picklable, VecEnvWrapper):
 
     def step_wait(self) -> Any:
         """Receive what they led to; returns the sum of both rewards."""
-        before = np.array(self._seen)
+        before = copied(self._seen)
         seen, given, dones, infos = self.venv.step_wait()
         cut = np.array([bool(info.get("TimeLimit.truncated")) for info in infos])
-        after = np.array(seen)
+        after = copied(seen)
         for number in np.flatnonzero(dones):
-            after[number] = infos[number]["terminal_observation"]
+            replaced(after, int(number), infos[number]["terminal_observation"])
         rows = {
-            "observations": before,
+            "observations": self.bonus.fit(before),
             "actions": self._actions,
             "rewards": np.asarray(given),
             "terminateds": dones & ~cut,
             "truncateds": dones & cut,
-            "next_observations": after,
+            "next_observations": self.bonus.fit(after),
         }
-        paid = self.bonus.paid(**rows)
-        self.bonus.see(**rows)
+        paid = self.bonus.paid(range(self.num_envs), rows)
+        self.bonus.see(range(self.num_envs), rows)
         for info, inner, outer in zip(infos, paid, given, strict=True):
             info |= {"intrinsic_reward": float(inner), "extrinsic_reward": float(outer)}
         self._seen = seen
@@ -83,62 +86,87 @@ class IntrinsicVecEnv(Picklable, VecEnvWrapper):
 class IntrinsicReplayBuffer(Picklable, ReplayBuffer):
     """A replay that stores the environment's reward and adds β · r_int when it is sampled; for DQN, SAC, TD3.
 
+    For Dict observations it is an `IntrinsicDictReplayBuffer`. The reward sees observations as they are stored, which
+    is before a `VecNormalize` changes them.
+
     Args:
         *args: those of `ReplayBuffer`, which Stable-Baselines3 gives.
         reward: what pays.
         weight: β, as for `IntrinsicVecEnv`.
         update_every: environment steps between two updates of the reward.
         **kwargs: those of `ReplayBuffer`.
+
+    Raises:
+        InputError: spaces that are not those of the reward, or a number out of range.
     """
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> IntrinsicReplayBuffer:
+        """Return the kind of buffer that the observations need."""
+        space = kwargs.get("observation_space", args[1] if len(args) > 1 else None)
+        nested = cls is IntrinsicReplayBuffer and isinstance(space, Dict)
+        return super().__new__(IntrinsicDictReplayBuffer if nested else cls)
 
     def __init__(
         self, *args: Any, reward: IntrinsicReward, weight: Weight = 1.0, update_every: int = 1_024, **kwargs: Any
     ) -> None:
         super().__init__(*args, **kwargs)
-        self.bonus = Bonus(reward, weight, update_every)
-        given, made = self.observation_space.shape, reward.observations.raw.shape
-        self.channels_moved = given != made and is_image_space(self.observation_space)
+        self.bonus = Bonus(reward, weight, update_every, (self.observation_space, self.action_space))
+        self._numbers = np.full((self.buffer_size, self.n_envs), -1)
 
-    def add(
-        self, obs: Array, next_obs: Array, action: Array, reward: Array, done: Array, infos: list[dict[str, Any]]
-    ) -> None:
+    def add(self, obs: Any, next_obs: Any, action: Array, reward: Array, done: Array, infos: list[Any]) -> None:
         """Store one step of every environment."""
+        place = self.pos
         super().add(obs, next_obs, action, reward, done, infos)
         cut = np.array([bool(info.get("TimeLimit.truncated")) for info in infos])
         done = np.asarray(done, dtype=np.bool_)
-        self.bonus.see(**self._rows(obs, action, reward, done & ~cut, done & cut, next_obs))
+        rows = self._rows(obs, action, reward, done & ~cut, done & cut, next_obs)
+        self._numbers[place] = self.bonus.see(range(self.n_envs), rows)
 
-    def _get_samples(self, batch_inds: Array, env: VecNormalize | None = None) -> ReplayBufferSamples:
+    def _get_samples(self, batch_inds: Array, env: VecNormalize | None = None) -> Any:
         """Return transitions as stored, with the reward as it would be paid now."""
+        drawing = np.random.get_state()  # noqa: NPY002 - what Stable-Baselines3 draws from
         raw = super()._get_samples(batch_inds)
-        state, after, action, given, done = (
-            x.cpu().numpy() for x in (raw.observations, raw.next_observations, raw.actions, raw.rewards, raw.dones)
-        )
+        which = self._environments(len(batch_inds), drawing)
+        state, after = (each(_given, x) for x in (raw.observations, raw.next_observations))
+        action, given, done = (_given(x) for x in (raw.actions, raw.rewards, raw.dones))
         ended = done[:, 0].astype(np.bool_)
-        paid = self.bonus.paid(**self._rows(state, action, given[:, 0], ended, np.zeros_like(ended), after))
+        rows = self._rows(state, action, given[:, 0], ended, np.zeros_like(ended), after)
+        paid = self.bonus.paid(which.tolist(), rows, self._numbers[batch_inds, which])
         reward = self._normalize_reward(given, env) + self.bonus.weighed(paid)[:, None]
         return raw._replace(
-            observations=self.to_torch(np.asarray(self._normalize_obs(state, env))),
-            next_observations=self.to_torch(np.asarray(self._normalize_obs(after, env))),
+            observations=each(self.to_torch, self._normalize_obs(state, env)),
+            next_observations=each(self.to_torch, self._normalize_obs(after, env)),
             rewards=self.to_torch(reward.astype(np.float32)),
         )
 
+    def _environments(self, count: int, drawing: Any) -> Array:
+        """Return which environments a sample was drawn from: Stable-Baselines3 keeps it to itself."""
+        now = np.random.get_state()  # noqa: NPY002
+        np.random.set_state(drawing)  # noqa: NPY002
+        which = np.random.randint(0, high=self.n_envs, size=(count,))  # noqa: NPY002
+        np.random.set_state(now)  # noqa: NPY002
+        return which
+
     def _rows(
-        self, state: Array, action: Array, reward: Array, terminated: Array, truncated: Array, after: Array
-    ) -> dict[str, Array]:
-        states, actions = self.observation_space.shape or (), self.action_space.shape or ()
-        taken = np.asarray(action).reshape(len(reward), *actions)
+        self, state: Any, action: Array, reward: Array, terminated: Array, truncated: Array, after: Any
+    ) -> dict[str, Any]:
+        taken = np.asarray(action).reshape(len(reward), *(self.action_space.shape or ()))
         if isinstance(self.action_space, Box):  # stored between -1 and 1
             low, high = self.action_space.low, self.action_space.high
             taken = low + (taken + 1) / 2 * (high - low)
-        seen, led_to = (np.asarray(x).reshape(len(reward), *states) for x in (state, after))
-        if self.channels_moved:  # Stable-Baselines3 shows its networks the channels of a picture first
-            seen, led_to = np.moveaxis(seen, 1, -1), np.moveaxis(led_to, 1, -1)
         return {
-            "observations": seen,
+            "observations": self.bonus.fit(state),
             "actions": taken,
             "rewards": np.asarray(reward),
             "terminateds": terminated,
             "truncateds": truncated,
-            "next_observations": led_to,
+            "next_observations": self.bonus.fit(after),
         }
+
+
+class IntrinsicDictReplayBuffer(IntrinsicReplayBuffer, DictReplayBuffer):
+    """The same for Dict observations."""
+
+
+def _given(values: Any) -> Array:
+    return np.asarray(values.cpu().numpy() if hasattr(values, "cpu") else values)

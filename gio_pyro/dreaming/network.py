@@ -56,16 +56,20 @@ class NetworkDreams(Awake):
         if replay is None:
             raise InputError("Expected a replay to begin dreams from, but got none; pass it in Fitted.")
         streams = math.ceil(count / self.horizon)
-        starts = replay.sample(streams * self.horizon).state.unflatten(0, (self.horizon, streams))
-        whole = step = self._step(starts[0])
-        for fresh in starts[1:]:
-            over = step.terminated.reshape(-1, *[1] * (fresh.ndim - 1))
-            step = self._step(torch.where(over, fresh, step.next_state))
+        starts = replay.sample(streams * self.horizon)
+        place = torch.arange(streams, device=starts.state.device)
+        whole = step = self._step(starts.state[place], starts[place])
+        for number in range(1, self.horizon):
+            fresh = place % streams + number * streams
+            over = step.terminated
+            state = torch.where(over.reshape(-1, *[1] * (starts.state.ndim - 1)), starts.state[fresh], step.next_state)
+            place = torch.where(over, fresh, place)
+            step = self._step(state, starts[place])
             whole = concatenate(whole, step)
         return whole[:count]
 
-    def _step(self, state: Tensor) -> Transitions:
-        """Return one transition of the policy in the model from each state `[M, ...]`."""
+    def _step(self, state: Tensor, start: Transitions) -> Transitions:
+        """Return one transition of the policy in the model from each state `[M, ...]`, in the episode of `start`."""
         policy, space = self.fitted.policy, self.fitted.spec.state_space
         pi = policy(state)
         action = pi.sample()
@@ -75,6 +79,6 @@ class NetworkDreams(Awake):
         mean, logit = self.outcomes(state, action, next_state)
         ended = torch.rand_like(logit) < logit.sigmoid()
         paid = mean if reward is None else reward
-        return Transitions(
-            state, action, paid, next_state, ended, torch.zeros_like(ended), pi.log_prob(action), torch.ones_like(mean)
-        )
+        never, one = torch.zeros_like(ended), torch.ones_like(mean)
+        links = start.stream, start.episode, start.time
+        return Transitions(state, action, paid, next_state, ended, never, pi.log_prob(action), one, *links)

@@ -10,7 +10,7 @@ from gio_pyro.dreaming.outcomes import Counted
 from gio_pyro.programs import every_action, imagine, log_probs
 from gio_pyro.replay import concatenate
 from gio_pyro.signals import Fitted
-from gio_pyro.types import Transitions
+from gio_pyro.types import UNKNOWN, Transitions
 
 
 class TableDreams(Awake):
@@ -71,7 +71,8 @@ class TableDreams(Awake):
         share = dream.spread(weight[row]) * log_pi.exp() * dream.weight
         no = torch.zeros_like(tried[:1]).expand(len(here))
         paid = (mean if reward is None else reward).to(weight)
-        goes_on = Transitions(here, action, paid, next_state, no, no, log_pi, share * (1 - ending).to(share))
+        count, none = share * (1 - ending).to(share), torch.full_like(next_state, UNKNOWN)
+        goes_on = Transitions(here, action, paid, next_state, no, no, log_pi, count, none, none, none)
         ends = replace(goes_on, terminated=~no, weight=share * ending.to(share))
         both = concatenate(goes_on, ends)
         return both[both.weight > 0]

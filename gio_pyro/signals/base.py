@@ -51,6 +51,8 @@ class Signal(Picklable, nn.Module, ABC):
                 setattr(cls, name, _of_transitions(vars(cls)[name]))
 
     unit: str = "nats"
+    episodic: bool = False
+    """Whether a transition is read against the memory of its own episode: such a signal observes each step at once."""
     descent: Descent | None = None
 
     def __init__(self, fitted: Fitted) -> None:
@@ -58,7 +60,12 @@ class Signal(Picklable, nn.Module, ABC):
         self.fitted = instance("fitted", fitted, Fitted)
 
     def observe(self, rows: Transitions) -> None:
-        """Take new transitions into statistics and memories; each is told once, in order of time, one stream."""
+        """Take new transitions into statistics and memories, each once, in order of time.
+
+        They come from N environments whose steps are interleaved: `rows.stream` says which, `rows.episode` numbers the
+        episodes over all of them, and `rows.time` the transitions. A memory is kept for each episode, and what is read
+        of a transition is as of that transition, however long ago it was.
+        """
 
     def update(self, rows: Transitions) -> Figures:
         """Take one gradient step of the signal's own networks on replayed `rows`; the programs are left as they are.

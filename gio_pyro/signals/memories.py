@@ -1,5 +1,12 @@
-"""What has been visited in an episode: exactly for finite states, by a comparator that learns for others."""
+"""What was visited in each episode: exactly for finite states, by a comparator that learns for others.
 
+Both remember a state of an episode if it was out of reach of all that the episode had remembered before, its first
+state always. Transitions are those of a replay, by their numbers, so that any of them is read as of itself.
+"""
+
+from bisect import bisect_left
+from collections import deque
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -8,113 +15,298 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from gio_pyro.networks import encoder, mlp
-from gio_pyro.programs import example
+from gio_pyro.replay import Replay
+from gio_pyro.types import Transitions
 
 FAR = 5
 """Pairs of states count as far from this many times the near distance on, up to `FARTHEST` times it."""
 FARTHEST = 20
 PERCENTILE = 0.9
 """Of the similarities to all that is remembered, robust to single errors where the largest would not be."""
+NOVEL = 0.5
+"""A state is remembered where its similarity to the memory is below this."""
 PAIRS = 256
 """Pairs that a step learns from."""
+AT_ONCE = 256
+"""States that go through the networks together."""
 
 
-class ExactMemory(nn.Module):
-    """The finite states of this episode."""
+class ExactMemory:
+    """The states that each episode can reach within `near` steps of what it remembers, by transitions that are known.
 
-    visited: Tensor
+    Args:
+        seen: the transitions.
+        near: steps within which states are within reach.
+    """
 
-    def __init__(self, states: int) -> None:
-        super().__init__()
-        self.register_buffer("visited", torch.zeros(states, dtype=torch.bool))
+    def __init__(self, seen: Replay, near: int) -> None:
+        self.seen, self.near = seen, near
+        self.leads: dict[int, set[int]] = {}
+        self._forget()
 
-    def add(self, state: Tensor) -> None:
-        """Remember states, `[B]`."""
-        self.visited[state] = True
+    def _forget(self) -> None:
+        self._balls: dict[int, frozenset[int]] = {}
+        self._first = self._next = self.seen.oldest
+        self._novel: list[bool] = []
+        self._covers: dict[int, set[int]] = {}
 
-    def forget(self) -> None:
-        """Begin an episode."""
-        self.visited.zero_()
+    def add(self, rows: Transitions) -> None:
+        """Learn which states lead to which."""
+        for before, after in zip(rows.state.tolist(), rows.next_state.tolist(), strict=True):
+            if after not in self.leads.setdefault(before, set()):
+                self.leads[before].add(after)
+                self._balls = {}
+                self._novel, self._covers = [], {}
+                self._next = self._first
 
-    def forward(self, state: Tensor) -> Tensor:
-        """Return 1 for what is remembered and 0 for what is not, `[B]`."""
-        return self.visited[state].to(torch.get_default_dtype())
+    def ball(self, state: int) -> frozenset[int]:
+        """Return the states that can be reached from one within `near` steps."""
+        if state not in self._balls:
+            found = edge = {state}
+            for _ in range(self.near):
+                edge = {after for before in edge for after in self.leads.get(before, ())} - found
+                found = found | edge
+            self._balls[state] = frozenset(found)
+        return self._balls[state]
+
+    def _walk(self, covers: dict[int, set[int]], rows: Transitions) -> list[bool]:
+        """Return whether each next state is out of reach of its episode's memory, and remember it where it is."""
+        novel = []
+        columns = (rows.episode.tolist(), rows.state.tolist(), rows.next_state.tolist())
+        for episode, before, after in zip(*columns, strict=True):
+            cover = covers.get(episode)
+            if cover is None:
+                cover = covers[episode] = set(self.ball(before))
+            novel.append(after not in cover)
+            if novel[-1]:
+                cover |= self.ball(after)
+        return novel
+
+    def _catch_up(self) -> None:
+        """Walk through what replay holds, as far as it was not done since what is known has changed."""
+        if self._first != self.seen.oldest:
+            self._forget()
+        if self._next < self.seen.added:
+            rows = self.seen.numbered(torch.arange(self._next, self.seen.added))
+            self._novel += self._walk(self._covers, rows)
+            self._next = self.seen.added
+            self._covers = {episode: self._covers[episode] for episode in self.seen.running.values()}
+
+    def similarity(self, rows: Transitions) -> Tensor:
+        """Return 1 where the next state is within reach of the memory as of each transition, else 0, `[B]`."""
+        self._catch_up()
+        here, fresh = self.seen.holds(rows.time), rows.time >= self.seen.added
+        novel = [True] * len(rows)
+        stored = self.seen.numbered(rows.time.where(here, self.seen.oldest)).next_state if bool(here.any()) else None
+        same = here if stored is None else here & (stored == rows.next_state)
+        for k, (is_here, is_same) in enumerate(zip(here.tolist(), same.tolist(), strict=True)):
+            if is_same:
+                novel[k] = self._novel[int(rows.time[k]) - self._first]
+            elif is_here:
+                novel[k] = int(rows.next_state[k]) not in self._as_of(int(rows.episode[k]), int(rows.time[k]))
+            elif not bool(fresh[k]):
+                novel[k] = int(rows.next_state[k]) not in self._running(int(rows.stream[k]))
+        coming = fresh.nonzero().flatten()
+        for k, found in zip(coming.tolist(), self._trial(rows[coming]) if len(coming) else (), strict=True):
+            novel[k] = found
+        return 1 - torch.tensor(novel, device=rows.weight.device).to(rows.weight)
+
+    def _as_of(self, episode: int, time: int) -> set[int]:
+        """Return what an episode could reach before a transition, that one's first state included."""
+        covers: dict[int, set[int]] = {}
+        rows = self.seen.numbered(torch.arange(self._first, time + 1))
+        mine = rows[rows.episode == episode]
+        self._walk(covers, mine[:-1])
+        return covers.get(episode) or set(self.ball(int(mine.state[0])))
+
+    def _running(self, stream: int) -> set[int]:
+        """Return what the episode that a stream is in can reach; nothing where it is in none."""
+        return self._covers.get(self.seen.running.get(stream, -1), set())
+
+    def _trial(self, rows: Transitions) -> list[bool]:
+        """Return what `_walk` would if transitions that come next had been observed."""
+        trial = ExactMemory(self.seen, self.near)
+        trial.leads = {before: set(after) for before, after in self.leads.items()}
+        trial.add(rows)
+        covers: dict[int, set[int]] = {}
+        if len(self.seen):
+            past = self.seen.all()
+            trial._walk(covers, past[torch.isin(past.episode, rows.episode)])
+        return trial._walk(covers, rows)
+
+    def state(self) -> dict[str, Any]:
+        """Return what is known, as tensors."""
+        pairs = [(before, after) for before, all_after in self.leads.items() for after in sorted(all_after)]
+        return {"leads": torch.tensor(sorted(pairs), dtype=torch.int64).reshape(-1, 2)}
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Go on from what `state` returned."""
+        self.leads = {}
+        for before, after in state["leads"].tolist():
+            self.leads.setdefault(before, set()).add(after)
+        self._forget()
 
 
 class LearnedMemory(nn.Module):
-    """The latest states of this episode, and a network that says which states are within reach of each other.
+    """A network that says which states are within reach of each other, and what each episode remembers by it.
+
+    What is remembered are numbers: the states are those of the replay.
 
     Args:
+        seen: the transitions.
         space: of states.
         hidden: layers of the network.
-        capacity: how many states of the episode are remembered; the oldest go first.
-        history: how many states, of this episode and those before, the network learns from.
+        capacity: how many states of an episode are remembered; the oldest go first.
+        history: how many states of all episodes are; likewise.
         near: states at most so many steps apart are within reach.
     """
 
-    states: Tensor
-    episode: Tensor
-    current: Tensor
-
-    def __init__(self, space: Space[Any], hidden: tuple[int, ...], *, capacity: int, history: int, near: int) -> None:
+    def __init__(
+        self, seen: Replay, space: Space[Any], hidden: tuple[int, ...], *, capacity: int, history: int, near: int
+    ) -> None:
         super().__init__()
-        self.capacity, self.near = capacity, near
+        self.seen, self.capacity, self.history, self.near = seen, capacity, history, near
         self.encoder = encoder(space)
         self.embed = mlp(self.encoder.size, hidden, 32)
         self.compare = mlp(32, hidden, 1)
-        one = example(space, torch.device("cpu"))
-        self.register_buffer("states", one.new_zeros(history, *one.shape[1:]))
-        self.register_buffer("episode", torch.full((history,), -1))
-        self.register_buffer("current", torch.zeros((), dtype=torch.long))
+        self._forget()
 
-    def add(self, state: Tensor) -> None:
-        """Remember states in order of time, `[B, ...]`."""
-        self.encoder.observe(state)
-        history, which = len(self.states), self.current.expand(len(state))
-        self.states.copy_(torch.cat([self.states, state])[-history:])
-        self.episode.copy_(torch.cat([self.episode, which])[-history:])
+    def _forget(self) -> None:
+        self._kept: dict[int, list[int]] = {}
+        self._order: deque[tuple[int, int]] = deque()
 
-    def forget(self) -> None:
-        """Begin an episode."""
-        self.current += 1
+    def add(self, rows: Transitions) -> None:
+        """Remember the states of new transitions that are out of reach of their own episode's memory."""
+        self._walk(rows, self._keep)
 
-    def remembered(self) -> Tensor:
-        """Return the states of this episode that are remembered, `[M, ...]`."""
-        mine = self.episode[-self.capacity :] == self.current
-        return self.states[-self.capacity :][mine]
+    def _keep(self, episode: int, place: int) -> None:
+        """Remember a place: twice a transition's number for its state, one more for its next state."""
+        self._kept.setdefault(episode, []).append(place)
+        self._order.append((episode, place))
+        while len(self._order) > self.history:
+            episode, place = self._order.popleft()
+            self._kept[episode].remove(place)
+            if not self._kept[episode]:
+                del self._kept[episode]
 
-    def forward(self, state: Tensor) -> Tensor:
-        """Return how surely each state `[B, ...]` is within reach of what is remembered, `[B]`; 0 with no memory."""
-        memory = self.remembered()
-        if not len(memory):
-            return torch.zeros(len(state), device=state.device)
-        here, there = self._features(state), self._features(memory)
-        return self._logit(here.unsqueeze(1), there).sigmoid().quantile(PERCENTILE, 1)
+    def remembered(self, episode: int) -> list[int]:
+        """Return the places that an episode remembers, at most `capacity`."""
+        return self._kept.get(episode, [])[-self.capacity :]
 
-    def loss(self) -> Tensor:
-        """Return the cross-entropy of near and far on pairs drawn from the history, nats; 0 where it has none."""
-        first, second, close, known = self._pairs()
-        found = self._logit(self._features(self.states[first]), self._features(self.states[second]))
+    def _walk(self, rows: Transitions, keep: Any, kept: dict[int, list[int]] | None = None) -> Tensor:
+        """Return the similarity of each next state to its episode's memory, `[B]`; `keep` is told what is novel."""
+        kept = self._kept if kept is None else kept
+        found = torch.ones(len(rows), device=rows.weight.device)
+        episode, time = rows.episode.tolist(), rows.time.tolist()
+        for turn in _turns(episode):
+            for k in turn:
+                if not kept.get(episode[k]):
+                    keep(episode[k], 2 * time[k])
+            places = [kept[episode[k]][-self.capacity :] for k in turn]
+            found[turn] = self._similar(rows.next_state[turn], places, rows)
+            for k, value in zip(turn, found[turn].tolist(), strict=True):
+                if value < NOVEL:
+                    keep(episode[k], 2 * time[k] + 1)
+        return found
+
+    def similarity(self, rows: Transitions) -> Tensor:
+        """Return how surely each next state is within reach of the memory as of its transition, `[B]`; 0 with none."""
+        found = torch.zeros(len(rows), device=rows.weight.device)
+        fresh = (rows.time >= self.seen.added).nonzero().flatten()
+        if len(fresh):
+            trial = {episode: list(places) for episode, places in self._kept.items()}
+            found[fresh] = self._walk(rows[fresh], lambda e, place: trial.setdefault(e, []).append(place), trial)
+        running = self.seen.running
+        columns = zip(rows.stream.tolist(), rows.episode.tolist(), rows.time.tolist(), strict=True)
+        past, places = [], []
+        for k, (stream, episode, time) in enumerate(columns):
+            if time >= self.seen.added:
+                continue
+            mine = self._kept.get(episode if time >= 0 else running.get(stream, -1), [])
+            before = mine[: bisect_left(mine, 2 * time + 1)] if time >= 0 else mine
+            if before:
+                past.append(k)
+                places.append(before[-self.capacity :])
+        for start in range(0, len(past), AT_ONCE):
+            piece = past[start : start + AT_ONCE]
+            found[piece] = self._similar(rows.next_state[piece], places[start : start + AT_ONCE], rows)
+        return found
+
+    def _similar(self, state: Tensor, places: Sequence[Sequence[int]], rows: Transitions) -> Tensor:
+        """Return the percentile of the similarities of states `[B]` to states in `places`, B lists of them, `[B]`."""
+        distinct = sorted({place for mine in places for place in mine})
+        where = {place: number for number, place in enumerate(distinct)}
+        memory, there = self._states(distinct, rows)
+        widest = max(len(mine) for mine in places)
+        index = torch.tensor([[where[p] for p in mine] + [-1] * (widest - len(mine)) for mine in places])
+        index = index.to(state.device)
+        valid = (index >= 0) & there[index]
+        logit = self._logit(self._features(state).unsqueeze(1), self._features(memory)[index])
+        found = torch.where(valid, logit.sigmoid(), torch.nan).nanquantile(PERCENTILE, 1)
+        return torch.where(valid.any(1), found, 0.0)
+
+    def _states(self, places: Sequence[int], rows: Transitions) -> tuple[Tensor, Tensor]:
+        """Return the states in places, `[M, ...]`, and whether they are still there, of `rows` or of replay."""
+        place = torch.tensor(places, device=rows.weight.device)
+        time, after = place // 2, place % 2 == 1
+        mine = {number: k for k, number in enumerate(rows.time.tolist()) if number >= self.seen.added}
+        here = self.seen.holds(time)
+        row = torch.tensor([mine.get(number, 0) for number in time.tolist()], device=time.device)
+        shape = (-1, *[1] * (rows.state.ndim - 1))
+        found = torch.where(after.reshape(shape), rows.next_state[row], rows.state[row])
+        if bool(here.any()):
+            old = self.seen.numbered(time)
+            stored = torch.where(after.reshape(shape), old.next_state, old.state)
+            found = torch.where(here.reshape(shape), stored, found)
+        fresh = torch.tensor([number in mine for number in time.tolist()], device=time.device)
+        return found, here | fresh
+
+    def pairs(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Return pairs of states of one episode, whether they are near, and whether they are known, `[PAIRS, ...]`."""
+        number, valid = self.seen.walks(PAIRS, FARTHEST * self.near + 1)
+        device = number.device
+        each = torch.arange(PAIRS, device=device)
+        close = each % 2 == 0
+        short = torch.randint(self.near + 1, (PAIRS,), device=device)
+        long = torch.randint(FAR * self.near + 1, FARTHEST * self.near + 1, (PAIRS,), device=device)
+        steps = torch.where(close, short, long)
+        first, second = (self.seen.numbered(number[each, k]).state for k in (torch.zeros_like(steps), steps))
+        return first, second, close, valid[each, steps]
+
+    def loss(self, first: Tensor, second: Tensor, close: Tensor, known: Tensor) -> Tensor:
+        """Return the cross-entropy of near and far on pairs, nats; 0 where none is known."""
+        found = self._logit(self._features(first), self._features(second))
         each = binary_cross_entropy_with_logits(found, close.to(found), reduction="none")
         return (each * known).sum() / known.sum().clamp_min(1)
 
     def _features(self, state: Tensor) -> Tensor:
-        features: Tensor = self.embed(self.encoder(state))
-        return features
+        pieces = [self.embed(self.encoder(piece)) for piece in state.split(AT_ONCE)]
+        return torch.cat(pieces)
 
     def _logit(self, one: Tensor, other: Tensor) -> Tensor:
         """Return the logit that two states are near, a function of how their features differ."""
         logit: Tensor = self.compare((one - other).abs()).squeeze(-1)
         return logit
 
-    def _pairs(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Return pairs of places in the history, whether they are near, and whether they are of one episode."""
-        device, last = self.states.device, len(self.states) - 1
-        first = torch.randint(last + 1, (PAIRS,), device=device)
-        close = torch.arange(PAIRS, device=device) % 2 == 0
-        short = torch.randint(self.near + 1, (PAIRS,), device=device)
-        long = torch.randint(FAR * self.near + 1, FARTHEST * self.near + 1, (PAIRS,), device=device)
-        second = first + torch.where(close, short, long)
-        known, second = second <= last, second.clamp_max(last)
-        known &= (self.episode[first] >= 0) & (self.episode[first] == self.episode[second])
-        return first, second, close, known
+    def state(self) -> dict[str, Any]:
+        """Return what is remembered, as tensors."""
+        return {"kept": torch.tensor(list(self._order), dtype=torch.int64).reshape(-1, 2)}
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Go on from what `state` returned."""
+        self._forget()
+        for episode, place in state["kept"].tolist():
+            self._keep(episode, place)
+
+
+def _turns(episode: Iterable[int]) -> list[list[int]]:
+    """Return row numbers such that each turn has one of every episode, in order."""
+    count: dict[int, int] = {}
+    turns: list[list[int]] = []
+    for row, which in enumerate(episode):
+        turn = count.get(which, 0)
+        count[which] = turn + 1
+        if turn == len(turns):
+            turns.append([])
+        turns[turn].append(row)
+    return turns

@@ -1,6 +1,6 @@
-"""What is out of reach of all that was visited in this episode."""
+"""What is out of reach of all that was remembered in this episode."""
 
-from collections.abc import Iterator
+from typing import Any
 
 import torch
 from gymnasium.spaces import Discrete
@@ -8,25 +8,30 @@ from torch import Tensor
 
 from gio_pyro.errors import InputError
 from gio_pyro.optimisation import Figures
+from gio_pyro.replay import Replay
 from gio_pyro.signals.base import Fitted, Signal
 from gio_pyro.signals.memories import ExactMemory, LearnedMemory
 from gio_pyro.types import Transitions
 
 
 class Reachability(Signal):
-    """1 − C(s'), the chance that s' is out of reach of this episode's memory: episodic curiosity.
+    """1 − C(s'), the chance that s' takes more than k steps to reach from its episode's memory: episodic curiosity.
 
-    The bonus α (β − C) of Savinov et al. (2019, arXiv 1810.02274) with α = β = 1. C is 1 or 0 for finite states:
-    whether s' was visited. For others it is the 90th percentile, over the memory, of what a comparator says, which
-    learns from pairs of states a few or many steps apart; the paper's comparator of images is a residual network, this
-    one a small perceptron. The memory is fed by `observe` and begins anew where an episode ends, so read transitions
-    before they are observed: afterwards they are known.
+    The bonus α (β − C) of Savinov et al. (2019, arXiv 1810.02274) with α = β = 1, and the memory of the paper: the
+    first state of an episode, and each that was novel, C below 0.5, when it was reached. For finite states C is 1 or 0,
+    exactly: whether s' is within k steps of the memory along transitions that were ever seen. For others it is the 90th
+    percentile, over the memory, of what a comparator says, which learns from pairs of states of one episode at most k
+    or more than 5 k steps apart; the paper's comparator of images is a residual network, this one a small perceptron.
+
+    Each transition is read against the memory of its own episode before it, whichever of several environments it is of
+    and however long ago it was, as far back as replay goes. One whose number is not known is read as what might come
+    next in its stream.
 
     Args:
-        fitted: what is read: only its spaces.
-        capacity: how many states are remembered, where they are not finite.
-        history: how many states the comparator learns from.
-        near: steps within which states are within reach.
+        fitted: what is read: its spaces and the replay; where there is none, one of its own of 10,000 transitions.
+        capacity: how many states of an episode are remembered, where they are not finite.
+        history: how many of all episodes.
+        near: k.
         learning_rate: Adam's step size.
 
     Raises:
@@ -34,57 +39,73 @@ class Reachability(Signal):
     """
 
     unit = "chance"
-    begins: Tensor
+    episodic = True
 
     def __init__(
-        self, fitted: Fitted, *, capacity: int = 200, history: int = 1_000, near: int = 5, learning_rate: float = 1e-3
+        self,
+        fitted: Fitted,
+        *,
+        capacity: int = 200,
+        history: int = 100_000,
+        near: int = 5,
+        learning_rate: float = 1e-3,
     ) -> None:
         super().__init__(fitted)
         _check(capacity, history, near)
         space, hidden = fitted.spec.state_space, fitted.spec.hidden
-        self.register_buffer("begins", torch.ones((), dtype=torch.bool))
+        self.seen = Replay(OWN) if fitted.replay is None else fitted.replay
         if isinstance(space, Discrete):
-            self.memory: ExactMemory | LearnedMemory = ExactMemory(int(space.n))
+            self.memory: ExactMemory | LearnedMemory = ExactMemory(self.seen, near)
             return
-        self.memory = LearnedMemory(space, hidden, capacity=capacity, history=history, near=near)
+        self.memory = LearnedMemory(self.seen, space, hidden, capacity=capacity, history=history, near=near)
         self.learn("reachability", self._loss, learning_rate)
 
     @torch.no_grad()
     def observe(self, rows: Transitions) -> None:
-        """Remember the next states, and of a new episode its first; forget where it ends."""
-        for piece, ended in _episodes(rows):
-            if bool(self.begins):
-                self.memory.add(piece.state[:1])
-            self.memory.add(piece.next_state)
-            if ended:
-                self.memory.forget()
-            self.begins.fill_(ended)
+        """Remember what is novel; of a new episode its first state."""
+        if self.fitted.replay is None:
+            rows = self.seen.add(rows, rows.stream.tolist())
+        self.memory.add(rows)
 
     def read(self, rows: Transitions) -> Tensor:
         """Return the chance that each next state is out of reach, `[B]`; 1 where nothing is remembered."""
-        similarity: Tensor = self.memory(rows.next_state)
-        return 1 - similarity
+        return 1 - self.memory.similarity(rows)
 
-    def _loss(self, context: None, *rows: Tensor) -> tuple[Tensor, Figures]:
-        """Return the comparator's loss on its history: replayed rows do not say how many steps apart they are."""
+    def update(self, rows: Transitions) -> Figures:
+        """Take one step of the comparator on pairs from replay: `rows` do not say how many steps apart they are."""
+        if not isinstance(self.memory, LearnedMemory) or self.descent is None or not len(self.seen):
+            return {}
+        pairs = self.memory.pairs()
+        self.memory.encoder.observe(pairs[0])
+        with torch.enable_grad():
+            return self.descent.step(None, *pairs)
+
+    def _loss(self, context: None, *pairs: Tensor) -> tuple[Tensor, Figures]:
         assert isinstance(self.memory, LearnedMemory)
-        loss = self.memory.loss()
+        loss = self.memory.loss(*pairs)
         return loss, {"reachability_loss": loss}
+
+    def get_extra_state(self) -> Any:
+        """Return the state of the optimiser, of the memory, and of a replay of its own."""
+        own = self.seen.state_dict() if self.fitted.replay is None else None
+        return {"optimiser": super().get_extra_state(), "memory": self.memory.state(), "seen": own}
+
+    def set_extra_state(self, state: Any) -> None:
+        """Go on from what `get_extra_state` returned."""
+        if self.fitted.replay is None:
+            self.seen.load_state_dict(state["seen"], torch.device("cpu"))
+        self.memory.load(state["memory"])
+        if state["optimiser"] is not None:
+            super().set_extra_state(state["optimiser"])
+
+
+OWN = 10_000
+"""Transitions that are remembered where nobody else does."""
 
 
 def _check(capacity: int, history: int, near: int) -> None:
     if min(capacity, near) < 1 or history < capacity:
         raise InputError(
             "Expected a capacity and a near distance of at least 1 and a history of at least the capacity, but got "
-            f"capacity={capacity}, near={near}, history={history}; 200, 5 and 1000 are the defaults."
+            f"capacity={capacity}, near={near}, history={history}; 200, 5 and 100000 are the defaults."
         )
-
-
-def _episodes(rows: Transitions) -> Iterator[tuple[Transitions, bool]]:
-    """Yield the pieces of episodes in `rows`, and whether each one ended."""
-    start, ends = 0, (rows.terminated | rows.truncated).nonzero().flatten().tolist()
-    for end in ends:
-        yield rows[start : end + 1], True
-        start = end + 1
-    if start < len(rows):
-        yield rows[start:], False

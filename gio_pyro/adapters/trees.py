@@ -1,0 +1,102 @@
+"""Observations that may be nested: copied, cut and put together leaf by leaf, and in the order of axes of a reward."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from gymnasium import Space
+from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete, Tuple
+
+from gio_pyro.errors import InputError
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+def each(change: Callable[..., Any], *trees: Any) -> Any:
+    """Return a tree whose leaves are `change` of the leaves of all `trees`, which are alike."""
+    first = trees[0]
+    if isinstance(first, Mapping):
+        return {key: each(change, *(tree[key] for tree in trees)) for key in first}
+    if isinstance(first, tuple):
+        return tuple(each(change, *parts) for parts in zip(*trees, strict=True))
+    return change(*trees)
+
+
+def copied(tree: Any) -> Any:
+    """Return a copy of a batch of observations."""
+    return each(np.array, tree)
+
+
+def replaced(tree: Any, row: int, one: Any) -> None:
+    """Put one observation into a row of a batch."""
+    if isinstance(tree, Mapping | tuple):
+        for key in tree if isinstance(tree, Mapping) else range(len(tree)):
+            replaced(tree[key], row, one[key])
+        return
+    tree[row] = one
+
+
+class Fit:
+    """Between the spaces of somebody's environments and those that a reward was made of.
+
+    Pictures may have their channels first where the reward has them last, as Stable-Baselines3 shows them to its
+    networks; the bounds of a Box may differ, as they do where observations are normalised.
+
+    Args:
+        theirs: the observation and the action space of one environment that is wrapped.
+        mine: those of the reward.
+
+    Raises:
+        InputError: other spaces.
+    """
+
+    def __init__(self, theirs: tuple[Space[Any], Space[Any]], mine: tuple[Space[Any], Space[Any]]) -> None:
+        for name, given, made in zip(("observations", "actions"), theirs, mine, strict=True):
+            if not _same(given, made):
+                raise InputError(
+                    f"Expected {name} of {_short(made)}, of which the reward was made, but the environments have "
+                    f"{_short(given)}; make the reward from what it wraps."
+                )
+        self.theirs, self.mine = theirs[0], mine[0]
+
+    def __call__(self, tree: Any) -> Any:
+        """Return a batch of their observations as those of the reward."""
+        return _moved(tree, self.theirs, self.mine)
+
+
+def _moved(tree: Any, theirs: Space[Any], mine: Space[Any]) -> Any:
+    if isinstance(mine, Dict) and isinstance(theirs, Dict):
+        return {key: _moved(tree[key], theirs[key], part) for key, part in mine.spaces.items()}
+    if isinstance(mine, Tuple) and isinstance(theirs, Tuple):
+        return tuple(map(_moved, tree, theirs.spaces, mine.spaces))
+    array = np.asarray(tree).reshape(-1, *(theirs.shape or ()))
+    return array if theirs.shape == mine.shape else np.moveaxis(array, 1, -1)
+
+
+def _same(theirs: Space[Any], mine: Space[Any]) -> bool:
+    if isinstance(mine, Dict | Tuple):
+        if type(theirs) is not type(mine) or _entries(theirs).keys() != _entries(mine).keys():
+            return False
+        return all(_same(_entries(theirs)[key], part) for key, part in _entries(mine).items())
+    if isinstance(mine, Box):
+        if not isinstance(theirs, Box) or (mine.dtype == np.uint8) != (theirs.dtype == np.uint8):
+            return False
+        return theirs.shape == mine.shape or (len(mine.shape) == 3 and theirs.shape == (mine.shape[2], *mine.shape[:2]))
+    if isinstance(mine, Discrete | MultiDiscrete | MultiBinary):
+        return bool(theirs == mine)
+    return type(theirs) is type(mine)
+
+
+def _entries(space: Any) -> dict[Any, Space[Any]]:
+    return dict(space.spaces.items() if isinstance(space, Dict) else enumerate(space.spaces))
+
+
+def _short(space: Space[Any]) -> str:
+    """Return a space in short: nested and array spaces by their shapes."""
+    if isinstance(space, Dict | Tuple):
+        return (
+            f"{type(space).__name__}({', '.join(f'{key}: {_short(part)}' for key, part in _entries(space).items())})"[
+                :90
+            ]
+        )
+    return f"{space.dtype} Box{space.shape}" if isinstance(space, Box) else " ".join(str(space).split())[:90]
