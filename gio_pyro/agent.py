@@ -241,7 +241,7 @@ class GIO(Picklable):
         rows, future = newest(self.future, self.replay, self.policy, self.spec.state_space, self.unobserved)
         self.watch.known(len(rows), len(self.replay), self.future)
         for program in (self.model, self.guide) if len(rows) else ():
-            program.observe(rows.state, rows.action, future)
+            program.observe(rows.state, rows.action, future, rows.weight if steps_of(self.future) else None)
         latest = self.replay.latest(self.unobserved)
         self.control.observe(latest.state)
         self.dreaming.observe(latest)

@@ -13,7 +13,7 @@ from gio_pyro.errors import InputError
 from gio_pyro.futures import Future, steps_of
 from gio_pyro.memory import require_room
 from gio_pyro.replay import Replay, merge_by
-from gio_pyro.types import Policy, Spec, Transitions
+from gio_pyro.types import UNKNOWN, Policy, Sequences, Spec, Transitions
 
 COPIES = 4
 """Copies of what programs see or score that a gradient step holds at once, in 4 bytes a number."""
@@ -78,13 +78,20 @@ def pieces(future: Future, replay: Replay, size: int | None, steps: int) -> tupl
 def newest(
     future: Future, replay: Replay, policy: Policy, states: Space[Any], count: int
 ) -> tuple[Transitions, Tensor]:
-    """Return the last `count` transitions with their futures; of a future of several steps, as many that are known."""
-    if not steps_of(future):
+    """Return the transitions whose future became known with the last `count` ones, each once and in order.
+
+    A future of one step is known at once. One of several steps is when the last of them is there, or when the episode
+    terminated before; transitions then have the weights of `future.weight`, and those that weigh nothing are left out.
+    """
+    if not (steps := steps_of(future)):
         rows = replay.latest(count)
         return rows, future.of(rows)
-    rows, found = examples(future, replay, policy, states, count)
+    drawn = replay.sequences(count + (steps - 1) * replay.stride, steps, newest=True)
+    last = torch.where(drawn.valid, drawn.steps.time, UNKNOWN).amax(1)
+    drawn = Sequences(drawn.steps[last >= replay.added - count], drawn.valid[last >= replay.added - count])
+    rows = replace(drawn.steps[:, 0], weight=future.weight(policy, drawn))  # type: ignore[attr-defined]
     known = rows.weight > 0
-    return rows[known], found[known]
+    return rows[known], future.read(drawn, states)[known]  # type: ignore[attr-defined]
 
 
 def fair(future: Future, replay: Replay, policy: Policy, states: Space[Any], size: int) -> tuple[Transitions, Tensor]:

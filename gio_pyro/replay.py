@@ -163,13 +163,13 @@ class Replay:
         """Return `size` transitions drawn uniformly with replacement, `[size, ...]`."""
         return self._at(self._drawn(size))
 
-    def sequences(self, size: int | None, length: int) -> Sequences:
+    def sequences(self, size: int | None, length: int, *, newest: bool = False) -> Sequences:
         """Return `size` pieces of up to `length` successive transitions, never across the end of an episode.
 
         Their first rows are drawn uniformly with replacement from all transitions; for None they are all of them,
-        oldest first.
+        oldest first, and with `newest` the last `size` of them.
         """
-        slots, valid = self._walks(size, length)
+        slots, valid = self._walks(size, length, newest=newest)
         return Sequences(self._at(slots), valid)
 
     def walks(self, size: int | None, length: int) -> tuple[Tensor, Tensor]:
@@ -181,8 +181,15 @@ class Replay:
         """Return the numbers of the transitions in slots."""
         return self._added - 1 - (self._added - 1 - slot) % self.capacity
 
-    def _walks(self, size: int | None, length: int) -> tuple[Tensor, Tensor]:
-        slot = self._latest(self._size) if size is None else self._drawn(size)
+    @property
+    def stride(self) -> int:
+        """The most transitions from one of an episode to the next one of it; 1 where none follows another."""
+        return max(1, int(self._rows["following"][: self._size].max())) if self._size else 1
+
+    def _walks(self, size: int | None, length: int, *, newest: bool = False) -> tuple[Tensor, Tensor]:
+        newest = newest or size is None
+        count = self._size if size is None else min(size, self._size)
+        slot = self._latest(count) if newest else self._drawn(size or 0)
         slots, valid = [slot], [torch.ones_like(slot, dtype=torch.bool)]
         for _ in range(length - 1):
             distance = self._rows["following"][slot].long()

@@ -38,9 +38,10 @@ class DirichletModel(nn.Module):
         self.register_buffer("log_uniform", -torch.empty(CANDIDATES, self.draws, 1, futures).exponential_())
         self.register_buffer("log_boost", -torch.empty(self.draws, 1, futures).exponential_())
 
-    def observe(self, state: Tensor, action: Tensor, future: Tensor) -> None:
-        """Count new transitions, `[B]` integers each."""
-        self.counts.index_put_((state, action, future), torch.ones_like(self.counts[0, 0, 0]), accumulate=True)
+    def observe(self, state: Tensor, action: Tensor, future: Tensor, weight: Tensor | None = None) -> None:
+        """Count new transitions, `[B]` integers each, by their weights `[B]` where they have some."""
+        one = torch.ones_like(self.counts[0, 0, 0]) if weight is None else weight.to(self.counts)
+        self.counts.index_put_((state, action, future), one, accumulate=True)
 
     def forward(self, policy: Policy, state: Tensor, future: Tensor | None = None) -> Tensor:
         """Sample "action" and "future", `[B]` integers each."""

@@ -33,7 +33,7 @@ ORDER = [
     ["programs", "tabular", "streams", "replay"],
     ["futures", "examples", "envs", "kinds"],
     ["inference", "rewards", "environments"],
-    ["evaluation", "improvement", "rollout", "grid", "samples", "placing"],
+    ["evaluation", "improvement", "rollout", "grid", "samples", "placing", "trees"],
     ["empowerment"],
     ["signals"],
     ["intrinsic_reward", "payment", "dreaming"],

@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 from gymnasium import Space
 
-from gio_pyro.adapters.trees import Fit, each
 from gio_pyro.checks import whole
 from gio_pyro.intrinsic_reward import IntrinsicReward
 from gio_pyro.samples import KEYS
 from gio_pyro.schedules import Weight, weight_of
+from gio_pyro.trees import Fit, each
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Rows = Mapping[str, Any]

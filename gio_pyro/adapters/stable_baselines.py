@@ -16,10 +16,10 @@ from stable_baselines3.common.buffers import DictReplayBuffer, ReplayBuffer
 from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper, VecNormalize
 
 from gio_pyro.adapters.bonus import Array, Bonus
-from gio_pyro.adapters.trees import copied, each, replaced
 from gio_pyro.intrinsic_reward import IntrinsicReward
 from gio_pyro.pickling import Picklable
 from gio_pyro.schedules import Weight
+from gio_pyro.trees import copied, each, replaced
 
 
 class IntrinsicVecEnv(Picklable, VecEnvWrapper):

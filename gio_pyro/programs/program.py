@@ -11,6 +11,7 @@ of its callable to itself: Pyro's process-wide parameter store and settings are 
 after, so two agents in one process never meet and the user's own Pyro code never notices.
 """
 
+import inspect
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -85,13 +86,22 @@ class Program(nn.Module):
         return getattr(self.program, "__name__", type(self.program).__name__)
 
     @torch.no_grad()
-    def observe(self, *data: Tensor) -> None:
-        """Hand new data to the program's own `observe(state, action, future)`, if it has one, for its statistics."""
+    def observe(self, state: Tensor, action: Tensor, future: Tensor, weight: Tensor | None = None) -> None:
+        """Hand new data to the program's own `observe(state, action, future)`, if it has one, for its statistics.
+
+        Args:
+            state: `[B, ...]`.
+            action: `[B, ...]`.
+            future: `[B, ...]`.
+            weight: `[B]` how much each counts, where they do not count the same; handed on by its name to a program
+                whose `observe` has that argument.
+        """
         observe = getattr(self.program, "observe", None)
         if observe is None:
             return
+        more = {"weight": weight} if weight is not None and _takes(observe, "weight") else {}
         try:
-            observe(*data)
+            observe(state, action, future, **more)
         except GioError:
             raise
         except Exception as error:
@@ -204,6 +214,14 @@ class Program(nn.Module):
                 return reached.distribution
         found = ", ".join(f'"{node["name"]}"' for node in until.seen) or "no sites"
         raise ProgramError(f'Expected {self.name} to sample the site "{name}", but it has {found}; add pyro.sample.')
+
+
+def _takes(method: Any, name: str) -> bool:
+    """Return whether a method has an argument of this name."""
+    try:
+        return name in inspect.signature(method).parameters
+    except (TypeError, ValueError):
+        return False
 
 
 def _step_size(name: str, given: object) -> float | None:
