@@ -15,6 +15,7 @@ from stable_baselines3 import DQN, PPO
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.vec_env import DummyVecEnv, VecFrameStack, VecNormalize, VecTransposeImage
 
+import gio_pyro.envs  # noqa: F401 - registers the rooms
 from gio_pyro import IntrinsicReward, samples
 from gio_pyro.adapters.gymnasium import IntrinsicVector
 from gio_pyro.adapters.stable_baselines import IntrinsicReplayBuffer, IntrinsicVecEnv
@@ -50,9 +51,8 @@ def through(adapter: str, count: int, reward: IntrinsicReward) -> None:
         )  # fmt: skip
         agent.learn(40 * count)
         return
-    env = IntrinsicVector(
-        SyncVectorEnv([Ragged] * count, autoreset_mode=AutoresetMode(adapter)), reward, update_every=16
-    )
+    vector = SyncVectorEnv([Ragged] * count, autoreset_mode=AutoresetMode(adapter))
+    env = IntrinsicVector(vector, reward, update_every=16)
     env.reset(seed=0)
     for _ in range(40):
         *_, terminated, truncated, _ = env.step(env.action_space.sample())
@@ -132,15 +132,15 @@ def test_dictionaries_go_through_every_adapter(signal: str):
 
     world = IntrinsicVector(SyncVectorEnv([Sensors] * 2), plug(), update_every=8)
     world.reset(seed=0)
-    for _ in range(12):
+    for _ in range(5):
         *_, info = world.step(world.action_space.sample())
     assert np.isfinite(info["intrinsic_reward"]).all()
     venv = IntrinsicVecEnv(DummyVecEnv([Sensors] * 2), plug(), update_every=8)
     PPO("MultiInputPolicy", venv, n_steps=8, batch_size=8, n_epochs=1, device="cpu").learn(16)
     buffer = DQN(
         "MultiInputPolicy", DummyVecEnv([Sensors]), replay_buffer_class=IntrinsicReplayBuffer, buffer_size=20,
-        replay_buffer_kwargs={"reward": plug(), "update_every": 8}, learning_starts=10, device="cpu",
-    ).learn(30).replay_buffer  # fmt: skip
+        replay_buffer_kwargs={"reward": plug(), "update_every": 8}, learning_starts=100, device="cpu",
+    ).learn(12).replay_buffer  # fmt: skip
     assert isinstance(buffer, IntrinsicReplayBuffer)
     assert bool(buffer.sample(6).rewards.isfinite().all())
 
