@@ -12,26 +12,29 @@ from typing import Any
 import numpy as np
 import torch
 from gymnasium.vector import VectorEnv
-from torch import Tensor
+from torch import Tensor, nn
 from tqdm import tqdm
 
 from gio_pyro import checkpoint, persistence
 from gio_pyro.checks import batch, function, refused, switch
 from gio_pyro.control import NetworkControl, control_of, temperature_of
 from gio_pyro.dreaming import dreams_of
-from gio_pyro.environments import Actions, Collector, Env, Observations, make_env
+from gio_pyro.environments import Actions, Collector, Env, Observations, fresh_copy, make_env
 from gio_pyro.environments.base import Array
 from gio_pyro.environments.collector import Behaviour
+from gio_pyro.environments.layers import one_of
 from gio_pyro.environments.make import Vector, single_spaces
+from gio_pyro.environments.masks import aside, keeping_of
 from gio_pyro.errors import InputError, TrainingError, shown
 from gio_pyro.examples import examples, newest, pieces, require_room_for
 from gio_pyro.explorers import Source, Turns, explorer_named
-from gio_pyro.futures import Future, future_from, reads_reward, spec_of, steps_of
+from gio_pyro.futures import Future, future_from, reads_reward, spec_of, steps_of, without_masks
 from gio_pyro.inference import Inference, objective_for, pieces_of
 from gio_pyro.memory import SMALLER, Sized, told_of_memory
+from gio_pyro.masks import restricted
 from gio_pyro.payment import Payment
 from gio_pyro.pickling import Picklable
-from gio_pyro.programs import build_pair, chosen_programs, without_validation
+from gio_pyro.programs import build_pair, chosen_programs, log_probs, without_validation
 from gio_pyro.randomness import ONE_AT_A_TIME, PrivateRandom
 from gio_pyro.replay import Replay, warn_of_size
 from gio_pyro.rewards import finite_nats, reward_named
@@ -39,7 +42,7 @@ from gio_pyro.rollout import Evaluation, play, play_together, require_numbers
 from gio_pyro.settings import Settings, device_named
 from gio_pyro.signals import Fitted, Signal, signal_named
 from gio_pyro.threads import few_threads
-from gio_pyro.types import Program, Transitions, in_space
+from gio_pyro.types import Program, Transitions, finite, in_space
 from gio_pyro.watch import Watch, paid_at_most
 
 MOST_STEPS = 2**40
@@ -95,11 +98,16 @@ class GIO(Picklable):
         acts = Actions.of(raw_actions)
         states, actions = Observations.of(raw_states, quiet=True).space, acts.space
         self.settings = Settings.of(settings, states=states, actions=actions)
-        self.spec = spec_of(self.future, states, actions, parts=acts.parts, hidden=self.settings.hidden)
+        with told_of_memory(SMALLER):
+            keeping, masks = keeping_of(self.env, states, actions, partial(fresh_copy, one_of(self.env)))
+        self.masks = nn.Module() if masks is None else masks.to(self.device)
+        shown = keeping.space(states)
+        self.future = without_masks(self.future, 0 if shown is states else finite(actions, "action"))
+        self.spec = spec_of(self.future, shown, actions, parts=acts.parts, hidden=self.settings.hidden, masks=masks)
         self.random = PrivateRandom(self.settings.seed, self.device)
         self.playing = PrivateRandom(self.settings.seed + OTHER_SEED, self.device)
         self.steps = self.unobserved = 0
-        self.collector = Collector(self.env, seed=self.settings.seed, device=self.device)
+        self.collector = Collector(self.env, seed=self.settings.seed, device=self.device, keeping=keeping)
         self.replay = Replay(self.settings.buffer_size)
         warn_of_size(self.spec, self.settings.buffer_size, self.device)
         self.programs = chosen_programs(self.spec, model, guide)
@@ -352,7 +360,12 @@ class GIO(Picklable):
             return finite_nats(self.control.intrinsic(self.reading, given.to(self.device)), self.guide.name)
 
     def predict(
-        self, observation: Any, state: None = None, episode_start: Any = None, deterministic: bool = False
+        self,
+        observation: Any,
+        state: None = None,
+        episode_start: Any = None,
+        deterministic: bool = False,
+        action_masks: Any = None,
     ) -> tuple[Any, None]:
         """Return (action, None) for an observation, or actions for a batch of them, as Stable-Baselines3 does.
 
@@ -361,10 +374,13 @@ class GIO(Picklable):
             state: accepted and not used: the policy has no memory.
             episode_start: likewise.
             deterministic: take the likeliest action instead of drawing one.
+            action_masks: what is allowed, as the environment gives it in `info["action_mask"]`, or a batch of N; what a
+                dictionary of observations says by default. Without, finite states allow what they allowed in learning,
+                and others everything, with a `GioWarning` where the environment gives masks.
 
         Raises:
-            InputError: an observation of another shape or kind than the space, NaN or infinite; the bounds of a Box are
-                not checked.
+            InputError: an observation of another shape or kind than the space, NaN or infinite, or a mask of another
+                shape; the bounds of a Box are not checked.
         """
         observations, actions = self.collector.observations, self.collector.actions
         deterministic = switch("deterministic", deterministic)
@@ -375,14 +391,26 @@ class GIO(Picklable):
             raise InputError("Expected a finite observation, but got one with NaN or infinity; correct it.") from error
         if not len(encoded):
             return actions.decode(np.zeros((0, *(self.spec.action_space.shape or ())), dtype=np.int64)), None
-        taken = self._chosen(encoded, deterministic=deterministic)
+        shown, allowed = self.collector.world.masks.asked(encoded, observation, action_masks, many=many)
+        taken = self._chosen(shown, allowed, deterministic=deterministic)
         return (actions.decode(taken) if many else actions.decode_one(taken)), None
 
-    def _chosen(self, states: Array, *, deterministic: bool) -> Array:
-        """Return what the policy does in states `[N, ...]`, as values of the site "action" `[N, ...]`."""
+    def _chosen(self, states: Array, allowed: Array | None = None, *, deterministic: bool) -> Array:
+        """Return what the policy does in states `[N, ...]`, as values of the site "action" `[N, ...]`.
+
+        Args:
+            states: with their masks, where they have any.
+            allowed: flags `[N, A]` that hold in place of those that finite states had; None for these.
+            deterministic: take the likeliest action.
+        """
         with torch.inference_mode(False), self.playing.use(), torch.no_grad(), without_validation():
             x = torch.as_tensor(states, device=self.device)
-            site = self.policy.likeliest(x) if deterministic else self.policy(x).sample()
+            if allowed is not None:
+                flags = torch.as_tensor(allowed, device=self.device)
+                log_pi = restricted(log_probs(self.policy(x)), flags)
+                site = log_pi.argmax(-1) if deterministic else torch.multinomial(log_pi.exp(), 1).squeeze(-1)
+            else:
+                site = self.policy.likeliest(x) if deterministic else self.policy(x).sample()
         return site.cpu().numpy()
 
     def evaluate(
@@ -418,7 +446,8 @@ class GIO(Picklable):
         with ONE_AT_A_TIME, self.collector.playground(environment) as env:  # of one policy: others may be learning
             if isinstance(env, VectorEnv):
                 choose = partial(self._chosen, deterministic=deterministic)
-                return play_together(choose, env, episodes, seed=first, max_steps=max_steps)
+                keeping = aside(self.collector.world.masks.keeping)
+                return play_together(choose, env, episodes, seed=first, max_steps=max_steps, keeping=keeping)
             return play(self.predict, env, episodes, deterministic=deterministic, seed=first, max_steps=max_steps)
 
     def save(self, path: str | Path) -> None:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 DAMAGE = (TypeError, ValueError, RuntimeError, AttributeError, AssertionError, ArithmeticError, LookupError)
 """What taking over fields of the wrong kind raises."""
-MODULES = ("model", "guide", "control", "temperature", "payment", "dreaming", "explorer")
+MODULES = ("masks", "model", "guide", "control", "temperature", "payment", "dreaming", "explorer")
 COUNTS = ("steps", "unobserved")
 LARGEST = ("largest_reward", "largest_paid")
 STREAMS = ("random", "playing")

@@ -1,8 +1,10 @@
 """One seed for everything, and no effect on anybody else's random numbers."""
 
+import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -10,6 +12,19 @@ from gio_pyro.queueing import OneAtATime
 
 ONE_AT_A_TIME = OneAtATime()
 """The generators, like Pyro's stack of handlers, belong to the process: threads that share them take turns."""
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Put the process's own random streams, Python's, NumPy's and torch's, back to where they were before the block."""
+    with ONE_AT_A_TIME:
+        python, legacy, cpu = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
+        try:
+            yield
+        finally:
+            random.setstate(python)
+            np.random.set_state(legacy)  # noqa: NPY002
+            torch.set_rng_state(cpu)
 
 
 class PrivateRandom:

@@ -15,7 +15,6 @@ slope of the squash, bonus = log j and paid = log q − log j. The policy is the
 action, could not hold log q itself, which falls without bound as u leaves for infinity.
 """
 
-import math
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -24,6 +23,7 @@ from torch import Tensor
 
 from gio_pyro.errors import InputError, TrainingError, shown
 from gio_pyro.futures import Future, steps_of
+from gio_pyro.masks import legal
 from gio_pyro.programs import Choices, Guide, Model, imagine
 from gio_pyro.squash import log_slope, uniform_in_box
 from gio_pyro.types import Policy, Transitions
@@ -94,11 +94,12 @@ class Entropy:
     """
 
     def bonus(self, policy: Policy, state: Tensor, chosen: Choices) -> Tensor:
-        """Return −log A, or of continuous actions the uniform density of the action box, `[B, K]` nats."""
+        """Return −log of the number of allowed actions, or of continuous ones the uniform density, `[B, K]` nats."""
         if chosen.action.is_floating_point():
             uniform: Tensor = uniform_in_box(chosen.action).log_prob(chosen.action)
             return uniform.reshape(chosen.log_prob.shape)
-        return torch.full_like(chosen.log_prob, -math.log(chosen.count))
+        count = legal(chosen.log_prob).sum(-1, keepdim=True)
+        return (-count.double().log()).to(chosen.log_prob).expand_as(chosen.log_prob)
 
     def paid(self, policy: Policy, batch: Transitions) -> float:
         """Return 0."""

@@ -12,6 +12,7 @@ from gio_pyro.environments import Env
 from gio_pyro.environments.base import Array, World
 from gio_pyro.environments.contract import first_of, step_of, trouble
 from gio_pyro.environments.make import Vector
+from gio_pyro.environments.masks import Keeping, mask_of
 from gio_pyro.environments.statistics import own_rewards
 from gio_pyro.environments.worlds import world_of
 from gio_pyro.errors import InputError, TrainingError, shown
@@ -84,7 +85,7 @@ def require_numbers(*, episodes: int, max_steps: int, seed: int) -> tuple[int, i
 
 
 def play_together(
-    choose: Callable[[Array], Array], env: Vector, episodes: int, *, seed: int, max_steps: int
+    choose: Callable[..., Array], env: Vector, episodes: int, *, seed: int, max_steps: int, keeping: Keeping
 ) -> Evaluation:
     """Play `episodes` episodes in a vector with N environments, which are reset together.
 
@@ -92,18 +93,19 @@ def play_together(
     ones. Where one is over before the others, what its environment does meanwhile does not count.
 
     Args:
-        choose: from states `[N, ...]` to values of the site "action" `[N, ...]`.
+        choose: from states `[N, ...]` and flags `[N, A]` of what is allowed, or None, to values of the site "action".
         env: the vector.
         episodes: how many.
         seed: of the first episodes, from which each environment gets its own.
         max_steps: longer episodes are cut.
+        keeping: what becomes of action masks besides.
 
     Raises:
         InputError: a number out of range.
         TrainingError: the environment raised, or gave a reward or an observation that cannot be used.
     """
     episodes, seed = require_numbers(episodes=episodes, max_steps=max_steps, seed=seed)
-    world, played = world_of(env), list[tuple[float, int]]()
+    world, played = world_of(env, keeping), list[tuple[float, int]]()
     with own_rewards(env) as below:
         while len(played) < episodes:
             first = world.reset(None if played else seed)
@@ -113,7 +115,7 @@ def play_together(
 
 
 def _episodes(
-    choose: Callable[[Array], Array],
+    choose: Callable[..., Array],
     world: World,
     states: Array,
     below: Callable[[Any], Any],
@@ -125,7 +127,8 @@ def _episodes(
     total, length = np.zeros(world.count), np.zeros(world.count, dtype=np.int64)
     while running.any():
         renewed = world.renew()
-        outcome = world.step(choose(states if renewed is None else renewed))
+        allowed = world.masks.now if world.masks.told.any() else None
+        outcome = world.step(choose(states if renewed is None else renewed, allowed))
         _require_finite(outcome.reward[running & outcome.real])
         counted = running & outcome.real
         total[counted] += np.asarray(below(outcome.reward))[counted]
@@ -150,17 +153,19 @@ def steps_of(
         TrainingError: the environment raised, or gave a reward or an observation that cannot be used.
     """
     try:
-        observation, _ = first_of(env.reset(seed=seed))
+        observation, info = first_of(env.reset(seed=seed))
     except Exception as error:
         raise trouble("reset", error) from error
     done = False
     while not done:
         try:
-            action, _ = act(observation, deterministic=deterministic)
+            mask = mask_of(observation, info)
+            told = {} if mask is None else {"action_masks": mask}
+            action, _ = act(observation, deterministic=deterministic, **told)
         except InputError as error:
             raise TrainingError(str(error)) from error
         try:
-            observation, reward, terminated, truncated, _ = step_of(env.step(action))
+            observation, reward, terminated, truncated, info = step_of(env.step(action))
             done = terminated or truncated
         except Exception as error:
             raise trouble("take a step", error) from error

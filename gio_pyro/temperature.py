@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from gio_pyro.errors import InputError, shown
 from gio_pyro.schedules import between, split
+from gio_pyro.types import Spec
 
 LEAST, MOST = 1e-9, 1e9
 DISCRETE_SHARE = 0.3
@@ -38,6 +39,14 @@ def target_entropy_of(actions: Space[Any]) -> float:
         return DISCRETE_SHARE * math.log(int(actions.n))
     assert actions.shape is not None
     return -float(math.prod(actions.shape))
+
+
+def room(spec: Spec, state: Tensor) -> Tensor | float:
+    """Return the mean log-number of actions that states `[B, ...]` allow, as a share of log A; 1 without masks."""
+    allowed = spec.allowed(state)
+    if allowed is None or allowed.shape[-1] < 2:
+        return 1.0
+    return allowed.sum(-1).float().log().mean() / math.log(allowed.shape[-1])
 
 
 class Temperature(nn.Module):
@@ -73,17 +82,18 @@ class Temperature(nn.Module):
             return 1 / self.inverse
         return between(self.start, self.end, self.steps, step) if self.steps else self.start
 
-    def update(self, entropy: Tensor, loss: Tensor | None = None) -> None:
+    def update(self, entropy: Tensor, loss: Tensor | None = None, room: Tensor | float = 1.0) -> None:
         """Raise a learned α where the mean `entropy` (nats) is below the target, lower it where it is above.
 
-        One that follows the critic moves towards its `loss`, squared reward units; not where that is not finite.
+        One that follows the critic moves towards its `loss`, squared reward units; not where that is not finite. The
+        target is lowered to a share `room` of it, where the states do not allow every action.
         """
         if self.inverse is not None and loss is not None:
             self._follow(self.inverse, loss.detach())
         if self.optimiser is None or self.log_value is None:
             return
         self.optimiser.zero_grad()
-        (self.log_value * (entropy.detach() - self.target)).backward()
+        (self.log_value * (entropy.detach() - self.target * room)).backward()
         self.optimiser.step()
 
     def _follow(self, inverse: Tensor, loss: Tensor) -> None:

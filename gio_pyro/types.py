@@ -9,11 +9,12 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 from gymnasium import Space
-from gymnasium.spaces import Discrete
+from gymnasium.spaces import Box, Discrete
 from pyro.distributions.torch_distribution import TorchDistributionMixin
 from torch import Tensor
 
 from gio_pyro.errors import InputError
+from gio_pyro.masks import Allowed
 
 Policy = Callable[[Tensor], TorchDistributionMixin]
 """`policy(state [B, ...])` is a batch of B Pyro distributions over actions."""
@@ -51,6 +52,21 @@ class Spec:
     action_parts: tuple[int, ...] = ()
     """The sizes of the parts of a MultiDiscrete or MultiBinary action, which is one site over all combinations, the
     last part fastest; empty for any other."""
+
+    masks: Allowed | None = None
+    """Where the environment gives action masks: from states to flags (see `allowed`)."""
+
+    def allowed(self, state: Tensor) -> Tensor | None:
+        """Return which actions states `[B, ...]` allow, `[B, A]` booleans; None where all of them allow all.
+
+        Of finite states that is what was seen. Of any others the last A numbers of a state are its mask.
+        """
+        return None if self.masks is None else self.masks(state)
+
+    @property
+    def mask_width(self) -> int:
+        """How many numbers of a state, its last ones, are its mask."""
+        return finite(self.action_space, "action") if self.masks and isinstance(self.state_space, Box) else 0
 
     def sizes(self) -> tuple[int, int, int]:
         """Return (S, A, F), for programs of finite worlds; raises `InputError` for a space that is not Discrete."""

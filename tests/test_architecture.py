@@ -26,6 +26,7 @@ PROGRAMS = {
 }
 
 ORDER = [
+    ["masks"],
     ["errors", "types", "files", "calls", "checks", "queueing"],
     ["randomness", "temperature", "settings", "threads", "pickling", "schedules"],
     ["memory"],

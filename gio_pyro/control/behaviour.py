@@ -5,10 +5,12 @@ to site actions `[N, ...]` and log μ(a|s) `[N]`, nats: of the probability or de
 """
 
 import math
+from collections.abc import Callable, Hashable
 
 import torch
 from torch import Tensor
 
+from gio_pyro.masks import legal
 from gio_pyro.programs import log_probs
 from gio_pyro.squash import uniform_in_box
 from gio_pyro.types import Policy
@@ -34,11 +36,16 @@ class _Finite:
 
     def mu(self, state: Tensor) -> Tensor:
         """Return μ(·|s), `[N, A]`."""
-        pi = log_probs(self.policy(state)).exp()
+        log_pi = log_probs(self.policy(state))
+        pi = log_pi.exp()
         own = likeliest(pi) if self.greedy else pi
         if self.explore is None:
-            return (1 - self.uniform_share) * own + self.uniform_share / pi.shape[-1]
+            return (1 - self.uniform_share) * own + self._uniform(legal(log_pi)).to(pi)
         return (1 - self.uniform_share) * own + self.uniform_share * log_probs(self.explore(state), "explore").exp()
+
+    def _uniform(self, allowed: Tensor) -> Tensor:
+        """Return the share of each action that exploring uniformly adds, `[N, A]`."""
+        return torch.where(allowed, self.uniform_share / allowed.sum(-1, keepdim=True).double(), 0.0)
 
 
 def likeliest(pi: Tensor) -> Tensor:
@@ -48,13 +55,23 @@ def likeliest(pi: Tensor) -> Tensor:
 
 
 class TableBehaviour(_Finite):
-    """For finite worlds: μ is asked for once for each state that is met, while the policy rests for a round."""
+    """For finite worlds: μ is asked for once for each state that is met, while the policy rests for a round.
+
+    `key(state)` is what its answer is kept by: the state, and its mask where that may change within a round.
+    """
 
     def __init__(
-        self, policy: Policy, uniform_share: float, *, greedy: bool = False, explore: Policy | None = None
+        self,
+        policy: Policy,
+        uniform_share: float,
+        *,
+        greedy: bool = False,
+        explore: Policy | None = None,
+        key: Callable[[int], Hashable] = int,
     ) -> None:
         super().__init__(policy, uniform_share, greedy=greedy, explore=explore)
-        self._rows: dict[int, list[float]] = {}
+        self.key = key
+        self._rows: dict[Hashable, list[float]] = {}
 
     def __call__(self, state: Tensor) -> tuple[Tensor, Tensor]:
         """Return actions and their log-probabilities, `[N]` each."""
@@ -65,9 +82,10 @@ class TableBehaviour(_Finite):
 
     def probabilities(self, state: int, device: torch.device) -> list[float]:
         """Return μ(·|s), one number for each action."""
-        if state not in self._rows:
-            self._rows[state] = self.mu(torch.tensor([state], device=device))[0].tolist()
-        return self._rows[state]
+        key = self.key(state)
+        if key not in self._rows:
+            self._rows[key] = self.mu(torch.tensor([state], device=device))[0].tolist()
+        return self._rows[key]
 
     def act(self, state: int, uniform: float, device: torch.device) -> tuple[int, float]:
         """Return the action at the quantile `uniform`, in [0, 1), of μ(·|s), and its probability."""

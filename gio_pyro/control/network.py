@@ -14,7 +14,7 @@ from gio_pyro.programs import choices, detached
 from gio_pyro.replay import Replay
 from gio_pyro.rewards import Reward, intrinsic_reward
 from gio_pyro.settings import Settings
-from gio_pyro.temperature import Temperature
+from gio_pyro.temperature import Temperature, room
 from gio_pyro.types import Policy, Spec, Transitions
 
 
@@ -30,7 +30,8 @@ class NetworkControl(nn.Module):
         super().__init__()
         states, actions, s = spec.state_space, spec.action_space, settings
         self.settings = settings
-        self.policy = network_policy(states, actions, s.hidden)
+        self.spec = spec
+        self.policy = network_policy(states, actions, s.hidden, spec.allowed)
         self.critic = TwinCritic(states, actions, s.hidden, rate=s.target_rate)
         self.apart = Values(
             Apart(TwinCritic(states, actions, s.hidden, rate=s.target_rate), d) for d in s.discounts_apart
@@ -90,7 +91,7 @@ class NetworkControl(nn.Module):
             figures |= evaluation.step(None, *paid.rows.tensors())
             other.critic.follow()
         figures |= self.projection.step(reward, alpha, batch.state)
-        temperature.update(figures["entropy"], figures["critic_loss"])
+        temperature.update(figures["entropy"], figures["critic_loss"], room(self.spec, batch.state))
         return figures
 
     def _critic_loss(self, reward: Reward, alpha: Tensor, *batch: Tensor) -> tuple[Tensor, Figures]:

@@ -15,7 +15,7 @@ from gio_pyro.programs import choices
 from gio_pyro.replay import Replay
 from gio_pyro.rewards import Reward, finite_nats, intrinsic_reward
 from gio_pyro.settings import NEUTRAL, Settings
-from gio_pyro.temperature import Temperature
+from gio_pyro.temperature import Temperature, room
 from gio_pyro.types import Policy, Spec, Transitions, finite
 
 AT_ONCE = 2**26
@@ -35,13 +35,15 @@ class TableControl(nn.Module):
         states, actions = finite(spec.state_space, "state"), finite(spec.action_space, "action")
         self.settings = settings
         self.width = actions * (int(spec.future_space.n) if isinstance(spec.future_space, Discrete) else 1)
-        self.policy = TablePolicy(states, actions)
+        self.spec = spec
+        self.policy = TablePolicy(states, actions, spec.allowed)
         self.critic = TableCritic(states, actions, initial_value=settings.initial_value)
         self.apart = Values(Apart(TableCritic(states, actions), d) for d in settings.discounts_apart)
 
     def behaviour(self, *, uniform_share: float, greedy: bool = False, explore: Policy | None = None) -> TableBehaviour:
         """Return what collects while the policy rests."""
-        return TableBehaviour(self.policy, uniform_share, greedy=greedy, explore=explore)
+        key = getattr(self.spec.masks, "key", int)
+        return TableBehaviour(self.policy, uniform_share, greedy=greedy, explore=explore, key=key)
 
     def observe(self, state: Tensor) -> None:
         """Tables need no statistics of their inputs."""
@@ -79,7 +81,7 @@ class TableControl(nn.Module):
         figures = {"value_change": change} | self._evaluate_apart(apart)
         state, _ = everything.distinct_states()
         self.policy.improve(state, total(self.critic, self.apart, state), self._bonus(reward, state), temperature=alpha)
-        temperature.update(self.policy(state).entropy().mean(), loss)
+        temperature.update(self.policy(state).entropy().mean(), loss, room(self.spec, state))
         return figures
 
     def _evaluate_apart(self, apart: Sequence[Paid]) -> Figures:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -40,10 +41,14 @@ class Triples:
 
 @contextmanager
 def judging(agent: GIO) -> Iterator[None]:
-    """Draw numbers of its own inside the block, without gradients; agent and user keep theirs."""
+    """Draw numbers of its own inside the block, without gradients; agent and user keep theirs, and their masks."""
     seed = (agent.settings.seed + OTHER_SEED) % 2**32
+    masks = deepcopy(agent.masks.state_dict())
     with PrivateRandom(seed, agent.device).use(), torch.inference_mode(False), torch.no_grad(), without_validation():
-        yield
+        try:
+            yield
+        finally:
+            agent.masks.load_state_dict(masks)
 
 
 def played(agent: GIO, count: int, environment: str | Env | Vector | None = None) -> Triples:
@@ -56,7 +61,8 @@ def played(agent: GIO, count: int, environment: str | Env | Vector | None = None
     """
     with agent.collector.playground(environment) as env:
         seed = (agent.settings.seed + OTHER_SEED) % 2**31
-        collector = Collector(env, seed=seed, device=agent.device)
+        keeping = agent.collector.world.masks.keeping
+        collector = Collector(env, seed=seed, device=agent.device, keeping=keeping)
         steps = count + steps_of(agent.future) * collector.world.count
         collected = collector.collect(agent.control.behaviour(uniform_share=0.0), steps)
     replay = Replay(len(collected.rows))

@@ -75,7 +75,7 @@ class NetworkDreams(Awake):
         action = pi.sample()
         found = self.fitted.model.future(policy, state, action).sample()
         next_state, reward = self.fitted.future.outcome(found, space)  # type: ignore[attr-defined]
-        next_state = self.frame(next_state)
+        next_state = self.outcomes.masked(state, action, self.frame(next_state))
         mean, logit = self.outcomes(state, action, next_state)
         ended = torch.rand_like(logit) < logit.sigmoid()
         paid = mean if reward is None else reward

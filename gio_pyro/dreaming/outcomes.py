@@ -1,4 +1,4 @@
-"""What the model of the next state does not say, read from replay: the reward, and whether the episode ends."""
+"""What the model of the next state does not say, read from replay: the reward, whether the episode ends, and masks."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -98,6 +98,8 @@ def _squares(means: Means, key: Tensor, rows: Transitions) -> Tensor:
 class Outcomes(nn.Module):
     """Reward and chance of termination of any (s, a, s'), regressed on replay by one small network.
 
+    Where states have action masks, it says from the rest of s' what s' allows.
+
     Args:
         spec: the spaces, and `hidden`.
     """
@@ -106,26 +108,50 @@ class Outcomes(nn.Module):
         super().__init__()
         self.encoder, self.actions = PairEncoder(spec.state_space, spec.state_space), spec.action_space
         self.rewards = Standardise((1,))
-        self.net = mlp(self.encoder.size + width(spec.action_space), spec.hidden, 2)
+        self.masks = spec.mask_width
+        self.net = mlp(self.encoder.size + width(spec.action_space), spec.hidden, 2 + self.masks)
 
     def observe(self, rows: Transitions) -> None:
         """Take new transitions into the statistics of inputs and rewards."""
-        self.encoder.observe(rows.state, rows.next_state)
+        self.encoder.observe(rows.state, self._unmasked(rows.next_state))
         self.rewards.observe(rows.reward.unsqueeze(-1))
 
     def forward(self, state: Tensor, action: Tensor, next_state: Tensor) -> tuple[Tensor, Tensor]:
         """Return the mean reward and the logit of termination, `[B]` each."""
-        x = torch.cat([self.encoder(state, next_state), action_features(self.actions, action)], -1)
-        scaled, logit = self.net(x).unbind(-1)
-        return self.rewards.mean + self.rewards.deviation * scaled, logit
+        mean, logit, _ = self._read(state, action, next_state)
+        return mean, logit
+
+    def masked(self, state: Tensor, action: Tensor, next_state: Tensor) -> Tensor:
+        """Return next states `[B, ...]` with the masks that they most likely have; as they are where none have any."""
+        if not self.masks:
+            return next_state
+        flags = self._read(state, action, next_state)[2]
+        likeliest = flags >= flags.amax(-1, keepdim=True)
+        return torch.cat([next_state[:, : -self.masks], ((flags > 0) | likeliest).to(next_state)], -1)
+
+    def _read(self, state: Tensor, action: Tensor, next_state: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the mean reward, the logit of termination, `[B]` each, and those of the mask `[B, A]` of s'."""
+        pair = self.encoder(state, self._unmasked(next_state))
+        found = self.net(torch.cat([pair, action_features(self.actions, action)], -1))
+        return self.rewards.mean + self.rewards.deviation * found[:, 0], found[:, 1], found[:, 2:]
+
+    def _unmasked(self, state: Tensor) -> Tensor:
+        if not self.masks:
+            return state
+        return torch.cat([state[:, : -self.masks], torch.zeros_like(state[:, -self.masks :])], -1)
 
     def loss(self, context: None, *tensors: Tensor) -> tuple[Tensor, Figures]:
         """Return the squared error of the reward, in variances of it, and the cross-entropy of termination, nats."""
         rows = Transitions(*tensors)
-        reward, logit = self(rows.state, rows.action, rows.next_state)
+        reward, logit, flags = self._read(rows.state, rows.action, rows.next_state)
         error = rows.mean(((reward - rows.reward) / self.rewards.deviation).square())
         ending = rows.mean(binary_cross_entropy_with_logits(logit, rows.terminated.to(logit), reduction="none"))
-        return error + ending, {"dream_reward_error": error, "dream_ending_nats": ending}
+        figures = {"dream_reward_error": error, "dream_ending_nats": ending}
+        if not self.masks:
+            return error + ending, figures
+        each = binary_cross_entropy_with_logits(flags, rows.next_state[:, -self.masks :], reduction="none")
+        masking = rows.mean(each.sum(-1) * ~rows.terminated)
+        return error + ending + masking, figures | {"dream_mask_nats": masking}
 
 
 class Frame(nn.Module):

@@ -7,6 +7,7 @@ from gio_pyro.empowerment.options import Kept, take
 from gio_pyro.empowerment.variational import VariationalEmpowerment, require_horizon
 from gio_pyro.environments import Collector, Env, make_env
 from gio_pyro.environments.make import Vector
+from gio_pyro.environments.masks import Unexpected
 from gio_pyro.errors import InputError
 from gio_pyro.optimisation import Figures
 from gio_pyro.programs import without_validation
@@ -25,6 +26,11 @@ WARM = 0.1
 ones kill the units of a network of pictures."""
 UNIFORM = 0.1
 """Share of sequences that are uniform."""
+BLIND = (
+    "Expected an environment without action masks to learn n-step empowerment in, whose actions are taken without "
+    "looking, but it forbids some; take gio_pyro.tabular.empowerment where it has tables."
+)
+"""What is said to masks."""
 Progress = Callable[[int, Figures], None]
 """Called with the environment steps taken and the last figures."""
 
@@ -67,7 +73,7 @@ def learn_empowerment(
     for name, number in (("steps", steps), ("updates", updates), ("batch_size", batch_size)):
         whole(name, number, 1)
     where = device_named(device)
-    collector = Collector(make_env(environment), seed=seed, device=where)
+    collector = Collector(make_env(environment), seed=seed, device=where, keeping=Unexpected(BLIND))
     states, actions = collector.observations.space, collector.actions.space
     with PrivateRandom(seed, where).use(), without_validation():
         learned = VariationalEmpowerment(

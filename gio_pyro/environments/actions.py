@@ -69,6 +69,18 @@ class Actions(ABC):
     def encode(self, batch: Any) -> Array:
         """Return the site values `[N, ...]` of N actions of the environment, in Gymnasium's batched form."""
 
+    def allowed(self, mask: Any) -> Array | None:
+        """Return an action mask, as environments give it, as flags `[A]` of the site's values; None where it is none.
+
+        Of an action of several parts that is a tuple of masks, one of each, or all of them in one vector; a combination
+        is allowed where each of its parts is.
+        """
+        return None
+
+    def mask_form(self) -> str:
+        """Return, in words, the shape that a mask must have."""
+        return "no shape"
+
 
 def whole_bounds(space: Space[Any]) -> tuple[Array, Array]:
     """Return the least and the largest value of each part of a Discrete, MultiDiscrete or MultiBinary space, flat."""
@@ -98,6 +110,23 @@ class _Numbers(Actions):
     def encode(self, batch: Any) -> Array:
         return np.asarray(batch, dtype=np.int64) - self.first
 
+    def allowed(self, mask: Any) -> Array | None:
+        return _flags(mask, int(self.raw.n))
+
+    def mask_form(self) -> str:
+        return f"shape ({self.raw.n},)"
+
+
+def _flags(mask: Any, count: int) -> Array | None:
+    """Return flags `[count]`, or None for what has another shape or holds something else than 0 and 1."""
+    try:
+        given = np.asarray(mask)
+    except ValueError:
+        return None
+    if given.shape != (count,) or given.dtype.kind not in "biuf" or not ((given == 0) | (given == 1)).all():
+        return None
+    return given.astype(np.bool_)
+
 
 class _Combinations(Actions):
     """A MultiDiscrete or MultiBinary space as one number for each combination, the last part counting fastest."""
@@ -122,6 +151,39 @@ class _Combinations(Actions):
     def encode(self, batch: Any) -> Array:
         parts = np.asarray(batch, dtype=np.int64).reshape(len(batch), len(self.parts)) - self._least
         return np.asarray(np.ravel_multi_index(tuple(parts.T), self.parts))
+
+    def allowed(self, mask: Any) -> Array | None:
+        flags = [part for part in self._of_parts(mask) if part is not None]
+        if len(flags) != len(self.parts):
+            return None
+        whole = np.ones((), dtype=np.bool_)
+        for part in flags:
+            whole = whole[..., None] & part
+        return np.asarray(whole).reshape(-1)
+
+    def mask_form(self) -> str:
+        return f"a tuple of masks of the sizes {self.parts}, or a vector of shape ({sum(self.parts)},)"
+
+    def _of_parts(self, mask: Any) -> list[Array | None]:
+        """Return the flags of each part."""
+        whole = _flags(mask, sum(self.parts))
+        if whole is not None:
+            return list(np.split(whole, np.cumsum(self.parts)[:-1]))
+        if isinstance(self.raw, MultiBinary):  # Gymnasium's own: 2 is free, 0 and 1 are fixed
+            free = {0: [True, False], 1: [False, True], 2: [True, True]}
+            values = np.asarray(mask).reshape(-1).tolist() if np.shape(mask) == self.raw.shape else []
+            return [np.array(free[value]) for value in values if value in free]
+        parts = _leaves(mask, len(self.raw.shape)) if isinstance(mask, tuple | list | np.ndarray) else []
+        if len(parts) != len(self.parts):
+            return []
+        return [_flags(part, size) for part, size in zip(parts, self.parts, strict=True)]
+
+
+def _leaves(mask: Any, depth: int) -> list[Any]:
+    """Return the masks of all parts: tuples nest as the axes of the space do."""
+    if depth == 0 or not isinstance(mask, tuple | list | np.ndarray):
+        return [mask]
+    return [leaf for part in mask for leaf in _leaves(part, depth - 1)]
 
 
 class _Squashed(Actions):

@@ -8,6 +8,7 @@ import numpy as np
 
 from gio_pyro.environments.actions import Actions
 from gio_pyro.environments.make import Env, Vector, single_spaces
+from gio_pyro.environments.masks import Aside, Keeping, Masks
 from gio_pyro.environments.observations import Observations
 from gio_pyro.environments.tape import Tape
 
@@ -45,6 +46,7 @@ class World(ABC):
         stepped: what two agents must not step at once: the environment as the caller holds it.
         observations: from its observations to states.
         actions: from the site "action" to its actions.
+        masks: which actions are allowed; the states have theirs in them, or a table has.
         tapes: what recorded the running episode of each environment; empty where they are out of reach.
         ended: `[N]` booleans: the episodes that are over and wait for a reset.
         seen: the last states `[N, ...]`.
@@ -54,11 +56,12 @@ class World(ABC):
     tapes: list[Tape]
     seen: Array
 
-    def __init__(self, env: Env | Vector, count: int) -> None:
+    def __init__(self, env: Env | Vector, count: int, keeping: Keeping | None = None) -> None:
         observation_space, action_space = single_spaces(env)
         self.env, self.count = env, count
         self.stepped: Any = env
         self.observations, self.actions = Observations.of(observation_space), Actions.of(action_space)
+        self.masks = Masks(name_of(env), self.actions, Aside() if keeping is None else keeping, count)
         self.ended = np.zeros(count, dtype=np.bool_)
 
     @abstractmethod
@@ -82,3 +85,9 @@ class World(ABC):
     def settle(self, seen: Array, ended: Array) -> None:
         """Go on from where the tapes have been played to."""
         self.seen, self.ended = seen, ended
+
+
+def name_of(env: Env | Vector) -> str:
+    """Return what an environment is called in messages: its id, or its class."""
+    spec = getattr(env, "spec", None)
+    return str(getattr(spec, "id", None) or type(getattr(env, "unwrapped", env)).__name__)

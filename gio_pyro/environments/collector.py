@@ -15,6 +15,7 @@ from gio_pyro.environments.base import CannotRestore, Outcome
 from gio_pyro.environments.collected import Collected, Step, together
 from gio_pyro.environments.layers import layers
 from gio_pyro.environments.make import Env, Vector
+from gio_pyro.environments.masks import Keeping
 from gio_pyro.environments.playground import playground
 from gio_pyro.environments.snapshot import record_of, restore
 from gio_pyro.environments.tally import Tally
@@ -45,6 +46,7 @@ class Collector:
         env: what is stepped.
         seed: of the first reset.
         device: where states are handed to the behaviour and transitions are kept.
+        keeping: what becomes of action masks; nothing by default.
 
     Attributes:
         world: the environments behind their encodings.
@@ -54,9 +56,9 @@ class Collector:
         lengths: their steps.
     """
 
-    def __init__(self, env: Env | Vector, *, seed: int, device: torch.device) -> None:
+    def __init__(self, env: Env | Vector, *, seed: int, device: torch.device, keeping: Keeping | None = None) -> None:
         self.env, self.seed, self.device = env, seed, device
-        self.world = world_of(env)
+        self.world = world_of(env, keeping)
         self.observations, self.actions = self.world.observations, self.world.actions
         self._tally = Tally(self.world.count)
         self.returns: deque[float] = self._tally.returns

@@ -36,6 +36,11 @@ def inside(env: Any) -> list[Any]:
     return [one for one in envs if isinstance(one, gym.Env)] if isinstance(envs, list | tuple) else []
 
 
+def one_of(env: Any) -> Any:
+    """Return one environment: itself, or of a vector whose environments are within reach the first."""
+    return (inside(env) or [env])[0]
+
+
 def layers(env: Any) -> list[Any]:
     """Return the chain of an environment, and after it those of the environments of a vector, in order."""
     return chain(env) + [layer for one in inside(env) for layer in chain(one)]

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 from gymnasium import Space
-from gymnasium.spaces import Box, Discrete
+from gymnasium.spaces import Box, Dict, Discrete
 from torch import Tensor
 
 from gio_pyro.environments.flattening import Path, array, leaves_of, numbers, pick, require_as_many, require_few
@@ -18,6 +18,8 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 WIDE = 10_000
 """Vectors of this many numbers are told of: they are pictures, more often than not."""
+MASK = "action_mask"
+"""What action masks are called, in infos and in dictionaries of observations."""
 
 LARGEST = 1e18
 """Numbers beyond this have squares that float32 does not hold, and no statistics."""
@@ -38,9 +40,13 @@ class Observations(ABC):
     def of(space: Space[Any], *, quiet: bool = False) -> "Observations":
         """Return the encoding of a space; `quiet` says nothing of entries that are left out.
 
+        The entry "action_mask" of a dictionary is no observation, it says what is allowed: see `environments.masks`.
+
         Raises:
             InputError: a space that does not become numbers.
         """
+        if isinstance(space, Dict) and MASK in space.spaces and len(space.spaces) > 1:
+            space = Dict({name: part for name, part in space.spaces.items() if name != MASK})
         if isinstance(space, Discrete):
             return _Numbers(space)
         folds = folds_of(space)

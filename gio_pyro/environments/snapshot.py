@@ -34,7 +34,9 @@ def restore(world: World, record: Mapping[str, Any]) -> None:
     try:
         for tape, episode in zip(world.tapes, episodes, strict=True):
             _play(tape, episode)
-        states = np.concatenate([world.observations.encode_one(tape.last) for tape in world.tapes])
+        bare = np.concatenate([world.observations.encode_one(tape.last) for tape in world.tapes])
+        ended = np.array(record["ended"], dtype=np.bool_)
+        states = world.masks.beside(bare, [tape.mask for tape in world.tapes], ended)
     except CannotRestore:
         raise
     except Exception as error:

@@ -8,6 +8,7 @@ import gymnasium as gym
 import numpy as np
 
 from gio_pyro.environments.contract import first_of, step_of
+from gio_pyro.environments.masks import mask_of
 
 LONGEST = 100_000
 """A longer episode is not recorded to its end, and cannot be played again."""
@@ -23,6 +24,8 @@ class Tape(gym.Wrapper[Any, Any, Any, Any]):
         self.actions: list[Any] = []
         self.steps, self.total = 0, 0.0
         self.last: Any = None
+        self.mask: Any = None
+        """The action mask that came with the last observation, as it was given."""
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """Reset the environment; where no seed says how, its random state does."""
@@ -30,6 +33,7 @@ class Tape(gym.Wrapper[Any, Any, Any, Any]):
         self.actions, self.steps, self.total = [], 0, 0.0
         given = self.env.reset(seed=seed, **({} if options is None else {"options": options}))
         self.last, info = first_of(given)
+        self.mask = mask_of(self.last, info)
         return self.last, info
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
@@ -42,6 +46,7 @@ class Tape(gym.Wrapper[Any, Any, Any, Any]):
             self.actions.append(action.copy() if isinstance(action, np.ndarray) else action)
         self.steps += 1
         self.last, reward, terminated, truncated, info = step_of(self.env.step(action))
+        self.mask = mask_of(self.last, info)
         self.total += reward
         if terminated or truncated:
             self.last = deepcopy(self.last)

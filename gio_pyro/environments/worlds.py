@@ -13,33 +13,38 @@ from gio_pyro.environments.base import Array, CannotRestore, Outcome, World
 from gio_pyro.environments.contract import first_of, five_of, flags, rewards, trouble
 from gio_pyro.environments.infos import last_observation
 from gio_pyro.environments.make import Env, Vector
+from gio_pyro.environments.masks import Keeping, last_mask, mask_of, masks_of
 from gio_pyro.environments.stable import StableVector, is_stable
 from gio_pyro.environments.tape import Tape
 from gio_pyro.errors import InputError, TrainingError, shown
 
 
-def world_of(env: Env | Vector) -> World:
-    """Return the world of an environment or of a vector of them."""
-    return VectorWorld(env) if isinstance(env, VectorEnv) else SingleWorld(env)
+def world_of(env: Env | Vector, keeping: Keeping | None = None) -> World:
+    """Return the world of an environment or of a vector of them; `keeping` says what becomes of action masks."""
+    return VectorWorld(env, keeping) if isinstance(env, VectorEnv) else SingleWorld(env, keeping)
 
 
 class SingleWorld(World):
     """One environment."""
 
-    def __init__(self, env: Env) -> None:
-        super().__init__(env, 1)
+    def __init__(self, env: Env, keeping: Keeping | None = None) -> None:
+        super().__init__(env, 1, keeping)
         self.tapes = [Tape(env)]
         self._real = np.ones(1, dtype=np.bool_)
 
     def reset(self, seed: int | None) -> Array:
         """Begin a new episode; returns its first state `[1, ...]`."""
         try:
-            observation, _ = self.tapes[0].reset(seed=seed)
+            observation, info = self.tapes[0].reset(seed=seed)
         except Exception as error:
             raise trouble("reset", error) from error
         self.ended = ~self._real
-        self.seen = self.observations.encode_one(observation)
+        self.seen = self._with_mask(observation, info)
         return self.seen
+
+    def _with_mask(self, observation: Any, info: Any) -> Array:
+        """Return the state `[1, ...]` of an observation, with its mask."""
+        return self.masks.beside(self.observations.encode_one(observation), [mask_of(observation, info)], self.ended)
 
     def renew(self) -> Array | None:
         """Begin an episode if the last one is over."""
@@ -49,11 +54,11 @@ class SingleWorld(World):
         """Take the action `[1, ...]`."""
         action = self.actions.decode_one(site_actions)
         try:
-            observation, given, terminated, truncated, _ = self.tapes[0].step(action)
+            observation, given, terminated, truncated, info = self.tapes[0].step(action)
         except Exception as error:
             raise trouble("take a step", error) from error
-        self.seen = self.observations.encode_one(observation)
         self.ended = np.array([terminated or truncated])
+        self.seen = self._with_mask(observation, info)
         reward, ends, cut = np.array([given]), np.array([terminated]), np.array([truncated])
         return Outcome(self.seen, reward, ends, cut, self._real, self.seen)
 
@@ -65,8 +70,8 @@ class VectorWorld(World):
     _inner: Any
     """What steps the environments, inside everything that wraps it."""
 
-    def __init__(self, env: Vector) -> None:
-        super().__init__(env, env.num_envs)
+    def __init__(self, env: Vector, keeping: Keeping | None = None) -> None:
+        super().__init__(env, env.num_envs, keeping)
         self.mode = _mode(env)
         self._inner: Any = env.unwrapped
         if isinstance(self._inner, StableVector):
@@ -83,14 +88,20 @@ class VectorWorld(World):
         return seeds if isinstance(self._inner, SyncVectorEnv | AsyncVectorEnv) else seeds[0]
 
     def _reset(self, **how: Any) -> Array:
+        fresh = how["options"]["reset_mask"] if "options" in how else None  # Gymnasium takes it out of the options
         try:
             with self._taped():
-                observation, _ = first_of(self.env.reset(**how))
+                observation, info = first_of(self.env.reset(**how))
         except Exception as error:
             raise trouble("reset", error) from error
-        self.seen = self.observations.encode(observation)
         self.ended = np.zeros(self.count, dtype=np.bool_)
+        self.seen = self._with_masks(observation, info, fresh)
         return self.seen
+
+    def _with_masks(self, observation: Any, info: Any, fresh: Array | None = None) -> Array:
+        """Return the states `[N, ...]` of observations, with their masks; where they are not `fresh`, as they were."""
+        given = masks_of(observation, info, self.count)
+        return self.masks.beside(self.observations.encode(observation), given, self.ended, fresh)
 
     def renew(self) -> Array | None:
         """Reset the environments whose episodes are over, where the vector does not do so itself."""
@@ -112,10 +123,10 @@ class VectorWorld(World):
         terminated &= real
         truncated &= real
         reward[~real] = 0.0
-        self.seen = self.observations.encode(observation)
         done = terminated | truncated
         same_step = self.mode == AutoresetMode.SAME_STEP
         self.ended = np.zeros_like(done) if same_step else done
+        self.seen = self._with_masks(observation, info)
         after = self._with_last(done, info) if same_step and done.any() else self.seen
         return Outcome(after, reward, terminated, truncated, real, self.seen)
 
@@ -129,7 +140,7 @@ class VectorWorld(World):
                     "Expected info['final_obs'] to hold the last observation of each episode that ended, but "
                     f"environment {i} has none; make the vector with autoreset_mode NEXT_STEP."
                 )
-            after[i] = self.observations.encode_one(one)[0]
+            after[i] = self.masks.last(self.observations.encode_one(one), last_mask(one, info, i))[0]
         return after
 
     def must_be_restorable(self) -> None:

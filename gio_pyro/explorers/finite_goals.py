@@ -70,6 +70,10 @@ class FiniteGoals(nn.Module):
         """Return the pairs, `[B]` each."""
         return state * self.states + goal
 
+    def state_of(self, pairs: Tensor) -> Tensor:
+        """Return the states of pairs, `[B]` each."""
+        return pairs // self.states
+
     def reached(self, state: Tensor, goal: Tensor) -> Tensor:
         """Return whether each state `[B]` is the goal `[B]`."""
         return state == goal

@@ -1,5 +1,6 @@
 """A goal-conditioned policy that sets itself goals where the signal is high and that it knows how to reach."""
 
+from collections.abc import Hashable
 from dataclasses import replace
 from functools import cache
 from typing import Any
@@ -15,6 +16,7 @@ from gio_pyro.explorers.base import Act, Explorer, Source
 from gio_pyro.explorers.finite_goals import FiniteGoals
 from gio_pyro.explorers.turns import either
 from gio_pyro.explorers.vector_goals import VectorGoals
+from gio_pyro.masks import Allowed
 from gio_pyro.optimisation import Figures
 from gio_pyro.programs import example
 from gio_pyro.replay import Replay
@@ -64,7 +66,8 @@ class GoalExplorer(Explorer):
         spec, space = source.fitted.spec, source.fitted.spec.state_space
         self.goals = _goals_of(space, horizon, near)
         own = replace(source.settings, discount=1 - 1 / horizon, temperature=COLD / horizon, initial_value=0.0)
-        pairs = Spec(self.goals.pairs, spec.action_space, spec.future_space, hidden=spec.hidden)
+        masks = None if spec.masks is None else PairMasks(spec.masks, self.goals)
+        pairs = Spec(self.goals.pairs, spec.action_space, spec.future_space, hidden=spec.hidden, masks=masks)
         self.control, self.temperature = control_of(pairs, own), temperature_of(pairs, own)
         self.reward = Entropy()
         self.greedy = isinstance(spec.action_space, Discrete)
@@ -126,6 +129,22 @@ class GoalExplorer(Explorer):
     def optimisers(self) -> dict[str, torch.optim.Optimizer]:
         """Return those of policy and critic."""
         return steppers(self.control, self.temperature)
+
+
+class PairMasks:
+    """What pairs of a state and a goal allow: what the state does."""
+
+    def __init__(self, masks: Allowed, goals: FiniteGoals | VectorGoals) -> None:
+        self.masks, self.goals = masks, goals
+
+    def __call__(self, pairs: Tensor) -> Tensor | None:
+        """Return the flags of pairs `[B, ...]`, `[B, A]`."""
+        return self.masks(self.goals.state_of(pairs))
+
+    def key(self, pair: int) -> Hashable:
+        """Return what stands for a pair and its present mask."""
+        own = getattr(self.masks, "key", int)
+        return (pair, own(int(self.goals.state_of(torch.tensor(pair)))))
 
 
 def drawn_goal(goal: Tensor, value: Tensor) -> Tensor | None:

@@ -127,6 +127,11 @@ class _Both:
                 f"Expected {self.name} to return actions of {self.spec.action_space} and finite log-probabilities, one "
                 f"of each for {len(state)} states, but got {_seen(found)}; see gio_pyro.explorers.Explorer.behaviour."
             )
+        allowed = self.spec.allowed(state)
+        if allowed is not None and not bool(allowed.gather(-1, found[0][:, None]).all()):
+            raise InputError(
+                f"Expected {self.name} to take allowed actions, but got another; ask fitted.spec.allowed(state)."
+            )
         return found
 
     def told(self, step: Step) -> None:

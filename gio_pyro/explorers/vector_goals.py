@@ -54,6 +54,10 @@ class VectorGoals(nn.Module):
         """Return the pairs, `[B, ...]` each."""
         return torch.cat([state, goal.to(state)], self.axis + 1)
 
+    def state_of(self, pairs: Tensor) -> Tensor:
+        """Return the states of pairs, `[B, ...]` each."""
+        return pairs.tensor_split(2, self.axis + 1)[0]
+
     def reached(self, state: Tensor, goal: Tensor) -> Tensor:
         """Return whether each state `[B, ...]` is near its goal `[B, ...]`."""
         return self._distance(state, goal) <= self.near

@@ -12,6 +12,7 @@ from torch import Tensor
 from gio_pyro import tabular
 from gio_pyro.checks import function, instance, number
 from gio_pyro.errors import InputError, raised_by, shown
+from gio_pyro.masks import Allowed
 from gio_pyro.programs import example
 from gio_pyro.types import Policy, Sequences, Spec, Transitions
 
@@ -41,16 +42,31 @@ class Future(Protocol):
 
 
 def spec_of(
-    future: Future, states: Space[Any], actions: Space[Any], *, parts: tuple[int, ...], hidden: tuple[int, ...]
+    future: Future,
+    states: Space[Any],
+    actions: Space[Any],
+    *,
+    parts: tuple[int, ...],
+    hidden: tuple[int, ...],
+    masks: Allowed | None = None,
 ) -> Spec:
-    """Return what programs are built from, for a future in these spaces; `parts`: of a MultiDiscrete action."""
+    """Return what programs are built from, for a future in these spaces.
+
+    Args:
+        future: F.
+        states: the space of states, masks among their numbers.
+        actions: the space of actions.
+        parts: of a MultiDiscrete action.
+        hidden: units of each hidden layer.
+        masks: which actions states allow; None for all.
+    """
     require_future(future)
     anchor = getattr(future, "anchor", None)
     with raised_by(type(future).__name__, "space"):
         space = future.space(states)
     if not type(future).__module__.startswith("gio_pyro."):
         _require_reads(future, states, actions, space)
-    return Spec(states, actions, space, hidden=hidden, anchor=anchor, action_parts=parts)
+    return Spec(states, actions, space, hidden=hidden, anchor=anchor, action_parts=parts, masks=masks)
 
 
 def _require_reads(future: Future, states: Space[Any], actions: Space[Any], space: object) -> None:

@@ -15,6 +15,8 @@ from gio_pyro.checks import batch, instance, number
 from gio_pyro.errors import InputError, shown
 from gio_pyro.futures.base import Later
 from gio_pyro.futures.one_step import increasing
+from gio_pyro.masks import evenly
+from gio_pyro.programs import log_probs
 from gio_pyro.squash import uniform_in_box
 from gio_pyro.tabular.futures import interval_of
 from gio_pyro.types import Policy, Sequences
@@ -51,22 +53,21 @@ class StateAfter(Later):
 class FinalState(StateAfter):
     """F = s_{t+n} of an open-loop sequence of n actions: the first is the agent's, the others are drawn blindly.
 
-    They are uniform, over the action box where actions are continuous. What is paid is how much of one's own action is
-    still to be seen after n − 1 that ignore it. Exact counterpart: `tabular.final_state`, whose channel does not depend
-    on the policy.
+    They are uniform over what is allowed, over the action box where actions are continuous. What is paid is how much of
+    one's own action is still to be seen after n − 1 that ignore it. Exact counterpart: `tabular.final_state`, whose
+    channel does not depend on the policy.
 
     Off-policy: replayed pieces are weighted by uniform/μ of their later actions (see `Later`).
     """
 
     def source(self, policy: Policy) -> Policy:
-        """Return the uniform policy over the same actions."""
+        """Return the uniform policy over the actions that the policy may take."""
 
         def uniform(state: Tensor) -> Any:
             pi = policy(state)
             if not pi.has_enumerate_support:
                 return uniform_in_box(torch.zeros(pi.batch_shape + pi.event_shape, device=state.device))
-            count = len(pi.enumerate_support(expand=False))
-            return dist.Categorical(logits=torch.zeros(len(state), count, device=state.device))
+            return dist.Categorical(logits=evenly(log_probs(pi)))
 
         return uniform
 

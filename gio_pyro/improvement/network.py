@@ -17,6 +17,7 @@ from gymnasium import Space
 from gymnasium.spaces import Discrete
 from torch import Tensor, nn
 
+from gio_pyro.masks import ILLEGAL, Allowed, legal, restricted
 from gio_pyro.networks import encoder, mlp, width
 from gio_pyro.programs import Choices
 from gio_pyro.squash import log_slope
@@ -26,23 +27,35 @@ LOG_SCALE = (-5.0, 2.0)
 
 
 class CategoricalPolicy(nn.Module):
-    """π(a|s) over finitely many actions, uniform at first."""
+    """π(a|s) over finitely many actions, uniform at first.
+
+    Args:
+        states: the state space.
+        actions: the action space.
+        hidden: units of each hidden layer.
+        allowed: which actions states allow; None for all.
+    """
 
     pathwise = False
     """Whether the loss's gradient passes through the drawn actions."""
 
-    def __init__(self, states: Space[Any], actions: Discrete, hidden: Sequence[int]) -> None:
+    def __init__(
+        self, states: Space[Any], actions: Discrete, hidden: Sequence[int], allowed: Allowed | None = None
+    ) -> None:
         super().__init__()
+        self.allowed = allowed
         self.encoder = encoder(states)
         self.net = last_layer_zero(mlp(self.encoder.size, hidden, int(actions.n)))
 
     def forward(self, state: Tensor) -> dist.Categorical:
         """Return π(·|s), a batch of B categorical distributions."""
-        return dist.Categorical(logits=self.net(self.encoder(state)))
+        allowed = None if self.allowed is None else self.allowed(state)
+        return dist.Categorical(logits=restricted(self.net(self.encoder(state)), allowed))
 
     def loss(self, chosen: Choices, q: Tensor, bonus: Tensor, temperature: float | Tensor) -> Tensor:
         """Return the mean cross-entropy to p*; `chosen` holds every action, all arguments are `[B, A]`."""
-        best = torch.softmax((q / temperature + bonus).detach(), -1)
+        aim = (q / temperature + bonus).detach().masked_fill(~legal(chosen.log_prob), ILLEGAL)
+        best = torch.softmax(aim, -1)
         return -(best * chosen.log_prob).sum(-1).mean()
 
     def entropy(self, chosen: Choices) -> Tensor:
@@ -96,9 +109,9 @@ def last_layer_zero(net: nn.Sequential) -> nn.Sequential:
 
 
 def network_policy(
-    states: Space[Any], actions: Space[Any], hidden: Sequence[int]
+    states: Space[Any], actions: Space[Any], hidden: Sequence[int], allowed: Allowed | None = None
 ) -> CategoricalPolicy | GaussianPolicy:
     """Return a policy over this kind of action."""
     if isinstance(actions, Discrete):
-        return CategoricalPolicy(states, actions, hidden)
+        return CategoricalPolicy(states, actions, hidden, allowed)
     return GaussianPolicy(states, actions, hidden)

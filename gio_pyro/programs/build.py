@@ -184,6 +184,7 @@ def build_guide(
             setting = Setting.of(spec)
             prepare_model(beside, setting)
             require_guide(copied, spec, setting)
+    guide.allowed = spec.allowed  # after the checks, which ask the program itself about states and actions of any kind
     with _first_run(guide, "(policy, state, future)"):
         action = policy(state).sample()
         future = model.future(policy, state, action).sample()

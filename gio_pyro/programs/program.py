@@ -24,6 +24,7 @@ import torch
 from gymnasium import Space
 from gymnasium.spaces import Discrete
 from pyro import poutine
+from pyro.distributions import Categorical
 from pyro.distributions.torch_distribution import TorchDistributionMixin
 from pyro.nn import PyroModule
 from pyro.poutine.messenger import Messenger
@@ -32,6 +33,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from gio_pyro.errors import GioError, InputError, ProgramError, shown, told
+from gio_pyro.masks import Allowed, restricted
 from gio_pyro.programs.sites import ACTION, FUTURE, is_plate, is_recorded, require_drawn, require_known
 from gio_pyro.types import Policy, Transitions
 from gio_pyro.types import Program as Callable_
@@ -353,13 +355,23 @@ class Model(Program):
 
 
 class Guide(Program):
-    """A guide q_φ, read as a conditional distribution of actions."""
+    """A guide q_φ, read as a conditional distribution of actions; over those that the state allows.
+
+    Attributes:
+        allowed: which actions states allow; None for all.
+    """
 
     sites = (ACTION,)
+    allowed: Allowed | None = None
 
     def posterior(self, policy: Policy, state: Tensor, future: Tensor) -> Distribution:
         """Return q_φ(·|s, F), a batch of B distributions; `state` and `future` are `[B, ...]`."""
-        return self.site(ACTION, policy, state, future)
+        found: Distribution = self._over_allowed(self.site(ACTION, policy, state, future), state)
+        return found
+
+    def _over_allowed(self, found: Any, state: Tensor) -> Any:
+        allowed = None if self.allowed is None else self.allowed(state)
+        return found if allowed is None else Categorical(logits=restricted(log_probs(found, self.name), allowed))
 
     def log_prob(self, policy: Policy, state: Tensor, future: Tensor, action: Tensor) -> Tensor:
         """Return log q_φ(a|s, F) of each example, `[B]` nats."""
@@ -382,7 +394,7 @@ class Guide(Program):
         return self._explored if getattr(self.program, "explore", None) is not None else None
 
     def _explored(self, state: Tensor) -> TorchDistributionMixin:
-        found: TorchDistributionMixin = self._own("explore", state)
+        found: TorchDistributionMixin = self._over_allowed(self._own("explore", state), state)
         return found
 
 

@@ -59,6 +59,11 @@ class Empowerment(Signal):
     def update(self, rows: Transitions) -> Figures:
         """Take `updates` gradient steps on sequences of replay; `rows` are single transitions and are not read."""
         assert self.fitted.replay is not None
+        if self.fitted.spec.allowed(rows.state) is not None:
+            raise InputError(
+                "Expected an environment without action masks for the signal Empowerment, whose sequences are taken "
+                "without looking, but it forbids some actions; take another signal, such as PredictionError."
+            )
         figures: Figures = {}
         with torch.enable_grad():
             for _ in range(self.updates):
