@@ -15,7 +15,7 @@ from typing import Any
 from gio_pyro.calls import plain
 from gio_pyro.environments.make import OF_THE_VECTOR, Env, Vector, announce
 from gio_pyro.errors import CheckpointError, article, told
-from gio_pyro.futures import FUTURES, Future, plain, written
+from gio_pyro.futures import FUTURES, Future, unwrapped_future, written
 from gio_pyro.kinds import elsewhere
 from gio_pyro.programs import reference
 from gio_pyro.programs.build import HOMES
@@ -170,7 +170,7 @@ def _short(text: str) -> str:
 
 def future_record(future: Future) -> str:
     """Return the text of one of this library's futures, or where another one came from."""
-    return written(future) or reference(plain(future))
+    return written(future) or reference(unwrapped_future(future))
 
 
 def future_from(name: str) -> str:

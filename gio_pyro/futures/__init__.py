@@ -15,7 +15,7 @@ Each is read from replay, and each has an exact counterpart in `gio_pyro.tabular
 from gio_pyro.futures.base import Future, Later, exact_of, has_exact, reads_reward, spec_of, steps_of
 from gio_pyro.futures.features import Features
 from gio_pyro.futures.later import FinalState, Return, StateAfter, Trajectory
-from gio_pyro.futures.masked import plain, without_masks
+from gio_pyro.futures.masked import unwrapped_future, without_masks
 from gio_pyro.futures.names import FUTURES, future_from, written
 from gio_pyro.futures.one_step import NextState, NextStateAndReward
 
@@ -33,10 +33,10 @@ __all__ = [
     "exact_of",
     "future_from",
     "has_exact",
-    "plain",
     "reads_reward",
     "spec_of",
     "steps_of",
+    "unwrapped_future",
     "without_masks",
     "written",
 ]

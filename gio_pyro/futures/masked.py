@@ -91,6 +91,6 @@ def without_masks(future: Future, count: int) -> Future:
     return found  # type: ignore[no-any-return]
 
 
-def plain(future: Future) -> Future:
+def unwrapped_future(future: Future) -> Future:
     """Return the future that was given, whatever states have behind them."""
     return future.inner if isinstance(future, WithoutMasks) else future

@@ -9,7 +9,7 @@ from gio_pyro.calls import parsed
 from gio_pyro.errors import InputError, shown, unknown
 from gio_pyro.futures.base import Future, require_future
 from gio_pyro.futures.later import FinalState, Return, StateAfter, Trajectory
-from gio_pyro.futures.masked import plain
+from gio_pyro.futures.masked import unwrapped_future
 from gio_pyro.futures.one_step import NextState, NextStateAndReward
 from gio_pyro.programs import named
 
@@ -40,7 +40,7 @@ def future_from(future: str | Future | None) -> Future:
 
 def written(future: Future) -> str | None:
     """Return the text that `future_from` makes this future of, or None where there is none."""
-    future = plain(future)
+    future = unwrapped_future(future)
     if FUTURES.get(type(future).__name__) is not type(future):
         return None
     given = [(f.name, getattr(future, f.name)) for f in fields(future) if getattr(future, f.name) != f.default]
