@@ -30,8 +30,8 @@ from gio_pyro.examples import examples, newest, pieces, require_room_for
 from gio_pyro.explorers import Source, Turns, explorer_named
 from gio_pyro.futures import Future, future_from, reads_reward, spec_of, steps_of, without_masks
 from gio_pyro.inference import Inference, objective_for, pieces_of
-from gio_pyro.memory import SMALLER, Sized, told_of_memory
 from gio_pyro.masks import restricted
+from gio_pyro.memory import SMALLER, Sized, told_of_memory
 from gio_pyro.payment import Payment
 from gio_pyro.pickling import Picklable
 from gio_pyro.programs import build_pair, chosen_programs, log_probs, without_validation
@@ -99,7 +99,7 @@ class GIO(Picklable):
         states, actions = Observations.of(raw_states, quiet=True).space, acts.space
         self.settings = Settings.of(settings, states=states, actions=actions)
         with told_of_memory(SMALLER):
-            keeping, masks = keeping_of(self.env, states, actions, partial(fresh_copy, one_of(self.env)))
+            keeping, masks = keeping_of(states, actions, partial(fresh_copy, one_of(self.env)))
         self.masks = nn.Module() if masks is None else masks.to(self.device)
         shown = keeping.space(states)
         self.future = without_masks(self.future, 0 if shown is states else finite(actions, "action"))

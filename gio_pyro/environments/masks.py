@@ -227,7 +227,7 @@ class Masks:
 
 
 def keeping_of(
-    env: Any, states: Space[Any], actions: Space[Any], copied: Callable[[], Any]
+    states: Space[Any], actions: Space[Any], copied: Callable[[], Any]
 ) -> tuple[Keeping, TableMasks | LastNumbers | None]:
     """Return what becomes of an environment's masks, and how they are read from states.
 
@@ -235,8 +235,7 @@ def keeping_of(
     any: it is asked for one, by resetting a copy.
 
     Args:
-        env: the environment.
-        states: the space of its states, without masks.
+        states: the space of the environment's states, without masks.
         actions: the space of the site "action".
         copied: makes a single copy of the environment, which is closed after; may raise whatever it likes.
 
