@@ -101,9 +101,9 @@ class GIO(Picklable):
         with told_of_memory(SMALLER):
             keeping, masks = keeping_of(states, actions, partial(fresh_copy, one_of(self.env)))
         self.masks = nn.Module() if masks is None else masks.to(self.device)
-        shown = keeping.space(states)
-        self.future = without_masks(self.future, 0 if shown is states else finite(actions, "action"))
-        self.spec = spec_of(self.future, shown, actions, parts=acts.parts, hidden=self.settings.hidden, masks=masks)
+        space = keeping.space(states)
+        self.future = without_masks(self.future, 0 if space is states else finite(actions, "action"))
+        self.spec = spec_of(self.future, space, actions, parts=acts.parts, hidden=self.settings.hidden, masks=masks)
         self.random = PrivateRandom(self.settings.seed, self.device)
         self.playing = PrivateRandom(self.settings.seed + OTHER_SEED, self.device)
         self.steps = self.unobserved = 0
