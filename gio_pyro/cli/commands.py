@@ -113,7 +113,7 @@ def train(
         wrapper: package.module:Name of a wrapper put around the environment; may be given several times, the
             innermost first.
         envs: environments stepped together; 1 by default.
-        compile: compile the update of networks: about a minute once, then two to three times as fast.
+        compile: compile the update of networks: about a minute once, then 1.6 times as fast or more.
         device: cpu, cuda or auto.
         checkpoint_every: least environment steps between checkpoints, 5,000 by default; one is written with the next
             report, every 500 steps, and at the end, also where Ctrl-C, SIGTERM or SIGHUP end it.
