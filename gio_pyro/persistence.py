@@ -98,11 +98,13 @@ def restore(
             **state["settings"] | _named_again(state["settings"], signal=signal, explorer=explorer),
         )
         _require_same(state["trained_with"], _programs_of(agent), "program")
-        _fill(agent, state)
+        fill(agent, state)
     except CheckpointError:
         raise
     except GioError as error:
-        raise CheckpointError(f"Expected a checkpoint that fits its programs and environment, but: {error}") from error
+        raise CheckpointError(
+            f"Expected a checkpoint that fits its programs and environment, but: {str(error)[:220]}"
+        ) from error
     except (*DAMAGE, MemoryError) as error:
         if out_of_memory(error):
             raise InputError(
@@ -110,8 +112,8 @@ def restore(
                 "on another device (device=)."
             ) from error
         raise CheckpointError(
-            f"Expected a checkpoint that fits its programs and environment, but got {told(error)}; pass the program "
-            "and environment it was trained with."
+            f"Expected a checkpoint that fits its programs and environment, but got {told(error, 120)}; pass the "
+            "program and environment it was trained with."
         ) from error
     return agent
 
@@ -150,7 +152,12 @@ def _require_same(then: dict[str, str], now: dict[str, str], what: str) -> None:
             )
 
 
-def _fill(agent: GIO, state: dict[str, Any]) -> None:
+def fill(agent: GIO, state: dict[str, Any]) -> None:
+    """Give a new agent the `state_of` another one.
+
+    Raises:
+        CheckpointError: something that does not fit, or one of `DAMAGE`.
+    """
     require_storable(state, agent.unbounded)
     own = {name: getattr(agent, name).state_dict() for name in MODULES}
     require_alike({name: state[name] for name in MODULES}, own)
