@@ -1,5 +1,6 @@
 import contextlib
 import csv
+import errno
 import io
 import json
 import os
@@ -18,7 +19,7 @@ import pytest
 
 import gio_pyro as gio_library
 from gio_pyro import checkpoint
-from gio_pyro.cli import training
+from gio_pyro.cli import stopping, training
 from gio_pyro.errors import InputError
 from tests.agents import differences
 from tests.cli.shell import gio, train
@@ -635,3 +636,135 @@ class TestSignals:
         os.close(writing)
         assert not re.search("Traceback|Exception ignored", done.stderr)
         assert done.returncode == 141
+
+
+SLOWLY = """
+import os, signal, sys, time
+from gio_pyro.cli import main, training
+where, ready = sys.argv[1], sys.argv[2]
+own = getattr(training, where)
+
+def slowly(*given, **more):
+    found = own(*given, **more) if where == "_learn" else None
+    open(ready, "w").close()
+    time.sleep(60)
+    return found
+
+setattr(training, where, slowly)
+sys.exit(main.entry_point(sys.argv[3:]))
+"""
+
+
+class TestStopped:
+    """SIGTERM and SIGHUP are Ctrl-C, whenever they come."""
+
+    @pytest.mark.parametrize(("name", "status"), [("SIGTERM", 143), ("SIGHUP", 129)])
+    def test_while_learning_the_round_is_finished_and_saved(self, tmp_path: Path, name: str, status: int):
+        with started(tmp_path, "Pendulum-v1", "--hidden", 8, "--steps", 10**6, "--out", "run") as process:
+            wait_for(process, tmp_path / "run" / "metrics.csv")
+            process.send_signal(getattr(signal, name))
+            _, said = process.communicate(timeout=60)
+        assert process.returncode == status
+        done = gio_library.GIO.load(tmp_path / "run").steps
+        assert f"Interrupted after {done} steps, which are saved in run; go on with: gio train --resume run" in said
+        assert done >= steps_of(tmp_path / "run")[-1]
+
+    @pytest.mark.parametrize(
+        ("where", "name", "status"),
+        [("_before", "SIGTERM", 143), ("_finish", "SIGHUP", 129), ("_finish", "SIGINT", 130)],
+    )
+    def test_before_and_after_learning_it_says_where_the_run_is_and_resume_finishes_it(
+        self, tmp_path: Path, where: str, name: str, status: int
+    ):
+        words = ("train", "CartPole-v1", "--hidden", "8", "--steps", "20", "--out", "run", "--checkpoint-every", "7")
+        command = [sys.executable, "-c", SLOWLY, where, str(tmp_path / "ready"), *words, "--quiet"]
+        with subprocess.Popen(command, cwd=tmp_path, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True) as process:
+            while not (tmp_path / "ready").exists():
+                assert process.poll() is None
+                time.sleep(0.01)
+            process.send_signal(getattr(signal, name))
+            _, said = process.communicate(timeout=30)
+        assert process.returncode == status
+        assert said.strip().endswith("go on with: gio train --resume run")
+        run = tmp_path / "run"
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(training, "AFTER", 1)
+            patch.setattr(training, "can_film", lambda agent: False)
+            assert gio("train", "--resume", run, "--quiet") == 0
+        assert (run / "posterior.nc").exists()
+        assert gio_library.GIO.load(run).steps == 20
+        config = json.loads((run / "config.json").read_text())
+        assert (config["steps"], config["checkpoint_every"], config["reported"]) == (20, 7, True)
+        assert gio("train", "--resume", run, "--quiet") == 2  # now it is done
+
+    def test_a_run_of_nohup_does_not_hear_that_the_terminal_is_gone(self, tmp_path: Path):
+        before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        try:
+            with stopping.stoppable():
+                assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+                assert signal.getsignal(signal.SIGTERM) != signal.SIG_DFL
+        finally:
+            signal.signal(signal.SIGHUP, before)
+
+    @pytest.mark.usefixtures("unjudged")
+    def test_what_is_played_before_learning_leaves_no_trace(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+        """Killed after these episodes were kept, a run does not play them again: it must end the same."""
+        env = register(monkeypatch)
+        for name in ("whole", "killed"):
+            assert train(env, "--out", tmp_path / name, steps=0) == 0
+        (tmp_path / "whole" / "summary.json").unlink()
+        for name in ("whole", "killed"):
+            assert train("--resume", tmp_path / name, steps=20) == 0
+        assert differences(*(checkpoint.read(tmp_path / name) for name in ("whole", "killed"))) == []
+
+
+class TestDamagedMetrics:
+    @pytest.mark.parametrize(
+        "content",
+        [
+            b"\x00\xff\xfe" * 40,
+            b"a,b\n1,2\n",
+            b"time/total_timesteps\nnan",
+            b"time/total_timesteps\n10\n\x00,1\n",
+            None,
+        ],
+    )
+    def test_they_never_block_a_resume(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, brief: None, content: bytes | None
+    ):
+        run, env = tmp_path / "run", register(monkeypatch)
+        assert train(env, "--out", run, steps=20) == 0
+        (run / "metrics.csv").unlink()
+        if content is not None:
+            (run / "metrics.csv").write_bytes(content)
+        assert train("--resume", run, steps=0) == 0
+        assert train("--resume", run, steps=20) == 0
+        assert steps_of(run)[-1] == 40.0
+        assert json.loads((run / "summary.json").read_text())["intrinsic_nats"] is not None
+
+
+class TestFullDiskAtTheEnd:
+    """Whichever file of the report does not fit: one sentence, status 2, and a checkpoint that is whole."""
+
+    @pytest.mark.parametrize(
+        "name", ["summary.json", "posterior.nc", "learning_curve.png", "policy.png", "episode.gif"]
+    )
+    def test_it_is_one_sentence_and_the_report_is_written_later(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any, name: str
+    ):
+        run, own = tmp_path / "run", os.fsync
+
+        def full(handle: int) -> None:
+            if f"/{name}." in os.readlink(f"/proc/self/fd/{handle}"):
+                raise OSError(errno.ENOSPC, "No space left on device")
+            own(handle)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "fsync", full)
+            assert train("FrozenLake-v1", "--out", run, steps=500) == 2
+        assert capsys.readouterr().err.startswith(f"gio: Expected to write {run / name}, but: [Errno 28] No space")
+        assert not list(run.glob("*.part"))
+        assert gio_library.GIO.load(run).steps == 500
+        with monkeypatch.context() as patch:
+            patch.setattr(training, "_finish", lambda *_: None)
+            assert gio("train", "--resume", run, "--quiet") == 0
