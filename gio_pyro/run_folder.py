@@ -18,7 +18,8 @@ import io
 import json
 import math
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import asdict
 from importlib import metadata
 from itertools import zip_longest
@@ -47,6 +48,7 @@ class RunFolder:
         self.path = path
         self._writer: Any = None
         self._claim: int | None = None
+        self._full: list[OSError] = []
 
     @classmethod
     def create(cls, path: Path | None, environment: str) -> RunFolder:
@@ -143,6 +145,9 @@ class RunFolder:
             from torch.utils.tensorboard import SummaryWriter
 
             self._writer = SummaryWriter(str(self.path / "tensorboard"), purge_step=step)
+            self._full = _guarded(self._writer)
+        if self._full:
+            raise self._full[0]
         for name, value in metrics.items():
             if value == value:  # TensorBoard would only complain about NaN
                 self._writer.add_scalar(name, value, step)
@@ -195,7 +200,8 @@ class RunFolder:
         files.release(self._claim)
         self._claim = None
         if self._writer is not None:
-            self._writer.close()
+            with suppress(OSError):  # a full disk is told by what must be written
+                self._writer.close()
             self._writer = None
 
 
@@ -206,6 +212,40 @@ def _cells(text: str) -> Iterator[list[str]]:
             yield next(csv.reader([line]), [])
         except csv.Error:
             yield []
+
+
+class _Guarded:
+    """A writer of records in another thread, whose errors are kept for the one that asks instead of printed."""
+
+    def __init__(self, inner: Any) -> None:
+        self.inner = inner
+        self.errors: list[OSError] = []
+
+    def write(self, record: bytes) -> None:
+        self._try(self.inner.write, record)
+
+    def flush(self) -> None:
+        self._try(self.inner.flush)
+
+    def close(self) -> None:
+        self._try(self.inner.close)
+
+    def _try(self, do: Callable[..., Any], *given: Any) -> None:
+        try:
+            if not self.errors:
+                do(*given)
+        except OSError as error:
+            self.errors.append(error)
+
+
+def _guarded(writer: Any) -> list[OSError]:
+    """Return the list in which TensorBoard's thread, which would print them, will leave its errors."""
+    try:
+        worker = writer._get_file_writer().event_writer._async_writer._worker
+        worker._record_writer = guard = _Guarded(worker._record_writer)
+    except AttributeError:  # a version that keeps it elsewhere
+        return []
+    return guard.errors
 
 
 def _numbers(line: list[str]) -> list[float] | None:
