@@ -78,7 +78,8 @@ class Settings:
     batch_size: int | None = None
     """Transitions in a gradient step; None takes the whole replay, equal transitions merged (finite worlds)."""
     buffer_size: int = 1_000_000
-    """Transitions kept in replay."""
+    """Transitions kept in replay, which grows as it fills. One that would not fit when full is warned of at once; where
+    it can grow no further, `learn` stops with an `InputError`, and what is kept stays."""
     samples: int = 4
     """Futures imagined for each action where they cannot be enumerated."""
     sweeps: int = 200

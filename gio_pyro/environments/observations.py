@@ -101,6 +101,7 @@ class _Numbers(Observations):
         return np.array([self._index(observation.detach() if isinstance(observation, Tensor) else observation)])
 
     def _index(self, value: Any) -> int:
+        value = value.reshape(()) if isinstance(value, np.ndarray | Tensor) and value.shape == (1,) else value
         try:
             number = int(value) if float(value).is_integer() else None
         except (TypeError, ValueError, OverflowError):

@@ -282,3 +282,8 @@ def test_what_wide_vectors_cost_is_told():
         GioWarning, match=r"vectors of 12,002 numbers: 48,008 bytes a state in replay, 1,536,256 weights"
     ):
         Observations.of(Dict({"rgb": Box(0, 1, (60, 50, 4)), "speed": Box(-1, 1, (2,))}))
+
+
+@pytest.mark.parametrize("kind", [int, np.int64, np.uint8, np.float32, np.array, torch.tensor, lambda n: np.array([n])])
+def test_a_discrete_observation_may_be_any_one_whole_number(kind: Any):
+    assert Observations.of(Discrete(5, start=2)).encode_one(kind(4)).tolist() == [2]
