@@ -82,6 +82,13 @@ def test_several_environments(mode: AutoresetMode, shows: str):
     assert torch.allclose(rows.log_behaviour.exp(), torch.tensor(0.5), atol=0.5)
 
 
+@pytest.mark.parametrize("shows", ["number", "vector"])
+def test_a_vector_of_stable_baselines(shows: str):
+    stable = pytest.importorskip("stable_baselines3.common.vec_env")
+    agent = gio.GIO(stable.DummyVecEnv([partial(Board, shows)] * 2), **settings(shows)).learn(200)
+    assert agent.spec.allowed(agent.replay.latest(50).next_state).float().mean() == pytest.approx(2 / 3)
+
+
 @pytest.mark.parametrize("acts", ["parts", "switches"])
 @pytest.mark.parametrize("shows", ["number", "vector"])
 def test_actions_of_several_parts(acts: str, shows: str):

@@ -7,6 +7,8 @@ import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
+from gio_pyro.environments.observations import MASK
+
 HOME = "stable_baselines3.common.vec_env.base_vec_env"
 """Where `VecEnv` is defined: whoever holds one has imported it."""
 
@@ -44,7 +46,8 @@ class StableVector(VectorEnv[Any, Any, Any]):
             self.venv.seed(seed)
         if options:
             self.venv.set_options(options)
-        return self.venv.reset(), {}
+        seen = self.venv.reset()
+        return seen, _masks([info.get(MASK) for info in self.venv.unwrapped.reset_infos])
 
     def step(self, actions: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
         """Take a step; the last observation of an episode that ended is in `info["final_obs"]`."""
@@ -54,7 +57,11 @@ class StableVector(VectorEnv[Any, Any, Any]):
         last = np.empty(self.num_envs, dtype=object)
         for number in np.flatnonzero(done).tolist():
             last[number] = infos[number].get("terminal_observation")
-        return seen, reward, done & ~cut, done & cut, {"final_obs": last, "_final_obs": done, "infos": infos}
+        fresh = self.venv.unwrapped.reset_infos
+        now = _masks([(fresh[i] if done[i] else info).get(MASK) for i, info in enumerate(infos)])
+        final = _masks([info.get(MASK) for info in infos])
+        told = {"final_obs": last, "_final_obs": done, "infos": infos, "final_info": final}
+        return seen, reward, done & ~cut, done & cut, told | now
 
     def render(self) -> Any:
         """Return the pictures of all environments."""
@@ -63,3 +70,14 @@ class StableVector(VectorEnv[Any, Any, Any]):
     def close_extras(self, **kwargs: Any) -> None:
         """Close the vector."""
         self.venv.close()
+
+
+def _masks(given: list[Any]) -> dict[str, Any]:
+    """Return the action masks of N environments as Gymnasium batches them; nothing where there are none."""
+    there = np.array([mask is not None for mask in given], dtype=np.bool_)
+    if not there.any():
+        return {}
+    batch = np.empty(len(given), dtype=object)
+    for number, mask in enumerate(given):
+        batch[number] = mask
+    return {MASK: batch, f"_{MASK}": there}
