@@ -70,3 +70,31 @@ class Board(gym.Env[Any, Any]):
         self.t += 1
         self.taken += 1
         return self.seen(), 1.0, False, self.t >= self.end, self.told()
+
+
+class Crossing(gym.Env[Any, Any]):
+    """Four states with a table `P`; each offers some of three noisy moves, and says so in `info`."""
+
+    observation_space, action_space = Discrete(4), Discrete(3)
+    offers = ((0, 1), (1, 2), (0, 2), (0, 1, 2))
+
+    def __init__(self) -> None:
+        self.P = {s: {a: self._row(s, a) for a in moves} for s, moves in enumerate(self.offers)}
+
+    def _row(self, s: int, a: int) -> list[tuple[float, int, float, bool]]:
+        there = (s + a + 1) % 4
+        return [(0.9, there, float(there == 0), False), (0.1, s, 0.0, False)]
+
+    def told(self) -> dict[str, Any]:
+        return {"action_mask": np.isin(np.arange(3), self.offers[self.s]).astype(np.int8)}
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[int, dict[str, Any]]:
+        super().reset(seed=seed)
+        self.s, self.t = int(self.np_random.integers(4)), 0
+        return self.s, self.told()
+
+    def step(self, action: Any) -> tuple[int, float, bool, bool, dict[str, Any]]:
+        rows = self.P[self.s][int(action)]  # a move that is not offered is a KeyError
+        _, self.s, reward, _ = rows[int(self.np_random.random() > rows[0][0])]
+        self.t += 1
+        return self.s, reward, False, self.t >= 20, self.told()

@@ -9,9 +9,11 @@ import torch
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 import gio_pyro as gio
+from gio_pyro import tabular
+from gio_pyro.diagnostics import policy_table
 from gio_pyro.errors import InputError, TrainingError
 from gio_pyro.masks import ILLEGAL, restricted
-from tests.masked import Board
+from tests.masked import Board, Crossing
 
 QUICK = {"learning_starts": 100, "hidden": (16,), "batch_size": 32, "train_freq": 20}
 """For networks."""
@@ -198,3 +200,17 @@ def test_restricted_log_probabilities():
     (found.exp() * found).sum().backward()
     assert torch.isfinite(logits.grad).all()
     assert (logits.grad[~allowed] == 0).all()
+
+
+@pytest.mark.parametrize("guide", ["CategoricalGuide", "BayesGuide", "UniformGuide"])
+def test_what_is_learned_is_what_the_exact_tier_says(guide: str):
+    """Value iteration over the allowed actions, their information, and of uniform ones their entropy."""
+    agent = gio.GIO(Crossing(), guide=guide, temperature=0.2, discount=0.9, uniform_share=0.3, seed=0).learn(4_000)
+    world = tabular.TabularMDP.from_env(Crossing(), discount=0.9)
+    exact = {"UniformGuide": tabular.uniform}.get(guide, tabular.bayes)
+    best = tabular.policy_iteration(world, 0.2, guide=exact)
+    pi = policy_table(agent)
+    assert (pi[~world.allowed] == 0).all()
+    torch.testing.assert_close(pi, best.policy, atol=0.08, rtol=0)
+    paid = agent.intrinsic_reward(torch.arange(4)).double()
+    torch.testing.assert_close(paid, best.intrinsic, atol=0.08, rtol=0)
