@@ -230,9 +230,10 @@ class GIO(Picklable):
         self.payment.observe(rows)
         self.steps += len(rows)
         self.unobserved += len(rows)
-        if self.unobserved >= OBSERVED_AT_ONCE:
+        learns = len(self.replay) >= (s.batch_size or 1)
+        if self.unobserved >= OBSERVED_AT_ONCE or (learns and self.unobserved == self.steps):  # never before the scale
             self._observe()
-        if len(self.replay) >= (s.batch_size or 1):
+        if learns:
             for _ in range(s.updates):
                 self._update(improvements=0 if self.steps < s.learning_starts else s.improvements)
 

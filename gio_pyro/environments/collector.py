@@ -25,6 +25,8 @@ from gio_pyro.errors import GioWarning, TrainingError
 
 LARGEST = float(np.finfo(np.float32).max)
 """A larger reward is infinite where learning keeps it, in float32."""
+LEARNABLE = 1e16
+"""A larger reward has returns whose squares, which critics learn from, are infinite in float32."""
 
 
 class Behaviour(Protocol):
@@ -184,6 +186,11 @@ class Collector:
         for reward in outcome.reward.tolist():
             if not abs(reward) <= LARGEST:
                 raise TrainingError(f"Expected a finite reward, but the environment gave {reward}; correct it.")
+            if not abs(reward) <= LEARNABLE:
+                raise TrainingError(
+                    f"Expected a reward of at most {LEARNABLE:g} in size, but the environment gave {reward:g}: squares "
+                    "of its returns would be infinite; scale it, e.g. by gymnasium.wrappers.TransformReward."
+                )
         self._tally.count(outcome)
         arrived = self._sent(outcome)
         self._state = arrived.pop("observation", arrived["next_state"])
