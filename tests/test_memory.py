@@ -89,10 +89,6 @@ REFUSED = {
         partial(GIO, World(Box(-1, 1, (3,))), hidden=(2**15, 2**15)),
         "GB of memory for policy and critic",
     ),
-    "a signal": (
-        partial(GIO, World(Box(0, 255, (64, 64, 3), np.uint8)), signal="Reachability(history=100000000)", hidden=(8,)),
-        "TB of memory for",
-    ),
     "a reward": (partial(IntrinsicReward, World(HUGE)), "640 GB of memory for CategoricalModel"),
 }
 
