@@ -5,6 +5,7 @@ Everything is here that learning depends on: leave one thing out and two runs pa
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ from gio_pyro import records
 from gio_pyro.control import steppers
 from gio_pyro.environments import Actions, Env, Observations, make_env
 from gio_pyro.environments.make import Vector, single_spaces
-from gio_pyro.errors import CheckpointError, GioError, InputError, out_of_memory, told
+from gio_pyro.errors import CheckpointError, GioError, GioWarning, InputError, out_of_memory, told
 from gio_pyro.futures import Future, written
 from gio_pyro.optimisation import resume
 from gio_pyro.replay import LINKS, STORED
@@ -88,7 +89,9 @@ def restore(
     """Return the agent that `state` describes; see `GIO.load`."""
     try:
         env = make_env(records.environment_from(state["environment"]) if environment is None else environment)
-        _require_same(state["trained_with"], _world_of(env), "environment")
+        now = _world_of(env)
+        number = now.pop("environments")
+        _require_same(state["trained_with"], now, "environment")
         agent = kind(
             env,
             model=records.program_from(state["programs"]["model"], "model") if model is None else model,
@@ -98,7 +101,13 @@ def restore(
             **state["settings"] | _named_again(state["settings"], signal=signal, explorer=explorer),
         )
         _require_same(state["trained_with"], _programs_of(agent), "program")
+        before = _number_of(state["trained_with"]["environments"])
+        if before != agent.collector.world.count:
+            state = _of_another_number(agent, state, before)
         fill(agent, state)
+        if before != agent.collector.world.count:
+            text = f"Expected {state['trained_with']['environments']} as in training, but got {number}"
+            warnings.warn(f"{text}; a new episode begins in each.", GioWarning, stacklevel=3)
     except CheckpointError:
         raise
     except GioError as error:
@@ -131,6 +140,35 @@ def _world_of(env: Env | Vector) -> dict[str, str]:
         "actions": f"{_short(Actions.of(actions).space)} actions",
         "environments": f"{count} environment{'s' if count > 1 else ''}",
     }
+
+
+def _number_of(words: str) -> int:
+    """Return how many environments the words of `_world_of` say."""
+    number = str(words).partition(" ")[0]
+    if not number.isdecimal() or not 0 < len(number) < 10:
+        raise CheckpointError(f"Expected the number of environments in training, but got {str(words)[:80]!r}.")
+    return int(number)
+
+
+def _of_another_number(agent: GIO, state: dict[str, Any], before: int) -> dict[str, Any]:
+    """Return the state for another number of environments than it was saved with: all episodes begin anew.
+
+    What has an entry for each environment is that of the new agent; counts over all of them are shared out.
+    """
+    _check_episodes(state["collector"]["running"], before)
+    found = dict(state)
+    for name in ("payment", "dreaming", "explorer"):
+        own = getattr(agent, name).state_dict()
+        each = {
+            key: own[key]
+            for key, value in state[name].items()
+            if key in own and value.shape != own[key].shape and value.shape[:1] == (before,)
+        }
+        found[name] = state[name] | each
+    found["explorer"] |= agent.explorer.shared_out(state["explorer"])
+    found["replay"] = state["replay"] | {"streams": state["replay"]["streams"] | {"running": {}}}
+    found["collector"] = state["collector"] | {"running": None}
+    return found
 
 
 def _programs_of(agent: GIO) -> dict[str, str]:

@@ -12,7 +12,10 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from gymnasium.vector import VectorEnv
+
 from gio_pyro.calls import plain
+from gio_pyro.environments.layers import chain
 from gio_pyro.environments.make import OF_THE_VECTOR, Env, Vector, announce
 from gio_pyro.errors import CheckpointError, article, told
 from gio_pyro.futures import FUTURES, Future, unwrapped_future, written
@@ -29,7 +32,8 @@ def environment_record(env: Env | Vector) -> dict[str, Any] | None:
     """Return the id and plain arguments that make the environment again, or None where they would not.
 
     A vector that `gymnasium.make_vec` made has "vector": its further arguments. Wrappers are code: they are listed
-    under "wrappers" as text, and a wrapped environment is passed again when the agent is loaded.
+    under "wrappers" as text, those around a vector under "around", and a wrapped environment is passed again when the
+    agent is loaded.
     """
     spec = env.spec
     if spec is None:
@@ -43,8 +47,11 @@ def environment_record(env: Env | Vector) -> dict[str, Any] | None:
     except TypeError:
         return None
     vector = {name: given.pop(name) for name in OF_THE_VECTOR if name in given}
+    around = [reference(type(layer)) for layer in chain(env)[:-1]] if isinstance(env, VectorEnv) else []
     record = {"id": spec.id, "kwargs": given}
-    return record | ({"vector": vector} if vector else {}) | ({"wrappers": wrappers} if wrappers else {})
+    for name, value in (("vector", vector), ("wrappers", wrappers), ("around", around)):
+        record |= {name: value} if value else {}
+    return record
 
 
 def _value(item: Any) -> Any:
@@ -64,6 +71,8 @@ def environment_from(record: dict[str, Any] | None) -> Env | Vector:
 
     if record is None:
         raise _unknown("an environment without an id")
+    if record.get("around"):
+        raise _unknown(f"a vector of {record['id']!r} wrapped in {', '.join(record['around'])}")
     if record.get("wrappers"):
         raise _unknown(f"{record['id']!r} wrapped in {', '.join(record['wrappers'])}", with_=", with --wrapper")
     require_known(record)

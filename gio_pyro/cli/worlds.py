@@ -107,6 +107,8 @@ def again(record: dict[str, Any] | None, name: str | None, wrappers: Sequence[st
     if record is not None and name not in (None, record["id"], _with_module(name, record["id"])):
         raise InputError(f"Expected {record['id']}, which the run is of, but got {name}; leave the id out.")
     recorded = record or {}
+    if recorded.get("around"):
+        return None
     if recorded:
         records.require_known(recorded, named=name is not None)
     made = world(name or recorded["id"], recorded.get("kwargs", {}), wrappers, recorded.get("vector"))

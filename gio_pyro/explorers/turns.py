@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 
 import torch
@@ -79,6 +79,16 @@ class Turns(nn.Module):
         with self.asked("optimisers"):
             found = self.explorer.optimisers()
         return {f"explorer_{name}": optimiser for name, optimiser in found.items()}
+
+    def shared_out(self, saved: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return the counts of another number of environments, shared out among these."""
+        if self.explorer is None:
+            return {}
+        count = len(self.taken)
+        return {
+            name: torch.div(saved[name].sum() + torch.arange(count), count, rounding_mode="floor")
+            for name in ("explored", "taken")
+        }
 
     def begin(self) -> Tensor:
         """Begin the turns that are due; returns the environments in which the explorer's begins."""
