@@ -105,6 +105,8 @@ def restore(
         if before != agent.collector.world.count:
             state = _of_another_number(agent, state, before)
         fill(agent, state)
+        if environment is None:
+            _require_as_made(agent, state)
         if before != agent.collector.world.count:
             text = f"Expected {state['trained_with']['environments']} as in training, but got {number}"
             warnings.warn(f"{text}; a new episode begins in each.", GioWarning, stacklevel=3)
@@ -140,6 +142,19 @@ def _world_of(env: Env | Vector) -> dict[str, str]:
         "actions": f"{_short(Actions.of(actions).space)} actions",
         "environments": f"{count} environment{'s' if count > 1 else ''}",
     }
+
+
+def _require_as_made(agent: GIO, state: dict[str, Any]) -> None:
+    """Refuse an environment that was changed by hand after it was made: making it again makes another."""
+    before, meanwhile = (", ".join(places)[:120] for places in agent.collector.unlike(state["collector"]))
+    if before:
+        raise CheckpointError(
+            f"Expected the environment that was learned in, but {before} had been changed by hand after it was made; "
+            "pass it again (environment= in Python, --env on the command line to do without)."
+        )
+    if meanwhile:
+        text = f"Expected the environment that was learned in, but {meanwhile} changed while it was"
+        warnings.warn(f"{text}; pass it again if that was by hand (environment=).", GioWarning, stacklevel=4)
 
 
 def _number_of(words: str) -> int:

@@ -82,6 +82,10 @@ class World(ABC):
     def must_be_restorable(self) -> None:  # noqa: B027 - one environment always is
         """Raise `CannotRestore` where playing the tapes again does not bring everything back."""
 
+    def shown(self) -> Array:
+        """Return the states `[N, ...]` that the tapes have been played to."""
+        return np.concatenate([self.observations.encode_one(tape.last) for tape in self.tapes])
+
     def settle(self, seen: Array, ended: Array) -> None:
         """Go on from where the tapes have been played to."""
         self.seen, self.ended = seen, ended

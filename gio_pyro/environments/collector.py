@@ -18,7 +18,9 @@ from gio_pyro.environments.make import Env, Vector
 from gio_pyro.environments.masks import Keeping
 from gio_pyro.environments.playground import playground
 from gio_pyro.environments.snapshot import record_of, restore
+from gio_pyro.environments.statistics import frozen, put, statistics_of
 from gio_pyro.environments.tally import Tally
+from gio_pyro.environments.traits import is_wrapper, said, traits
 from gio_pyro.environments.transfer import to_device
 from gio_pyro.environments.worlds import world_of
 from gio_pyro.errors import GioWarning, TrainingError
@@ -68,6 +70,7 @@ class Collector:
         self._begins = np.ones(self.world.count, dtype=np.bool_)
         self._state: Tensor | None = None
         self._next_seed: int | None = seed
+        self._made = traits(env)
 
     @property
     def episodes(self) -> int:
@@ -89,7 +92,11 @@ class Collector:
         running = None
         if self._state is not None and self._is_last_user():
             running = record_of(self.world) | self._tally.running() | {"begins": self._begins.tolist()}
-        return self._tally.ended() | {"next_seed": self._next_seed, "running": running}
+        world = {
+            "statistics": statistics_of(self.env),
+            "traits": {place: [one, one == self._made.get(place)] for place, one in traits(self.env).items()},
+        }
+        return self._tally.ended() | {"next_seed": self._next_seed, "running": running} | world
 
     def resume(self, record: Mapping[str, Any]) -> None:
         """Take over what `snapshot` returned.
@@ -100,8 +107,16 @@ class Collector:
         self._tally.resume(record)
         self._state = None
         self._next_seed, running = record["next_seed"], record["running"]
-        if running is not None:
-            self._go_on(running)
+        if not put(self.env, record["statistics"]):
+            text = f"Expected the wrappers with running statistics of training, but got {self.env}; they count from anew."
+            warnings.warn(text, GioWarning, stacklevel=3)
+        elif running is not None:
+            with frozen(self.env):
+                self._go_on(running)
+            put(self.env, record["statistics"])
+        if self._state is not None and (lost := self._forgotten(record)):
+            text = f"Expected wrappers that remember what they did in training, but {', '.join(lost)[:120]} begins anew"
+            warnings.warn(f"{text}; set it if it matters.", GioWarning, stacklevel=3)
         if self._state is None and self._next_seed is None:
             self._next_seed = self._another_seed(running)
 
@@ -116,6 +131,28 @@ class Collector:
         self._begins = np.array(running["begins"], dtype=np.bool_)
         self._state = to_device({"state": self.world.seen}, self.device)["state"]
         _LAST_USER[self.world.stepped] = ref(self)
+
+    def unlike(self, record: Mapping[str, Any]) -> tuple[list[str], list[str]]:
+        """Return what differs in this environment, made again from its id and resumed, from that of a snapshot.
+
+        First what stood still while it was learned in, and had been changed by hand before; then what changed
+        meanwhile, by hand or by itself. What an episode moves is not counted.
+        """
+        if self._state is None:
+            self.world.reset(None)
+        now = traits(self.env)
+        found = [
+            (said(place), stood_still)
+            for place, (digest, stood_still) in record["traits"].items()
+            if digest != now.get(place) == self._made.get(place)
+        ]
+        return tuple([place for place, still in found if still == which] for which in (True, False))
+
+    def _forgotten(self, record: Mapping[str, Any]) -> list[str]:
+        """Return what wrappers of the caller's own remembered, and these do not although their episode goes on."""
+        now = traits(self.env)
+        found = [place for place, (digest, _) in record["traits"].items() if now.get(place, digest) != digest]
+        return [said(place) for place in found if is_wrapper(place, self.env)]
 
     def _another_seed(self, running: Mapping[str, Any] | None) -> int:
         """A seed that follows from what is resumed, so that resuming twice is the same, and that repeats no episode."""

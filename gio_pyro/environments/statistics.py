@@ -150,7 +150,7 @@ def _read(layer: Any) -> dict[str, Any]:
 
 
 def _tensor(value: Any) -> Any:
-    return float(value) if isinstance(value, float | int) else torch.from_numpy(np.array(value))
+    return float(value) if type(value) in (float, int) else torch.from_numpy(np.array(value))  # NumPy's keep their dtype
 
 
 def put(env: Any, record: Record) -> bool:
@@ -160,6 +160,8 @@ def put(env: Any, record: Record) -> bool:
     over where their number is the same.
     """
     mine, theirs = _seen_from_each(_counting_chains(env)), _seen_from_each(record)
+    if not all(np.isfinite(_array(value)).all() for value in _numbers(theirs)):
+        raise ValueError("running statistics that are not finite")
     if len(mine) != len(theirs):
         theirs = theirs[:1] * len(mine)
     if [[_form(_read(layer)) for layer in each] for each in mine] != [[_form(one) for one in each] for each in theirs]:
@@ -173,6 +175,11 @@ def put(env: Any, record: Record) -> bool:
 def _seen_from_each(chains: list[list[Any]]) -> list[list[Any]]:
     """Return for each environment what is around it: of the vector, and its own."""
     return [chains[0] + own for own in chains[1:]] or chains
+
+
+def _numbers(records: list[list[Any]]) -> Iterator[Any]:
+    for one in (one for each in records for one in each):
+        yield from (value for name, value in one.items() if name != "wrapper")
 
 
 def _form(one: Mapping[str, Any]) -> tuple[Any, ...]:

@@ -6,12 +6,13 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
-from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv
+from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv, VectorObservationWrapper
 from gymnasium.vector.utils import concatenate
 
 from gio_pyro.environments.base import Array, CannotRestore, Outcome, World
 from gio_pyro.environments.contract import first_of, five_of, flags, rewards, trouble
 from gio_pyro.environments.infos import last_observation
+from gio_pyro.environments.layers import chain
 from gio_pyro.environments.make import Env, Vector
 from gio_pyro.environments.masks import Keeping, last_mask, mask_of, masks_of
 from gio_pyro.environments.stable import StableVector, is_stable
@@ -144,15 +145,25 @@ class VectorWorld(World):
         return after
 
     def must_be_restorable(self) -> None:
-        """Refuse all but a `SyncVectorEnv` that nothing wraps."""
+        """Refuse all but a `SyncVectorEnv`, and what wraps it but for Gymnasium's own wrappers."""
         if not self.tapes:
             raise CannotRestore("this kind of vector environment does not let its environments be reached")
         if not isinstance(self._inner, SyncVectorEnv):
             raise CannotRestore("a vector of Stable-Baselines3 is not played again")
-        if self.env.unwrapped is not self.env:
-            raise CannotRestore("what wraps its vector may remember more than its environments")
+        for layer in chain(self.env)[:-1]:
+            if type(layer).__module__.partition(".")[0] != "gymnasium":
+                raise CannotRestore("what wraps its vector may remember more than its environments")
         if not all(hasattr(self._inner, name) for name in ("_env_obs", "_observations", "_autoreset_envs")):
             raise CannotRestore("this version of Gymnasium keeps the state of a vector elsewhere")
+
+    def shown(self) -> Array:
+        """Return the states `[N, ...]` that the tapes have been played to, as the wrappers of the vector show them."""
+        base, *around = reversed(chain(self.env))
+        batch: Any = concatenate(base.single_observation_space, [tape.last for tape in self.tapes], base._observations)
+        for layer in around:
+            if isinstance(layer, VectorObservationWrapper):
+                batch = layer.observations(batch)
+        return self.observations.encode(batch)
 
     def settle(self, seen: Array, ended: Array) -> None:
         """Go on from where the tapes have been played to, as a `SyncVectorEnv` that has stepped them itself."""
