@@ -23,7 +23,7 @@ from gio_pyro.cli.training import (
     run_training,
 )
 from gio_pyro.cli.usage import Int, MaybeFloat, MaybeInt, MaybeInts, MaybePath, MaybeText, Repeated, RunPath, flag
-from gio_pyro.cli.worlds import parsed, several
+from gio_pyro.cli.worlds import another, parsed, several
 from gio_pyro.diagnostics import compare_with_exact, exact_world
 from gio_pyro.environments import make_env
 from gio_pyro.errors import InputError
@@ -191,6 +191,8 @@ def evaluate(
     seed: MaybeInt = None,
     env: MaybeText = None,
     wrapper: Repeated = (),
+    environment: MaybeText = None,
+    env_arg: Arguments = (),
     model: MaybeText = None,
     guide: MaybeText = None,
     future: MaybeText = None,
@@ -206,6 +208,10 @@ def evaluate(
         seed: of the first episode.
         env: the run's environment, if Gymnasium does not know it by itself: its id, or module:id.
         wrapper: the run's wrappers, if there are any, the innermost first.
+        environment: another environment to play in, with the same spaces: its id, or module:id. The wrappers are put
+            around it too.
+        env_arg: an argument of the environment to play in, which may also be written --env.NAME=VALUE; without
+            --environment, of the run's own.
         model: the run's model, if it is a program of your own.
         guide: the run's guide, likewise.
         future: the run's future, likewise.
@@ -214,12 +220,13 @@ def evaluate(
     """
     again: dict[str, Any] = {"model": model, "guide": guide, "future": future, "signal": signal, "explorer": explorer}
     agent, _ = report.load_run(run, env=env, wrappers=wrapper, **again)
-    played = agent.evaluate(episodes, deterministic=deterministic, seed=seed)
+    other = another(agent.env, environment, parsed(env_arg), wrapper)
+    played = agent.evaluate(episodes, deterministic=deterministic, seed=seed, environment=other)
     rows = [
         ("return, played", report.mean_of(played)),
         ("episode length", f"{sum(played.lengths) / len(played.lengths):.4g} steps"),
     ]
-    if exact_world(agent) is not None:
+    if other is None and exact_world(agent) is not None:
         exact = compare_with_exact(agent)
         rows += [
             ("return, exact, drawn actions", f"{exact.return_learned:.4g}"),
@@ -233,6 +240,8 @@ def diagnose(
     run: Positional[RunPath],
     env: MaybeText = None,
     wrapper: Repeated = (),
+    environment: MaybeText = None,
+    env_arg: Arguments = (),
     model: MaybeText = None,
     guide: MaybeText = None,
     future: MaybeText = None,
@@ -247,6 +256,10 @@ def diagnose(
         run: the run folder.
         env: the run's environment, if Gymnasium does not know it by itself: its id, or module:id.
         wrapper: the run's wrappers, if there are any, the innermost first.
+        environment: another environment to play in, with the same spaces: its id, or module:id. The wrappers are put
+            around it too.
+        env_arg: an argument of the environment to play in, which may also be written --env.NAME=VALUE; without
+            --environment, of the run's own.
         model: the run's model, if it is a program of your own.
         guide: the run's guide, likewise.
         future: the run's future, likewise.
@@ -255,7 +268,7 @@ def diagnose(
     """
     again: dict[str, Any] = {"model": model, "guide": guide, "future": future, "signal": signal, "explorer": explorer}
     agent, folder = report.load_run(run, env=env, wrappers=wrapper, **again)
-    found = diagnostics.diagnose(agent)
+    found = diagnostics.diagnose(agent, environment=another(agent.env, environment, parsed(env_arg), wrapper))
     print(report.table([(verdict.question, str(verdict)) for verdict in found.verdicts]))
     path = folder.write_text("diagnosis.html", page(agent, found, f"Diagnosis of {folder.path.name}"))
     print(f"\nVerdict: {found.conclusion} of {run}. {found.remark}".rstrip())

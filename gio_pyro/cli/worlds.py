@@ -119,6 +119,28 @@ def again(record: dict[str, Any] | None, name: str | None, wrappers: Sequence[st
     return made
 
 
+def another(
+    own: Env | Vector, name: str | None, arguments: Mapping[str, Any], wrappers: Sequence[str]
+) -> Env | Vector | None:
+    """Return the environment that a run is to be judged in instead of its own, None where none is named.
+
+    Args:
+        own: the run's; without a name, its id and arguments are taken, but for those given.
+        name: an id, or `module:id`.
+        arguments: of the environment.
+        wrappers: `package.module:Name` of each, the innermost first.
+
+    Raises:
+        InputError: an unknown id, arguments it does not take, a wrapper that does not fit, or no id to take.
+    """
+    if name is None and not arguments:
+        return None
+    record = records.environment_record(own) if name is None else {}
+    if record is None:
+        raise InputError("Expected --environment ID beside --env.NAME, since the run's own environment has no id.")
+    return world(name or record["id"], {**record.get("kwargs", {}), **arguments}, wrappers)
+
+
 def _with_module(name: str | None, id_: str) -> str:
     return f"{(name or '').partition(':')[0]}:{id_}"
 

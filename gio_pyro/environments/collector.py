@@ -9,6 +9,7 @@ from weakref import ReferenceType, WeakKeyDictionary, ref
 
 import numpy as np
 import torch
+from gymnasium.vector import VectorEnv
 from torch import Tensor
 
 from gio_pyro.environments.base import CannotRestore, Outcome
@@ -142,11 +143,13 @@ class Collector:
             self.world.reset(None)
         now = traits(self.env)
         found = [
-            (said(place), stood_still)
+            (place, stood_still)
             for place, (digest, stood_still) in record["traits"].items()
             if digest != now.get(place) == self._made.get(place)
         ]
-        return tuple([place for place, still in found if still == which] for which in (True, False))
+        alone = not isinstance(self.env, VectorEnv)  # what a vector keeps for itself moves with its episodes
+        meanwhile = [said(place) for place, still in found if not still and (alone or not place.startswith("0."))]
+        return [said(place) for place, still in found if still], meanwhile
 
     def _forgotten(self, record: Mapping[str, Any]) -> list[str]:
         """Return what wrappers of the caller's own remembered, and these do not although their episode goes on."""
