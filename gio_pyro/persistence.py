@@ -5,6 +5,7 @@ Everything is here that learning depends on: leave one thing out and two runs pa
 
 from __future__ import annotations
 
+import re
 import warnings
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -159,10 +160,10 @@ def _require_as_made(agent: GIO, state: dict[str, Any]) -> None:
 
 def _number_of(words: str) -> int:
     """Return how many environments the words of `_world_of` say."""
-    number = str(words).partition(" ")[0]
-    if not number.isdecimal() or not 0 < len(number) < 10:
+    found = re.fullmatch(r"([1-9]\d{0,8}) environments?", words)
+    if found is None:
         raise CheckpointError(f"Expected the number of environments in training, but got {str(words)[:80]!r}.")
-    return int(number)
+    return int(found[1])
 
 
 def _of_another_number(agent: GIO, state: dict[str, Any], before: int) -> dict[str, Any]:
@@ -177,7 +178,7 @@ def _of_another_number(agent: GIO, state: dict[str, Any], before: int) -> dict[s
         each = {
             key: own[key]
             for key, value in state[name].items()
-            if key in own and value.shape != own[key].shape and value.shape[:1] == (before,)
+            if key in own and isinstance(value, Tensor) and value.shape[:1] == (before,) != own[key].shape[:1]
         }
         found[name] = state[name] | each
     found["explorer"] |= agent.explorer.shared_out(state["explorer"])

@@ -21,7 +21,7 @@ from gio_pyro.environments.playground import playground
 from gio_pyro.environments.snapshot import record_of, restore
 from gio_pyro.environments.statistics import frozen, put, statistics_of
 from gio_pyro.environments.tally import Tally
-from gio_pyro.environments.traits import is_wrapper, said, traits
+from gio_pyro.environments.traits import is_wrapper, said, since, traits
 from gio_pyro.environments.transfer import to_device
 from gio_pyro.environments.worlds import world_of
 from gio_pyro.errors import GioWarning, TrainingError
@@ -93,10 +93,7 @@ class Collector:
         running = None
         if self._state is not None and self._is_last_user():
             running = record_of(self.world) | self._tally.running() | {"begins": self._begins.tolist()}
-        world = {
-            "statistics": statistics_of(self.env),
-            "traits": {place: [one, one == self._made.get(place)] for place, one in traits(self.env).items()},
-        }
+        world = {"statistics": statistics_of(self.env), "traits": since(self._made, self.env, self.episodes)}
         return self._tally.ended() | {"next_seed": self._next_seed, "running": running} | world
 
     def resume(self, record: Mapping[str, Any]) -> None:
@@ -109,7 +106,9 @@ class Collector:
         self._state = None
         self._next_seed, running = record["next_seed"], record["running"]
         if not put(self.env, record["statistics"]):
-            text = f"Expected the wrappers with running statistics of training, but got {self.env}; they count from anew."
+            text = (
+                f"Expected the wrappers with running statistics of training, but got {self.env}; they count from anew."
+            )
             warnings.warn(text, GioWarning, stacklevel=3)
         elif running is not None:
             with frozen(self.env):

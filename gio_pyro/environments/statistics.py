@@ -150,7 +150,9 @@ def _read(layer: Any) -> dict[str, Any]:
 
 
 def _tensor(value: Any) -> Any:
-    return float(value) if type(value) in (float, int) else torch.from_numpy(np.array(value))  # NumPy's keep their dtype
+    return (
+        float(value) if type(value) in (float, int) else torch.from_numpy(np.array(value))
+    )  # NumPy's keep their dtype
 
 
 def put(env: Any, record: Record) -> bool:

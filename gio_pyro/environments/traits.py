@@ -16,6 +16,7 @@ MOST = 1_000_000
 ENVIRONMENTS = 16
 """Of a vector, at most this many are looked at."""
 OWN_RANDOM = "_np_random"
+FLAGS = ("NoneType", "bool", "int")
 
 Traits = dict[str, str]
 """For each attribute, named by its place, what identifies its value."""
@@ -34,7 +35,8 @@ def traits(env: Any) -> Traits:
 def _digests(layer: Any) -> Iterator[tuple[str, str]]:
     if isinstance(layer, TimeLimit):
         yield "_max_episode_steps", str(layer._max_episode_steps)
-    if wrapped(layer) is not None and type(layer).__module__.partition(".")[0] == "gymnasium":
+    home = type(layer).__module__
+    if home.startswith("gymnasium.vector") or (wrapped(layer) is not None and home.partition(".")[0] == "gymnasium"):
         return
     for name, value in vars(layer).items():
         if isinstance(value, FunctionType | MethodType):
@@ -42,7 +44,7 @@ def _digests(layer: Any) -> Iterator[tuple[str, str]]:
         elif not name.startswith(OWN_RANDOM) and plain(value):
             parts = list(_parts(value))
             if sum(map(len, parts)) <= MOST:
-                yield name, hashlib.sha256(b"\0".join(parts)).hexdigest()[:16]
+                yield name, f"{type(value).__name__} {hashlib.sha256(b'|'.join(parts)).hexdigest()[:16]}"
 
 
 def _parts(value: Any) -> Iterator[bytes]:
@@ -63,6 +65,17 @@ def _parts(value: Any) -> Iterator[bytes]:
         yield b"]"
     else:
         yield repr(value).encode()
+
+
+def since(made: Traits, env: Any, episodes: int) -> dict[str, list[Any]]:
+    """Return what identifies each attribute now, and whether it is as it was when the agent was made.
+
+    Flags and counts that are, although no episode has ended yet, say nothing and are left out.
+    """
+    found = {place: [digest, digest == made.get(place)] for place, digest in traits(env).items()}
+    if episodes:
+        return found
+    return {place: one for place, one in found.items() if not (one[1] and one[0].partition(" ")[0] in FLAGS)}
 
 
 def is_wrapper(place: str, env: Any) -> bool:
