@@ -1,5 +1,6 @@
 """Whole episodes on every kind of space."""
 
+from functools import partial
 from typing import Any
 
 import gymnasium as gym
@@ -7,10 +8,14 @@ import numpy as np
 import pytest
 from gymnasium.envs.registration import EnvSpec
 from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete, Tuple
+from gymnasium.vector import AutoresetMode, SyncVectorEnv
+from gymnasium.wrappers import NormalizeObservation, NormalizeReward
+from gymnasium.wrappers import vector as vector_wrappers
 
 from gio_pyro import GIO
 from gio_pyro.errors import InputError, TrainingError
-from gio_pyro.rollout import play
+from gio_pyro.rollout import Evaluation, play, play_together
+from tests.agents import differences
 
 OBSERVATIONS = {
     "Box": Box(-1, 1, (3,)),
@@ -106,3 +111,104 @@ def test_an_observation_that_is_no_number_is_the_environments_fault(monkeypatch:
     monkeypatch.setattr(Box, "sample", lambda self: np.full(self.shape, np.nan, dtype=np.float32))
     with pytest.raises(TrainingError, match=r"^Expected a finite observation, but got"):
         agent.evaluate(1)
+
+
+class Uneven(gym.Env[Any, Any]):
+    """Its k-th episode has 1 + (3 k) % 5 steps, each paid 1; `long` times that in one of several."""
+
+    observation_space, action_space = Box(0, 99, (1,)), Discrete(2)
+
+    def __init__(self, long: int = 1) -> None:
+        self.long, self.episode, self.at = long, -1, 0
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[Any, dict[str, Any]]:
+        super().reset(seed=seed)
+        self.episode, self.at = self.episode + 1, 0
+        return np.zeros(1, dtype=np.float32), {}
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        self.at += 1
+        length = self.long * (1 + 3 * self.episode % 5)
+        assert self.at <= length, "stepped after the end"
+        return np.full(1, self.at, dtype=np.float32), 1.0, self.at == length, False, {}
+
+
+def together(env: Any, episodes: int, **kwargs: Any) -> Evaluation:
+    how = {"seed": 0, "max_steps": 99, **kwargs}
+    return play_together(lambda states: np.zeros(len(states), dtype=np.int64), env, episodes, **how)
+
+
+@pytest.mark.parametrize("mode", list(AutoresetMode))
+class TestTogether:
+    def test_episodes_are_shared_out_beforehand_however_long_they_are(self, mode: AutoresetMode):
+        """The second environment takes ten times as long: it plays as many episodes all the same."""
+        env = SyncVectorEnv([Uneven, partial(Uneven, 10)], autoreset_mode=mode)
+        played = together(env, 3)
+        assert played.lengths[:2] == (1, 10)
+        assert played.lengths[2] in (1, 2, 3, 4, 5)
+        assert played.returns == tuple(map(float, played.lengths))
+        assert len(together(env, 1).lengths) == 1
+
+    def test_they_are_cut(self, mode: AutoresetMode):
+        env = SyncVectorEnv([partial(Uneven, 10)] * 2, autoreset_mode=mode)
+        assert together(env, 4, max_steps=4).lengths == (4, 4, 4, 4)
+
+    def test_an_agent_is_judged_in_the_whole_vector(self, mode: AutoresetMode):
+        env = gym.make_vec(
+            "CartPole-v1", 2, vectorization_mode="sync", vector_kwargs={"autoreset_mode": mode}, max_episode_steps=60
+        )
+        for number, bound in enumerate((1e6, 1e-9)):  # one never falls, the other at once
+            env.envs[number].unwrapped.theta_threshold_radians = env.envs[number].unwrapped.x_threshold = bound
+        assert GIO(env, hidden=(4,)).evaluate(4).lengths == (60, 1, 60, 1)
+
+
+def scaled(env: Any) -> Any:
+    return vector_wrappers.TransformObservation(env, lambda seen: 100 * seen)
+
+
+LEARNED: dict[str, Any] = {
+    "attribute": lambda: gym.make("CartPole-v1"),
+    "statistics": lambda: NormalizeReward(NormalizeObservation(gym.make("CartPole-v1"))),
+    "vector": lambda: vector_wrappers.NormalizeReward(
+        vector_wrappers.NormalizeObservation(scaled(gym.make_vec("CartPole-v1", 2, vectorization_mode="sync")))
+    ),
+}
+SMALL: dict[str, Any] = {"hidden": (8,), "batch_size": 16, "learning_starts": 20}
+
+
+@pytest.mark.parametrize("make", LEARNED.values(), ids=LEARNED)
+def test_learning_goes_on_as_if_nobody_had_been_judged(make: Any):
+    judged, other = GIO(make(), **SMALL).learn(40), GIO(make(), **SMALL).learn(40)
+    found = judged.evaluate(3)
+    assert found.returns == tuple(map(float, found.lengths))  # CartPole pays 1 a step, however it is normalised
+    assert judged.evaluate(2, environment=gym.make("CartPole-v1", max_episode_steps=3)).lengths == (3, 3)
+    assert not differences(judged.learn(40), other.learn(40), ignore=("/playing",))
+
+
+class TestGiven:
+    def test_an_environment_is_played_as_it_is_and_stays_open(self, monkeypatch: pytest.MonkeyPatch):
+        agent = GIO("CartPole-v1", hidden=(4,))
+        env = gym.make("CartPole-v1", max_episode_steps=5)
+        monkeypatch.setattr(env, "close", lambda: pytest.fail("closed"))
+        assert agent.evaluate(3, environment=env).lengths == (5, 5, 5)
+        assert set(agent.evaluate(3, environment=SyncVectorEnv([lambda: env] * 1)).lengths) == {5}
+
+    def test_an_id_is_made_and_closed(self, monkeypatch: pytest.MonkeyPatch):
+        closed: list[Any] = []
+        monkeypatch.setattr(gym.Wrapper, "close", lambda self: closed.append(self))
+        GIO("CartPole-v1", hidden=(4,)).evaluate(1, environment="CartPole-v1")
+        assert closed
+        closed.clear()
+        GIO("CartPole-v1", hidden=(4,)).evaluate(1)
+        assert closed
+
+    def test_ones_own_begins_a_new_episode_when_learning_goes_on(self):
+        agent = GIO(gym.make("CartPole-v1"), **SMALL).learn(23)
+        agent.evaluate(1, environment=gym.wrappers.TimeAwareObservation(agent.env).env)
+        before = agent.replay.latest(1)
+        after = agent.learn(1).replay.latest(1)
+        assert after.episode.item() != before.episode.item()
+
+    def test_other_spaces_are_refused_before_anything_is_played(self):
+        with pytest.raises(InputError, match="the observation space that was learned with"):
+            GIO("CartPole-v1", hidden=(4,)).evaluate(1, environment="Acrobot-v1")

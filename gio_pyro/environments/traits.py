@@ -72,7 +72,7 @@ def since(made: Traits, env: Any, episodes: int) -> dict[str, list[Any]]:
 
     Flags and counts that are, although no episode has ended yet, say nothing and are left out.
     """
-    found = {place: [digest, digest == made.get(place)] for place, digest in traits(env).items()}
+    found: dict[str, list[Any]] = {place: [one, one == made.get(place)] for place, one in traits(env).items()}
     if episodes:
         return found
     return {place: one for place, one in found.items() if not (one[1] and one[0].partition(" ")[0] in FLAGS)}
