@@ -456,7 +456,8 @@ class GIO(Picklable):
 
         It holds tensors and plain types only, and everything that learning depends on: the agent that is loaded learns
         on exactly as this one would. The running episode is played again from its actions; where the environment does
-        not come back to the same state, `load` says so in a `GioWarning` and a new episode begins.
+        not come back to the same state, `load` says so in a `GioWarning` and a new episode begins. Running statistics
+        of wrappers are kept. `load` asks for an environment again that was changed by hand after it was made.
 
         Raises:
             InputError: `path` is no path, or cannot be written.
@@ -483,7 +484,8 @@ class GIO(Picklable):
 
         No code is run that the caller did not name: programs outside `gio_pyro.models` and `gio_pyro.guides`, futures
         outside `gio_pyro.futures`, signals and explorers that are not of the library, programs that came as instances,
-        wrapped environments and those that Gymnasium does not know by id, are passed again.
+        wrapped environments and those that Gymnasium does not know by id, are passed again. With another number of
+        environments than in training, new episodes begin and one `GioWarning` says so.
 
         Raises:
             InputError: `path` is no path.

@@ -138,12 +138,13 @@ class Collector:
         First what stood still while it was learned in, and had been changed by hand before; then what changed
         meanwhile, by hand or by itself. What an episode moves is not counted.
         """
-        if self._state is None:
+        other = {place: one for place, one in record["traits"].items() if one[0] != self._made.get(place)}
+        if other and self._state is None:
             self.world.reset(None)
-        now = traits(self.env)
+        now = traits(self.env) if other else {}
         found = [
             (place, stood_still)
-            for place, (digest, stood_still) in record["traits"].items()
+            for place, (digest, stood_still) in other.items()
             if digest != now.get(place) == self._made.get(place)
         ]
         alone = not isinstance(self.env, VectorEnv)  # what a vector keeps for itself moves with its episodes

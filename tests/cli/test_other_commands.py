@@ -71,6 +71,34 @@ class TestEvaluate:
         assert gio("evaluate", fresh, *flags) == 2
         assert capsys.readouterr().err.startswith("gio: Expected")
 
+    @pytest.mark.parametrize(
+        "flags",
+        [
+            ("--env.max_episode_steps=3",),
+            ("--environment", "FrozenLake-v1", "--env.max_episode_steps=3", "--env.is_slippery=false"),
+        ],
+    )
+    def test_it_plays_in_another_environment_where_one_is_named(self, fresh: Path, capsys: Any, flags: tuple[str, ...]):
+        assert gio("evaluate", fresh, "--episodes", 20, *flags) == 0
+        printed = capsys.readouterr().out
+        assert float(re.search(r"episode length +(\S+) steps", printed)[1]) <= 3
+        assert "exact" not in printed
+
+    @pytest.mark.parametrize("command", ["evaluate", "diagnose"])
+    @pytest.mark.parametrize(
+        ("flags", "words"),
+        [
+            (("--environment", "CliffWalking-v1"), r"observation space that was learned with, Discrete\(16\), but"),
+            (("--environment", "Nowhere-v0"), "a registered environment, but got 'Nowhere-v0'"),
+            (("--env.wheels=3",), "arguments that FrozenLake-v1 takes"),
+        ],
+    )
+    def test_another_environment_that_does_not_fit_is_one_sentence(
+        self, learned: Path, capsys: Any, command: str, flags: tuple[str, ...], words: str
+    ):
+        assert gio(command, learned, *flags) == 2
+        assert re.search(words, capsys.readouterr().err)
+
 
 class TestDiagnose:
     def test_status_zero_says_believe(self, learned: Path, capsys: Any):

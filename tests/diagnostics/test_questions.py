@@ -3,6 +3,7 @@
 from math import log, sqrt
 from typing import Any
 
+import gymnasium
 import numpy as np
 import pytest
 import torch
@@ -33,6 +34,25 @@ QUICK = {"transitions": 1_000, "draws": 128, "tails": 40, "tail_draws": 2_000, "
 
 def figures(found: Any, question: str) -> list[Any]:
     return [verdict for verdict in found.verdicts if verdict.question == question]
+
+
+def test_what_is_judged_is_played_in_the_given_environment():
+    class Still(gymnasium.ActionWrapper):
+        """Swings not, whatever is done."""
+
+        def action(self, action: Any) -> Any:
+            return np.zeros_like(action)
+
+    agent = GIO("Pendulum-v1", hidden=(8,))
+    env = gymnasium.make("Pendulum-v1")
+    env.unwrapped.state = None
+    given = played(agent, 40, Still(env))
+    with judging(agent):
+        own = played(agent, 40)
+    assert given.state.shape == own.state.shape
+    assert env.unwrapped.last_u == 0.0
+    with pytest.raises(InputError, match="observation space that was learned with"):
+        played(agent, 40, "CartPole-v1")
 
 
 class TestUniformity:
