@@ -13,6 +13,7 @@ from gymnasium.wrappers import NormalizeObservation, NormalizeReward
 from gymnasium.wrappers import vector as vector_wrappers
 
 from gio_pyro import GIO
+from gio_pyro.environments.masks import Aside
 from gio_pyro.errors import InputError, TrainingError
 from gio_pyro.rollout import Evaluation, play, play_together
 from tests.agents import differences
@@ -134,8 +135,8 @@ class Uneven(gym.Env[Any, Any]):
 
 
 def together(env: Any, episodes: int, **kwargs: Any) -> Evaluation:
-    how = {"seed": 0, "max_steps": 99, **kwargs}
-    return play_together(lambda states: np.zeros(len(states), dtype=np.int64), env, episodes, **how)
+    how = {"seed": 0, "max_steps": 99, "keeping": Aside(), **kwargs}
+    return play_together(lambda states, allowed: np.zeros(len(states), dtype=np.int64), env, episodes, **how)
 
 
 @pytest.mark.parametrize("mode", list(AutoresetMode))
