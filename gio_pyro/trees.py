@@ -7,7 +7,7 @@ import numpy as np
 from gymnasium import Space
 from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete, Tuple
 
-from gio_pyro.errors import InputError
+from gio_pyro.errors import InputError, shown
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -51,6 +51,8 @@ class Fit:
     """
 
     def __init__(self, theirs: tuple[Space[Any], Space[Any]], mine: tuple[Space[Any], Space[Any]]) -> None:
+        if not (isinstance(theirs, tuple) and len(theirs) == 2 and all(isinstance(one, Space) for one in theirs)):
+            raise InputError(f"Expected spaces as the observation and the action space, but got {shown(theirs)}.")
         for name, given, made in zip(("observations", "actions"), theirs, mine, strict=True):
             if not _same(given, made):
                 raise InputError(

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from gymnasium import Space
 
-from gio_pyro.checks import whole
+from gio_pyro.checks import instance, whole
 from gio_pyro.intrinsic_reward import IntrinsicReward
 from gio_pyro.samples import KEYS
 from gio_pyro.schedules import Weight, weight_of
@@ -43,7 +43,7 @@ class Bonus:
         spaces: tuple[Space[Any], Space[Any]] | None = None,
     ) -> None:
         whole("update_every", update_every, 1)
-        self.reward, self.update_every = reward, update_every
+        self.reward, self.update_every = instance("reward", reward, IntrinsicReward), update_every
         self.weight = weight_of(weight)
         made = reward.observations.raw, reward.actions.raw
         self.fit = Fit(made if spaces is None else spaces, made)

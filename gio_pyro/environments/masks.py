@@ -19,7 +19,7 @@ from gymnasium.spaces import Box, Discrete
 from gio_pyro.environments.actions import Actions, Array
 from gio_pyro.environments.infos import entry
 from gio_pyro.environments.observations import MASK
-from gio_pyro.errors import GioWarning, InputError, TrainingError
+from gio_pyro.errors import GioWarning, InputError, TrainingError, shown
 from gio_pyro.masks import LastNumbers, TableMasks
 from gio_pyro.randomness import undisturbed
 
@@ -308,5 +308,5 @@ def _form(given: Any) -> str:
     except ValueError:
         return f"{len(given)} parts of different sizes"
     if array.dtype.kind not in "biuf":
-        return f"{str(given)[:60]!r}"
-    return f"shape {array.shape}" if ((array == 0) | (array == 1)).all() else f"{str(given)[:60]!r}"
+        return shown(given)
+    return f"shape {array.shape}" if ((array == 0) | (array == 1)).all() else shown(given)

@@ -10,7 +10,8 @@ from gymnasium.spaces import Box
 from torch import Tensor
 from torch.nn.functional import pad
 
-from gio_pyro.futures.base import Future
+from gio_pyro.checks import whole
+from gio_pyro.futures.base import Future, require_future
 from gio_pyro.types import Policy, Sequences, Transitions
 
 
@@ -87,6 +88,8 @@ def _anchored(anchor: Any, count: int, state: Tensor) -> Tensor:
 
 def without_masks(future: Future, count: int) -> Future:
     """Return the future, read without the masks of A = `count` actions; itself where there are none."""
+    require_future(future)
+    count = whole("count", count, 0)
     found: Any = WithoutMasks(future, count) if count else future
     return found  # type: ignore[no-any-return]
 

@@ -90,7 +90,7 @@ CALLS: dict[str, Callable[[], Call]] = {
     "GIO.learn": lambda: (agent().learn, {"steps": 1, "callback": None, "progress_bar": False, "stop": None}),
     "GIO.predict": lambda: (
         agent().predict,
-        {"observation": 0, "state": None, "episode_start": None, "deterministic": True},
+        {"observation": 0, "state": None, "episode_start": None, "deterministic": True, "action_masks": None},
     ),
     "GIO.evaluate": lambda: (
         agent().evaluate,
@@ -117,7 +117,7 @@ CALLS: dict[str, Callable[[], Call]] = {
     "samples": lambda: (changed(), samples()),
     "parse": lambda: (parse, {"given": 0.5}),
     "weight_of": lambda: (weight_of, {"weight": 0.5}),
-    "Bonus": lambda: (Bonus, {"reward": reward(), "weight": 0.5, "update_every": 10}),
+    "Bonus": lambda: (Bonus, {"reward": reward(), "weight": 0.5, "update_every": 10, "spaces": None}),
 }
 
 SIGNALS: dict[str, Callable[[], Call]] = {

@@ -96,7 +96,10 @@ CALLS: dict[str, Callable[[], Call]] = {
             "actions": Box(-1, 1, (2,)),
             "parts": (),
             "hidden": (8, 8),
+            "masks": None,
         },
     ),
+    "unwrapped_future": lambda: (futures.unwrapped_future, {"future": futures.StateAfter(2)}),
+    "without_masks": lambda: (futures.without_masks, {"future": futures.NextState(), "count": 2}),
     **methods(),
 }
