@@ -15,7 +15,9 @@ from typing import Any, Protocol
 import numpy as np
 from gymnasium import Space
 from gymnasium.spaces import Box, Discrete
+from torch import Tensor
 
+from gio_pyro.checks import numbers
 from gio_pyro.environments.actions import Actions, Array
 from gio_pyro.environments.infos import entry
 from gio_pyro.environments.observations import MASK
@@ -212,6 +214,7 @@ class Masks:
         """
         if given is None:
             return np.ones(self.now.shape[1], dtype=np.bool_)
+        given = numbers("an action_mask", given).numpy(force=True) if isinstance(given, Tensor) else given
         flags = self.actions.allowed(given)
         if flags is None:
             raise TrainingError(

@@ -39,6 +39,7 @@ def warm() -> None:
     """What torch imports when it is first needed does not count."""
     torch.zeros(1, device="meta") % 2
     torch.unravel_index(torch.tensor(0), (1, 1))
+    gio_pyro.GIO(agents.Coin())
 
 
 @pytest.mark.parametrize("part", PARTS)
