@@ -41,7 +41,7 @@ from gio_pyro.run_folder import STEPS, RunFolder
 
 RESULTS = Path(__file__).parent / "results" / "survival.csv"
 KEYS = ("kind", "number")
-INTERVAL = 500
+INTERVAL, ROUND = 500, 4
 KINDS: Mapping[str, Sequence[str]] = MappingProxyType(
     {
         "finite": ("FrozenLake-v1", "--steps", "4000"),
@@ -165,7 +165,7 @@ def table(kept: Kept) -> int:
         counts = [sum(row[what] == "True" for row in mine) for what in ("whole", "bit for bit")]
         asked = name != "SIGKILL"
         answers = {"SIGKILL": "-9", "SIGTERM": "143", "SIGHUP": "129"}[name]
-        good = most <= (0 if asked else INTERVAL) and counts == [len(mine)] * 2
+        good = most <= (0 if asked else INTERVAL + ROUND) and counts == [len(mine)] * 2
         wrong += not good or any(row["status"] != answers for row in mine)
         print(f"{kind:10} {name:8} {len(mine):5} {most:16} {counts[0]:7} {counts[1]:12}")
     return int(wrong > 0)

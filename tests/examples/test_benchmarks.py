@@ -144,3 +144,16 @@ def test_a_spoiled_guide_is_twice_as_sure_of_the_same():
     halved = spoiled.posterior(agent.policy, state, state + 0.1).base_dist
     torch.testing.assert_close(halved.loc, learned.loc)
     torch.testing.assert_close(halved.scale, learned.scale / 2)
+
+
+def test_bits_that_changed_are_counted():
+    done = run("bit_flips.py", "--flips", "8")
+    assert done.returncode == 0, done.stderr
+    assert "refused: " in done.stdout
+
+
+def test_a_run_that_is_killed_loses_an_interval_at_most_and_ends_bit_for_bit(tmp_path):
+    results = tmp_path / "rows.csv"
+    done = run("survival.py", "--only", "finite", "--kills", "1", "--terms", "1", "--results", str(results))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert run("survival.py", "--only", "finite", "--kills", "1", "--terms", "1", "--results", results).returncode == 0
