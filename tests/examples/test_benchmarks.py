@@ -152,6 +152,7 @@ def test_bits_that_changed_are_counted():
     assert "refused: " in done.stdout
 
 
+@pytest.mark.learning
 def test_a_run_that_is_killed_loses_an_interval_at_most_and_ends_bit_for_bit(tmp_path):
     results = tmp_path / "rows.csv"
     done = run("survival.py", "--only", "finite", "--kills", "1", "--terms", "1", "--results", str(results))
