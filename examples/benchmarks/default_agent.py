@@ -33,7 +33,7 @@ from gio_pyro.programs import Guide
 from gio_pyro.types import Policy
 
 RESULTS = Path(__file__).parent / "results" / "default_agent.csv"
-ENVIRONMENT = "Pendulum-v1"
+ENVIRONMENT, STEPS = "Pendulum-v1", 6_000
 KEYS = ("steps", "seed", "guide")
 GUIDES = ("learned", "halved")
 SUMMARY = ("return_before", "return_after", "return_after_error", "intrinsic_nats", "entropy", "steps_per_second")
@@ -67,7 +67,7 @@ def main() -> int:
     """Run what is missing and print the tables; returns 0."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--steps", type=int, default=6_000, help="environment steps of every run")
+    parser.add_argument("--steps", type=int, default=STEPS, help="environment steps of every run")
     parser.add_argument("--results", type=Path, default=RESULTS)
     parser.add_argument("--runs", type=Path, default=Path("runs/default_agent"), help="where the run folders are")
     options = parser.parse_args()

@@ -14,6 +14,7 @@ from pathlib import Path
 from types import ModuleType
 
 import deep_control
+import default_agent
 import finite_control
 import linear_guides
 import objectives
@@ -41,8 +42,16 @@ def maze() -> list[str]:
     return [*success.splitlines(), "", *rest.splitlines()]
 
 
+def defaults() -> list[str]:
+    """Return the medians of default_agent.py, as an indented block, and its table."""
+    kept = rows(default_agent)
+    medians = [f"    {line}" for line in default_agent.medians(kept, default_agent.STEPS)]
+    return [*medians, "", *default_agent.table(kept, default_agent.STEPS)]
+
+
 TABLES: dict[str, Callable[[], list[str]]] = {
     "deep_control": lambda: deep_control.table(deep_control.read(RESULTS / "deep_control.csv").values()),
+    "default_agent": defaults,
     "finite_control": lambda: finite_control.table(finite_control.read(RESULTS / "finite_control.csv").values()),
     "objectives": lambda: objectives.table(RESULTS),
     "linear_guides": lambda: linear_guides.table(rows(linear_guides)),
