@@ -57,7 +57,7 @@ class Signal(Picklable, nn.Module, ABC):
 
     def __init__(self, fitted: Fitted) -> None:
         super().__init__()
-        self.fitted = instance("fitted", fitted, Fitted)
+        self.fitted = fitted
 
     def observe(self, rows: Transitions) -> None:
         """Take new transitions into statistics and memories, each once, in order of time.
@@ -127,6 +127,11 @@ class Signal(Picklable, nn.Module, ABC):
         """Go on from the state of an optimiser."""
         if self.descent is not None and self.descent.optimiser is not None:
             resume(self.descent.optimiser, state)
+
+
+def as_fitted(fitted: object) -> Fitted:
+    """Return what a signal is built from; raises `InputError` for anything else."""
+    return instance("fitted", fitted, Fitted)
 
 
 def _of_transitions(method: Callable[..., Any]) -> Callable[..., Any]:

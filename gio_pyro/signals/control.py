@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from gio_pyro.signals.base import Fitted, Signal, require_one_step
+from gio_pyro.signals.base import Fitted, Signal, as_fitted, require_one_step
 from gio_pyro.types import Transitions
 
 
@@ -16,7 +16,7 @@ class Control(Signal):
     """
 
     def __init__(self, fitted: Fitted) -> None:
-        super().__init__(fitted)
+        super().__init__(as_fitted(fitted))
         require_one_step(self)
 
     def read(self, rows: Transitions) -> Tensor:

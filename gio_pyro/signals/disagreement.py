@@ -9,7 +9,7 @@ from torch.distributions import Categorical, Distribution, Independent, Normal
 
 from gio_pyro.errors import InputError, shown
 from gio_pyro.programs import example
-from gio_pyro.signals.base import Fitted, Signal, device_of
+from gio_pyro.signals.base import Fitted, Signal, as_fitted, device_of
 from gio_pyro.types import Transitions
 
 FINITE, REAL = ("jensen_shannon",), ("renyi", "variance")
@@ -36,7 +36,7 @@ class Disagreement(Signal):
     """
 
     def __init__(self, fitted: Fitted, *, kind: str | None = None) -> None:
-        super().__init__(fitted)
+        super().__init__(as_fitted(fitted))
         kinds = FINITE if isinstance(fitted.spec.future_space, Discrete) else REAL
         if kind is not None and not (isinstance(kind, str) and kind in kinds):
             raise InputError(

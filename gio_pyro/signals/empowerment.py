@@ -11,7 +11,7 @@ from gio_pyro.empowerment.options import read
 from gio_pyro.empowerment.variational import VariationalEmpowerment
 from gio_pyro.errors import InputError
 from gio_pyro.optimisation import Figures
-from gio_pyro.signals.base import Fitted, Signal
+from gio_pyro.signals.base import Fitted, Signal, as_fitted
 from gio_pyro.types import Transitions, finite
 
 STEP = 5e-3
@@ -39,7 +39,7 @@ class Empowerment(Signal):
     def __init__(
         self, fitted: Fitted, horizon: int = 2, updates: int = 4, batch_size: int = 128, rest: int = 1_000
     ) -> None:
-        super().__init__(fitted)
+        super().__init__(as_fitted(fitted))
         if fitted.replay is None:
             raise InputError("Expected a replay to read sequences from, but there is none; use the signal in GIO.")
         spec = fitted.spec

@@ -3,7 +3,7 @@
 from torch import Tensor
 
 from gio_pyro.programs import example
-from gio_pyro.signals.base import Fitted, Signal, device_of, require_one_step
+from gio_pyro.signals.base import Fitted, Signal, as_fitted, device_of, require_one_step
 from gio_pyro.types import Transitions
 
 
@@ -21,7 +21,7 @@ class InformationGain(Signal):
     """
 
     def __init__(self, fitted: Fitted) -> None:
-        super().__init__(fitted)
+        super().__init__(as_fitted(fitted))
         require_one_step(self)
         spec, device = fitted.spec, device_of(fitted.model)
         spaces = (spec.state_space, spec.action_space, spec.future_space)

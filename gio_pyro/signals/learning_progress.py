@@ -8,7 +8,7 @@ from torch import Tensor
 from gio_pyro.checks import number
 from gio_pyro.errors import InputError, shown
 from gio_pyro.optimisation import Figures
-from gio_pyro.signals.base import Fitted, Signal, require_one_step
+from gio_pyro.signals.base import Fitted, Signal, as_fitted, require_one_step
 from gio_pyro.types import Transitions
 
 
@@ -27,7 +27,7 @@ class LearningProgress(Signal):
     """
 
     def __init__(self, fitted: Fitted, *, rate: float = 0.9995) -> None:
-        super().__init__(fitted)
+        super().__init__(as_fitted(fitted))
         found = number(rate)
         if found is None or not 0 <= found < 1:
             raise InputError(

@@ -4,7 +4,7 @@ from torch import Tensor
 
 from gio_pyro.errors import InputError, shown
 from gio_pyro.optimisation import Figures
-from gio_pyro.signals.base import Fitted, Signal, require_one_step
+from gio_pyro.signals.base import Fitted, Signal, as_fitted, require_one_step
 from gio_pyro.signals.inverse_features import InverseFeatures
 from gio_pyro.types import Transitions
 
@@ -25,7 +25,7 @@ class PredictionError(Signal):
     """
 
     def __init__(self, fitted: Fitted, *, features: str | None = None, learning_rate: float = 1e-3) -> None:
-        super().__init__(fitted)
+        super().__init__(as_fitted(fitted))
         if features is not None and not (isinstance(features, str) and features == "icm"):
             raise InputError(f"Expected features to be None or 'icm', but got {shown(features)}; take one of these.")
         if features is None:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from gio_pyro.checks import whole
 from gio_pyro.networks import Standardise, encoder, mlp
 from gio_pyro.optimisation import Figures
-from gio_pyro.signals.base import Fitted, Signal
+from gio_pyro.signals.base import Fitted, Signal, as_fitted
 from gio_pyro.types import Transitions
 
 MOST_OUTPUTS = 2**16
@@ -34,7 +34,7 @@ class RandomNetworkDistillation(Signal):
     unit = "standard deviations of the error"
 
     def __init__(self, fitted: Fitted, *, outputs: int = 32, learning_rate: float = 1e-3) -> None:
-        super().__init__(fitted)
+        super().__init__(as_fitted(fitted))
         outputs = whole("outputs", outputs, 1, MOST_OUTPUTS)
         space, hidden = fitted.spec.state_space, fitted.spec.hidden
         self.target = _Read(space, hidden, outputs).requires_grad_(False)

@@ -9,7 +9,7 @@ from torch import Tensor
 from gio_pyro.errors import InputError
 from gio_pyro.optimisation import Figures
 from gio_pyro.replay import Replay
-from gio_pyro.signals.base import Fitted, Signal
+from gio_pyro.signals.base import Fitted, Signal, as_fitted
 from gio_pyro.signals.memories import ExactMemory, LearnedMemory
 from gio_pyro.types import Transitions
 
@@ -50,7 +50,7 @@ class Reachability(Signal):
         near: int = 5,
         learning_rate: float = 1e-3,
     ) -> None:
-        super().__init__(fitted)
+        super().__init__(as_fitted(fitted))
         _check(capacity, history, near)
         space, hidden = fitted.spec.state_space, fitted.spec.hidden
         self.seen = Replay(OWN) if fitted.replay is None else fitted.replay
