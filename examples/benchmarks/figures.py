@@ -17,6 +17,7 @@ import deep_control
 import default_agent
 import finite_control
 import linear_guides
+import noisy_tv
 import objectives
 import sparse_maze
 import speed
@@ -86,7 +87,29 @@ def empowerment() -> Iterator[str]:
     yield f"the mean error is at most {most:.3f} nats for n up to {max(horizons)}, {count} seeds each"
 
 
-PIECES: dict[str, Callable[[], Iterator[str]]] = {"dreaming": dreams, "variational_empowerment": empowerment}
+def television() -> Iterator[str]:
+    """Yield what noisy_tv.py says in the README: shares of time at the television, in percent."""
+    kept, (early, late) = rows(noisy_tv), noisy_tv.STEPS
+
+    def share(method: str, steps: int) -> list[float]:
+        return [100 * value for value in sorted(kept.numbers("share", method=method, steps=steps))]
+
+    trapped, gain, learned, control = (
+        share(*of)
+        for of in (("surprise", early), ("information gain", early), ("information gain", late), ("control", early))
+    )
+    assert len(gain) == 5
+    yield f"spends {trapped[0]:.1f} % of its discounted time"
+    yield f"{gain[0]:.0f} to {gain[-1]:.0f} % after {early:,} steps"
+    yield f"{learned[0]:.1f} to {learned[-1]:.1f} % after {late:,}, five seeds"
+    yield f"With control it is {control[-1]:.1f} % or less"
+
+
+PIECES: dict[str, Callable[[], Iterator[str]]] = {
+    "dreaming": dreams,
+    "noisy_tv": television,
+    "variational_empowerment": empowerment,
+}
 """By the name of its script: parts of sentences of the README."""
 
 
