@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 
+import cartpole
 import deep_control
 import default_agent
 import finite_control
@@ -77,6 +78,16 @@ def dreams() -> Iterator[str]:
     yield f"without dreams not within {dreaming.STEPS}, and after {', '.join(map(str, others))} and {last}"
 
 
+def networks() -> Iterator[str]:
+    """Yield what cartpole.py says of dreams in the README: every return."""
+    with_dreams, without = (
+        ", ".join(f"{value:.0f}" for value in rows(cartpole).numbers("return", method=method))
+        for method in ("dreams", "without dreams")
+    )
+    yield f"returned {with_dreams} after {cartpole.STEPS['dreams']:,} steps"
+    yield f"and without dreams {without} (`examples/benchmarks/cartpole.py`"
+
+
 def empowerment() -> Iterator[str]:
     """Yield what the study of learned empowerment says in the README: its largest error."""
     kept = Kept(STUDIES / "results" / "variational_empowerment.csv", ("maze", "horizon", "seed"))
@@ -106,6 +117,7 @@ def television() -> Iterator[str]:
 
 
 PIECES: dict[str, Callable[[], Iterator[str]]] = {
+    "cartpole": networks,
     "dreaming": dreams,
     "noisy_tv": television,
     "variational_empowerment": empowerment,
