@@ -246,7 +246,7 @@ def build_pair(
 
 def _of_this_library(given: str | Program, kind: str) -> bool:
     """Whether a program is named as one of this library, whose own tests check it for every kind of space."""
-    return isinstance(given, str) and given in sys.modules[HOMES[kind]].__all__
+    return isinstance(given, str) and given in getattr(sys.modules.get(HOMES[kind]), "__all__", ())
 
 
 def chosen_programs(spec: Spec, model: str | Program | None, guide: str | Program | None) -> dict[str, str | Program]:
