@@ -183,7 +183,7 @@ def build_guide(
             copied, beside = _both_apart(guide, model, program, spec)
             setting = Setting.of(spec)
             prepare_model(beside, setting)
-            require_guide(copied, spec, setting)
+            require_guide(copied, beside, spec, setting)
     guide.allowed = spec.allowed  # after the checks, which ask the program itself about states and actions of any kind
     with _first_run(guide, "(policy, state, future)"):
         action = policy(state).sample()

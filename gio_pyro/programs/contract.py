@@ -46,6 +46,7 @@ def _check_sites(model: Model, s: Setting, spec: Spec) -> None:
     sites = run(model, s.policy, s.state, data={ACTION: s.action, FUTURE: s.future})
     require_batch(model, sites[ACTION], ACTION, spec.action_space)
     require_batch(model, sites[FUTURE], FUTURE, spec.future_space)
+    require_pathwise(model, sites[FUTURE]["fn"], spec)
     own, prior = sites[ACTION]["fn"].log_prob(s.action), s.policy(s.state).log_prob(s.action)
     if not torch.allclose(own, prior, atol=1e-5):
         raise ProgramError(
@@ -83,7 +84,7 @@ def _check_scores(model: Model, s: Setting, spec: Spec) -> None:
                 "action, or set ignores_action = True if that is the method."
             )
         if isinstance(spec.action_space, Box) and not getattr(model.program, "ignores_action", False):
-            _check_path(model, s, spec)
+            _check_path(model, s)
     _check_knowledge(model, s)
 
 
@@ -122,17 +123,20 @@ def _depends_on_action(model: Model, s: Setting, spec: Spec) -> bool:
     return False
 
 
-def _check_path(model: Model, s: Setting, spec: Spec) -> None:
+def _check_path(model: Model, s: Setting) -> None:
     """Follow the gradient from imagined futures, as drawn or enumerated, to the action."""
     action = s.action.clone().requires_grad_(True)
     future = model.future(s.policy, s.state, action)
-    require_pathwise(model, future, spec)
     result = future.rsample() if future.has_rsample else future.log_prob(s.future)
     require_path(model, result, action, "the futures")
 
 
-def require_guide(guide: Guide, spec: Spec, s: Setting) -> None:
-    """Raise `ProgramError` for the first thing that a guide does not do beside a prepared model, both copies."""
+def require_guide(guide: Guide, beside: Model, spec: Spec, s: Setting) -> None:
+    """Raise `ProgramError` for the first thing that a guide does not do beside a prepared model, both copies.
+
+    It is asked about futures that the model can have: beside a sure model no action explains any other.
+    """
+    s = s.after(beside.future(s.policy, s.state, s.action).sample())
     guide.observe(s.state, s.action, s.future)
     run(guide, s.policy, s.state, s.future, data={ACTION: s.action})
     require_unchanged(guide, s)

@@ -4,7 +4,7 @@ import math
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -60,6 +60,10 @@ class Setting:
         policy = _policy(spec.state_space, spec.action_space)
         drawn = {name: _draw(space) for name, space in spaces.items()}
         return cls(policy, **drawn, copies={name: values.clone() for name, values in drawn.items()})
+
+    def after(self, future: Tensor) -> "Setting":
+        """Return the same states and actions with other futures `[BATCH, ...]`."""
+        return replace(self, future=future, copies=self.copies | {"future": future.clone()})
 
     def transitions(self) -> Transitions:
         """Return the states and actions as transitions that stay where they are, each counting 1."""

@@ -29,5 +29,5 @@ def check_guide(guide: Any, model: Any, spec: Spec) -> None:
         prepare_model(beside, setting)
     with quietly(called(guide), CPU):
         built = guide_beside(beside, resolve(guide, "guide"), spec)
-        require_guide(built, spec, setting)
+        require_guide(built, beside, spec, setting)
         objective_for(built, None, samples=1)
