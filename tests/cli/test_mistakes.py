@@ -157,7 +157,7 @@ SAID = {
     ),
     "dreams without a share": (["--dream-horizon", "3"], "both above 0 or both 0, but got 3 and 0; give both"),
     "value of no signal": (["--signal-value"], "only beside a signal, but got True without one; name a signal"),
-    "guide that gives NaN": (["FrozenLake-v1", "--guide", "own.py:Nan"], "but found invalid values: NaN; "),
+    "guide that gives NaN": (["FrozenLake-v1", "--guide", "own.py:Nan"], "of Nan, but got NaN; look for log 0 or 0/0."),
     "run without a checkpoint": (["--resume", "empty"], "stopped before its first checkpoint; start it again"),
 }
 """What some mistakes of `gio train` are answered."""
