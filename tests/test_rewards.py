@@ -270,11 +270,12 @@ def test_a_bonus_passes_gradients_to_the_action_of_each_example():
 
 
 def test_a_continuous_guide_that_is_the_policy_is_paid_nothing():
-    class Prior(GaussianGuide):
-        def posterior(self, prior: Any, state: Tensor, future: Tensor) -> Any:
-            return prior
+    def prior(policy: Any, state: Tensor, future: Tensor) -> None:
+        with pyro.plate("batch", len(state)):
+            pyro.sample("action", policy(state))
 
-    world = Continuous(Prior)
+    prior.ignores_future = True  # type: ignore[attr-defined]
+    world = Continuous(prior)
     with torch.no_grad(), torch.random.fork_rng():
         chosen = choices(world.policy(world.state), 5)
         torch.testing.assert_close(intrinsic_reward(chosen, world.bonus(chosen)), torch.zeros(6), **NATS)

@@ -90,7 +90,7 @@ def intrinsic_bellman(
 
 def policy_iteration(
     mdp: TabularMDP,
-    temperature: float,
+    temperature: float | None = None,
     policy: object = None,
     *,
     guide: Guide = bayes,
@@ -102,7 +102,7 @@ def policy_iteration(
 
     Args:
         mdp: the world; a batch of worlds is solved together.
-        temperature: α > 0, reward units per nat.
+        temperature: α > 0, reward units per nat; None, which is no temperature, is refused in a sentence.
         policy: π_0, `[..., S, A]`; uniform over the allowed actions by default. An action of probability 0 never
             comes back.
         guide: `bayes`, `uniform`, `marginal`, `fixed_prior(p)`, `fixed_posterior(q)`, or a function like them.
@@ -148,7 +148,7 @@ def intrinsic_reward(policy: Tensor, log_rho: Tensor) -> Tensor:
     return (policy * ratio).sum(-1)
 
 
-def as_temperature(temperature: float) -> float:
+def as_temperature(temperature: float | None) -> float:
     """Return α; raises `InputError` unless it is a positive number."""
     return positive("temperature", temperature, wanted="a temperature > 0 (reward units per nat)")
 
