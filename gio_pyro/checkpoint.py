@@ -23,6 +23,8 @@ FORMAT, VERSION = "gio_pyro checkpoint", 6
 MARK = b"gio_pyro sha256 "
 SEAL = len(MARK) + hashlib.sha256().digest_size
 """Bytes of the comment at the end of the archive."""
+END = 22
+"""Bytes of the record at the end of an archive without a comment, whose length is its last two."""
 
 
 def folder_named(path: object) -> Path:
@@ -120,6 +122,11 @@ def _require_whole(file: BinaryIO) -> None:
         if _digest(file, size - SEAL) != seal[len(MARK) :]:
             raise ValueError("the digest is another")
         return
+    file.seek(max(size - END, 0))
+    end = file.read()
+    if not (end.startswith(b"PK\5\6") and end.endswith(b"\0\0")):
+        raise ValueError("it does not end as an archive without a comment does: its digest was cut off or changed")
+    file.seek(0)
     with zipfile.ZipFile(file) as archive:
         if archive.testzip() is not None:
             raise ValueError("a checksum is another")

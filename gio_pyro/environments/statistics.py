@@ -160,7 +160,12 @@ def put(env: Any, record: Record) -> bool:
 
     Of another number of environments, each takes over those of the first. What belongs to running episodes is taken
     over where their number is the same.
+
+    Raises:
+        ValueError: what is no such record.
     """
+    if not record:
+        raise ValueError("no record of running statistics")
     mine, theirs = _seen_from_each(_counting_chains(env)), _seen_from_each(record)
     if not all(np.isfinite(_array(value)).all() for value in _numbers(theirs)):
         raise ValueError("running statistics that are not finite")

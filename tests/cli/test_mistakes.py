@@ -172,8 +172,8 @@ USAGE = {
         f"{TAKES} --stpes, 100; perhaps --steps was meant; see gio train --help.",
     ),
     "flag of another command": (
-        ["evaluate", "run", "--env.g=3"],
-        "arguments that gio evaluate takes, but got --env.g=3; see gio evaluate --help.",
+        ["evaluate", "run", "--greedy"],
+        "arguments that gio evaluate takes, but got --greedy; see gio evaluate --help.",
     ),
     "steps not a number": (
         ["train", "--steps", "many"],

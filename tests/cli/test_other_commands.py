@@ -168,7 +168,7 @@ class TestOthersAtWork:
     def test_trouble_that_nobody_foresaw_gives_no_verdict(
         self, fresh: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
     ):
-        monkeypatch.setattr("gio_pyro.diagnostics.diagnose", lambda agent: 1 / 0)
+        monkeypatch.setattr("gio_pyro.diagnostics.diagnose", lambda agent, **how: 1 / 0)
         assert gio("diagnose", fresh) == 2
         error = capsys.readouterr().err
         assert error.startswith("gio: Expected no such trouble, but got ZeroDivisionError: division by zero; ")

@@ -247,7 +247,8 @@ def test_what_minigrid_says_in_words_is_left_out():
 def test_a_resumed_count_begins_another_episode():
     env = Script(THREE)
     collecting = collector(env)
-    collecting.resume({"episodes": 7, "returns": [1.0, 2.0], "lengths": [3, 4], "next_seed": None, "running": None})
+    ended = {"episodes": 7, "returns": [1.0, 2.0], "lengths": [3, 4]}
+    collecting.resume({**ended, "next_seed": None, "running": None, "statistics": [[]]})
     another = collecting.snapshot()["next_seed"]
     assert another not in (None, collecting.seed)
     rows = go(collecting, 3).rows
