@@ -259,8 +259,8 @@ class TestTheUsersOwn:
 class TestPredict:
     def test_has_the_signature_of_stable_baselines(self):
         parameters = inspect.signature(GIO.predict).parameters
-        assert list(parameters) == ["self", "observation", "state", "episode_start", "deterministic"]
-        assert [p.default for p in parameters.values()][2:] == [None, None, False]
+        assert list(parameters) == ["self", "observation", "state", "episode_start", "deterministic", "action_masks"]
+        assert [p.default for p in parameters.values()][2:] == [None, None, False, None]
 
     def test_can_be_called_as_stable_baselines_calls_it(self):
         observation, start = np.array([0, 3]), np.ones(2, dtype=bool)
@@ -365,11 +365,11 @@ class TestWrongEnvironment:
         """Episodes of 5 steps never say what follows in 9."""
         agent = quick(make(limit=5, length=50), future="StateAfter(9)")
         with pytest.warns(
-            UnknownFutureWarning, match=r"^Replay holds 100 steps, but none that knows what follows in 9: "
+            UnknownFutureWarning, match=r"^Replay holds 150 steps, but none that knows what follows in 9: "
         ):
-            agent.learn(100)
-        agent.learn(100)  # told once
-        quick(make(limit=20, length=50), future="StateAfter(9)").learn(100)
+            agent.learn(150)
+        agent.learn(150)  # told once
+        quick(make(limit=20, length=50), future="StateAfter(9)").learn(150)
 
     def test_an_observation_too_large_to_be_squared_stops_training(self):
         class Huge(gymnasium.ObservationWrapper):

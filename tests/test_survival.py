@@ -130,6 +130,8 @@ def test_compiled_updates_go_on_as_well(tmp_path: Path):
 
 
 KILLS = 50
+SAVING = "0.03"
+"""Seconds that a step and its checkpoint take at most: the kills fall anywhere in them."""
 KILLER = """
 import os, random, signal, sys, time
 import torch
@@ -153,7 +155,7 @@ for _ in range(kills):
             os.write(theirs, b")")
     os.close(theirs)
     told = b"".join(os.read(ours, 1) for _ in range(random.choice([1, 3, 5])))
-    time.sleep(random.uniform(0.0, 0.01))
+    time.sleep(random.uniform(0.0, float(sys.argv[4])))
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
     with os.fdopen(ours, "rb") as rest:
@@ -171,7 +173,7 @@ print(cut)
 def test_a_process_that_is_killed_while_it_saves_leaves_its_last_whole_checkpoint(
     tmp_path: Path, world: str, kills: int, least: int
 ):
-    command = [sys.executable, "-c", KILLER, world, str(tmp_path / "run"), str(kills)]
+    command = [sys.executable, "-c", KILLER, world, str(tmp_path / "run"), str(kills), SAVING]
     done = subprocess.run(command, check=True, env=ENVIRONMENT, timeout=300, capture_output=True, text=True)
     assert int(done.stdout) >= least, "the kills are meant to meet a file that is half written"
     agent = GIO.load(tmp_path / "run")
