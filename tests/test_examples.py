@@ -12,7 +12,17 @@ import torch
 from gymnasium.spaces import Discrete
 
 from gio_pyro.examples import newest
-from gio_pyro.futures import Future, NextState, Return, StateAfter
+from gio_pyro.futures import (
+    FUTURES,
+    Features,
+    FinalState,
+    Future,
+    NextState,
+    NextStateAndReward,
+    Return,
+    StateAfter,
+    Trajectory,
+)
 from gio_pyro.models import DirichletModel
 from gio_pyro.programs import Model
 from gio_pyro.replay import Replay
@@ -68,6 +78,52 @@ def test_each_future_is_observed_once_when_it_is_known(future: Future, size: int
     assert torch.equal(numbers[order], every.time[known])
     assert torch.allclose(torch.cat([found.weight for found, _ in told])[order], weight[known])
     assert torch.equal(torch.cat([values for _, values in told])[order], read[known])
+
+
+EVERY = [
+    NextState(),
+    NextStateAndReward(rewards=(0.0, 1.0, 2.0, 3.0, 4.0, 5.0)),
+    StateAfter(3),
+    FinalState(2),
+    Trajectory(2),
+    Return(3, levels=(4.0, 9.0)),
+    Features(StateAfter(2), lambda state: state % 2, Discrete(2)),
+]
+
+
+def test_every_future_of_the_library_is_among_those_that_are_held_to_be_the_same():
+    assert {type(future) for future in EVERY} == {*FUTURES.values(), Features}
+
+
+@pytest.mark.parametrize("future", EVERY, ids=lambda future: type(future).__name__)
+@pytest.mark.parametrize("size", [5, 1_000])
+def test_futures_are_the_same_however_the_trajectories_come(future: Future, size: int):
+    """One environment after the other, or all of them at once, in pieces of any length."""
+    rows, streams = walks(3, 60)
+    in_turn = torch.tensor(streams).argsort(stable=True)
+    found = []
+    for order, which in ((in_turn, [0] * len(rows)), (torch.arange(len(rows)), streams)):
+        replay, read = Replay(10_000), []
+        begins = _begins([streams[row] for row in order.tolist()], which)
+        for first in range(0, len(rows), size):
+            piece = slice(first, first + size)
+            replay.add(rows[order][piece], which[piece], begins[piece])
+            read.append(newest(future, replay, policy, STATES, len(rows[order][piece])))
+        columns = [
+            torch.cat(c).double() for c in zip(*((r.state, r.action, f, r.weight) for r, f in read), strict=True)
+        ]
+        found.append(sorted(torch.stack(columns, -1).tolist()))
+    np.testing.assert_allclose(*found, rtol=1e-5)
+
+
+def _begins(owner: list[int], which: list[int]) -> list[bool]:
+    """Return where a stream goes on with another environment's trajectory than before."""
+    last: dict[int, int] = {}
+    begins = []
+    for one, stream in zip(owner, which, strict=True):
+        begins.append(last.get(stream, one) != one)
+        last[stream] = one
+    return begins
 
 
 def test_a_model_that_counts_counts_by_weight_and_others_as_before():

@@ -268,9 +268,11 @@ def diagnose(
     """
     again: dict[str, Any] = {"model": model, "guide": guide, "future": future, "signal": signal, "explorer": explorer}
     agent, folder = report.load_run(run, env=env, wrappers=wrapper, **again)
-    found = diagnostics.diagnose(agent, environment=another(agent.env, environment, parsed(env_arg), wrapper))
+    other = another(agent.env, environment, parsed(env_arg), wrapper)
+    found = diagnostics.diagnose(agent, environment=other)
     print(report.table([(verdict.question, str(verdict)) for verdict in found.verdicts]))
-    path = folder.write_text("diagnosis.html", page(agent, found, f"Diagnosis of {folder.path.name}"))
+    title = f"Diagnosis of {folder.path.name}" + ("" if other is None else f", judged in {other}")
+    path = folder.write_text("diagnosis.html", page(agent, found, title))
     print(f"\nVerdict: {found.conclusion} of {run}. {found.remark}".rstrip())
     print(f"page: {path}")
     return 0 if found.believed else 1
