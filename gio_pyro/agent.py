@@ -15,35 +15,35 @@ from gymnasium.vector import VectorEnv
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from gio_pyro import checkpoint, persistence
-from gio_pyro.checks import batch, function, refused, switch
-from gio_pyro.control import NetworkControl, control_of, temperature_of
+from gio_pyro.actor_critic import NetworkActorCritic, actor_critic_of, temperature_of
+from gio_pyro.actor_critic.guide_reward import finite_nats, reward_named
+from gio_pyro.checkpointing import agent_state, file_format
+from gio_pyro.collection import Actions, Collector, Env, Observations, fresh_copy, make_env
+from gio_pyro.collection.base import Array
+from gio_pyro.collection.collector import Behaviour
+from gio_pyro.collection.evaluate import Evaluation, play, play_together, require_numbers
+from gio_pyro.collection.layers import one_of
+from gio_pyro.collection.make import Vector, single_spaces
+from gio_pyro.collection.masks import aside, keeping_of
+from gio_pyro.data.replay_buffer import Replay, warn_of_size
+from gio_pyro.data.training_batches import examples, newest, pieces, require_room_for
+from gio_pyro.distributions.masks import restricted
 from gio_pyro.dreaming import dreams_of
-from gio_pyro.environments import Actions, Collector, Env, Observations, fresh_copy, make_env
-from gio_pyro.environments.base import Array
-from gio_pyro.environments.collector import Behaviour
-from gio_pyro.environments.layers import one_of
-from gio_pyro.environments.make import Vector, single_spaces
-from gio_pyro.environments.masks import aside, keeping_of
 from gio_pyro.errors import InputError, TrainingError, shown
-from gio_pyro.examples import examples, newest, pieces, require_room_for
-from gio_pyro.explorers import Source, Turns, explorer_named
+from gio_pyro.explorers import ExplorerScheduler, Source, explorer_named
 from gio_pyro.futures import Future, future_from, reads_reward, spec_of, steps_of, without_masks
 from gio_pyro.inference import Inference, objective_for, pieces_of
-from gio_pyro.masks import restricted
-from gio_pyro.memory import SMALLER, Sized, told_of_memory
-from gio_pyro.payment import Payment
-from gio_pyro.pickling import Picklable
 from gio_pyro.programs import build_pair, chosen_programs, log_probs, without_validation
-from gio_pyro.randomness import ONE_AT_A_TIME, PrivateRandom
-from gio_pyro.replay import Replay, warn_of_size
-from gio_pyro.rewards import finite_nats, reward_named
-from gio_pyro.rollout import Evaluation, play, play_together, require_numbers
 from gio_pyro.settings import Settings, device_named
 from gio_pyro.signals import Fitted, Signal, signal_named
-from gio_pyro.threads import few_threads
+from gio_pyro.signals.reward_mix import RewardMix
+from gio_pyro.training_monitor import TrainingMonitor, paid_at_most
 from gio_pyro.types import Program, Transitions, finite, in_space
-from gio_pyro.watch import Watch, paid_at_most
+from gio_pyro.utils.checks import batch, function, refused, switch
+from gio_pyro.utils.memory import SMALLER, Sized, memory_errors
+from gio_pyro.utils.pickling import Picklable
+from gio_pyro.utils.randomness import ONE_AT_A_TIME, PrivateRandom
+from gio_pyro.utils.threads import few_threads
 
 MOST_STEPS = 2**40
 """Environment steps in one call of `learn`."""
@@ -98,7 +98,7 @@ class GIO(Picklable):
         acts = Actions.of(raw_actions)
         states, actions = Observations.of(raw_states, quiet=True).space, acts.space
         self.settings = Settings.of(settings, states=states, actions=actions)
-        with told_of_memory(SMALLER):
+        with memory_errors(SMALLER):
             keeping, masks = keeping_of(states, actions, partial(fresh_copy, one_of(self.env)))
         self.masks = nn.Module() if masks is None else masks.to(self.device)
         space = keeping.space(states)
@@ -111,19 +111,19 @@ class GIO(Picklable):
         self.replay = Replay(self.settings.buffer_size)
         warn_of_size(self.spec, self.settings.buffer_size, self.device)
         self.programs = chosen_programs(self.spec, model, guide)
-        with self.random.use(), told_of_memory(SMALLER):
+        with self.random.use(), memory_errors(SMALLER):
             self._build()
 
     def _build(self) -> None:
         s = self.settings
-        sized = Sized("policy and critic", SMALLER, self.device, partial(control_of, self.spec, s))
+        sized = Sized("policy and critic", SMALLER, self.device, partial(actor_critic_of, self.spec, s))
         with torch.device(self.device), sized:
-            self.control = control_of(self.spec, s).to(self.device)
-            self.policy = self.control.policy
+            self.actor_critic = actor_critic_of(self.spec, s).to(self.device)
+            self.policy = self.actor_critic.policy
             self.model, self.guide = build_pair(self.programs, self.spec, self.policy, self.device)
             self.temperature = temperature_of(self.spec, s).to(self.device)
         objective = objective_for(self.guide, s.objective, samples=s.samples)
-        compiled = s.compile and isinstance(self.control, NetworkControl)
+        compiled = s.compile and isinstance(self.actor_critic, NetworkActorCritic)
         if pieces_of(objective) > 1 and steps_of(self.future):
             raise InputError(
                 f"Expected a future of one step for an objective along trajectories, but got {self.future}; take "
@@ -134,15 +134,15 @@ class GIO(Picklable):
         self.reading = reward_named("imagined", self.model, self.guide, self.future, samples=s.samples)
         fitted = Fitted(self.spec, self.future, self.model, self.guide, self.policy, self.replay)
         with Sized("the signal and dreams", SMALLER):
-            self.payment = payment_of(s, fitted).to(self.device)
+            self.reward_mix = reward_mix_of(s, fitted).to(self.device)
             self.dreaming = dreams_of(s, fitted).to(self.device)
         with torch.device(self.device), Sized("the explorer", SMALLER, self.device):
-            self.explorer = turns_of(s, fitted, self.payment, self.collector.world.count).to(self.device)
+            self.explorer = scheduler_of(s, fitted, self.reward_mix, self.collector.world.count).to(self.device)
         self.figures: dict[str, Tensor] = {}
-        self.watch = Watch(self.spec.action_space, s.discount)
+        self.monitor = TrainingMonitor(self.spec.action_space, s.discount)
         self.largest_reward = self.largest_paid = 0.0
         self.sound = torch.ones((), dtype=torch.bool, device=self.device)
-        self.unbounded = persistence.unbounded(self)
+        self.unbounded = agent_state.unbounded(self)
 
     def learn(
         self,
@@ -219,7 +219,7 @@ class GIO(Picklable):
             self.random.use(),
             without_validation(),
             few_threads(self.settings.hidden),
-            told_of_memory(SMALLER),
+            memory_errors(SMALLER),
         ):
             yield
 
@@ -227,7 +227,7 @@ class GIO(Picklable):
         s = self.settings
         collected = self.collector.collect(self._behaviour(), steps)
         rows = self.replay.add(collected.rows, *collected.links())
-        self.payment.observe(rows)
+        self.reward_mix.observe(rows)
         self.steps += len(rows)
         self.unobserved += len(rows)
         learns = len(self.replay) >= (s.batch_size or 1)
@@ -241,18 +241,18 @@ class GIO(Picklable):
         """Return what collects: uniform actions while the agent warms up, then what guide and explorer say."""
         s = self.settings
         if self.steps < s.learning_starts:
-            return self.control.behaviour(uniform_share=1.0)
-        own = self.control.behaviour(uniform_share=s.uniform_share, greedy=s.greedy, explore=self.guide.explorer)
+            return self.actor_critic.behaviour(uniform_share=1.0)
+        own = self.actor_critic.behaviour(uniform_share=s.uniform_share, greedy=s.greedy, explore=self.guide.explorer)
         return self.explorer.behaviour(own, self.replay)
 
     def _observe(self) -> None:
         """Tell whoever keeps statistics of its inputs about the rows that came since the last time."""
         rows, future = newest(self.future, self.replay, self.policy, self.spec.state_space, self.unobserved)
-        self.watch.known(len(rows), len(self.replay), self.future)
+        self.monitor.known(len(rows), len(self.replay), self.future)
         for program in (self.model, self.guide) if len(rows) else ():
             program.observe(rows.state, rows.action, future, rows.weight if steps_of(self.future) else None)
         latest = self.replay.latest(self.unobserved)
-        self.control.observe(latest.state)
+        self.actor_critic.observe(latest.state)
         self.dreaming.observe(latest)
         self.explorer.observe(latest)
         self.unobserved = 0
@@ -264,16 +264,16 @@ class GIO(Picklable):
         anything yet is paid for being certain. Signals and dreams learn even where the programs are not fitted.
         """
         s = self.settings
-        for number in range(max(s.gradient_steps, int(self.payment.signal is not None or self.dreaming.learns))):
+        for number in range(max(s.gradient_steps, int(self.reward_mix.signal is not None or self.dreaming.learns))):
             if number == 0 or s.batch_size is not None:  # without a size it is all of replay, every time
                 batch, future = self._examples()
             fitted = self.inference.step(self.policy, batch, future) if number < s.gradient_steps else {}
-            self._note(fitted | self.payment.update(batch) | self.dreaming.update(batch))
+            self._note(fitted | self.reward_mix.update(batch) | self.dreaming.update(batch))
         for _ in range(improvements):
-            rows = self.control.rows(self.replay)
+            rows = self.actor_critic.rows(self.replay)
             read = self.dreaming.beside(rows)
-            paid, apart = self.payment.paid(read, self.steps), self.payment.apart(read, self.steps)
-            figures = self.control.improve(paid, self.reward, self.temperature, self.steps, apart)
+            paid, apart = self.reward_mix.paid(read, self.steps), self.reward_mix.apart(read, self.steps)
+            figures = self.actor_critic.improve(paid, self.reward, self.temperature, self.steps, apart)
             self._note(figures | self.explorer.improve(self.replay, self.steps))
             self.guide.follow(self.policy, rows)
 
@@ -316,12 +316,12 @@ class GIO(Picklable):
         s = self.settings
         rows = self.replay.latest(s.log_interval)
         unread = self.replay.latest(s.log_interval + s.train_freq + self.collector.world.count)
-        unread = self.payment.paid(unread, self.steps)
+        unread = self.reward_mix.paid(unread, self.steps)
         self.largest_reward = max(self.largest_reward, float(unread.reward.abs().max()))
         metrics = self._world_figures() | self._intrinsic_figures(rows) | figures
-        if isinstance(self.control, NetworkControl) and figures:
+        if isinstance(self.actor_critic, NetworkActorCritic) and figures:
             self.largest_paid = max(self.largest_paid, paid_at_most(metrics))
-            self.watch.check(metrics, self.largest_reward + self.largest_paid)
+            self.monitor.check(metrics, self.largest_reward + self.largest_paid)
         return metrics
 
     def _world_figures(self) -> Metrics:
@@ -335,13 +335,13 @@ class GIO(Picklable):
     def _intrinsic_figures(self, rows: Transitions) -> Metrics:
         visited = rows.state
         with PrivateRandom(self.settings.seed, self.device).use(), torch.no_grad(), without_validation():
-            nats = finite_nats(self.control.intrinsic(self.reading, visited), self.guide.name)
-            entropy = self.control.entropy(visited)
+            nats = finite_nats(self.actor_critic.intrinsic(self.reading, visited), self.guide.name)
+            entropy = self.actor_critic.entropy(visited)
         alpha = float(self.temperature.at(self.steps))
         return {
             "intrinsic/nats": float(nats.mean()),
             "intrinsic/nats_std": float(nats.std(correction=0)),
-            "intrinsic/signal": float(self.payment.read(rows).mean()),
+            "intrinsic/signal": float(self.reward_mix.read(rows).mean()),
             "intrinsic/reward": alpha * float(nats.mean()),
             "train/ent_coef": alpha,
             "train/entropy": float(entropy),
@@ -358,7 +358,7 @@ class GIO(Picklable):
         if not in_space(given, self.spec.state_space):
             raise refused(f"states [B, ...] of {self.spec.state_space}", state, "encode observations as the agent does")
         with PrivateRandom(self.settings.seed, self.device).use(), torch.no_grad():
-            return finite_nats(self.control.intrinsic(self.reading, given.to(self.device)), self.guide.name)
+            return finite_nats(self.actor_critic.intrinsic(self.reading, given.to(self.device)), self.guide.name)
 
     def predict(
         self,
@@ -411,7 +411,7 @@ class GIO(Picklable):
                 log_pi = restricted(log_probs(self.policy(x)), flags)
                 site = log_pi.argmax(-1) if deterministic else torch.multinomial(log_pi.exp(), 1).squeeze(-1)
             else:
-                site = self.policy.likeliest(x) if deterministic else self.policy(x).sample()
+                site = self.policy.mode(x) if deterministic else self.policy(x).sample()
         return site.cpu().numpy()
 
     def evaluate(
@@ -463,9 +463,9 @@ class GIO(Picklable):
             InputError: `path` is no path, or cannot be written.
             CheckpointError: the agent has something that could not be loaded again, such as a parameter that is NaN.
         """
-        folder = checkpoint.folder_named(path)
+        folder = file_format.folder_named(path)
         with ONE_AT_A_TIME:
-            checkpoint.write(folder, persistence.storable(self))
+            file_format.write(folder, agent_state.storable(self))
 
     @classmethod
     def load(
@@ -493,22 +493,22 @@ class GIO(Picklable):
                 other programs.
         """
         with torch.inference_mode(False):
-            state = checkpoint.read(checkpoint.folder_named(path))
+            state = file_format.read(file_format.folder_named(path))
             given = (environment, model, guide, future, device)
-            return persistence.restore(cls, state, *given, signal=signal, explorer=explorer)
+            return agent_state.restore(cls, state, *given, signal=signal, explorer=explorer)
 
 
-def payment_of(settings: Settings, fitted: Fitted) -> Payment:
+def reward_mix_of(settings: Settings, fitted: Fitted) -> RewardMix:
     """Return what transitions are paid by: the reward, or the signal that the settings name, or both.
 
     Where an explorer seeks the signal, the agent's own policy is paid the reward alone.
     """
     s = settings
     if s.signal is None:
-        return Payment(None, 0.0, 1.0)
+        return RewardMix(None, 0.0, 1.0)
     signal = signal_named(s.signal, fitted)
     if s.explorer is not None:
-        return Payment(signal, 0.0, 1.0)
+        return RewardMix(signal, 0.0, 1.0)
     if s.intrinsic == "replayed" and reads_reward(fitted.future, fitted.spec):
         raise InputError(
             f"Expected a future without the reward beside a signal and a replayed guide, but got {fitted.future}: what "
@@ -517,18 +517,18 @@ def payment_of(settings: Settings, fitted: Fitted) -> Payment:
     return paid_besides(s, signal, apart=s.signal_value)
 
 
-def paid_besides(settings: Settings, signal: Signal, *, apart: bool = False) -> Payment:
+def paid_besides(settings: Settings, signal: Signal, *, apart: bool = False) -> RewardMix:
     """Return what a policy is paid that seeks the signal, weighed as the settings say."""
     own = 0.0 if settings.reward_weight is None else settings.reward_weight
-    return Payment(signal, settings.signal_weight, own, apart=apart)
+    return RewardMix(signal, settings.signal_weight, own, apart=apart)
 
 
-def turns_of(settings: Settings, fitted: Fitted, payment: Payment, streams: int) -> Turns:
+def scheduler_of(settings: Settings, fitted: Fitted, reward_mix: RewardMix, streams: int) -> ExplorerScheduler:
     """Return who collects in turns: the explorer that the settings name, if any, and the agent's own policy."""
-    if settings.explorer is None or payment.signal is None:
-        return Turns(None, 0.0, streams)
-    source = Source(fitted, settings, paid_besides(settings, payment.signal), streams)
-    return Turns(explorer_named(settings.explorer, source), settings.explorer_share, streams)
+    if settings.explorer is None or reward_mix.signal is None:
+        return ExplorerScheduler(None, 0.0, streams)
+    source = Source(fitted, settings, paid_besides(settings, reward_mix.signal), streams)
+    return ExplorerScheduler(explorer_named(settings.explorer, source), settings.explorer_share, streams)
 
 
 def _listed(figures: Metrics) -> str:

@@ -153,7 +153,7 @@ OUT_OF_MEMORY = ("out of memory", "not enough memory", "can't allocate memory", 
 """What torch, its allocators and the operating system write when there is none left."""
 
 
-def told(error: BaseException, length: int | None = 300) -> str:
+def describe_error(error: BaseException, length: int | None = 300) -> str:
     """Return the kind and text of somebody else's error as one sentence without its end.
 
     At most `length` characters of the text are told. A tensor with NaN that torch refuses is told as NaN.
@@ -178,5 +178,5 @@ def raised_by(name: str, method: str) -> Iterator[None]:
         raise
     except (Exception, SystemExit) as error:
         raise ProgramError(
-            f"Expected {method} of {name} to run, but it raised {told(error)}; correct its method {method}."
+            f"Expected {method} of {name} to run, but it raised {describe_error(error)}; correct its method {method}."
         ) from error

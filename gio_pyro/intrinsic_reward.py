@@ -12,26 +12,26 @@ import torch
 from gymnasium.spaces import Discrete
 from torch import Tensor
 
-from gio_pyro.calls import plain
-from gio_pyro.checks import whole
-from gio_pyro.environments import Actions, Env, Observations, make_env
-from gio_pyro.environments.make import Vector, single_spaces
-from gio_pyro.errors import CheckpointError, InputError, TrainingError, shown, told, unknown
+from gio_pyro.collection import Actions, Env, Observations, make_env
+from gio_pyro.collection.make import Vector, single_spaces
+from gio_pyro.data.placing import begins_of, placed
+from gio_pyro.data.replay_buffer import Replay, warn_of_size
+from gio_pyro.data.samples import Read, Samples, first_of
+from gio_pyro.distributions.squash import uniform_in_box
+from gio_pyro.errors import CheckpointError, InputError, TrainingError, describe_error, shown, unknown
 from gio_pyro.futures import Future, future_from, spec_of, steps_of
 from gio_pyro.inference import Inference, objective_for
-from gio_pyro.memory import SMALLER, Sized, told_of_memory
-from gio_pyro.optimisation import Figures
-from gio_pyro.payment import Payment
-from gio_pyro.pickling import Picklable
-from gio_pyro.placing import begins_of, placed
+from gio_pyro.nn.gradient_step import Figures
 from gio_pyro.programs import build_pair, chosen_programs, without_validation
-from gio_pyro.randomness import ONE_AT_A_TIME, PrivateRandom
-from gio_pyro.replay import Replay, warn_of_size
-from gio_pyro.samples import Read, Samples, first_of
 from gio_pyro.settings import Settings, device_named
 from gio_pyro.signals import Fitted, signal_named
-from gio_pyro.squash import uniform_in_box
+from gio_pyro.signals.reward_mix import RewardMix
 from gio_pyro.types import Program, Transitions
+from gio_pyro.utils.calls import plain
+from gio_pyro.utils.checks import whole
+from gio_pyro.utils.memory import SMALLER, Sized, memory_errors
+from gio_pyro.utils.pickling import Picklable
+from gio_pyro.utils.randomness import ONE_AT_A_TIME, PrivateRandom
 
 
 class IntrinsicReward(Picklable):
@@ -111,7 +111,7 @@ class IntrinsicReward(Picklable):
         self.random = PrivateRandom(seed, self.device)
         with (
             self.random.use(),
-            told_of_memory(SMALLER),
+            memory_errors(SMALLER),
             torch.device(self.device),
             Sized("signal", SMALLER, self.device),
         ):
@@ -119,7 +119,7 @@ class IntrinsicReward(Picklable):
             self.model, self.guide = build_pair(chosen, self.spec, self.policy, self.device)
             fitted = Fitted(self.spec, self.future, self.model, self.guide, self.policy, self.replay)
             self.signal = signal_named(signal, fitted).to(self.device)
-        self.payment = Payment(self.signal, 1.0, 0.0)
+        self.reward_mix = RewardMix(self.signal, 1.0, 0.0)
         aim = objective_for(self.guide, objective, samples=1)
         self.inference = Inference(self.model, self.guide, aim, learning_rate=learning_rate)
 
@@ -134,7 +134,7 @@ class IntrinsicReward(Picklable):
         """Take new samples in and fit both programs; returns the figures of the last step, nats.
 
         Raises:
-            InputError: samples of another form; see `gio_pyro.samples`.
+            InputError: samples of another form; see `gio_pyro.data.samples`.
             TrainingError: a loss that is not finite.
         """
         with ONE_AT_A_TIME:
@@ -149,14 +149,14 @@ class IntrinsicReward(Picklable):
         are refused leave everything as it was.
 
         Raises:
-            InputError: samples of another form; see `gio_pyro.samples`.
+            InputError: samples of another form; see `gio_pyro.data.samples`.
         """
         read = self._read(samples)
         places = list(read.pieces())
         for place in places if len(places) > 1 else ():
             read.rows(place)  # whatever is wrong is found before anything is taken
         streams = read.optional("streams")
-        with self.random.use(), without_validation(), told_of_memory(SMALLER):
+        with self.random.use(), without_validation(), memory_errors(SMALLER):
             first = self.replay.added
             for place in places:
                 stream = self._columns(place, read.shape[1]) if streams is None else streams[place]
@@ -171,10 +171,10 @@ class IntrinsicReward(Picklable):
             TrainingError: a loss that is not finite.
         """
         figures: Figures = {}
-        with self.random.use(), without_validation(), torch.enable_grad(), told_of_memory(SMALLER):
+        with self.random.use(), without_validation(), torch.enable_grad(), memory_errors(SMALLER):
             for _ in range(self.updates):
                 batch = self.replay.sample(self.batch_size)
-                figures = self.inference.step(self.policy, batch, self.future.of(batch)) | self.payment.update(batch)
+                figures = self.inference.step(self.policy, batch, self.future.of(batch)) | self.reward_mix.update(batch)
         told = {name: float(value) for name, value in figures.items()}
         if not all(np.isfinite(list(told.values()))):
             raise TrainingError(f"Expected finite losses, but got {told}; look for NaN in the samples.")
@@ -193,7 +193,7 @@ class IntrinsicReward(Picklable):
         future = self.future.of(rows)
         for program in (self.model, self.guide):
             program.observe(rows.state, rows.action, future)
-        self.payment.observe(rows)
+        self.reward_mix.observe(rows)
 
     def compute(self, samples: Samples) -> Any:
         """Return what each transition is paid, `[T, N]`, in the unit of the signal; changes nothing.
@@ -202,7 +202,7 @@ class IntrinsicReward(Picklable):
         transitions that have `numbers` as of then, and others as what comes next in their stream.
 
         Raises:
-            InputError: samples of another form; see `gio_pyro.samples`.
+            InputError: samples of another form; see `gio_pyro.data.samples`.
             TrainingError: a signal that is NaN or infinite.
         """
         read = self._read(samples)
@@ -249,5 +249,5 @@ class IntrinsicReward(Picklable):
             self.random.state = state["random"]
         except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
             raise CheckpointError(
-                f"Expected the state of a reward with the same programs and spaces, but got {told(error)}."
+                f"Expected the state of a reward with the same programs and spaces, but got {describe_error(error)}."
             ) from error

@@ -9,10 +9,10 @@ import torch
 from gymnasium import Space
 from gymnasium.spaces import Discrete
 
-from gio_pyro.calls import make_plain
 from gio_pyro.errors import InputError, shown, unknown
-from gio_pyro.schedules import weight_of
-from gio_pyro.temperature import parse
+from gio_pyro.schedules.temperature import parse
+from gio_pyro.schedules.weights import weight_of
+from gio_pyro.utils.calls import make_plain
 
 NEUTRAL = "neutral"
 """The initial value of tables that neither hopes nor fears."""
@@ -27,7 +27,7 @@ class Settings:
     """
 
     temperature: float | str = 0.01
-    """α > 0: the price of one nat, in reward units; or a schedule, or "auto" (see `gio_pyro.temperature`)."""
+    """α > 0: the price of one nat, in reward units; or a schedule, or "auto" (see `gio_pyro.schedules.temperature`)."""
     discount: float = 0.99
     """γ in [0, 1)."""
     objective: str | None = None
@@ -101,7 +101,7 @@ class Settings:
     """Environment steps between reports: metrics, callback, the check that every number is finite."""
     compile: bool = False
     """Whether the update of networks is compiled: about a minute once, then 1.6 times as fast or more. For programs
-    without decisions in Python (see `gio_pyro.optimisation`)."""
+    without decisions in Python (see `gio_pyro.nn.gradient_step`)."""
     seed: int = 0
     """Seeds the environment, the networks and every draw."""
 

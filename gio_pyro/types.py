@@ -13,8 +13,8 @@ from gymnasium.spaces import Box, Discrete
 from pyro.distributions.torch_distribution import TorchDistributionMixin
 from torch import Tensor
 
+from gio_pyro.distributions.masks import Allowed
 from gio_pyro.errors import InputError
-from gio_pyro.masks import Allowed
 
 Policy = Callable[[Tensor], TorchDistributionMixin]
 """`policy(state [B, ...])` is a batch of B Pyro distributions over actions."""
@@ -45,7 +45,7 @@ class Spec:
     model: FittedModel | None = None
     hidden: tuple[int, ...] = (128, 128)
     """Units of each hidden layer that the agent's own networks have, for programs that want to match them."""
-    anchor: Callable[[Tensor], Tensor] | None = None
+    baseline: Callable[[Tensor], Tensor] | None = None
     """What one would say of F from the state alone, `[B, ...] -> [B, ...]`, such as s itself for the next state; None
     where there is nothing to say, or F is a state. Programs of real futures look at the difference."""
 

@@ -17,7 +17,7 @@ from torch.distributions import constraints
 
 from gio_pyro.guides.categorical import tilted
 from gio_pyro.guides.real import RealGuide
-from gio_pyro.networks import PairEncoder, indicators, mlp
+from gio_pyro.nn import PairEncoder, indicators, mlp
 from gio_pyro.types import Policy, Spec, finite
 
 
@@ -39,7 +39,7 @@ class AutoregressiveGuide(RealGuide):
 
         def conditionals(action: Tensor) -> tuple[Tensor, Tensor]:
             location, raw = self.net(action, seen.expand(*action.shape[:-1], seen.shape[-1]))
-            return self.told(prior.loc, prior.scale, location, raw)
+            return self.moments(prior.loc, prior.scale, location, raw)
 
         with pyro.plate("batch", state.shape[0]):
             return pyro.sample("action", _OneByOne(conditionals, prior.loc))
@@ -103,7 +103,7 @@ class AutoregressiveSequenceGuide(nn.Module):
     def __init__(self, spec: Spec) -> None:
         super().__init__()
         self.parts = spec.action_parts or (finite(spec.action_space, "action"),)
-        self.encoder = PairEncoder(spec.state_space, spec.future_space, spec.anchor)
+        self.encoder = PairEncoder(spec.state_space, spec.future_space, spec.baseline)
         before = [sum(self.parts[:number]) for number in range(len(self.parts))]
         sizes = zip(before, self.parts, strict=True)
         self.nets = nn.ModuleList(mlp(self.encoder.size + seen, spec.hidden, part) for seen, part in sizes)

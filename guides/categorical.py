@@ -11,7 +11,7 @@ import pyro.distributions as dist
 import torch
 from torch import Tensor, nn
 
-from gio_pyro.networks import PairEncoder, mlp
+from gio_pyro.nn import PairEncoder, mlp
 from gio_pyro.types import Policy, Spec, finite
 
 
@@ -46,7 +46,7 @@ class CategoricalNetworkGuide(nn.Module):
 
     def __init__(self, spec: Spec) -> None:
         super().__init__()
-        self.encoder = PairEncoder(spec.state_space, spec.future_space, spec.anchor)
+        self.encoder = PairEncoder(spec.state_space, spec.future_space, spec.baseline)
         self.net = mlp(self.encoder.size, spec.hidden, finite(spec.action_space, "action"))
 
     def observe(self, state: Tensor, action: Tensor, future: Tensor) -> None:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from gio_pyro.guides.autoregressive import masked
 from gio_pyro.guides.real import RealGuide
-from gio_pyro.networks import mlp
+from gio_pyro.nn import mlp
 from gio_pyro.types import Policy, Spec
 
 
@@ -38,7 +38,7 @@ class FlowGuide(RealGuide):
         """Sample "action", `[B, d]`."""
         prior, seen = policy(state).base_dist, self.encoder(state, future)
         location, raw = self.net(seen).chunk(2, -1)
-        mean, scale = self.told(prior.loc, prior.scale, location, raw)
+        mean, scale = self.moments(prior.loc, prior.scale, location, raw)
         bent = self.spline.condition(torch.cat([seen, prior.loc, prior.scale.log()], -1))
         place = dist.transforms.AffineTransform(mean, scale, event_dim=1)
         normal = dist.Normal(torch.zeros_like(mean), torch.ones_like(scale)).to_event(1)

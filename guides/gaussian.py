@@ -12,7 +12,7 @@ import pyro.distributions as dist
 from torch import Tensor
 
 from gio_pyro.guides.real import RealGuide
-from gio_pyro.networks import mlp
+from gio_pyro.nn import mlp
 from gio_pyro.types import Policy, Spec
 
 
@@ -37,5 +37,5 @@ class GaussianGuide(RealGuide):
         """Return q(·|s, F) for a policy of independent normals, a batch of B."""
         location, raw = self.net(self.encoder(state, future)).chunk(2, -1)
         own = prior.base_dist
-        posterior: dist.Independent = dist.Normal(*self.told(own.loc, own.scale, location, raw)).to_event(1)
+        posterior: dist.Independent = dist.Normal(*self.moments(own.loc, own.scale, location, raw)).to_event(1)
         return posterior

@@ -3,9 +3,9 @@
 import pyro
 from torch import Tensor
 
+from gio_pyro.distributions.mixtures import MixtureOfNormals
 from gio_pyro.guides.real import RealGuide
-from gio_pyro.mixtures import MixtureOfNormals
-from gio_pyro.networks import mlp
+from gio_pyro.nn import mlp
 from gio_pyro.types import Policy, Spec
 
 
@@ -28,6 +28,6 @@ class MixtureGuide(RealGuide):
         logits, numbers = out.split([self.components, 2 * self.components * self.size], -1)
         location, raw = numbers.unflatten(-1, (2, self.components, self.size)).unbind(1)
         prior = policy(state).base_dist
-        mean, scale = self.told(prior.loc.unsqueeze(1), prior.scale.unsqueeze(1), location, raw)
+        mean, scale = self.moments(prior.loc.unsqueeze(1), prior.scale.unsqueeze(1), location, raw)
         with pyro.plate("batch", state.shape[0]):
             return pyro.sample("action", MixtureOfNormals(mean, scale, logits))

@@ -6,8 +6,8 @@ import torch
 from gymnasium.spaces import Box
 from torch import Tensor, nn
 
-from gio_pyro.networks import width
-from gio_pyro.squash import uniform_in_box
+from gio_pyro.distributions.squash import uniform_in_box
+from gio_pyro.nn import width
 from gio_pyro.types import Policy, Spec, finite
 
 LEAST_PRIOR = 1e-6

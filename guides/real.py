@@ -5,7 +5,7 @@ from gymnasium.spaces import Box
 from torch import Tensor, nn
 
 from gio_pyro.errors import InputError
-from gio_pyro.networks import PairEncoder, width
+from gio_pyro.nn import PairEncoder, width
 from gio_pyro.types import Spec
 
 
@@ -24,13 +24,13 @@ class RealGuide(nn.Module):
         if not isinstance(spec.action_space, Box):
             raise InputError(f"Expected continuous actions for {type(self).__name__}, but got {spec.action_space}.")
         self.size = width(spec.action_space)
-        self.encoder = PairEncoder(spec.state_space, spec.future_space, spec.anchor)
+        self.encoder = PairEncoder(spec.state_space, spec.future_space, spec.baseline)
 
     def observe(self, state: Tensor, action: Tensor, future: Tensor) -> None:
         """Take new data into the statistics of the inputs."""
         self.encoder.observe(state, future)
 
-    def told(self, loc: Tensor, scale: Tensor, location: Tensor, raw: Tensor) -> tuple[Tensor, Tensor]:
+    def moments(self, loc: Tensor, scale: Tensor, location: Tensor, raw: Tensor) -> tuple[Tensor, Tensor]:
         """Return mean and scale of the policy's N(loc, scale²) times N(location, 1/λ), normalised.
 
         λ is exp(raw) bent so that it stays below `exp(2 floor_nats)`: a scale of at least `exp(−floor_nats)`.

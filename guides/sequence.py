@@ -4,9 +4,9 @@ import pyro
 from gymnasium.spaces import Box, MultiDiscrete
 from torch import Tensor, nn
 
+from gio_pyro.distributions.sequences import SequenceNetwork
 from gio_pyro.errors import InputError
-from gio_pyro.networks import ImagePair, PairEncoder, is_image
-from gio_pyro.sequences import SequenceNetwork
+from gio_pyro.nn import ImagePair, PairEncoder, is_image
 from gio_pyro.types import Policy, Spec
 
 
@@ -42,4 +42,4 @@ def _encoder(spec: Spec) -> ImagePair | PairEncoder:
     space = spec.state_space
     if isinstance(space, Box) and is_image(space) and space == spec.future_space:
         return ImagePair(space, spec.hidden[0])
-    return PairEncoder(space, spec.future_space, spec.anchor)
+    return PairEncoder(space, spec.future_space, spec.baseline)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.distributions import kl_divergence
 
 from gio_pyro.models.real import RealModel, bounded_scale
-from gio_pyro.networks import batched
+from gio_pyro.nn import batched
 from gio_pyro.types import Spec
 
 EXAMPLES_AT_ONCE = 32

@@ -5,7 +5,7 @@ import pyro.distributions as dist
 import torch
 from torch import Tensor, nn
 
-from gio_pyro.networks import action_features, encoder, mlp, width
+from gio_pyro.nn import action_features, encoder, mlp, width
 from gio_pyro.types import Policy, Spec, finite
 
 

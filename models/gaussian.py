@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from gio_pyro.models.real import RealModel, bounded_scale
-from gio_pyro.networks import mlp
+from gio_pyro.nn import mlp
 from gio_pyro.types import Spec
 
 

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from gio_pyro.errors import InputError
 from gio_pyro.models.real import RealModel
-from gio_pyro.networks import axis_of, is_image, mlp
+from gio_pyro.nn import axis_of, is_image, mlp
 from gio_pyro.types import Spec
 
 CHANNELS = 32

@@ -25,11 +25,11 @@ from torch import Tensor, nn
 from torch.distributions import constraints
 from torch.nn.functional import pad
 
+from gio_pyro.distributions.gaussian_channel import gaussian_capacity
 from gio_pyro.errors import InputError
 from gio_pyro.models.real import RealModel, bounded_scale
-from gio_pyro.networks import mlp, width
+from gio_pyro.nn import mlp, width
 from gio_pyro.types import Spec
-from gio_pyro.waterfilling import gaussian_capacity
 
 
 class LinearChannelModel(RealModel):
@@ -120,7 +120,7 @@ class LatentChannelModel(LinearChannelModel):
 
     def __init__(self, spec: Spec) -> None:
         super().__init__(spec)
-        self.anchor = None  # φ is one of F, not of its difference from the state
+        self.baseline = None  # φ is one of F, not of its difference from the state
         self.code = Code(self.size, self.layers, spec.hidden[:1])
 
     def _rows(self) -> int:

@@ -5,7 +5,7 @@ from typing import Any
 from torch import Tensor
 
 from gio_pyro.models.real import RealModel
-from gio_pyro.networks import Ensemble, mlp
+from gio_pyro.nn import Ensemble, mlp
 from gio_pyro.types import Spec
 
 

@@ -9,9 +9,9 @@ import torch
 from gymnasium.spaces import Box
 from torch import Tensor, nn
 
+from gio_pyro.distributions.mixtures import MixtureOfNormals
 from gio_pyro.errors import InputError
-from gio_pyro.mixtures import MixtureOfNormals
-from gio_pyro.networks import Standardise, action_features, anchor_of, encoder, is_whole, width
+from gio_pyro.nn import Standardise, action_features, baseline_of, encoder, is_whole, width
 from gio_pyro.types import Policy, Spec
 
 
@@ -35,7 +35,7 @@ class RealModel(nn.Module):
         future, name = spec.future_space, type(self).__name__
         if not isinstance(future, Box):
             raise InputError(f"Expected a Box of futures for {name}, but got {future}; use a categorical model.")
-        self.shape, self.anchor = future.shape, anchor_of(spec.state_space, future, spec.anchor)
+        self.shape, self.baseline = future.shape, baseline_of(spec.state_space, future, spec.baseline)
         self.encoder = encoder(spec.state_space)
         self.target = Standardise(future.shape, whole=is_whole(future))
         self.actions = spec.action_space
@@ -44,7 +44,7 @@ class RealModel(nn.Module):
     def observe(self, state: Tensor, action: Tensor, future: Tensor) -> None:
         """Take new data into the statistics of inputs and outputs."""
         self.encoder.observe(state)
-        self.target.observe(future if self.anchor is None else future.float() - self.anchor(state))
+        self.target.observe(future if self.baseline is None else future.float() - self.baseline(state))
 
     def forward(self, policy: Policy, state: Tensor, future: Tensor | None = None) -> Tensor:
         """Sample "action", and "future" `[B, ...]`."""
@@ -63,11 +63,11 @@ class RealModel(nn.Module):
     def place(self, state: Tensor, mean: Tensor) -> Tensor:
         """Return a mean `[..., B, *shape]` in standard deviations in the units of F, with its anchor."""
         mean = self.target.mean + self.target.deviation * mean
-        return mean if self.anchor is None else mean + self.anchor(state)
+        return mean if self.baseline is None else mean + self.baseline(state)
 
     def standardised(self, state: Tensor, future: Tensor) -> Tensor:
         """Return F `[B, *shape]` in standard deviations, without its anchor: what `place` undoes."""
-        change = future if self.anchor is None else future - self.anchor(state)
+        change = future if self.baseline is None else future - self.baseline(state)
         return (change - self.target.mean) / self.target.deviation
 
     def normals(self, state: Tensor, mean: Tensor, raw: Tensor) -> Any:

@@ -9,7 +9,8 @@ import pyro
 import torch
 from torch import Tensor
 
-from gio_pyro import GIO, persistence
+from gio_pyro import GIO
+from gio_pyro.checkpointing import agent_state
 
 
 def leaves(value: Any, where: str = "") -> dict[str, Any]:
@@ -31,7 +32,7 @@ def same(first: Any, second: Any) -> bool:
 
 def differences(first: Any, second: Any, ignore: tuple[str, ...] = ()) -> list[str]:
     """Where two agents, or two nested states, are not exactly equal."""
-    a, b = (leaves(persistence.state_of(x) if isinstance(x, GIO) else x) for x in (first, second))
+    a, b = (leaves(agent_state.state_of(x) if isinstance(x, GIO) else x) for x in (first, second))
     places = [place for place in sorted(a.keys() | b.keys()) if not place.startswith(ignore)]
     return [place for place in places if place not in a or place not in b or not same(a[place], b[place])]
 

@@ -36,7 +36,7 @@ class Board(gym.Env[Any, Any]):
         """What the first part may be, or of switches, whether each may be on."""
         return np.arange(3) != self.t % 3
 
-    def told(self) -> dict[str, Any]:
+    def info(self) -> dict[str, Any]:
         if self.form is None or self.shows == "dict":
             return {}
         if callable(self.form) and not isinstance(self.form, type):
@@ -57,7 +57,7 @@ class Board(gym.Env[Any, Any]):
         super().reset(seed=seed)
         self.t = int(self.np_random.integers(3))
         self.end = self.t + self.limit
-        return self.seen(), self.told()
+        return self.seen(), self.info()
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         if self.acts == "switches":
@@ -69,7 +69,7 @@ class Board(gym.Env[Any, Any]):
             raise ValueError(f"illegal move {action}")
         self.t += 1
         self.taken += 1
-        return self.seen(), 1.0, False, self.t >= self.end, self.told()
+        return self.seen(), 1.0, False, self.t >= self.end, self.info()
 
 
 class Crossing(gym.Env[Any, Any]):
@@ -85,16 +85,16 @@ class Crossing(gym.Env[Any, Any]):
         there = (s + a + 1) % 4
         return [(0.9, there, float(there == 0), False), (0.1, s, 0.0, False)]
 
-    def told(self) -> dict[str, Any]:
+    def info(self) -> dict[str, Any]:
         return {"action_mask": np.isin(np.arange(3), self.offers[self.s]).astype(np.int8)}
 
     def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[int, dict[str, Any]]:
         super().reset(seed=seed)
         self.s, self.t = int(self.np_random.integers(4)), 0
-        return self.s, self.told()
+        return self.s, self.info()
 
     def step(self, action: Any) -> tuple[int, float, bool, bool, dict[str, Any]]:
         rows = self.P[self.s][int(action)]  # a move that is not offered is a KeyError
         _, self.s, reward, _ = rows[int(self.np_random.random() > rows[0][0])]
         self.t += 1
-        return self.s, reward, False, self.t >= 20, self.told()
+        return self.s, reward, False, self.t >= 20, self.info()

@@ -283,9 +283,9 @@ class TestPredict:
 
     def test_deterministic_is_the_likeliest_action(self):
         agent = quick().learn(200)
-        likeliest = agent.policy.log_pi.argmax(-1).numpy()
+        mode = agent.policy.log_pi.argmax(-1).numpy()
         for _ in range(2):
-            np.testing.assert_array_equal(agent.predict(np.arange(16), deterministic=True)[0], likeliest)
+            np.testing.assert_array_equal(agent.predict(np.arange(16), deterministic=True)[0], mode)
 
     def test_drawn_actions_follow_the_policy(self):
         agent = quick()

@@ -124,7 +124,7 @@ PROGRAM_MODULES = sorted(m for m in SOURCES if any(inside(m, p) for p in PROGRAM
 def test_the_walk_sees_the_house():
     assert len(ENGINE_MODULES) > 20
     assert {"gio_pyro.models.categorical", "gio_pyro.guides.bayes"} <= set(PROGRAM_MODULES)
-    assert "gio_pyro.errors" in imports("gio_pyro.replay")
+    assert "gio_pyro.errors" in imports("gio_pyro.data.replay_buffer")
 
 
 @pytest.mark.parametrize("module", [m for m in ENGINE_MODULES if not inside(m, "gio_pyro.cli")])

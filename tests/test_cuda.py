@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 import gio_pyro as gio
-from gio_pyro import persistence, tabular
+from gio_pyro import tabular
+from gio_pyro.checkpointing import agent_state
 from gio_pyro.programs import choices, detached
 from gio_pyro.types import Transitions
 from tests.agents import leaves
@@ -31,7 +32,7 @@ def moved(agent: gio.GIO, tmp_path: Path, device: str) -> gio.GIO:
 
 
 def tensors(agent: gio.GIO) -> dict[str, Tensor]:
-    return {place: leaf for place, leaf in leaves(persistence.state_of(agent)).items() if isinstance(leaf, Tensor)}
+    return {place: leaf for place, leaf in leaves(agent_state.state_of(agent)).items() if isinstance(leaf, Tensor)}
 
 
 @torch.no_grad()
@@ -41,7 +42,7 @@ def readings(agent: gio.GIO, rows: Transitions) -> list[Tensor]:
     return [
         agent.model.log_prob(policy, rows.state, rows.action, rows.next_state),
         agent.guide.log_prob(policy, rows.state, rows.next_state, rows.action),
-        agent.control.critic.loss(rows.state, rows.action, rows.reward)[0],
+        agent.actor_critic.critic.loss(rows.state, rows.action, rows.reward)[0],
     ]
 
 
@@ -124,7 +125,7 @@ def test_a_run_on_the_gpu_goes_on_on_the_cpu_and_leaves_nothing_behind(tmp_path:
 def test_a_run_on_the_cpu_goes_on_on_the_gpu(tmp_path: Path):
     other = moved(learned("Pendulum-v1", "cpu"), tmp_path, "cuda").learn(50)
     assert all(parameter.device.type == "cuda" for parameter in other.policy.parameters())
-    moments = other.control.optimisers["policy"].state.values()
+    moments = other.actor_critic.optimisers["policy"].state.values()
     assert all(moment["exp_avg"].device.type == "cuda" for moment in moments)
 
 

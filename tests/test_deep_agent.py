@@ -13,7 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 import gio_pyro as gio
 from gio_pyro.errors import DivergenceWarning, EntropyCollapseWarning, InputError, ProgramError, TrainingError
-from gio_pyro.watch import Watch
+from gio_pyro.training_monitor import TrainingMonitor
 from tests.agents import differences, untouched
 
 SMALL: dict[str, Any] = {"learning_starts": 40, "batch_size": 16, "hidden": (8, 8), "log_interval": 30}
@@ -167,7 +167,7 @@ def test_a_loss_that_is_not_finite_stops_with_one_sentence_and_spoils_no_paramet
     agent.replay._rows["reward"][:] = torch.nan
     with pytest.raises(TrainingError, match="Expected finite losses, but got NaN"):
         agent.learn(60)
-    assert all(bool(torch.isfinite(p).all()) for p in agent.control.critic.parameters())
+    assert all(bool(torch.isfinite(p).all()) for p in agent.actor_critic.critic.parameters())
 
 
 def test_futures_without_a_pathwise_gradient_are_refused_where_actions_are_continuous():
@@ -216,29 +216,29 @@ def report(**figures: float) -> dict[str, float]:
 
 
 class TestWatch:
-    def watch(self) -> Watch:
-        return Watch(Box(-np.inf, np.inf, (2,)), discount=0.9)
+    def watch(self) -> TrainingMonitor:
+        return TrainingMonitor(Box(-np.inf, np.inf, (2,)), discount=0.9)
 
     def test_sound_figures_are_not_remarked_upon(self):
-        self.watch().check(report(), reward=1.1)
+        self.monitor().check(report(), reward=1.1)
 
     def test_a_value_above_what_the_rewards_allow_is_told_once_with_its_number(self):
-        watch = self.watch()
+        watch = self.monitor()
         with pytest.warns(DivergenceWarning, match=r"mean is 50.*at most 11"):
             watch.check(report(train_q=-50.0), reward=1.1)
         watch.check(report(train_q=-50.0), reward=1.1)
 
     def test_a_critic_beyond_hope_stops_the_run(self):
         with pytest.raises(TrainingError, match="diverges"):
-            self.watch().check(report(train_q=1e5), reward=1.0)
+            self.monitor().check(report(train_q=1e5), reward=1.0)
 
     def test_a_policy_that_explores_no_more_is_told(self):
         with pytest.warns(EntropyCollapseWarning, match="-9 nats"):
-            self.watch().check(report(train_entropy=-9.0), reward=1.0)
+            self.monitor().check(report(train_entropy=-9.0), reward=1.0)
 
     def test_a_reward_that_is_all_noise_is_told(self):
         with pytest.warns(gio.errors.NoisyInformationWarning, match="25 nats"):
-            self.watch().check(report(intrinsic_nats_std=25.0), reward=1.0)
+            self.monitor().check(report(intrinsic_nats_std=25.0), reward=1.0)
 
 
 def test_a_falling_temperature_does_not_make_old_values_look_divergent():
@@ -259,7 +259,7 @@ def test_an_unknown_reading_is_refused():
 
 def test_a_warning_of_the_watch_reaches_the_user():
     agent = deep().learn(60)
-    agent.watch.least_entropy = 100.0
+    agent.monitor.least_entropy = 100.0
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
         agent.learn(30)

@@ -19,14 +19,13 @@ from gymnasium.wrappers import TransformObservation
 from torch import Tensor
 
 from gio_pyro import GIO, tabular
-from gio_pyro.control import NetworkControl
+from gio_pyro.actor_critic import NetworkActorCritic, TablePolicy
+from gio_pyro.actor_critic.guide_reward import intrinsic_reward
+from gio_pyro.data.replay_buffer import merge
 from gio_pyro.diagnostics import policy_table
 from gio_pyro.guides import MovingMarginalGuide
 from gio_pyro.guides.priors import LEAST_PRIOR
-from gio_pyro.improvement import TablePolicy
 from gio_pyro.programs import choices
-from gio_pyro.replay import merge
-from gio_pyro.rewards import intrinsic_reward
 from gio_pyro.settings import Settings
 from gio_pyro.types import Policy, Spec, Transitions
 from tests.agents import differences
@@ -83,7 +82,7 @@ def test_a_table_that_is_improved_has_the_soft_maximum_as_its_value():
 def test_the_networks_target_is_the_soft_one_and_a_policy_that_lags_gets_less():
     """(TQ)(s, a, s') = r + γ τ log Σ_a' π_0(a') exp(Q⁻(s', a')/τ)."""
     space, alpha, discount, count = Box(-9, 9, (3,)), torch.tensor(0.3), 0.9, 64
-    control = NetworkControl(Spec(space, Discrete(4), space), Settings(discount=discount, hidden=(8,)))
+    control = NetworkActorCritic(Spec(space, Discrete(4), space), Settings(discount=discount, hidden=(8,)))
     log_prior = torch.log_softmax(torch.randn(4), -1)
     rows = Transitions(
         torch.randn(count, 3), torch.randint(4, (count,)), torch.randn(count), torch.randn(count, 3),
@@ -157,7 +156,7 @@ def test_the_loop_meets_the_bandit_with_a_uniform_prior(discount: float, value: 
     world = TableWorld(np.ones((1, 2, 1)), [[1.0, 0.0]], [1.0])
     agent = GIO(world, guide="UniformGuide", temperature=1.0, discount=discount, gradient_steps=0).learn(1_000)
     pi = policy_table(agent)[0]
-    soft = pi @ (agent.control.critic.q[0].double() - pi.log() - np.log(2))
+    soft = pi @ (agent.actor_critic.critic.q[0].double() - pi.log() - np.log(2))
     assert float(pi[0]) == pytest.approx(0.731059, abs=1e-4)
     assert float(soft) == pytest.approx(value, abs=1e-3)
 
@@ -228,7 +227,9 @@ class Late:
         every = torch.eye(*agent.spec.state_space.shape)
         with torch.no_grad():
             pi = agent.policy(every)
-            self.seen.append((pi.probs.double(), prior_of(agent).clone(), agent.control.critic(every, choices(pi))))
+            self.seen.append(
+                (pi.probs.double(), prior_of(agent).clone(), agent.actor_critic.critic(every, choices(pi)))
+            )
 
     def averages(self) -> list[Tensor]:
         late = self.seen[len(self.seen) // 2 :]
@@ -253,7 +254,7 @@ def test_networks_of_one_hot_states_meet_the_exact_tier_over_their_own_visits(
         hidden=(16,), learning_rate=0.01, target_rate=0.1, learning_starts=100, batch_size=256, gradient_steps=0,
         train_freq=100, updates=25, log_interval=100,
     ).learn(2_400, callback=late)  # fmt: skip
-    assert isinstance(agent.control, NetworkControl)
+    assert isinstance(agent.actor_critic, NetworkActorCritic)
     visits = replayed_visits(agent)
     exact = tabular.policy_iteration(mdp, temperature, guide=tabular.marginal_over(visits))
     policy, prior, q = late.averages()

@@ -61,7 +61,7 @@ class Mine(Explorer):
     def begin(self, stream):
         self.fail("begin")
 
-    def told(self, arrived, stream):
+    def on_step(self, arrived, stream):
         self.fail("told")
 
     def observe(self, rows):
@@ -82,7 +82,7 @@ def file(tmp_path: Path, text: str) -> str:
     return f"{tmp_path}/own.py:Mine"
 
 
-def told(method: str) -> str:
+def updated(method: str) -> str:
     return f"^Expected {method} of Mine to run, but it raised KeyError: 'shelf'; correct its method {method}.$"
 
 
@@ -105,13 +105,13 @@ def explored(explorer: str, folder: Path):
 
 @pytest.mark.parametrize("method", ["__init__", "observe", "update", "read"])
 def test_a_signal_that_raises_is_named_by_an_agent(tmp_path: Path, method: str):
-    with pytest.raises(ProgramError, match=told(method)):
+    with pytest.raises(ProgramError, match=updated(method)):
         GIO("FrozenLake-v1", signal=f"{file(tmp_path, SIGNAL)}({method!r})", **QUICK).learn(40)
 
 
 @pytest.mark.parametrize("method", ["__init__", "observe", "update", "read"])
 def test_a_signal_that_raises_is_named_by_the_plug(tmp_path: Path, method: str):
-    with pytest.raises(ProgramError, match=told(method)):
+    with pytest.raises(ProgramError, match=updated(method)):
         plug(f"{file(tmp_path, SIGNAL)}({method!r})")
 
 
@@ -128,7 +128,7 @@ def test_a_signal_that_leaves_does_not_end_the_program_and_its_own_sentences_sta
 )
 def test_an_explorer_that_raises_is_named(tmp_path: Path, method: str):
     explorer = f"{file(tmp_path, EXPLORER)}({method!r})"
-    with pytest.raises(ProgramError, match=told("behaviour" if method == "act" else method)):
+    with pytest.raises(ProgramError, match=updated("behaviour" if method == "act" else method)):
         explored(explorer, tmp_path)
 
 

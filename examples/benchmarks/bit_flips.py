@@ -21,7 +21,8 @@ from typing import Any
 import torch
 from survival import differences
 
-from gio_pyro import GIO, checkpoint
+from gio_pyro import GIO
+from gio_pyro.checkpointing import file_format
 from gio_pyro.errors import CheckpointError
 
 SMALL: Mapping[str, Any] = MappingProxyType({"hidden": (8,), "learning_starts": 50, "batch_size": 16})
@@ -48,8 +49,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         count = given.flips // len(AGENTS) + (place < given.flips % len(AGENTS))
         with tempfile.TemporaryDirectory() as folder:
             make().learn(200).save(folder)
-            found = flipped(Path(folder) / checkpoint.NAME, count, random.Random(f"{name} {given.seed}"))
-            size = (Path(folder) / checkpoint.NAME).stat().st_size
+            found = flipped(Path(folder) / file_format.NAME, count, random.Random(f"{name} {given.seed}"))
+            size = (Path(folder) / file_format.NAME).stat().st_size
         changed, refused = changed + found[0], refused + found[1]
         print(f"{name:30} {size:8,} {count:6} {found[0]:16} {found[1]:8}", flush=True)
     print(f"refused: {refused} of {changed}, {refused / max(changed, 1):.1%}")
@@ -58,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def flipped(path: Path, count: int, positions: random.Random) -> tuple[int, int]:
     """Flip `count` bits, one at a time; returns how many changed a number, and how many of these were refused."""
-    whole, state = path.read_bytes(), checkpoint.read(path)
+    whole, state = path.read_bytes(), file_format.read(path)
     changed = refused = 0
     for _ in range(count):
         bit = positions.randrange(8 * len(whole))

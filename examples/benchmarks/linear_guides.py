@@ -27,10 +27,10 @@ from kept import Kept
 from torch import Tensor, nn
 from torch.distributions import MultivariateNormal, kl_divergence
 
+from gio_pyro.data.replay_buffer import Replay
 from gio_pyro.guides import GaussianGuide
 from gio_pyro.inference import OBJECTIVES, Inference, Objective
 from gio_pyro.programs import Guide, build_guide, build_model, without_validation
-from gio_pyro.replay import Replay
 from gio_pyro.types import Policy, Spec, Transitions
 
 RESULTS = Path(__file__).parent / "results" / "linear_guides.csv"
@@ -201,11 +201,11 @@ def table(kept: Kept) -> list[str]:
     for name in NAMES:
         slack = kept.numbers("slack", guide="sighted", objective=name)
         bound = kept.numbers("bound", guide="blind", objective=name)
-        lines.append(f"| `{name}` | {told(slack, '.3f')} | {told(bound, '+.2f')} |")
+        lines.append(f"| `{name}` | {updated(slack, '.3f')} | {updated(bound, '+.2f')} |")
     return lines
 
 
-def told(values: list[float], form: str) -> str:
+def updated(values: list[float], form: str) -> str:
     """Return the median and all values as text."""
     return f"{statistics.median(values):{form}} ({', '.join(f'{value:{form}}' for value in values)})"
 

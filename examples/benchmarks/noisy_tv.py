@@ -127,12 +127,12 @@ def table(kept: Kept, steps: tuple[int, ...]) -> list[str]:
         "|---" * (1 + len(steps)) + "|",
     ]
     for method in METHODS:
-        cells = [told(kept.numbers("share", method=method, steps=count)) for count in steps]
+        cells = [updated(kept.numbers("share", method=method, steps=count)) for count in steps]
         lines.append(f"| {method} | {' | '.join(cells)} |")
     return lines
 
 
-def told(values: list[float]) -> str:
+def updated(values: list[float]) -> str:
     """Return shares in percent: the median and, in brackets, all."""
     return f"{100 * statistics.median(values):.1f} ({', '.join(f'{100 * value:.1f}' for value in values)})"
 

@@ -49,7 +49,7 @@ from scipy.stats import bootstrap, trim_mean
 import gio_pyro as gio
 import gio_pyro.envs
 from gio_pyro import tabular
-from gio_pyro.control.behaviour import likeliest
+from gio_pyro.actor_critic.behaviour import mode
 from gio_pyro.diagnostics import policy_table
 
 RESULTS = Path(__file__).parent / "results" / "sparse_maze.csv"
@@ -102,7 +102,7 @@ def main() -> int:
                 if options.useless in (None, useless) and options.method in (None, method):
                     if (useless, method, seed) not in kept:
                         kept.add([run(useless, method, seed, 300 if options.quick else BUDGET)])
-                    print(told(kept[useless, method, seed]), flush=True)
+                    print(updated(kept[useless, method, seed]), flush=True)
     print(table(kept))
     draw(kept, options.results.with_suffix(".png"))
     return 0
@@ -137,10 +137,10 @@ def first_goal(agent: gio.GIO) -> int | None:
 
 def success(mdp: tabular.TabularMDP, agent: gio.GIO) -> float:
     """Return the chance that the likeliest actions reach the goal in time; it pays 1 and ends the episode."""
-    return tabular.expected_return(mdp, likeliest(policy_table(agent)), LIMIT)
+    return tabular.expected_return(mdp, mode(policy_table(agent)), LIMIT)
 
 
-def told(row: dict[str, str]) -> str:
+def updated(row: dict[str, str]) -> str:
     """Return a row as a line of text."""
     first, solved = (row[name] or "never" for name in FIGURES)
     return (

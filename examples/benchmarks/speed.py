@@ -21,7 +21,7 @@ import gymnasium as gym
 import torch
 
 import gio_pyro as gio
-from gio_pyro.replay import Replay
+from gio_pyro.data.replay_buffer import Replay
 from gio_pyro.types import Transitions
 
 RESULTS = Path(__file__).parent / "results" / "speed.csv"

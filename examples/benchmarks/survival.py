@@ -34,10 +34,10 @@ from typing import Any
 import torch
 from kept import Kept
 
-from gio_pyro import checkpoint
+from gio_pyro.checkpointing import file_format
+from gio_pyro.checkpointing.validation import leaves
 from gio_pyro.cli.main import entry_point
-from gio_pyro.restored import leaves
-from gio_pyro.run_folder import STEPS, RunFolder
+from gio_pyro.cli.run_folder import STEPS, RunFolder
 
 RESULTS = Path(__file__).parent / "results" / "survival.csv"
 KEYS = ("kind", "number")
@@ -80,18 +80,18 @@ def survived(kind: str, signals: Sequence[str], folder: Path, moments: random.Ra
     """Send all signals to runs of a kind, in random order; returns a row for each."""
     start = time.monotonic()
     ended(started(KINDS[kind], folder / "undisturbed"))
-    lasts, whole = time.monotonic() - start, checkpoint.read(folder / "undisturbed")
+    lasts, whole = time.monotonic() - start, file_format.read(folder / "undisturbed")
     waiting, rows, run = moments.sample(list(signals), len(signals)), [], folder / "run"
     since: list[int] = []
     while waiting or run.exists():
-        resume = (run / checkpoint.NAME).exists()
+        resume = (run / file_format.NAME).exists()
         if run.exists() and not resume:
             shutil.rmtree(run)
         child = started(("--resume", str(run)) if resume else KINDS[kind], None if resume else run)
         name = waiting[-1] if waiting else ""
         status = ended(child, name, moments.uniform(0.0, 0.7 * lasts) if name else None)
         if status == 0 or (resume and status == 2):  # it was done before the signal came
-            same = differences(whole, checkpoint.read(run)) == []
+            same = differences(whole, file_format.read(run)) == []
             for number in since:
                 rows[number]["bit for bit"] = same
             since.clear()
@@ -136,9 +136,9 @@ def ended(child: int, name: str = "", seconds: float | None = None) -> int:
 def lost(run: Path) -> dict[str, object]:
     """Return where a run was stopped, the steps that its checkpoint is behind, and whether that one loads."""
     reported = int(max(RunFolder(run).metrics().get(STEPS, [0.0])))
-    if not (run / checkpoint.NAME).exists():
+    if not (run / file_format.NAME).exists():
         return {"reported": reported, "lost": reported, "whole": reported == 0}
-    return {"reported": reported, "lost": max(reported - int(checkpoint.read(run)["steps"]), 0), "whole": True}
+    return {"reported": reported, "lost": max(reported - int(file_format.read(run)["steps"]), 0), "whole": True}
 
 
 def differences(first: dict[str, Any], second: dict[str, Any]) -> list[str]:

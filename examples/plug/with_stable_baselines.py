@@ -27,7 +27,7 @@ def main() -> None:
 
     venv = IntrinsicVecEnv(make_vec_env("CartPole-v1", n_envs=4, seed=0), IntrinsicReward("CartPole-v1"), weight=weight)
     ppo = PPO("MlpPolicy", venv, n_steps=256, seed=0, device="cpu").learn(steps)
-    print(f"PPO: {told(ppo)}, seen {venv.bonus.steps:,} transitions")
+    print(f"PPO: {updated(ppo)}, seen {venv.bonus.steps:,} transitions")
 
     dqn = DQN(
         "MlpPolicy",
@@ -38,10 +38,10 @@ def main() -> None:
         seed=0,
         device="cpu",
     ).learn(steps)
-    print(f"DQN: {told(dqn)}, seen {dqn.replay_buffer.bonus.steps:,} transitions")
+    print(f"DQN: {updated(dqn)}, seen {dqn.replay_buffer.bonus.steps:,} transitions")
 
 
-def told(agent: PPO | DQN) -> str:
+def updated(agent: PPO | DQN) -> str:
     """Return what an agent earns of the environment's own reward."""
     mean, deviation = evaluate_policy(agent, make_vec_env("CartPole-v1", seed=1), n_eval_episodes=20)
     return f"return {mean:.0f} ± {deviation:.0f} (20 episodes)"

@@ -54,11 +54,11 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from gio_pyro.data.replay_buffer import Replay
 from gio_pyro.guides import GaussianGuide
 from gio_pyro.inference import Inference, Sleep
 from gio_pyro.models import GaussianModel
 from gio_pyro.programs import Guide, Model, build_guide, build_model, without_validation
-from gio_pyro.replay import Replay
 from gio_pyro.types import Spec, Transitions
 
 RESULTS = Path(__file__).parent / "results" / "continuous_actions.csv"

@@ -93,7 +93,7 @@ def good_after(returns: list[float]) -> int | None:
     return None if last == len(returns) - 1 else EVERY * (last + 2)
 
 
-def told(kept: Kept, share: float, seed: int) -> str:
+def updated(kept: Kept, share: float, seed: int) -> str:
     """Return a run as a line of text."""
     returns = kept.numbers("return", share=share, seed=seed)
     after = good_after(returns)
@@ -126,7 +126,7 @@ def main() -> int:
         for share in (0.0, SHARE):
             if (share, seed, steps) not in kept:
                 kept.add(learned(seed, share, steps))
-            print(told(kept, share, seed), flush=True)
+            print(updated(kept, share, seed), flush=True)
     draw(kept, seeds, given.results.with_suffix(".png"))
     return 0
 

@@ -60,11 +60,11 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from gio_pyro import tabular
+from gio_pyro.data.replay_buffer import Replay
 from gio_pyro.guides import BayesGuide, CategoricalGuide, CategoricalNetworkGuide
 from gio_pyro.inference import Inference, Sleep
 from gio_pyro.models import CategoricalModel, CategoricalNetworkModel
 from gio_pyro.programs import Guide, Model, build_guide, build_model, without_validation
-from gio_pyro.replay import Replay
 from gio_pyro.types import Spec, Transitions
 
 RESULTS = Path(__file__).parent / "results" / "posterior_bias.csv"

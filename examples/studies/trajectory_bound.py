@@ -64,14 +64,14 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
-from gio_pyro.examples import pieces
+from gio_pyro.data.replay_buffer import Replay
+from gio_pyro.data.training_batches import pieces
 from gio_pyro.futures import NextState
 from gio_pyro.guides import CategoricalGuide, UniformGuide
 from gio_pyro.guides.categorical import tilted
 from gio_pyro.inference import Elbo, Inference, Objective, TrajectoryElbo, WeightedTrajectoryElbo, pieces_of
-from gio_pyro.optimisation import adam
+from gio_pyro.nn.gradient_step import adam
 from gio_pyro.programs import Guide, Model, build_guide, without_validation
-from gio_pyro.replay import Replay
 from gio_pyro.tabular import mutual_information
 from gio_pyro.types import Policy, Program, Spec, Transitions
 

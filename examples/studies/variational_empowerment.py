@@ -85,11 +85,11 @@ def main() -> int:
     for maze, horizon, seed in [("klyubin", 1, 0)] if options.quick else _runs(mazes, horizons, options.seeds):
         if (maze, horizon, seed) not in kept:
             kept.add([run(maze, horizon, seed, updates=options.updates, quick=options.quick)])
-        print(told(kept[maze, horizon, seed]), flush=True)
+        print(updated(kept[maze, horizon, seed]), flush=True)
     for horizon in COSTS[:2] if options.quick else COSTS if options.maze in (None, "cost") else ():
         if ("cost", horizon, 0) not in kept:
             kept.add([cost(horizon)])
-        print(told(kept["cost", horizon, 0]), flush=True)
+        print(updated(kept["cost", horizon, 0]), flush=True)
     draw(kept, options.results.with_suffix(".png"))
     missed = [row for row in kept.rows.values() if row["maze"] != "cost" and not within(row)]
     return 1 if missed and not options.quick else 0
@@ -170,7 +170,7 @@ def within(row: dict[str, str]) -> bool:
     return float(row["error"]) <= ERROR and float(row[ranked]) >= RANK
 
 
-def told(row: dict[str, str]) -> str:
+def updated(row: dict[str, str]) -> str:
     """Return a row as a line of text."""
     if row["maze"] == "cost":
         return f"cost     n = {row['horizon']:>2}: {float(row['milliseconds']):6.2f} ms an update"

@@ -6,15 +6,15 @@ from typing import Any
 import numpy as np
 from gymnasium import Space
 
-from gio_pyro.checks import instance, whole
+from gio_pyro.data.samples import KEYS
 from gio_pyro.intrinsic_reward import IntrinsicReward
-from gio_pyro.samples import KEYS
-from gio_pyro.schedules import Weight, weight_of
-from gio_pyro.trees import Fit, each
+from gio_pyro.schedules.weights import Weight, weight_of
+from gio_pyro.utils.checks import instance, whole
+from gio_pyro.utils.trees import Fit, each
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Rows = Mapping[str, Any]
-"""Transitions `[n, ...]` by the keys of `gio_pyro.samples`, in order of time; observations may be nested."""
+"""Transitions `[n, ...]` by the keys of `gio_pyro.data.samples`, in order of time; observations may be nested."""
 
 
 class Bonus:

@@ -8,11 +8,11 @@ import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv, VectorWrapper
 
 from gio_pyro.adapters.bonus import Array, Bonus
-from gio_pyro.environments.infos import last_observation
+from gio_pyro.collection.infos import last_observation
 from gio_pyro.intrinsic_reward import IntrinsicReward
-from gio_pyro.pickling import Picklable
-from gio_pyro.schedules import Weight
-from gio_pyro.trees import copied, each, replaced
+from gio_pyro.schedules.weights import Weight
+from gio_pyro.utils.pickling import Picklable
+from gio_pyro.utils.trees import copied, each, replaced
 
 
 class IntrinsicVector(Picklable, VectorWrapper):

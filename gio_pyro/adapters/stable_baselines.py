@@ -17,9 +17,9 @@ from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper, VecNormalize
 
 from gio_pyro.adapters.bonus import Array, Bonus
 from gio_pyro.intrinsic_reward import IntrinsicReward
-from gio_pyro.pickling import Picklable
-from gio_pyro.schedules import Weight
-from gio_pyro.trees import copied, each, replaced
+from gio_pyro.schedules.weights import Weight
+from gio_pyro.utils.pickling import Picklable
+from gio_pyro.utils.trees import copied, each, replaced
 
 
 class IntrinsicVecEnv(Picklable, VecEnvWrapper):

@@ -9,7 +9,8 @@ from typing import Annotated, Any
 import tyro
 from tyro.conf import Positional
 
-from gio_pyro import checkpoint, diagnostics, tabular
+from gio_pyro import diagnostics, tabular
+from gio_pyro.checkpointing import file_format
 from gio_pyro.cli import report
 from gio_pyro.cli.learned_empowerment import learned_empowerment
 from gio_pyro.cli.training import (
@@ -24,12 +25,12 @@ from gio_pyro.cli.training import (
 )
 from gio_pyro.cli.usage import Int, MaybeFloat, MaybeInt, MaybeInts, MaybePath, MaybeText, Repeated, RunPath, flag
 from gio_pyro.cli.worlds import another, parsed, several
+from gio_pyro.collection import make_env
 from gio_pyro.diagnostics import compare_with_exact, exact_world
-from gio_pyro.environments import make_env
+from gio_pyro.diagnostics.html_report import page
 from gio_pyro.errors import InputError
-from gio_pyro.grid import grid_of
-from gio_pyro.page import page
-from gio_pyro.plots import empowerment_map, text_map
+from gio_pyro.plotting.grid import grid_of
+from gio_pyro.plotting.plots import empowerment_map, text_map
 
 Environment = Annotated[str, tyro.conf.arg(metavar="ENV")]
 Arguments = Annotated[Repeated, tyro.conf.arg(metavar="NAME=VALUE", help_behavior_hint="")]
@@ -168,7 +169,7 @@ def train(
     try:
         return run_training(agent, folder, plan, progress_bar=bar)
     except (Exception, KeyboardInterrupt) as error:
-        saved = isinstance(error, KeyboardInterrupt) and (folder.path / checkpoint.NAME).exists()
+        saved = isinstance(error, KeyboardInterrupt) and (folder.path / file_format.NAME).exists()
         if resume is None and not agent.steps and not saved:
             folder.remove()
         raise

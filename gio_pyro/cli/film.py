@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from gio_pyro.agent import GIO, OTHER_SEED
-from gio_pyro.environments import Env, copy_that_renders
-from gio_pyro.environments.statistics import frozen
-from gio_pyro.files import put
-from gio_pyro.rollout import steps_of
+from gio_pyro.collection import Env, copy_that_renders
+from gio_pyro.collection.evaluate import steps_of
+from gio_pyro.collection.statistics import frozen
+from gio_pyro.utils.files import put
 
 FRAMES = 200
 """Most pictures of an episode; longer ones are shown with every second, fourth, ... step left out."""

@@ -37,8 +37,8 @@ def _run(arguments: Sequence[str] | None) -> int:
 
     from gio_pyro.cli import usage
     from gio_pyro.cli.commands import COMMANDS
-    from gio_pyro.errors import GioError, GioWarning, told
-    from gio_pyro.threads import few_threads
+    from gio_pyro.errors import GioError, GioWarning, describe_error
+    from gio_pyro.utils.threads import few_threads
 
     given = list(sys.argv[1:] if arguments is None else arguments)
     with few_threads(), warnings.catch_warnings():
@@ -56,7 +56,8 @@ def _run(arguments: Sequence[str] | None) -> int:
             if os.environ.get(TRACEBACK):
                 raise
             print(
-                f"gio: Expected no such trouble, but got {told(error)}; if the fault is not in a program or an "
+                f"gio: Expected no such trouble, but got {describe_error(error)}; if the fault is not in "
+                f"a program or an "
                 f"environment of your own, report it with what {TRACEBACK}=1 shows.",
                 file=sys.stderr,
             )

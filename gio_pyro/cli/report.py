@@ -7,14 +7,14 @@ from typing import Any
 
 from torch import Tensor
 
-from gio_pyro import checkpoint
 from gio_pyro.agent import GIO
+from gio_pyro.checkpointing import file_format
+from gio_pyro.checkpointing.agent_state import DAMAGE, restore
+from gio_pyro.cli.run_folder import RunFolder
 from gio_pyro.cli.worlds import again
+from gio_pyro.collection.evaluate import Evaluation
 from gio_pyro.diagnostics import ExactReport
-from gio_pyro.errors import CheckpointError, GioError, InputError, told
-from gio_pyro.persistence import DAMAGE, restore
-from gio_pyro.rollout import Evaluation
-from gio_pyro.run_folder import RunFolder
+from gio_pyro.errors import CheckpointError, GioError, InputError, describe_error
 
 
 def table(rows: Sequence[tuple[str, str]]) -> str:
@@ -96,18 +96,20 @@ def load_run(
         CheckpointError: no checkpoint, or one that is damaged, or names what must be named again.
         InputError: an environment or wrappers that are not the run's.
     """
-    if run.is_dir() and not (run / checkpoint.NAME).exists():
+    if run.is_dir() and not (run / file_format.NAME).exists():
         raise CheckpointError(
             f"Expected a checkpoint in {run}, but there is none: it is no run, or one that stopped before its first "
             "checkpoint; start it again with another --out."
         )
-    state = checkpoint.read(run)
+    state = file_format.read(run)
     try:
         environment = again(state["environment"], env, wrappers)
     except DAMAGE as error:
         if isinstance(error, GioError):
             raise
-        raise CheckpointError(f"Expected an environment in {run}, but got {told(error)}; it is damaged.") from error
+        raise CheckpointError(
+            f"Expected an environment in {run}, but got {describe_error(error)}; it is damaged."
+        ) from error
     agent = restore(GIO, state, environment, model, guide, future, device, signal=signal, explorer=explorer)
     return agent, RunFolder(run.parent if run.is_file() else run)
 

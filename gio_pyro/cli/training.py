@@ -13,19 +13,19 @@ import numpy as np
 import torch
 
 from gio_pyro import diagnostics, tabular
+from gio_pyro.actor_critic import TableActorCritic
 from gio_pyro.agent import GIO, Metrics
 from gio_pyro.cli import report
 from gio_pyro.cli.film import can_film, filmed
+from gio_pyro.cli.run_folder import RunFolder
 from gio_pyro.cli.stopping import Stopped, asked_to_stop, status_of
 from gio_pyro.cli.worlds import world
-from gio_pyro.control import TableControl
 from gio_pyro.diagnostics.inference_data import netcdf
-from gio_pyro.errors import GioError, InputError, TrainingError, told
-from gio_pyro.files import put
-from gio_pyro.grid import grid_of
-from gio_pyro.plots import ARROWS, LATEST, learning_curve, policy_map
-from gio_pyro.run_folder import RunFolder
+from gio_pyro.errors import GioError, InputError, TrainingError, describe_error
+from gio_pyro.plotting.grid import grid_of
+from gio_pyro.plotting.plots import ARROWS, LATEST, learning_curve, policy_map
 from gio_pyro.settings import finite_world
+from gio_pyro.utils.files import put
 
 DEFAULT_ENVIRONMENT = "Pendulum-v1"
 STEPS = {True: 40_000, False: 6_000}
@@ -237,7 +237,7 @@ def _film(agent: GIO, path: Path) -> None:
         content = filmed(agent)
     except Exception as error:
         path.unlink(missing_ok=True)
-        print(f"No {path.name}, because rendering raised {told(error)}.", file=sys.stderr)
+        print(f"No {path.name}, because rendering raised {describe_error(error)}.", file=sys.stderr)
         return
     put(path, content)
 
@@ -278,10 +278,10 @@ def _compare(agent: GIO, folder: RunFolder) -> dict[str, float]:
 
 def _draw_policy(agent: GIO, path: Path) -> None:
     grid = grid_of(agent.env)
-    if grid is None or agent.env.spec is None or not isinstance(agent.control, TableControl):
+    if grid is None or agent.env.spec is None or not isinstance(agent.actor_critic, TableActorCritic):
         return
     states = torch.arange(agent.collector.observations.count, device=agent.device)
-    critic = agent.control.critic
+    critic = agent.actor_critic.critic
     with torch.no_grad():
         policy = agent.policy(states).probs
         value = (policy * critic(states)).sum(-1)

@@ -10,10 +10,10 @@ from typing import Any
 import gymnasium as gym
 from gymnasium.utils import RecordConstructorArgs
 
-from gio_pyro import records
-from gio_pyro.environments import Env
-from gio_pyro.environments.make import Vector, making
-from gio_pyro.errors import InputError, told
+from gio_pyro.checkpointing import specs
+from gio_pyro.collection import Env
+from gio_pyro.collection.make import Vector, making
+from gio_pyro.errors import InputError, describe_error
 
 AnyWrapper = gym.Wrapper[Any, Any, Any, Any]
 Wrap = Callable[[Env], AnyWrapper]
@@ -110,9 +110,9 @@ def again(record: dict[str, Any] | None, name: str | None, wrappers: Sequence[st
     if recorded.get("around"):
         return None
     if recorded:
-        records.require_known(recorded, named=name is not None)
+        specs.require_known(recorded, named=name is not None)
     made = world(name or recorded["id"], recorded.get("kwargs", {}), wrappers, recorded.get("vector"))
-    now = records.environment_record(made)
+    now = specs.environment_record(made)
     if recorded and now is not None and now.get("wrappers", []) != recorded.get("wrappers", []):
         expected, got = (", ".join(r.get("wrappers", [])) or "no wrapper" for r in (recorded, now))
         raise InputError(f"Expected the run's own wrappers, {expected}, but got {got}; name them with --wrapper.")
@@ -135,7 +135,7 @@ def another(
     """
     if name is None and not arguments:
         return None
-    record = records.environment_record(own) if name is None else {}
+    record = specs.environment_record(own) if name is None else {}
     if record is None:
         raise InputError("Expected --environment ID beside --env.NAME, since the run's own environment has no id.")
     return world(name or record["id"], {**record.get("kwargs", {}), **arguments}, wrappers)
@@ -157,7 +157,9 @@ def wrapper_named(name: str) -> Wrap:
     try:
         kind = getattr(importlib.import_module(place), attribute)
     except Exception as error:
-        raise InputError(f"Expected a wrapper package.module:Name, but {name!r} raised {told(error)}.") from error
+        raise InputError(
+            f"Expected a wrapper package.module:Name, but {name!r} raised {describe_error(error)}."
+        ) from error
     if not isinstance(kind, type) or not issubclass(kind, gym.Wrapper):
         raise InputError(f"Expected {name} to be a gymnasium.Wrapper, but got {kind!r}.")
     return _remade(kind)
@@ -178,7 +180,7 @@ def _remade(kind: type[AnyWrapper]) -> Wrap:
             wrapped: AnyWrapper = recording(env)
         except Exception as error:
             raise InputError(
-                f"Expected {kind.__name__} to wrap the environment, but it raised {told(error)}."
+                f"Expected {kind.__name__} to wrap the environment, but it raised {describe_error(error)}."
             ) from error
         return wrapped
 

@@ -25,7 +25,7 @@ from torch import Tensor
 
 from gio_pyro.diagnostics.evidence import Triples
 from gio_pyro.inference.objectives import prior, score
-from gio_pyro.programs import Choices, choices, drawn
+from gio_pyro.programs import ActionSamples, choices, drawn
 
 if TYPE_CHECKING:
     from gio_pyro.agent import GIO
@@ -97,7 +97,7 @@ def _k_hat(log_weight: np.ndarray, az: object) -> float:
     return float(az.psislw(log_weight)[1])  # type: ignore[attr-defined]
 
 
-def _likelihood(agent: GIO, triples: Triples, chosen: Choices) -> Tensor:
+def _likelihood(agent: GIO, triples: Triples, chosen: ActionSamples) -> Tensor:
     return score(agent.model, agent.policy, triples.state, chosen, triples.future)
 
 

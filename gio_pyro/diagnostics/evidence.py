@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from gio_pyro.environments import Collector, Env
-from gio_pyro.environments.make import Vector
+from gio_pyro.collection import Collector, Env
+from gio_pyro.collection.make import Vector
+from gio_pyro.data.replay_buffer import Replay
+from gio_pyro.data.training_batches import fair
 from gio_pyro.errors import InputError, TrainingError
-from gio_pyro.examples import fair
 from gio_pyro.futures import steps_of
 from gio_pyro.programs import without_validation
-from gio_pyro.randomness import PrivateRandom
-from gio_pyro.replay import Replay
+from gio_pyro.utils.randomness import PrivateRandom
 
 if TYPE_CHECKING:
     from gio_pyro.agent import GIO
@@ -64,7 +64,7 @@ def played(agent: GIO, count: int, environment: str | Env | Vector | None = None
         keeping = agent.collector.world.masks.keeping
         collector = Collector(env, seed=seed, device=agent.device, keeping=keeping)
         steps = count + steps_of(agent.future) * collector.world.count
-        collected = collector.collect(agent.control.behaviour(uniform_share=0.0), steps)
+        collected = collector.collect(agent.actor_critic.behaviour(uniform_share=0.0), steps)
     replay = Replay(len(collected.rows))
     replay.add(collected.rows, *collected.links())
     rows, future = fair(agent.future, replay, agent.policy, agent.spec.state_space, count)

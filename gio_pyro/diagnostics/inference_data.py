@@ -12,11 +12,11 @@ import torch
 from gymnasium import Space
 from torch import Tensor
 
+from gio_pyro.data.training_batches import fair
 from gio_pyro.diagnostics.marginals import marginal_log_prob
 from gio_pyro.errors import InputError
-from gio_pyro.examples import fair
-from gio_pyro.networks import width
-from gio_pyro.randomness import PrivateRandom
+from gio_pyro.nn import width
+from gio_pyro.utils.randomness import PrivateRandom
 
 if TYPE_CHECKING:
     from gio_pyro.agent import GIO

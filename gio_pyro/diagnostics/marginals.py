@@ -12,7 +12,7 @@ from torch.distributions import (
     TransformedDistribution,
 )
 
-from gio_pyro.mixtures import MixtureOfNormals
+from gio_pyro.distributions.mixtures import MixtureOfNormals
 
 
 def marginal_log_prob(distribution: Distribution, value: Tensor) -> Tensor | None:

@@ -30,7 +30,7 @@ from gio_pyro.errors import InputError, shown
 
 if TYPE_CHECKING:
     from gio_pyro.agent import GIO
-    from gio_pyro.environments.make import Env, Vector
+    from gio_pyro.collection.make import Env, Vector
 
 SURPRISE = 0.1
 """Nats for each number of F: as a normal model whose scales are a tenth too small."""

@@ -10,10 +10,10 @@ their log μ. Replay never holds them, and the programs are never fitted to them
 unless the future holds it, and whether the episode ends, is read from replay (`outcomes`).
 """
 
-from gio_pyro.dreaming.awake import Awake
+from gio_pyro.dreaming.base import NoRollouts
 from gio_pyro.dreaming.build import dreams_of
 from gio_pyro.dreaming.network import NetworkDreams
 from gio_pyro.dreaming.outcomes import Counted, Frame, Outcomes
 from gio_pyro.dreaming.table import TableDreams
 
-__all__ = ["Awake", "Counted", "Frame", "NetworkDreams", "Outcomes", "TableDreams", "dreams_of"]
+__all__ = ["Counted", "Frame", "NetworkDreams", "NoRollouts", "Outcomes", "TableDreams", "dreams_of"]

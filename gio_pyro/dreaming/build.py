@@ -1,6 +1,6 @@
 """What dreams, as the settings say, or does not."""
 
-from gio_pyro.dreaming.awake import Awake
+from gio_pyro.dreaming.base import NoRollouts
 from gio_pyro.dreaming.network import NetworkDreams
 from gio_pyro.dreaming.table import TableDreams
 from gio_pyro.errors import InputError
@@ -8,7 +8,7 @@ from gio_pyro.settings import Settings, finite_world
 from gio_pyro.signals import Fitted
 
 
-def dreams_of(settings: Settings, fitted: Fitted) -> Awake:
+def dreams_of(settings: Settings, fitted: Fitted) -> NoRollouts:
     """Return what dreams as the settings say.
 
     Raises:
@@ -16,7 +16,7 @@ def dreams_of(settings: Settings, fitted: Fitted) -> Awake:
     """
     s, spec = settings, fitted.spec
     if not s.dream_horizon:
-        return Awake()
+        return NoRollouts()
     if not callable(getattr(fitted.future, "outcome", None)):
         raise InputError(
             f"Expected a future that holds the next state where the policy dreams, but got {fitted.future}; take "

@@ -5,16 +5,16 @@ import math
 import torch
 from torch import Tensor
 
-from gio_pyro.dreaming.awake import Awake
+from gio_pyro.data.replay_buffer import concatenate
+from gio_pyro.dreaming.base import NoRollouts
 from gio_pyro.dreaming.outcomes import Frame, Outcomes
 from gio_pyro.errors import InputError
-from gio_pyro.optimisation import Descent, Figures, adam
-from gio_pyro.replay import concatenate
+from gio_pyro.nn.gradient_step import Descent, Figures, adam
 from gio_pyro.signals import Fitted
 from gio_pyro.types import Transitions
 
 
-class NetworkDreams(Awake):
+class NetworkDreams(NoRollouts):
     """Draws of the first steps of π in p_ψ from replayed states.
 
     Where a dream ends by termination another begins in its place, so that all rows count the same.

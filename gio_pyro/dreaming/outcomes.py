@@ -10,8 +10,8 @@ from gymnasium.spaces import Box
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from gio_pyro.networks import PairEncoder, Standardise, action_features, is_whole, mlp, width
-from gio_pyro.optimisation import Figures
+from gio_pyro.nn import PairEncoder, Standardise, action_features, is_whole, mlp, width
+from gio_pyro.nn.gradient_step import Figures
 from gio_pyro.types import Spec, Transitions
 
 ROUNDING = 1e-9
@@ -126,8 +126,8 @@ class Outcomes(nn.Module):
         if not self.masks:
             return next_state
         flags = self._read(state, action, next_state)[2]
-        likeliest = flags >= flags.amax(-1, keepdim=True)
-        return torch.cat([next_state[:, : -self.masks], ((flags > 0) | likeliest).to(next_state)], -1)
+        mode = flags >= flags.amax(-1, keepdim=True)
+        return torch.cat([next_state[:, : -self.masks], ((flags > 0) | mode).to(next_state)], -1)
 
     def _read(self, state: Tensor, action: Tensor, next_state: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return the mean reward, the logit of termination, `[B]` each, and those of the mask `[B, A]` of s'."""

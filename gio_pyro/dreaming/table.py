@@ -5,15 +5,15 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from gio_pyro.dreaming.awake import Awake
+from gio_pyro.data.replay_buffer import concatenate
+from gio_pyro.dreaming.base import NoRollouts
 from gio_pyro.dreaming.outcomes import Counted
 from gio_pyro.programs import every_action, imagine, log_probs
-from gio_pyro.replay import concatenate
 from gio_pyro.signals import Fitted
 from gio_pyro.types import UNKNOWN, Transitions
 
 
-class TableDreams(Awake):
+class TableDreams(NoRollouts):
     """Every way that the first steps of π in p_ψ can go from replayed states, weighted by its probability.
 
     A state begins a dream as often as it was visited. Its rows weigh what π(a|s) p_ψ(s'|s, a) say, so nothing is drawn

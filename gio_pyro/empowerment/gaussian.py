@@ -11,9 +11,9 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
+from gio_pyro.distributions.gaussian_channel import covariance, finite_matrix, gaussian_capacity, water_filling
 from gio_pyro.empowerment.variational import require_horizon
 from gio_pyro.errors import InputError, shown
-from gio_pyro.waterfilling import covariance, finite_matrix, gaussian_capacity, water_filling
 
 __all__ = ["gaussian_capacity", "linear_empowerment", "water_filling"]
 

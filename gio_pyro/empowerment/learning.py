@@ -2,18 +2,18 @@
 
 from collections.abc import Callable
 
-from gio_pyro.checks import whole
+from gio_pyro.collection import Collector, Env, make_env
+from gio_pyro.collection.make import Vector
+from gio_pyro.collection.masks import Unexpected
 from gio_pyro.empowerment.options import Kept, take
 from gio_pyro.empowerment.variational import VariationalEmpowerment, require_horizon
-from gio_pyro.environments import Collector, Env, make_env
-from gio_pyro.environments.make import Vector
-from gio_pyro.environments.masks import Unexpected
 from gio_pyro.errors import InputError
-from gio_pyro.optimisation import Figures
+from gio_pyro.nn.gradient_step import Figures
 from gio_pyro.programs import without_validation
-from gio_pyro.randomness import PrivateRandom
 from gio_pyro.settings import device_named
 from gio_pyro.types import Program
+from gio_pyro.utils.checks import whole
+from gio_pyro.utils.randomness import PrivateRandom
 
 KEPT = 1_000_000
 """Sequences in replay."""

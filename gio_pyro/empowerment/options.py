@@ -8,10 +8,10 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Tensor
 
-from gio_pyro.environments import Collector
+from gio_pyro.collection import Collector
+from gio_pyro.data.replay_buffer import Replay
+from gio_pyro.distributions.sequences import ActionSequences
 from gio_pyro.errors import InputError
-from gio_pyro.replay import Replay
-from gio_pyro.sequences import ActionSequences
 from gio_pyro.types import Policy, Sequences, finite
 
 MOST_BYTES = 2**30

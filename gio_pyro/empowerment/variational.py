@@ -25,12 +25,12 @@ from gymnasium import Space
 from gymnasium.spaces import Discrete, MultiDiscrete
 from torch import Tensor, nn
 
+from gio_pyro.distributions.sequences import ActionSequences, SequenceNetwork
 from gio_pyro.empowerment.options import Options
 from gio_pyro.errors import InputError, shown
-from gio_pyro.networks import encoder, looking_once, mlp
-from gio_pyro.optimisation import Descent, Figures, adam
+from gio_pyro.nn import encoder, looking_once, mlp
+from gio_pyro.nn.gradient_step import Descent, Figures, adam
 from gio_pyro.programs import Guide, construct, detached, fitting, resolve
-from gio_pyro.sequences import ActionSequences, SequenceNetwork
 from gio_pyro.types import Program, Spec
 
 MOST_WEIGHT = 5.0

@@ -4,19 +4,19 @@ from gio_pyro.explorers.base import Act, Explorer, Source
 from gio_pyro.explorers.finite_goals import FiniteGoals
 from gio_pyro.explorers.goals import GoalExplorer
 from gio_pyro.explorers.names import NAMES, explorer_named
+from gio_pyro.explorers.scheduler import ExplorerScheduler
 from gio_pyro.explorers.signal import SignalExplorer
-from gio_pyro.explorers.turns import Turns
 from gio_pyro.explorers.vector_goals import VectorGoals
 
 __all__ = [
     "NAMES",
     "Act",
     "Explorer",
+    "ExplorerScheduler",
     "FiniteGoals",
     "GoalExplorer",
     "SignalExplorer",
     "Source",
-    "Turns",
     "VectorGoals",
     "explorer_named",
 ]

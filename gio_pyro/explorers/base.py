@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from gio_pyro.optimisation import Figures
-from gio_pyro.payment import Payment
-from gio_pyro.replay import Replay
+from gio_pyro.data.replay_buffer import Replay
+from gio_pyro.nn.gradient_step import Figures
 from gio_pyro.settings import Settings
 from gio_pyro.signals import Fitted
+from gio_pyro.signals.reward_mix import RewardMix
 from gio_pyro.types import Transitions
 
 Act = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
@@ -26,7 +26,7 @@ class Source:
     fitted: Fitted
     settings: Settings
     """The agent's."""
-    payment: Payment
+    reward_mix: RewardMix
     """What the explorer is paid: the signal, times its weight."""
     streams: int
     """N, how many environments are stepped together."""
@@ -53,7 +53,7 @@ class Explorer(nn.Module, ABC):
     def begin(self, stream: Tensor) -> None:
         """A turn begins in these environments `[n]`: an episode, or a long piece of one."""
 
-    def told(self, arrived: Tensor, stream: Tensor) -> None:
+    def on_step(self, arrived: Tensor, stream: Tensor) -> None:
         """Its own actions led to the states `[n, ...]` in these environments `[n]`."""
 
     def observe(self, rows: Transitions) -> None:

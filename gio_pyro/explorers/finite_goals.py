@@ -8,9 +8,9 @@ import torch
 from gymnasium.spaces import Discrete
 from torch import Tensor, nn
 
+from gio_pyro.data.replay_buffer import Replay
 from gio_pyro.errors import InputError
 from gio_pyro.explorers.hindsight import Read, meant
-from gio_pyro.replay import Replay
 from gio_pyro.types import Transitions
 
 MOST_STATES = 1_000

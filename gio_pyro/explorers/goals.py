@@ -10,17 +10,17 @@ from gymnasium import Space
 from gymnasium.spaces import Box, Discrete
 from torch import Tensor
 
-from gio_pyro.control import control_of, steppers, temperature_of
+from gio_pyro.actor_critic import actor_critic_of, steppers, temperature_of
+from gio_pyro.actor_critic.guide_reward import Entropy
+from gio_pyro.data.replay_buffer import Replay
+from gio_pyro.distributions.masks import Allowed
 from gio_pyro.errors import InputError, shown
 from gio_pyro.explorers.base import Act, Explorer, Source
 from gio_pyro.explorers.finite_goals import FiniteGoals
-from gio_pyro.explorers.turns import either
+from gio_pyro.explorers.scheduler import either
 from gio_pyro.explorers.vector_goals import VectorGoals
-from gio_pyro.masks import Allowed
-from gio_pyro.optimisation import Figures
+from gio_pyro.nn.gradient_step import Figures
 from gio_pyro.programs import example
-from gio_pyro.replay import Replay
-from gio_pyro.rewards import Entropy
 from gio_pyro.types import Spec, Transitions
 
 COLD = 0.02
@@ -68,7 +68,7 @@ class GoalExplorer(Explorer):
         own = replace(source.settings, discount=1 - 1 / horizon, temperature=COLD / horizon, initial_value=0.0)
         masks = None if spec.masks is None else PairMasks(spec.masks, self.goals)
         pairs = Spec(self.goals.pairs, spec.action_space, spec.future_space, hidden=spec.hidden, masks=masks)
-        self.control, self.temperature = control_of(pairs, own), temperature_of(pairs, own)
+        self.actor_critic, self.temperature = actor_critic_of(pairs, own), temperature_of(pairs, own)
         self.reward = Entropy()
         self.greedy = isinstance(spec.action_space, Discrete)
         one = example(space, torch.device("cpu"))
@@ -79,12 +79,12 @@ class GoalExplorer(Explorer):
 
     def behaviour(self, replay: Replay) -> Act:
         """Return what pursues goals and wanders between them; what replay knows is looked up once, when first asked."""
-        uniform = self.control.behaviour(uniform_share=1.0)
-        toward = self.control.behaviour(uniform_share=self.source.settings.uniform_share, greedy=self.greedy)
+        uniform = self.actor_critic.behaviour(uniform_share=1.0)
+        toward = self.actor_critic.behaviour(uniform_share=self.source.settings.uniform_share, greedy=self.greedy)
 
         @cache
         def known() -> Any:
-            return self.goals.survey(replay, self.source.payment.read)
+            return self.goals.survey(replay, self.source.reward_mix.read)
 
         def act(state: Tensor, stream: Tensor) -> tuple[Tensor, Tensor]:
             for row in (self.left[stream] == 0).nonzero().flatten().tolist():
@@ -108,7 +108,7 @@ class GoalExplorer(Explorer):
         self.pursuing[stream] = False
         self.left[stream] = 0
 
-    def told(self, arrived: Tensor, stream: Tensor) -> None:
+    def on_step(self, arrived: Tensor, stream: Tensor) -> None:
         """Count a step `[n, ...]` in these environments `[n]`; where it reached the goal, wander."""
         there = self.pursuing[stream] & self.goals.reached(arrived, self.goal[stream])
         self.left[stream] = torch.where(there, self.wander, self.left[stream] - 1)
@@ -118,17 +118,17 @@ class GoalExplorer(Explorer):
     def observe(self, rows: Transitions) -> None:
         """Take new states into the scale of distances and the statistics of the inputs."""
         self.goals.observe(rows.state)
-        self.control.observe(self.goals.join(rows.state, rows.next_state))
+        self.actor_critic.observe(self.goals.join(rows.state, rows.next_state))
 
     def improve(self, replay: Replay, step: int) -> Figures:
         """Learn from hindsight; returns the control's figures and the share of goals that were reached so far."""
         rows = self.goals.relabelled(replay, self.source.settings.batch_size)
-        found = self.control.improve(rows, self.reward, self.temperature, step)
+        found = self.actor_critic.improve(rows, self.reward, self.temperature, step)
         return found | {"reached": self.tally[1] / self.tally[0].clamp_min(1)}
 
     def optimisers(self) -> dict[str, torch.optim.Optimizer]:
         """Return those of policy and critic."""
-        return steppers(self.control, self.temperature)
+        return steppers(self.actor_critic, self.temperature)
 
 
 class PairMasks:

@@ -6,7 +6,7 @@ from types import MappingProxyType
 from gio_pyro.explorers.base import Explorer, Source
 from gio_pyro.explorers.goals import GoalExplorer
 from gio_pyro.explorers.signal import SignalExplorer
-from gio_pyro.kinds import Kinds
+from gio_pyro.programs.registry import Registry
 
 NAMES: Mapping[str, type[Explorer]] = MappingProxyType({"Signal": SignalExplorer, "Goals": GoalExplorer})
 """The explorers that are known by name."""
@@ -19,4 +19,4 @@ def explorer_named(text: str, source: Source) -> Explorer:
         InputError: no such name, no such setting, or something that is no explorer.
         ProgramError: a file or module that is not there or does not import.
     """
-    return Kinds("explorer", "gio_pyro.explorers", Explorer, NAMES).build(text, (source,), {})
+    return Registry("explorer", "gio_pyro.explorers", Explorer, NAMES).build(text, (source,), {})

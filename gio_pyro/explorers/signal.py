@@ -4,13 +4,13 @@ from dataclasses import replace
 
 import torch
 
-from gio_pyro.control import control_of, steppers, temperature_of
+from gio_pyro.actor_critic import actor_critic_of, steppers, temperature_of
+from gio_pyro.actor_critic.guide_reward import Entropy
+from gio_pyro.data.replay_buffer import Replay
 from gio_pyro.errors import InputError
 from gio_pyro.explorers.base import Act, Explorer, Source
-from gio_pyro.optimisation import Figures
-from gio_pyro.replay import Replay
-from gio_pyro.rewards import Entropy
-from gio_pyro.temperature import parse
+from gio_pyro.nn.gradient_step import Figures
+from gio_pyro.schedules.temperature import parse
 from gio_pyro.types import Transitions
 
 
@@ -33,27 +33,27 @@ class SignalExplorer(Explorer):
         super().__init__(source)
         spec, s = source.fitted.spec, source.settings
         own = s if temperature is None else replace(s, temperature=_checked(temperature))
-        self.control = control_of(spec, own)
+        self.actor_critic = actor_critic_of(spec, own)
         self.temperature = temperature_of(spec, own)
         self.reward = Entropy()
 
     def behaviour(self, replay: Replay) -> Act:
         """Return draws of its policy, with the agent's share of uniform actions."""
-        draws = self.control.behaviour(uniform_share=self.source.settings.uniform_share)
+        draws = self.actor_critic.behaviour(uniform_share=self.source.settings.uniform_share)
         return lambda state, stream: draws(state)
 
     def observe(self, rows: Transitions) -> None:
         """Take new states into the statistics of the inputs."""
-        self.control.observe(rows.state)
+        self.actor_critic.observe(rows.state)
 
     def improve(self, replay: Replay, step: int) -> Figures:
         """Evaluate and improve its policy on replayed transitions, paid by the signal as it is now."""
-        rows = self.source.payment.paid(self.control.rows(replay), step)
-        return self.control.improve(rows, self.reward, self.temperature, step)
+        rows = self.source.reward_mix.paid(self.actor_critic.rows(replay), step)
+        return self.actor_critic.improve(rows, self.reward, self.temperature, step)
 
     def optimisers(self) -> dict[str, torch.optim.Optimizer]:
         """Return those of policy, critic and a learned temperature."""
-        return steppers(self.control, self.temperature)
+        return steppers(self.actor_critic, self.temperature)
 
 
 def _checked(temperature: float | str) -> float | str:

@@ -10,9 +10,9 @@ import torch
 from gymnasium.spaces import Box
 from torch import Tensor, nn
 
+from gio_pyro.data.replay_buffer import Replay
 from gio_pyro.explorers.hindsight import Read, meant
-from gio_pyro.networks import Standardise, is_image, is_whole
-from gio_pyro.replay import Replay
+from gio_pyro.nn import Standardise, is_image, is_whole
 from gio_pyro.types import Sequences, Transitions
 
 PIECES = 256

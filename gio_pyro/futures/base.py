@@ -10,11 +10,11 @@ from gymnasium.spaces import Box, Discrete
 from torch import Tensor
 
 from gio_pyro import tabular
-from gio_pyro.checks import function, instance, number
+from gio_pyro.distributions.masks import Allowed
 from gio_pyro.errors import InputError, raised_by, shown
-from gio_pyro.masks import Allowed
 from gio_pyro.programs import example
 from gio_pyro.types import Policy, Sequences, Spec, Transitions
+from gio_pyro.utils.checks import function, instance, number
 
 LARGE = 1e6
 """A reward beyond those that occur, beside which float32 still has the differences between them."""
@@ -61,12 +61,12 @@ def spec_of(
         masks: which actions states allow; None for all.
     """
     require_future(future)
-    anchor = getattr(future, "anchor", None)
+    baseline = getattr(future, "anchor", None)
     with raised_by(type(future).__name__, "space"):
         space = future.space(states)
     if not type(future).__module__.startswith("gio_pyro."):
         _require_reads(future, states, actions, space)
-    return Spec(states, actions, space, hidden=hidden, anchor=anchor, action_parts=parts, masks=masks)
+    return Spec(states, actions, space, hidden=hidden, baseline=baseline, action_parts=parts, masks=masks)
 
 
 def _require_reads(future: Future, states: Space[Any], actions: Space[Any], space: object) -> None:

@@ -10,11 +10,11 @@ from gymnasium.spaces import Box, Discrete
 from torch import Tensor
 
 from gio_pyro import tabular
-from gio_pyro.checks import instance
-from gio_pyro.errors import InputError, shown, told
+from gio_pyro.errors import InputError, describe_error, shown
 from gio_pyro.futures.base import Future, exact_of, require_future, steps_of
-from gio_pyro.pickling import Picklable
 from gio_pyro.types import Policy, Sequences, Transitions, finite
+from gio_pyro.utils.checks import instance
+from gio_pyro.utils.pickling import Picklable
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,8 @@ class Features(Picklable):
             found = self.function(values)
         except Exception as error:
             raise InputError(
-                f"Expected the function of {type(self).__name__} to take {_kind(values)}, but it raised {told(error)}; "
+                f"Expected the function of {type(self).__name__} to take {_kind(values)}, but it raised "
+                f"{describe_error(error)}; "
                 "correct it."
             ) from error
         if (wrong := _outside(found, len(values), self.to)) is not None:

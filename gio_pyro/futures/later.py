@@ -11,15 +11,15 @@ from gymnasium.spaces import Box, Discrete
 from torch import Tensor
 
 from gio_pyro import tabular
-from gio_pyro.checks import batch, instance, number
+from gio_pyro.distributions.masks import evenly
+from gio_pyro.distributions.squash import uniform_in_box
 from gio_pyro.errors import InputError, shown
 from gio_pyro.futures.base import Later
 from gio_pyro.futures.one_step import increasing
-from gio_pyro.masks import evenly
 from gio_pyro.programs import log_probs
-from gio_pyro.squash import uniform_in_box
 from gio_pyro.tabular.futures import interval_of
 from gio_pyro.types import Policy, Sequences
+from gio_pyro.utils.checks import batch, instance, number
 
 MOST_VALUES = 2**20
 """Values of a finite trajectory above which it is refused."""
@@ -40,7 +40,7 @@ class StateAfter(Later):
         """Return the last state of each piece, `[B, ...]`."""
         return instance("pieces", pieces, Sequences).steps.next_state[:, -1]
 
-    def anchor(self, state: Tensor) -> Tensor:
+    def baseline(self, state: Tensor) -> Tensor:
         """Return s."""
         return state
 
@@ -109,7 +109,7 @@ class Trajectory(Later):
         place = int(state_space.n) ** torch.arange(self.steps - 1, -1, -1, device=states.device)
         return (states * place).sum(1)
 
-    def anchor(self, state: Tensor) -> Tensor:
+    def baseline(self, state: Tensor) -> Tensor:
         """Return s, k times."""
         return batch("state", state).unsqueeze(1).expand(-1, self.steps, *state.shape[1:])
 

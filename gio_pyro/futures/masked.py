@@ -10,9 +10,9 @@ from gymnasium.spaces import Box
 from torch import Tensor
 from torch.nn.functional import pad
 
-from gio_pyro.checks import whole
 from gio_pyro.futures.base import Future, require_future
 from gio_pyro.types import Policy, Sequences, Transitions
+from gio_pyro.utils.checks import whole
 
 
 class WithoutMasks:
@@ -56,10 +56,10 @@ class WithoutMasks:
         return found
 
     @property
-    def anchor(self) -> Any:
+    def baseline(self) -> Any:
         """What one would say of F from the state, where the future says anything."""
         own = getattr(self.inner, "anchor", None)
-        return None if own is None else partial(_anchored, own, self.count)
+        return None if own is None else partial(_with_baseline, own, self.count)
 
     @property
     def outcome(self) -> Any:
@@ -81,8 +81,8 @@ class WithoutMasks:
         return replace(rows, state=state, next_state=after)
 
 
-def _anchored(anchor: Any, count: int, state: Tensor) -> Tensor:
-    found: Tensor = anchor(state[..., :-count])
+def _with_baseline(baseline: Any, count: int, state: Tensor) -> Tensor:
+    found: Tensor = baseline(state[..., :-count])
     return found
 
 

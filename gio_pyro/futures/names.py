@@ -5,13 +5,13 @@ from dataclasses import MISSING, fields
 from types import MappingProxyType
 from typing import Any
 
-from gio_pyro.calls import parsed
 from gio_pyro.errors import InputError, shown, unknown
 from gio_pyro.futures.base import Future, require_future
 from gio_pyro.futures.later import FinalState, Return, StateAfter, Trajectory
 from gio_pyro.futures.masked import unwrapped_future
 from gio_pyro.futures.one_step import NextState, NextStateAndReward
 from gio_pyro.programs import named
+from gio_pyro.utils.calls import parsed
 
 MOST_SHOWN = 80
 """Characters of a text that an error repeats."""

@@ -13,10 +13,10 @@ from gymnasium.spaces import Box, Discrete
 from torch import Tensor
 
 from gio_pyro import tabular
-from gio_pyro.checks import batch, instance, number, refused
 from gio_pyro.errors import InputError, shown
 from gio_pyro.tabular.mdp import as_mdp
 from gio_pyro.types import Transitions
+from gio_pyro.utils.checks import batch, instance, number, refused
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class NextState:
         """Return s' and r of futures `[B, ...]`; None for r, which this future does not hold."""
         return found, None
 
-    def anchor(self, state: Tensor) -> Tensor:
+    def baseline(self, state: Tensor) -> Tensor:
         """Return s."""
         return state
 
@@ -94,7 +94,7 @@ class NextStateAndReward:
             return found // len(known), known[found % len(known)]
         return found[:, :-1].reshape(-1, *(state_space.shape or ())), found[:, -1]
 
-    def anchor(self, state: Tensor) -> Tensor:
+    def baseline(self, state: Tensor) -> Tensor:
         """Return (s, 0)."""
         return torch.nn.functional.pad(batch("state", state, 2).flatten(1).float(), (0, 1))
 

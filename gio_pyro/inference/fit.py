@@ -11,7 +11,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from gio_pyro.inference.objectives import Objective, dynamics
-from gio_pyro.optimisation import Descent, Figures, adam
+from gio_pyro.nn.gradient_step import Descent, Figures, adam
 from gio_pyro.programs import Guide, Model, Program, detached, fitting
 from gio_pyro.types import Policy, Transitions
 
@@ -24,7 +24,7 @@ class Inference:
         guide: q_φ; may have no parameters.
         objective: what the guide is fitted to.
         learning_rate: Adam's step size for programs that do not ask for one of their own.
-        compiled: whether the step is compiled (see `gio_pyro.optimisation`).
+        compiled: whether the step is compiled (see `gio_pyro.nn.gradient_step`).
     """
 
     def __init__(

@@ -57,7 +57,7 @@ class WeightedTrajectoryElbo:
         if len(batch) % self.steps:
             raise InputError(
                 f"Expected transitions in pieces of {self.steps}, but got {len(batch)}; draw them with "
-                "gio_pyro.examples.pieces."
+                "gio_pyro.data.training_batches.pieces."
             )
         q = guide.posterior(policy, batch.state, future)
         pathwise = q.has_rsample and torch.is_grad_enabled()

@@ -12,7 +12,7 @@ from gio_pyro.programs.build import (
     reference,
     resolve,
 )
-from gio_pyro.programs.expectations import Choices, Imagined, choices, drawn, every_action, imagine
+from gio_pyro.programs.expectations import ActionSamples, Imagined, choices, drawn, every_action, imagine
 from gio_pyro.programs.program import (
     Guide,
     Model,
@@ -26,7 +26,7 @@ from gio_pyro.programs.program import (
 )
 
 __all__ = [
-    "Choices",
+    "ActionSamples",
     "Guide",
     "Imagined",
     "Model",

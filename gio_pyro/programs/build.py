@@ -19,7 +19,7 @@ from gymnasium import Space
 from gymnasium.spaces import Box, Discrete
 from torch import Tensor, nn
 
-from gio_pyro.errors import GioError, ProgramError, article, closest, listed, shown, told
+from gio_pyro.errors import GioError, ProgramError, article, closest, describe_error, listed, shown
 from gio_pyro.programs.contract import prepare_model, require_guide, require_model
 from gio_pyro.programs.memory import sized
 from gio_pyro.programs.program import Guide, Model, detached, require_fits, require_visible
@@ -105,7 +105,8 @@ def _import(place: str, name: str) -> ModuleType:
     except ModuleNotFoundError as error:
         if place.endswith(".py") or not f"{place}.".startswith(f"{error.name}."):  # it is there, what it imports is not
             raise ProgramError(
-                f"Expected {place} to import, but it raised {told(error, 120)}; install that package, or correct the "
+                f"Expected {place} to import, but it raised {describe_error(error, 120)}; install that "
+                f"package, or correct the "
                 "import."
             ) from error
         file = Path(f"{place.replace('.', '/')}.py")
@@ -113,7 +114,7 @@ def _import(place: str, name: str) -> ModuleType:
         raise ProgramError(f"Expected {name} to name a program, but {error}; {hint}.") from error
     except (Exception, SystemExit) as error:
         raise ProgramError(
-            f"Expected {place} to import, but it raised {told(error, 120)}; run it on its own."
+            f"Expected {place} to import, but it raised {describe_error(error, 120)}; run it on its own."
         ) from error
 
 
@@ -227,7 +228,7 @@ def _first_run(program: Model | Guide, signature: str) -> Iterator[None]:
         raise
     except (Exception, SystemExit) as error:
         raise ProgramError(
-            f"Expected {program.name} to run as a program {signature}, but it raised {told(error, 120)}; "
+            f"Expected {program.name} to run as a program {signature}, but it raised {describe_error(error, 120)}; "
             "try gio_pyro.testing on it."
         ) from error
 
@@ -271,7 +272,8 @@ def construct(program: Program, spec: Spec) -> Program:
         raise
     except (Exception, SystemExit) as error:
         raise ProgramError(
-            f"Expected {program.__name__}(spec) to build a program, but it raised {told(error, 120)}; take a spec, and "
+            f"Expected {program.__name__}(spec) to build a program, but it raised "
+            f"{describe_error(error, 120)}; take a spec, and "
             "call super().__init__() first."
         ) from error
     if not callable(built):
@@ -288,5 +290,5 @@ def _copied(program: nn.Module) -> nn.Module:
         name = type(program).__name__
         raise ProgramError(
             f"Expected a {name} that can be copied, so that no two agents train the same one, but it raised "
-            f"{told(error, 120)}; pass the class {name} instead."
+            f"{describe_error(error, 120)}; pass the class {name} instead."
         ) from error

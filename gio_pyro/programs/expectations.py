@@ -16,7 +16,7 @@ MAX_ENUMERATED_FUTURES = 64
 
 
 @dataclass(frozen=True)
-class Choices:
+class ActionSamples:
     """Actions considered in each of B states, K for each: all of them, or draws."""
 
     action: Tensor
@@ -42,7 +42,7 @@ class Choices:
         return (self.log_weight.exp() * values).sum(-1)
 
 
-def choices(distribution: Distribution, samples: int = 1) -> Choices:
+def choices(distribution: Distribution, samples: int = 1) -> ActionSamples:
     """Return every action of a batch of B distributions where they are finite, or `samples` draws of each.
 
     Where gradients are enabled, draws carry them to the distribution's parameters; raises `ProgramError` for a
@@ -51,14 +51,16 @@ def choices(distribution: Distribution, samples: int = 1) -> Choices:
     if distribution.has_enumerate_support:
         values = distribution.enumerate_support(expand=False)
         log_prob = distribution.log_prob(values).T
-        return Choices(values.flatten().repeat(len(log_prob)), log_prob, log_prob)
+        return ActionSamples(values.flatten().repeat(len(log_prob)), log_prob, log_prob)
     return drawn(distribution, _draws(distribution, samples))
 
 
-def drawn(distribution: Distribution, draws: Tensor) -> Choices:
+def drawn(distribution: Distribution, draws: Tensor) -> ActionSamples:
     """Return K draws for each of B states, `[K, B, ...]`, as choices, scored by a batch of B distributions."""
     log_prob = distribution.log_prob(draws).T
-    return Choices(draws.transpose(0, 1).flatten(0, 1), log_prob, torch.full_like(log_prob, -math.log(len(draws))))
+    return ActionSamples(
+        draws.transpose(0, 1).flatten(0, 1), log_prob, torch.full_like(log_prob, -math.log(len(draws)))
+    )
 
 
 def _draws(distribution: Distribution, samples: int) -> Tensor:

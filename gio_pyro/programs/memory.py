@@ -4,8 +4,8 @@ import pyro
 import torch
 from gymnasium.spaces import Discrete
 
-from gio_pyro.memory import TRAINED, Sized, free_bytes
 from gio_pyro.types import Program, Spec
+from gio_pyro.utils.memory import TRAINED, Sized, free_bytes
 
 
 def sized(program: Program, name: str, spec: Spec) -> Sized:

@@ -32,8 +32,8 @@ from pyro.poutine.runtime import NonlocalExit
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from gio_pyro.errors import GioError, InputError, ProgramError, shown, told
-from gio_pyro.masks import Allowed, restricted
+from gio_pyro.distributions.masks import Allowed, restricted
+from gio_pyro.errors import GioError, InputError, ProgramError, describe_error, shown
 from gio_pyro.programs.sites import ACTION, FUTURE, is_plate, is_recorded, require_drawn, require_known
 from gio_pyro.types import Policy, Transitions
 from gio_pyro.types import Program as Callable_
@@ -108,7 +108,8 @@ class Program(nn.Module):
             raise
         except Exception as error:
             raise ProgramError(
-                f"Expected {self.name} to observe (state, action, future), but it raised {told(error, 150)}; correct "
+                f"Expected {self.name} to observe (state, action, future), but it raised "
+                f"{describe_error(error, 150)}; correct "
                 "its method observe."
             ) from error
 
@@ -127,7 +128,8 @@ class Program(nn.Module):
                 raise
             except (Exception, SystemExit) as error:
                 raise ProgramError(
-                    f"Expected {self.name} to run, but it raised {told(error, 150)}; try gio_pyro.testing on it."
+                    f"Expected {self.name} to run, but it raised {describe_error(error, 150)}; try "
+                    f"gio_pyro.testing on it."
                 ) from error
         raise reached
 
@@ -461,7 +463,8 @@ def per_example(distribution: Distribution, value: Tensor, batch: int, name: str
         log_prob = distribution.log_prob(value)
     except (RuntimeError, ValueError, TypeError, IndexError) as error:
         raise ProgramError(
-            f"Expected {name} to score values of shape {tuple(value.shape)}, but it raised {told(error, 120)}; look "
+            f"Expected {name} to score values of shape {tuple(value.shape)}, but it raised "
+            f"{describe_error(error, 120)}; look "
             "for a value outside the space, or another shape."
         ) from error
     if log_prob.shape != (batch,):

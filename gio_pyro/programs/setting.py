@@ -16,11 +16,11 @@ from pyro import poutine
 from pyro.poutine.messenger import Messenger
 from torch import Tensor
 
-from gio_pyro.errors import GioError, InputError, ProgramError, told
+from gio_pyro.errors import GioError, InputError, ProgramError, describe_error
 from gio_pyro.programs.program import Program, without_validation
 from gio_pyro.programs.sites import is_plate, is_recorded, listed, require_drawn, require_known
-from gio_pyro.randomness import PrivateRandom
 from gio_pyro.types import Policy, Spec, Transitions
+from gio_pyro.utils.randomness import PrivateRandom
 
 BATCH = 7
 """Examples in the batch: few, and a number that spaces seldom share, so that a transposed shape is seen."""
@@ -139,7 +139,7 @@ def quietly(name: str, device: torch.device) -> Iterator[None]:
         raise
     except (Exception, SystemExit) as error:
         raise ProgramError(
-            f"Expected {name} to run on a batch of {BATCH}, but it raised {told(error, 120)}; "
+            f"Expected {name} to run on a batch of {BATCH}, but it raised {describe_error(error, 120)}; "
             "run it on a small batch of your own."
         ) from error
 

@@ -9,14 +9,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gio_pyro.checks import instance, positive
+from gio_pyro.data.replay_buffer import Replay
 from gio_pyro.errors import InputError, TrainingError, raised_by
 from gio_pyro.futures import Future, steps_of
-from gio_pyro.optimisation import Descent, Figures, Loss, adam, resume
-from gio_pyro.pickling import Picklable
+from gio_pyro.nn.gradient_step import Descent, Figures, Loss, adam, resume
 from gio_pyro.programs import Guide, Model
-from gio_pyro.replay import Replay
 from gio_pyro.types import Policy, Spec, Transitions
+from gio_pyro.utils.checks import instance, positive
+from gio_pyro.utils.pickling import Picklable
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from torch import Tensor
 from gio_pyro.empowerment.options import read
 from gio_pyro.empowerment.variational import VariationalEmpowerment
 from gio_pyro.errors import InputError
-from gio_pyro.optimisation import Figures
+from gio_pyro.nn.gradient_step import Figures
 from gio_pyro.signals.base import Fitted, Signal, as_fitted
 from gio_pyro.types import Transitions, finite
 

@@ -5,7 +5,7 @@ from gymnasium.spaces import Discrete
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from gio_pyro.networks import action_features, encoder, mlp, width
+from gio_pyro.nn import action_features, encoder, mlp, width
 from gio_pyro.types import Spec, Transitions
 
 FORWARD_SHARE = 0.2

@@ -5,11 +5,11 @@ import copy
 import torch
 from torch import Tensor
 
-from gio_pyro.checks import number
 from gio_pyro.errors import InputError, shown
-from gio_pyro.optimisation import Figures
+from gio_pyro.nn.gradient_step import Figures
 from gio_pyro.signals.base import Fitted, Signal, as_fitted, require_one_step
 from gio_pyro.types import Transitions
+from gio_pyro.utils.checks import number
 
 
 class LearningProgress(Signal):

@@ -14,8 +14,8 @@ from gymnasium import Space
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from gio_pyro.networks import encoder, mlp
-from gio_pyro.replay import Replay
+from gio_pyro.data.replay_buffer import Replay
+from gio_pyro.nn import encoder, mlp
 from gio_pyro.types import Transitions
 
 FAR = 5

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from gio_pyro.kinds import Kinds
+from gio_pyro.programs.registry import Registry
 from gio_pyro.signals.base import Fitted, Signal
 from gio_pyro.signals.control import Control
 from gio_pyro.signals.disagreement import Disagreement
@@ -46,4 +46,4 @@ def signal_named(text: str, fitted: Fitted, **settings: Any) -> Signal:
         InputError: no such name, no such setting, or something that is no signal.
         ProgramError: a file or module that is not there or does not import.
     """
-    return Kinds("signal", "gio_pyro.signals", Signal, NAMES).build(text, (fitted,), settings)
+    return Registry("signal", "gio_pyro.signals", Signal, NAMES).build(text, (fitted,), settings)

@@ -3,7 +3,7 @@
 from torch import Tensor
 
 from gio_pyro.errors import InputError, shown
-from gio_pyro.optimisation import Figures
+from gio_pyro.nn.gradient_step import Figures
 from gio_pyro.signals.base import Fitted, Signal, as_fitted, require_one_step
 from gio_pyro.signals.inverse_features import InverseFeatures
 from gio_pyro.types import Transitions

@@ -6,11 +6,11 @@ import torch
 from gymnasium import Space
 from torch import Tensor, nn
 
-from gio_pyro.checks import whole
-from gio_pyro.networks import Standardise, encoder, mlp
-from gio_pyro.optimisation import Figures
+from gio_pyro.nn import Standardise, encoder, mlp
+from gio_pyro.nn.gradient_step import Figures
 from gio_pyro.signals.base import Fitted, Signal, as_fitted
 from gio_pyro.types import Transitions
+from gio_pyro.utils.checks import whole
 
 MOST_OUTPUTS = 2**16
 

@@ -6,9 +6,9 @@ import torch
 from gymnasium.spaces import Discrete
 from torch import Tensor
 
+from gio_pyro.data.replay_buffer import Replay
 from gio_pyro.errors import InputError
-from gio_pyro.optimisation import Figures
-from gio_pyro.replay import Replay
+from gio_pyro.nn.gradient_step import Figures
 from gio_pyro.signals.base import Fitted, Signal, as_fitted
 from gio_pyro.signals.memories import ExactMemory, LearnedMemory
 from gio_pyro.types import Transitions

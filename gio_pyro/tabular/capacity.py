@@ -19,7 +19,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from gio_pyro.checks import numbers, positive, whole
 from gio_pyro.errors import ConvergenceWarning, InputError
 from gio_pyro.tabular.information import (
     LARGEST_REWARD,
@@ -29,6 +28,7 @@ from gio_pyro.tabular.information import (
     divergence_from_mean,
     require_one_batch,
 )
+from gio_pyro.utils.checks import numbers, positive, whole
 
 MULTIPLICATIVE_STEPS = 10
 

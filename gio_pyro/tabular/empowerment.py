@@ -10,11 +10,11 @@ actions is allowed wherever those before it may have led.
 import torch
 from torch import Tensor
 
-from gio_pyro.checks import positive, whole
 from gio_pyro.errors import InputError
-from gio_pyro.memory import require_room
 from gio_pyro.tabular.capacity import blahut_arimoto
 from gio_pyro.tabular.mdp import TabularMDP, as_mdp
+from gio_pyro.utils.checks import positive, whole
+from gio_pyro.utils.memory import require_room
 
 HORIZON = "a horizon of at least 1 action, a whole number"
 MERGE_DECIMALS = 12

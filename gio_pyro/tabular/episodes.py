@@ -3,10 +3,10 @@
 import torch
 from torch import Tensor
 
-from gio_pyro.checks import LONGEST, whole
 from gio_pyro.errors import InputError
 from gio_pyro.tabular.futures import state_chain
 from gio_pyro.tabular.mdp import TabularMDP, as_mdp, as_policy
+from gio_pyro.utils.checks import LONGEST, whole
 
 LEAST_LEAK = 1e-12
 """A probability below this does not count as a way out: a sum over so rare an exit has no digits left."""

@@ -18,12 +18,12 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from gio_pyro.checks import labels as as_labels
-from gio_pyro.checks import numbers, real, switch, whole
 from gio_pyro.errors import InputError, raised_by, shown
-from gio_pyro.memory import require_room
 from gio_pyro.tabular.information import as_distribution
 from gio_pyro.tabular.mdp import TabularMDP, as_mdp, as_policy
+from gio_pyro.utils.checks import labels as as_labels
+from gio_pyro.utils.checks import numbers, real, switch, whole
+from gio_pyro.utils.memory import require_room
 
 Future = Callable[[TabularMDP, Tensor], Tensor]
 """`(mdp, policy [..., S, A]) -> p(F|s, a) [..., S, A, F]`."""

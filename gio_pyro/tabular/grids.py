@@ -2,9 +2,9 @@
 
 import torch
 
-from gio_pyro.checks import real, whole
 from gio_pyro.errors import InputError, shown
 from gio_pyro.tabular.mdp import TabularMDP
+from gio_pyro.utils.checks import real, whole
 
 MOVES = ((0, 0), (1, 0), (-1, 0), (0, 1), (0, -1))
 """(rows, columns) moved by: stay, north, south, east, west; row 0 is the southern edge."""

@@ -10,8 +10,8 @@ Zero probabilities are ordinary values here: 0 log 0 = 0, and nothing is ever di
 import torch
 from torch import Tensor
 
-from gio_pyro.checks import numbers
 from gio_pyro.errors import InputError
+from gio_pyro.utils.checks import numbers
 
 SUM_TOLERANCE = 1e-6
 LARGEST_REWARD = 1e100

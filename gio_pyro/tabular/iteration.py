@@ -15,13 +15,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from gio_pyro.checks import numbers, positive, real, whole
 from gio_pyro.errors import ConvergenceWarning, InputError, shown
 from gio_pyro.tabular.episodes import solve_chain
 from gio_pyro.tabular.futures import Future, channel_of, next_state, state_chain
 from gio_pyro.tabular.guides import Guide, bayes, log_rho_of
 from gio_pyro.tabular.information import LARGEST_REWARD, divergence_from_mean
 from gio_pyro.tabular.mdp import TabularMDP, as_mdp, as_policy
+from gio_pyro.utils.checks import numbers, positive, real, whole
 
 SMALLEST = 1e-300
 """Probability kept by every action that the first policy can take, so that none is lost to underflow."""

@@ -6,11 +6,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gio_pyro.checks import instance, numbers, real
 from gio_pyro.errors import InputError, MixedTerminationError, shown
-from gio_pyro.memory import require_room
 from gio_pyro.tabular.information import LARGEST_REWARD, as_distribution, as_flags
 from gio_pyro.tabular.reading import offers, rows_of
+from gio_pyro.utils.checks import instance, numbers, real
+from gio_pyro.utils.memory import require_room
 
 
 @dataclass(frozen=True)

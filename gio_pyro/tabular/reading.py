@@ -8,10 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gio_pyro.checks import MOST_NUMBERS, real, refused, switch, whole
-from gio_pyro.errors import InputError, shown, told
-from gio_pyro.memory import require_room
+from gio_pyro.errors import InputError, describe_error, shown
 from gio_pyro.tabular.information import LARGEST_REWARD, SUM_TOLERANCE, as_flags
+from gio_pyro.utils.checks import MOST_NUMBERS, real, refused, switch, whole
+from gio_pyro.utils.memory import require_room
 
 FORM = "(probability, next state, reward, terminated)"
 MOST_ACTIONS = 100_000
@@ -62,7 +62,7 @@ def offers(offered: list[list[int]], mask: Any) -> Tensor:
         raise
     except Exception as error:
         raise InputError(
-            f"Expected action_mask(state) to give one flag an action, but got {told(error, 150)}."
+            f"Expected action_mask(state) to give one flag an action, but got {describe_error(error, 150)}."
         ) from error
     if flags.shape != has.shape:
         raise InputError(f"Expected action_mask(state) of {actions} flags, but got shape {tuple(flags.shape[1:])}.")
@@ -93,7 +93,7 @@ def _at(table: Any, key: int, where: str) -> Any:
     except Exception as error:  # of somebody else's class, too
         raise InputError(
             f"Expected env.{where} to have an entry {key}, as its {len(table)} are counted from 0, but reading it "
-            f"raised {told(error, 80)}."
+            f"raised {describe_error(error, 80)}."
         ) from error
 
 

@@ -5,11 +5,11 @@ from typing import Any
 
 import numpy as np
 
-from gio_pyro.environments.make import Env, make_env
+from gio_pyro.collection.make import Env, make_env
+from gio_pyro.data.samples import KEYS
 from gio_pyro.errors import InputError, ProgramError
 from gio_pyro.intrinsic_reward import IntrinsicReward
-from gio_pyro.samples import KEYS
-from gio_pyro.trees import each
+from gio_pyro.utils.trees import each
 
 Samples = dict[str, Any]
 

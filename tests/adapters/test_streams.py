@@ -16,9 +16,10 @@ from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.vec_env import DummyVecEnv, VecFrameStack, VecNormalize, VecTransposeImage
 
 import gio_pyro.envs  # noqa: F401 - registers the rooms
-from gio_pyro import IntrinsicReward, samples
+from gio_pyro import IntrinsicReward
 from gio_pyro.adapters.gymnasium import IntrinsicVector
 from gio_pyro.adapters.stable_baselines import IntrinsicReplayBuffer, IntrinsicVecEnv
+from gio_pyro.data import samples
 from gio_pyro.errors import InputError
 from tests.empowerment.test_options import Counter
 

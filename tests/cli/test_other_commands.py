@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 import gio_pyro as gio_library
-from gio_pyro import files, tabular
+from gio_pyro import tabular
+from gio_pyro.utils import files
 from tests.cli.shell import gio, train
 from tests.environments import register
 

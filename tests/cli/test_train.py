@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 import gio_pyro as gio_library
-from gio_pyro import checkpoint
+from gio_pyro.checkpointing import file_format
 from gio_pyro.cli import stopping, training
 from gio_pyro.errors import InputError
 from tests.agents import differences
@@ -271,7 +271,7 @@ class TestNetworks:
             for name, first in (("whole", 1200), ("halves", 600)):
                 assert train("CartPole-v1", "--hidden", 8, "--out", tmp_path / name, steps=first) == 0
             assert train("--resume", tmp_path / "halves", steps=600) == 0
-        assert differences(*(checkpoint.read(tmp_path / name) for name in ("whole", "halves"))) == []
+        assert differences(*(file_format.read(tmp_path / name) for name in ("whole", "halves"))) == []
 
     def test_wrappers_are_named_again(self, tmp_path: Path, capsys: Any):
         run, wrapper = tmp_path / "run", "gymnasium.wrappers:FlattenObservation"
@@ -372,7 +372,7 @@ class TestOut:
         env = register(monkeypatch, reward=lambda step: float("nan") if step > 700 else 0.0)
         assert train(env, "--out", run, "--checkpoint-every", 1, steps=1000) == 2
         assert capsys.readouterr().err.endswith(f"; step 500 is saved in {run}.\n")
-        assert checkpoint.read(run)["steps"] == 500
+        assert file_format.read(run)["steps"] == 500
 
 
 class TestArguments:
@@ -715,7 +715,7 @@ class TestStopped:
         (tmp_path / "whole" / "summary.json").unlink()
         for name in ("whole", "killed"):
             assert train("--resume", tmp_path / name, steps=20) == 0
-        assert differences(*(checkpoint.read(tmp_path / name) for name in ("whole", "killed"))) == []
+        assert differences(*(file_format.read(tmp_path / name) for name in ("whole", "killed"))) == []
 
 
 class TestDamagedMetrics:

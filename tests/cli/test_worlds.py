@@ -10,9 +10,9 @@ import gymnasium as gym
 import pytest
 from gymnasium.vector import SyncVectorEnv
 
-from gio_pyro import records
+from gio_pyro.checkpointing import specs
 from gio_pyro.cli import worlds
-from gio_pyro.environments import copy_that_renders, fresh_copy
+from gio_pyro.collection import copy_that_renders, fresh_copy
 from gio_pyro.errors import CheckpointError, InputError
 
 TRANSPOSE = "gymnasium.wrappers:FlattenObservation"
@@ -101,12 +101,10 @@ class TestAgain:
 
     @pytest.mark.parametrize("name", ["CartPole-v1", "gymnasium:CartPole-v1"])
     def test_the_run_s_own_arguments_and_number_are_kept(self, name: str):
-        record = records.environment_record(
-            worlds.world("CartPole-v1", {"max_episode_steps": 9}, (), worlds.several(2))
-        )
+        record = specs.environment_record(worlds.world("CartPole-v1", {"max_episode_steps": 9}, (), worlds.several(2)))
         made = worlds.again(record, name, ())
         assert made is not None
-        assert records.environment_record(made) == record
+        assert specs.environment_record(made) == record
 
     @pytest.mark.parametrize("name", ["CartPole-v1", "Nowhere-v0", "gymnasium:CartPole-v1"])
     def test_another_environment_is_refused(self, name: str):
@@ -117,14 +115,14 @@ class TestAgain:
     @pytest.mark.parametrize("count", [1, 2])
     def test_wrappers_are_recorded_asked_for_and_compared(self, count: int):
         env = worlds.world("Pendulum-v1", {}, [TRANSPOSE], worlds.several(count))
-        record = records.environment_record(env)
+        record = specs.environment_record(env)
         assert record is not None
         assert record["wrappers"] == [HOME]
         with pytest.raises(CheckpointError, match=f"wrapped in {HOME}.*--wrapper"):
-            records.environment_from(record)
+            specs.environment_from(record)
         made = worlds.again(record, None, [TRANSPOSE])
         assert made is not None
-        assert records.environment_record(made) == record
+        assert specs.environment_record(made) == record
         for others in ([], ["gymnasium.wrappers:RecordEpisodeStatistics"], [TRANSPOSE, TRANSPOSE]):
             with pytest.raises(InputError, match="the run's own wrappers"):
                 worlds.again(record, "Pendulum-v1", others)

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from gio_pyro import GIO
-from gio_pyro.dreaming import Awake, NetworkDreams, TableDreams
+from gio_pyro.dreaming import NetworkDreams, NoRollouts, TableDreams
 from gio_pyro.errors import InputError
 
 from ..agents import differences, untouched
@@ -29,7 +29,7 @@ WORLDS: dict[str, tuple[dict[str, Any], type]] = {
 
 def test_nobody_dreams_who_does_not_ask():
     first, second = GIO("FrozenLake-v1", **QUICK), GIO("FrozenLake-v1", dream_horizon=0, dream_share=0.0, **QUICK)
-    assert isinstance(first.dreaming, Awake)
+    assert isinstance(first.dreaming, NoRollouts)
     rows = first.learn(40).replay.all()
     assert first.dreaming.beside(rows) is rows
     assert first.dreaming.update(rows) == {}
@@ -68,7 +68,7 @@ KINDS: dict[str, Any] = {
 @pytest.mark.parametrize("kind", KINDS)
 def test_dreams_are_of_the_kind_that_replay_holds(kind: str):
     agent = GIO(KINDS[kind](), **SMALL, **DREAM).learn(130)
-    read, seen = agent.dreaming.beside(agent.control.rows(agent.replay)), agent.replay.all()
+    read, seen = agent.dreaming.beside(agent.actor_critic.rows(agent.replay)), agent.replay.all()
     assert [x.dtype for x in read.tensors()] == [x.dtype for x in seen.tensors()]
     assert [x.shape[1:] for x in read.tensors()] == [x.shape[1:] for x in seen.tensors()]
     assert all(bool(x.float().isfinite().all()) for x in read.tensors())
@@ -76,11 +76,11 @@ def test_dreams_are_of_the_kind_that_replay_holds(kind: str):
 
 def test_signals_are_read_at_dreamed_rows_too():
     agent = GIO("gio/SlipperyLine-v0", signal=NAMED, signal_value=True, **QUICK, **DREAM).learn(100)
-    read = agent.dreaming.beside(agent.control.rows(agent.replay))
+    read = agent.dreaming.beside(agent.actor_critic.rows(agent.replay))
     assert len(read) > len(agent.replay.merged())
-    (apart,) = agent.payment.apart(read, agent.steps)
+    (apart,) = agent.reward_mix.apart(read, agent.steps)
     assert torch.equal(apart.rows.reward, (read.action == 1).float())
-    assert torch.equal(agent.payment.paid(read, 0).reward, torch.zeros_like(read.reward))
+    assert torch.equal(agent.reward_mix.paid(read, 0).reward, torch.zeros_like(read.reward))
 
 
 @pytest.mark.parametrize(

@@ -13,11 +13,11 @@ import torch
 from gymnasium.spaces import Box, Discrete
 from torch import Tensor
 
+from gio_pyro.actor_critic import network_policy
+from gio_pyro.data.replay_buffer import Replay
 from gio_pyro.dreaming import Frame, NetworkDreams, Outcomes
 from gio_pyro.futures import NextState, NextStateAndReward
-from gio_pyro.improvement import network_policy
 from gio_pyro.programs import Model
-from gio_pyro.replay import Replay
 from gio_pyro.signals import Fitted
 from gio_pyro.types import Spec, Transitions
 

@@ -12,17 +12,17 @@ from gymnasium.spaces import Discrete
 from torch import Tensor
 
 from gio_pyro import GIO, tabular
-from gio_pyro.control import TableControl
+from gio_pyro.actor_critic import TableActorCritic
+from gio_pyro.actor_critic.guide_reward import Imagined
+from gio_pyro.data.replay_buffer import concatenate
 from gio_pyro.dreaming import Counted, TableDreams
 from gio_pyro.futures import NextState, NextStateAndReward
 from gio_pyro.guides import UniformGuide
 from gio_pyro.programs import Model, build_guide, without_validation
-from gio_pyro.replay import concatenate
-from gio_pyro.rewards import Imagined
+from gio_pyro.schedules.temperature import Temperature
 from gio_pyro.settings import Settings
 from gio_pyro.signals import Fitted
 from gio_pyro.tabular import TabularMDP
-from gio_pyro.temperature import Temperature
 from gio_pyro.types import Policy, Spec, Transitions
 
 from ..finite import exact_replay, spec_of, table_policy, true_model
@@ -59,9 +59,9 @@ def dreams(spec: Spec, model: Model, policy: Policy, horizon: int, share: float,
     return TableDreams(fitted, horizon, share, samples=4)
 
 
-def learned(mdp: TabularMDP, rows: Transitions, horizon: int, share: float, rounds: int = 25) -> TableControl:
+def learned(mdp: TabularMDP, rows: Transitions, horizon: int, share: float, rounds: int = 25) -> TableActorCritic:
     """Tables after improvements on these real rows and dreams in the true world."""
-    control = TableControl(spec_of(mdp), Settings(discount=mdp.discount, sweeps=5_000, initial_value=0.0))
+    control = TableActorCritic(spec_of(mdp), Settings(discount=mdp.discount, sweeps=5_000, initial_value=0.0))
     model = true_model(mdp.transition)
     guide = build_guide(UniformGuide, spec_of(mdp), model, control.policy, torch.zeros(1, dtype=torch.long))
     reward, alpha = Imagined(model, guide, 1), Temperature(ALPHA, target=0.0, learning_rate=0.1)
@@ -214,7 +214,7 @@ def test_an_agent_that_dreams_in_the_true_world_learns_the_exact_values_from_few
     }  # fmt: skip
     dreamt = GIO(world, dream_horizon=2, dream_share=1.0, **given).learn(60)
     awake = GIO(world, **given).learn(60)
-    assert bool(dreamt.control.critic.tried.all())
+    assert bool(dreamt.actor_critic.critic.tried.all())
     assert len(dreamt.replay) == 60
-    torch.testing.assert_close(dreamt.control.critic.q.double(), exact.q, atol=1e-3, rtol=0)
-    assert float((awake.control.critic.q - exact.q).abs().max()) > 0.05
+    torch.testing.assert_close(dreamt.actor_critic.critic.q.double(), exact.q, atol=1e-3, rtol=0)
+    assert float((awake.actor_critic.critic.q - exact.q).abs().max()) > 0.05

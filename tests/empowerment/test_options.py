@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 import torch
 
+from gio_pyro.collection import Collector
+from gio_pyro.distributions.sequences import ActionSequences
 from gio_pyro.empowerment.options import IN_A_ROW, MOST_BYTES, Blindly, Kept, Options, read, take
-from gio_pyro.environments import Collector
 from gio_pyro.errors import InputError
-from gio_pyro.sequences import ActionSequences
 from gio_pyro.types import Sequences
+from tests.distributions.test_sequences import every, some
 from tests.futures.test_reading import two_episodes
-from tests.test_sequences import every, some
 
 
 class Counter(gym.Env[Any, Any]):

@@ -6,8 +6,8 @@ Cost: four minutes.
 import pytest
 
 from gio_pyro import GIO
+from gio_pyro.collection import make_env
 from gio_pyro.diagnostics import compare_with_exact
-from gio_pyro.environments import make_env
 
 pytestmark = pytest.mark.learning
 

@@ -10,7 +10,7 @@ import pytest
 from gio_pyro.envs import IDS, KlyubinMaze, Maze, NoisyTV, SlipperyLine
 from gio_pyro.envs.pictures import AGENT, COLOURS, DARK, MOST_CHANNELS, channel_colour
 from gio_pyro.errors import InputError
-from gio_pyro.grid import grid_of
+from gio_pyro.plotting.grid import grid_of
 
 
 @pytest.mark.parametrize("id_", IDS)

@@ -17,7 +17,7 @@ import pytest
 import gio_pyro as gio
 from gio_pyro import envs
 from gio_pyro.cli import training
-from gio_pyro.environments import make_env
+from gio_pyro.collection import make_env
 from gio_pyro.errors import InputError
 from tests.agents import differences
 from tests.cli.shell import gio as shell

@@ -35,10 +35,10 @@ def test_the_task_policy_is_the_optimum_of_the_environments_reward_alone(explore
     mdp = table()
     exact = tabular.policy_iteration(mdp, ALPHA, guide=tabular.uniform)
     walked = distances(mdp)[int(mdp.start.argmax())].isfinite() & ~mdp.terminal
-    assert int(agent.control.critic.tried.sum()) == int(walked.sum()) * mdp.actions
+    assert int(agent.actor_critic.critic.tried.sum()) == int(walked.sum()) * mdp.actions
     found = diagnostics.policy_table(agent)
     torch.testing.assert_close(found[walked], exact.policy[walked], atol=1e-3, rtol=0)
-    torch.testing.assert_close(agent.control.critic.q[walked].double(), exact.q[walked], atol=1e-3, rtol=0)
+    torch.testing.assert_close(agent.actor_critic.critic.q[walked].double(), exact.q[walked], atol=1e-3, rtol=0)
     assert 0.4 < float(agent.figures["explorer_share"]) < 0.6
     assert agent.metrics()["intrinsic/signal"] > 0
 
@@ -119,9 +119,9 @@ def test_more_of_the_sparse_maze_is_seen_than_by_uniform_actions(explorer: str, 
 def test_the_signals_weights_are_the_explorers():
     agent = GIO(maze(), explorer="Signal", signal_weight=3.0, reward_weight=0.5, **QUICK).learn(50)
     rows = agent.replay.all()
-    assert torch.equal(agent.payment.paid(rows, 50).reward, rows.reward)
-    paid = agent.explorer.explorer.source.payment.paid(rows, 50).reward
-    torch.testing.assert_close(paid, 0.5 * rows.reward + 3 * agent.payment.read(rows))
+    assert torch.equal(agent.reward_mix.paid(rows, 50).reward, rows.reward)
+    paid = agent.explorer.explorer.source.reward_mix.paid(rows, 50).reward
+    torch.testing.assert_close(paid, 0.5 * rows.reward + 3 * agent.reward_mix.read(rows))
 
 
 def test_the_explorer_waits_until_the_agent_has_warmed_up():

@@ -8,12 +8,12 @@ from gymnasium.spaces import Discrete
 from torch import Tensor
 
 import gio_pyro.envs
+from gio_pyro.data.replay_buffer import Replay
 from gio_pyro.explorers import Source
 from gio_pyro.futures import NextState
-from gio_pyro.payment import Payment
-from gio_pyro.replay import Replay
 from gio_pyro.settings import Settings
 from gio_pyro.signals import Fitted, Signal
+from gio_pyro.signals.reward_mix import RewardMix
 from gio_pyro.tabular import TabularMDP
 from gio_pyro.types import Spec, Transitions
 from tests.finite import exact_replay
@@ -79,4 +79,4 @@ def source_of(
 
     fitted = Fitted(spec, NextState(), None, None, uniform)  # type: ignore[arg-type]
     given = Settings(**{"hidden": (16,), **settings})
-    return Source(fitted, given, Payment(Given(values), 1.0, 0.0), streams)
+    return Source(fitted, given, RewardMix(Given(values), 1.0, 0.0), streams)

@@ -11,8 +11,10 @@ import torch
 from gymnasium.spaces import Box, Discrete
 from torch import Tensor
 
+from gio_pyro.data.replay_buffer import Replay
+from gio_pyro.data.training_batches import examples, fair, newest
+from gio_pyro.distributions.squash import uniform_in_box
 from gio_pyro.errors import GioError, InputError
-from gio_pyro.examples import examples, fair, newest
 from gio_pyro.futures import (
     FUTURES,
     Features,
@@ -27,8 +29,6 @@ from gio_pyro.futures import (
     steps_of,
     written,
 )
-from gio_pyro.replay import Replay
-from gio_pyro.squash import uniform_in_box
 from gio_pyro.tabular.futures import interval_of
 from gio_pyro.types import Sequences, Transitions
 
@@ -156,7 +156,7 @@ def test_the_reward_beside_the_next_state():
     box = NextStateAndReward()
     assert box.space(Box(-1, 1, (3,))).shape == (4,)
     assert box.of(batch).tolist() == [[1.0, 2.0, 3.0, 7.0], [4.0, 5.0, 6.0, 7.0]]
-    assert box.anchor(state).tolist() == [[0.0, 1.0, 2.0, 0.0], [3.0, 4.0, 5.0, 0.0]]
+    assert box.baseline(state).tolist() == [[0.0, 1.0, 2.0, 0.0], [3.0, 4.0, 5.0, 0.0]]
 
 
 def test_trajectories_of_vectors_are_stacked():
@@ -164,7 +164,7 @@ def test_trajectories_of_vectors_are_stacked():
     space = Trajectory(3).space(Box(low, high))
     assert space.shape == (3, 2)
     assert space.high.tolist() == [[1.0, 2.0]] * 3
-    assert Trajectory(3).anchor(torch.ones(4, 2)).shape == (4, 3, 2)
+    assert Trajectory(3).baseline(torch.ones(4, 2)).shape == (4, 3, 2)
 
 
 def test_the_whole_replay_is_merged_with_the_weights_of_each_group():

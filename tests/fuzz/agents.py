@@ -13,8 +13,8 @@ import gio_pyro as gio
 from gio_pyro import signals
 from gio_pyro.adapters.bonus import Bonus
 from gio_pyro.models import DirichletModel
-from gio_pyro.schedules import weight_of
-from gio_pyro.temperature import parse
+from gio_pyro.schedules.temperature import parse
+from gio_pyro.schedules.weights import weight_of
 from tests.signals.worlds import FINITE, fitted, some
 
 from .harness import Call

@@ -19,9 +19,9 @@ import torch
 from gymnasium.spaces import Box
 from torch import Tensor, nn
 
+from gio_pyro.data.replay_buffer import Replay
 from gio_pyro.inference import Inference, Objective
 from gio_pyro.programs import Guide, Model, build_guide, build_model, without_validation
-from gio_pyro.replay import Replay
 from gio_pyro.types import Policy, Spec, Transitions
 
 HIDDEN = (32,)

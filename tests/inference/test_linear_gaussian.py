@@ -10,12 +10,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from gio_pyro.actor_critic import GaussianPolicy
+from gio_pyro.actor_critic.guide_reward import Imagined, intrinsic_reward
 from gio_pyro.guides import GaussianGuide, UniformGuide
-from gio_pyro.improvement import GaussianPolicy
 from gio_pyro.inference import Elbo, ForwardKL, Objective, Sleep, WakeSleep
 from gio_pyro.models import GaussianModel
 from gio_pyro.programs import Guide, Model, choices, detached
-from gio_pyro.rewards import Imagined, intrinsic_reward
 from gio_pyro.types import Policy, Spec, Transitions
 
 from .linear_gaussian import (

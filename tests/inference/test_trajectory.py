@@ -11,13 +11,13 @@ from gymnasium.spaces import Discrete
 from torch import Tensor
 
 from gio_pyro import GIO
+from gio_pyro.data.replay_buffer import Replay
+from gio_pyro.data.training_batches import pieces
 from gio_pyro.errors import InputError
-from gio_pyro.examples import pieces
 from gio_pyro.futures import NextState, StateAfter
 from gio_pyro.guides import BayesGuide, CategoricalGuide
 from gio_pyro.inference import Elbo, TrajectoryElbo, WeightedTrajectoryElbo, objective_named, pieces_of
 from gio_pyro.programs import Guide, build_guide
-from gio_pyro.replay import Replay
 from gio_pyro.types import Spec, Transitions
 from tests.finite import table_policy, true_model
 from tests.tabular.worlds import random_mdp, random_rows

@@ -9,11 +9,11 @@ from gymnasium.spaces import Discrete
 from torch import Tensor
 
 from gio_pyro import tabular
+from gio_pyro.data.replay_buffer import Replay
 from gio_pyro.guides import CategoricalGuide
 from gio_pyro.inference import Inference, Objective
 from gio_pyro.models import CategoricalModel
 from gio_pyro.programs import Guide, Model, build_guide, build_model, without_validation
-from gio_pyro.replay import Replay
 from gio_pyro.types import Policy, Spec, Transitions
 
 S, A = 4, 3

@@ -16,7 +16,7 @@ from gymnasium.spaces import Box, Discrete
 import gio_pyro as gio
 from gio_pyro import guides, models
 from gio_pyro.errors import ProgramError
-from gio_pyro.networks import width
+from gio_pyro.nn import width
 from gio_pyro.programs import (
     Guide,
     Model,

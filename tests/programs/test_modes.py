@@ -106,7 +106,7 @@ def test_it_goes_on_bit_for_bit_after_a_reload(tmp_path: Path):
 
 def test_what_follows_the_model_slowly_reads_as_the_model_does():
     agent = agent_of(signal="LearningProgress").learn(60)
-    signal = agent.payment.signal
+    signal = agent.reward_mix.signal
     assert isinstance(signal, LearningProgress)
     rows = agent.replay.sample(16)
     assert torch.equal(signal(rows), signal(rows))

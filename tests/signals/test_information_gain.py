@@ -12,9 +12,9 @@ from gio_pyro.errors import InputError
 from gio_pyro.models import BayesianModel, DirichletModel, EnsembleModel, GaussianModel
 from gio_pyro.signals import InformationGain
 from gio_pyro.types import Spec
-from tests.test_knowledge import exact_gain, observed, regression
+from tests.models.test_bayesian import exact_gain, observed, regression
 
-from .worlds import FINITE, VECTORS, fitted, rows, some, told
+from .worlds import FINITE, VECTORS, fitted, rows, some
 
 SEEN = some(FINITE, 200)
 
@@ -30,7 +30,7 @@ def counted() -> Tensor:
 @pytest.fixture
 def gain() -> InformationGain:
     source = fitted(DirichletModel, FINITE)
-    told(source.model, SEEN)
+    updated(source.model, SEEN)
     return InformationGain(source)
 
 

@@ -10,12 +10,12 @@ import torch
 from gymnasium.spaces import Discrete
 from torch import Tensor
 
+from gio_pyro.data.replay_buffer import Replay
 from gio_pyro.errors import InputError
 from gio_pyro.models import DirichletModel, GaussianModel
-from gio_pyro.payment import Payment
-from gio_pyro.replay import Replay
 from gio_pyro.signals import Reachability
 from gio_pyro.signals.memories import LearnedMemory
+from gio_pyro.signals.reward_mix import RewardMix
 from gio_pyro.types import Spec, Transitions
 
 from .worlds import FEW, FINITE, fitted, rows
@@ -162,7 +162,7 @@ def test_a_merged_transition_is_paid_the_mean_of_those_it_stands_for():
     signal.observe(replay.add(rows(at[:-1], torch.zeros(3, dtype=torch.long), at[1:])))
     signal.observe(replay.add(rows(at[1:2], torch.zeros(1, dtype=torch.long), at[2:3]), [1]))
     assert signal(replay.all()).tolist() == [0, 1, 0, 0]
-    merged = Payment(signal, 1.0, 0.0).paid(replay.merged(), 0)
+    merged = RewardMix(signal, 1.0, 0.0).paid(replay.merged(), 0)
     assert dict(zip(merged.state.tolist(), merged.reward.tolist(), strict=True)) == {0: 0.0, 1: 0.5, 2: 0.0}
 
 

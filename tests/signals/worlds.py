@@ -64,7 +64,7 @@ def some(spec: Spec, count: int = 32, seed: int = 0) -> Transitions:
     return rows(draw(spec.state_space), draw(spec.action_space), draw(spec.state_space))
 
 
-def told(model: Model, data: Transitions) -> Model:
+def updated(model: Model, data: Transitions) -> Model:
     """The same model after it observed next states."""
     model.observe(data.state, data.action, data.next_state)
     return model

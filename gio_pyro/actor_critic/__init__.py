@@ -1,0 +1,38 @@
+"""Actor and critic: policy evaluation and policy improvement (theory, equations 5 and 6), as tables or as networks.
+
+`guide_reward` reads the guide's log-probabilities as the reward, the critics evaluate, the policies improve;
+`tables` and `networks` put them together into one update each.
+"""
+
+from gio_pyro.actor_critic.auxiliary_value import AuxiliaryValue, Values, WeightedBatch, total
+from gio_pyro.actor_critic.behaviour import ContinuousBehaviour, DiscreteBehaviour, TableBehaviour
+from gio_pyro.actor_critic.build import actor_critic_of, steppers, temperature_of
+from gio_pyro.actor_critic.network_policy import CategoricalPolicy, GaussianPolicy, network_policy
+from gio_pyro.actor_critic.networks import NetworkActorCritic
+from gio_pyro.actor_critic.table_critic import TableCritic, optimistic_value
+from gio_pyro.actor_critic.table_policy import LOG_FLOOR, TablePolicy
+from gio_pyro.actor_critic.tables import TableActorCritic
+from gio_pyro.actor_critic.twin_critic import TwinCritic
+
+__all__ = [
+    "LOG_FLOOR",
+    "AuxiliaryValue",
+    "CategoricalPolicy",
+    "ContinuousBehaviour",
+    "DiscreteBehaviour",
+    "GaussianPolicy",
+    "NetworkActorCritic",
+    "TableActorCritic",
+    "TableBehaviour",
+    "TableCritic",
+    "TablePolicy",
+    "TwinCritic",
+    "Values",
+    "WeightedBatch",
+    "actor_critic_of",
+    "network_policy",
+    "optimistic_value",
+    "steppers",
+    "temperature_of",
+    "total",
+]

@@ -1,0 +1,131 @@
+"""What collects: the policy as it is now, or its likeliest action, with a share of the actions drawn to explore.
+
+Exploring draws uniformly, or from what the guide offers (its method `explore`). Each behaviour maps a batch of states
+to site actions `[N, ...]` and log μ(a|s) `[N]`, nats: of the probability or density that the mixture gave them.
+"""
+
+import math
+from collections.abc import Callable, Hashable
+
+import torch
+from torch import Tensor
+
+from gio_pyro.distributions.masks import legal
+from gio_pyro.distributions.squash import uniform_in_box
+from gio_pyro.programs import log_probs
+from gio_pyro.types import Policy
+
+TIE = 1e-4
+"""Probabilities that differ by less than this share are equal: before anything is learned they differ by rounding."""
+
+
+class _Finite:
+    """μ over finitely many actions.
+
+    Args:
+        policy: π.
+        uniform_share: exploration, in [0, 1].
+        greedy: whether the rest is the likeliest action instead of a draw of π; equal ones share.
+        explore: what exploring draws from; None for uniform actions.
+    """
+
+    def __init__(
+        self, policy: Policy, uniform_share: float, *, greedy: bool = False, explore: Policy | None = None
+    ) -> None:
+        self.policy, self.uniform_share, self.greedy, self.explore = policy, uniform_share, greedy, explore
+
+    def mu(self, state: Tensor) -> Tensor:
+        """Return μ(·|s), `[N, A]`."""
+        log_pi = log_probs(self.policy(state))
+        pi = log_pi.exp()
+        own = mode(pi) if self.greedy else pi
+        if self.explore is None:
+            return (1 - self.uniform_share) * own + self._uniform(legal(log_pi)).to(pi)
+        return (1 - self.uniform_share) * own + self.uniform_share * log_probs(self.explore(state), "explore").exp()
+
+    def _uniform(self, allowed: Tensor) -> Tensor:
+        """Return the share of each action that exploring uniformly adds, `[N, A]`."""
+        return torch.where(allowed, self.uniform_share / allowed.sum(-1, keepdim=True).double(), 0.0)
+
+
+def mode(pi: Tensor) -> Tensor:
+    """Return all the probability on the likeliest action, evenly on equally likely ones (`TIE`); `[N, A]` each."""
+    best = (pi >= (1 - TIE) * pi.amax(-1, keepdim=True)).to(pi)
+    return best / best.sum(-1, keepdim=True)
+
+
+class TableBehaviour(_Finite):
+    """For finite worlds: μ is asked for once for each state that is met, while the policy rests for a round.
+
+    `key(state)` is what its answer is kept by: the state, and its mask where that may change within a round.
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        uniform_share: float,
+        *,
+        greedy: bool = False,
+        explore: Policy | None = None,
+        key: Callable[[int], Hashable] = int,
+    ) -> None:
+        super().__init__(policy, uniform_share, greedy=greedy, explore=explore)
+        self.key = key
+        self._rows: dict[Hashable, list[float]] = {}
+
+    def __call__(self, state: Tensor) -> tuple[Tensor, Tensor]:
+        """Return actions and their log-probabilities, `[N]` each."""
+        uniform = torch.rand(len(state), dtype=torch.float64).tolist()
+        taken = [self.act(s, u, state.device) for s, u in zip(state.tolist(), uniform, strict=True)]
+        action, probability = (torch.tensor(values, device=state.device) for values in zip(*taken, strict=True))
+        return action, probability.log()
+
+    def probabilities(self, state: int, device: torch.device) -> list[float]:
+        """Return μ(·|s), one number for each action."""
+        key = self.key(state)
+        if key not in self._rows:
+            self._rows[key] = self.mu(torch.tensor([state], device=device))[0].tolist()
+        return self._rows[key]
+
+    def act(self, state: int, uniform: float, device: torch.device) -> tuple[int, float]:
+        """Return the action at the quantile `uniform`, in [0, 1), of μ(·|s), and its probability."""
+        row = self.probabilities(state, device)
+        for action, probability in enumerate(row):
+            uniform -= probability
+            if uniform < 0:
+                return action, probability
+        action = max(range(len(row)), key=row.__getitem__)  # the row sums to 1 only up to rounding
+        return action, row[action]
+
+
+class DiscreteBehaviour(_Finite):
+    """For finitely many actions of a network."""
+
+    @torch.no_grad()
+    def __call__(self, state: Tensor) -> tuple[Tensor, Tensor]:
+        """Return actions and their log-probabilities, `[N]` each."""
+        mu = self.mu(state)
+        action = torch.multinomial(mu, 1)
+        return action.squeeze(-1), mu.gather(-1, action).squeeze(-1).log()
+
+
+class ContinuousBehaviour:
+    """For continuous actions, at numbers before the squash; the likeliest of them has no density, so none is greedy."""
+
+    def __init__(self, policy: Policy, uniform_share: float, *, explore: Policy | None = None) -> None:
+        self.policy, self.uniform_share, self.explore = policy, uniform_share, explore
+
+    @torch.no_grad()
+    def __call__(self, state: Tensor) -> tuple[Tensor, Tensor]:
+        """Return actions `[N, d]` and their log-densities `[N]`."""
+        pi = self.policy(state)
+        action = pi.sample()
+        if self.uniform_share == 0.0:
+            return action, pi.log_prob(action)
+        other = uniform_in_box(action) if self.explore is None else self.explore(state)
+        exploring = torch.rand(len(action), 1, device=action.device) < self.uniform_share
+        action = torch.where(exploring, other.sample(), action)
+        explored = other.log_prob(action) + math.log(self.uniform_share)
+        if self.uniform_share == 1.0:
+            return action, explored
+        return action, torch.logaddexp(pi.log_prob(action) + math.log1p(-self.uniform_share), explored)

@@ -1,0 +1,145 @@
+"""The intrinsic reward, read from the guide's log-probabilities (theory, equation 3).
+
+Two places to read it, with one soft Bellman equation between them. Write log ρ̄(s, a) = E_{F|s,a} log q(a|s, F) and
+
+    V(s) = E_{a~π} [ Q(s, a) + α (bonus(s, a) − log π(a|s)) ],    Q(s, a) = r + α paid(s, a, F) + γ V(s')
+
+    imagined   bonus = log ρ̄ on futures of the model      paid = 0              equation 5 as it stands
+    replayed   bonus = 0                                  paid = log q(a|s, F)  Q has taken α log ρ̄ into itself
+
+In both, the improved policy is softmax(Q/α + bonus): equation 6. The first needs the model to be right and reads every
+action that the policy might take; the second needs no model but only ever reads actions that were taken.
+
+Continuous actions are replayed as densities over the action box [−1, 1]^d: with log j(u) = Σ log(1 − tanh² u), the
+slope of the squash, bonus = log j and paid = log q − log j. The policy is the same; but Q, a function of the squashed
+action, could not hold log q itself, which falls without bound as u leaves for infinity.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from gio_pyro.distributions.masks import legal
+from gio_pyro.distributions.squash import tanh_log_det, uniform_in_box
+from gio_pyro.errors import InputError, TrainingError, shown
+from gio_pyro.futures import Future, steps_of
+from gio_pyro.programs import ActionSamples, Guide, Model, imagine
+from gio_pyro.types import Policy, Transitions
+
+
+class Reward(Protocol):
+    """Where the guide is read."""
+
+    def bonus(self, policy: Policy, state: Tensor, chosen: ActionSamples) -> Tensor:
+        """Return what each action of a state is paid before −log π, `[B, K]` nats; gradients pass to the actions."""
+        ...
+
+    def paid(self, policy: Policy, batch: Transitions) -> Tensor | float:
+        """Return what each replayed transition is paid, `[B]` nats."""
+        ...
+
+
+@dataclass(frozen=True)
+class Imagined:
+    """Read on futures that the model imagines: log ρ̄(s, a) = E_{F~p_ψ(·|s,a)} log q(a|s, F).
+
+    `samples` futures are drawn for each action where they cannot be enumerated.
+    """
+
+    model: Model
+    guide: Guide
+    samples: int
+
+    def bonus(self, policy: Policy, state: Tensor, chosen: ActionSamples) -> Tensor:
+        """Return log ρ̄, `[B, K]` nats."""
+        spread = chosen.spread(state)
+        dream = imagine(self.model, policy, spread, chosen.action, samples=self.samples)
+        log_q = self.guide.log_prob(policy, dream.spread(spread), dream.future, dream.spread(chosen.action))
+        return dream.mean(log_q).reshape(len(state), -1)
+
+    def paid(self, policy: Policy, batch: Transitions) -> float:
+        """Return 0."""
+        return 0.0
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """Read at replayed transitions, on what really followed; the model is not asked.
+
+    What is reported as the agent's mutual information is still read as `Imagined`: this `bonus` is only a part of it.
+    """
+
+    guide: Guide
+    future: Future
+
+    def bonus(self, policy: Policy, state: Tensor, chosen: ActionSamples) -> Tensor:
+        """Return 0, or of continuous actions the log-slope of the squash, `[B, K]` nats."""
+        if not chosen.action.is_floating_point():
+            return torch.zeros_like(chosen.log_prob)
+        return tanh_log_det(chosen.action).sum(-1).reshape(chosen.log_prob.shape)
+
+    @torch.no_grad()
+    def paid(self, policy: Policy, batch: Transitions) -> Tensor:
+        """Return log q(a|s, F), of continuous actions as a density over the box, `[B]` nats."""
+        log_q = self.guide.log_prob(policy, batch.state, self.future.of(batch), batch.action)
+        return log_q - tanh_log_det(batch.action).sum(-1) if batch.action.is_floating_point() else log_q
+
+
+class Entropy:
+    """Paid for being undecided, and for nothing else: log ρ of uniform actions, so that V counts −KL(π ‖ uniform).
+
+    It never pays more than 0: living long earns nothing by itself.
+    """
+
+    def bonus(self, policy: Policy, state: Tensor, chosen: ActionSamples) -> Tensor:
+        """Return −log of the number of allowed actions, or of continuous ones the uniform density, `[B, K]` nats."""
+        if chosen.action.is_floating_point():
+            uniform: Tensor = uniform_in_box(chosen.action).log_prob(chosen.action)
+            return uniform.reshape(chosen.log_prob.shape)
+        count = legal(chosen.log_prob).sum(-1, keepdim=True)
+        return (-count.double().log()).to(chosen.log_prob).expand_as(chosen.log_prob)
+
+    def paid(self, policy: Policy, batch: Transitions) -> float:
+        """Return 0."""
+        return 0.0
+
+
+def reward_named(name: str, model: Model, guide: Guide, future: Future, *, samples: int) -> Reward:
+    """Return the reading of that name.
+
+    Raises:
+        InputError: an unknown name, or a future of several steps to be read at single transitions.
+    """
+    if name not in ("imagined", "replayed"):
+        raise InputError(f"Expected intrinsic to be imagined or replayed, but got {shown(name)}.")
+    if name == "imagined":
+        return Imagined(model, guide, samples)
+    if steps_of(future):
+        raise InputError(
+            f"Expected a future of one step where the reward is read at replayed transitions, but got {future}; take "
+            'intrinsic="imagined".'
+        )
+    return Replayed(guide, future)
+
+
+def finite_nats(nats: Tensor, name: str) -> Tensor:
+    """Return `nats` as they are; raises `TrainingError`, naming the guide, where one is NaN or infinite."""
+    if not bool(torch.isfinite(nats).all()):
+        raise TrainingError(
+            f"Expected finite log-probabilities from {name}, but got NaN or infinity; "
+            "an action that the policy can take must keep some probability."
+        )
+    return nats
+
+
+@torch.no_grad()
+def intrinsic_reward(chosen: ActionSamples, log_rho: Tensor) -> Tensor:
+    """Return Σ_a π(a|s) (log ρ̄(s, a) − log π(a|s)), `[B]` nats: the bound L_q of theory, equation 3.
+
+    Args:
+        chosen: actions of π: all of them, or draws, over which the sum is an average.
+        log_rho: `[B, K]` nats.
+    """
+    return chosen.mean(log_rho - chosen.log_prob)

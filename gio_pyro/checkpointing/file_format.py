@@ -1,0 +1,132 @@
+"""One file, `checkpoint.pt`, of tensors and plain types: written atomically, read without running code.
+
+It is the archive that `torch.save` writes, with a SHA-256 digest of all that comes before in the archive's comment: a
+single bit that changed anywhere is noticed before anything is read. An archive without a digest, as `torch.save` alone
+writes it, is held to the checksums of its members.
+"""
+
+import hashlib
+import os
+import struct
+import zipfile
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import torch
+
+from gio_pyro.errors import CheckpointError, InputError, describe_error, out_of_memory, shown
+from gio_pyro.utils import files
+
+NAME = "checkpoint.pt"
+FORMAT, VERSION = "gio_pyro checkpoint", 6
+MARK = b"gio_pyro sha256 "
+SEAL = len(MARK) + hashlib.sha256().digest_size
+"""Bytes of the comment at the end of the archive."""
+END = 22
+"""Bytes of the record at the end of an archive without a comment, whose length is its last two."""
+
+
+def folder_named(path: object) -> Path:
+    """Return a folder's path; raises `InputError` for what cannot name one."""
+    if not isinstance(path, str | os.PathLike) or "\0" in str(path):
+        raise InputError(f"Expected the path of a folder, but got {shown(path)}; give text or a pathlib.Path.")
+    return Path(path)
+
+
+def write(folder: Path, state: dict[str, Any]) -> Path:
+    """Write `state` into `folder`, creating it; a reader sees the old file or the new one, never a part.
+
+    Raises:
+        InputError: the folder cannot be written.
+    """
+    try:
+        with ExitStack() as stack:
+            file = _begun(folder, stack)
+            torch.save({"format": FORMAT, "version": VERSION, **state}, file)
+            _seal(file)
+    except (OSError, RuntimeError) as error:
+        raise InputError(f"Expected to write {folder / NAME}, but: {error}; the last checkpoint is kept.") from error
+    return folder / NAME
+
+
+def _begun(folder: Path, stack: ExitStack) -> BinaryIO:
+    """Open what is going to be the checkpoint of a folder, once the parts of killed processes are gone."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        files.remove_unfinished(folder)
+        return stack.enter_context(files.replacing(folder / NAME))
+    except OSError as error:
+        raise InputError(f"Expected a folder that can be written at {folder}, but: {error}.") from error
+
+
+def _seal(file: BinaryIO) -> None:
+    """Put the digest of an archive that was just written into its comment, whose length is its last two bytes."""
+    file.flush()
+    file.seek(-2, os.SEEK_END)
+    file.write(struct.pack("<H", SEAL))
+    file.seek(0)
+    file.write(MARK + _digest(file, os.fstat(file.fileno()).st_size))
+
+
+def _digest(file: BinaryIO, length: int) -> bytes:
+    """Return the digest of the next `length` bytes."""
+    digest = hashlib.sha256()
+    while length and (block := file.read(min(length, 1 << 20))):
+        digest.update(block)
+        length -= len(block)
+    return digest.digest()
+
+
+def read(folder: Path) -> dict[str, Any]:
+    """Return what `write` stored in `folder`, on the CPU.
+
+    Raises:
+        CheckpointError: no file, or one that is truncated, damaged, foreign, from another version, or asks for code to
+            run.
+        InputError: it does not fit into memory.
+    """
+    path = folder / NAME if folder.is_dir() or folder.suffix != ".pt" else folder
+    if not path.is_file():
+        raise CheckpointError(f"Expected a checkpoint at {path}, but there is none; give the folder of a run.")
+    try:
+        with path.open("rb") as file:
+            _require_whole(file)
+            file.seek(0)
+            state = torch.load(file, map_location="cpu", weights_only=True)
+    except Exception as error:
+        if out_of_memory(error):
+            raise InputError(f"Expected memory for {path}, but got {describe_error(error)}; free some.") from error
+        raise CheckpointError(
+            f"Expected a whole checkpoint of tensors and plain types at {path}, but it does not load; "
+            "it is cut off, foreign or damaged."
+        ) from error
+    named = state.get("format") if isinstance(state, dict) else None
+    if not isinstance(named, str) or named != FORMAT:
+        raise CheckpointError(f"Expected a checkpoint of gio_pyro at {path}, but the file is of another kind.")
+    version = state.get("version")
+    if not isinstance(version, int) or version != VERSION:
+        raise CheckpointError(
+            f"Expected checkpoint version {VERSION} at {path}, but got another; use the gio_pyro it was written with."
+        )
+    return dict(state)
+
+
+def _require_whole(file: BinaryIO) -> None:
+    """Raise `ValueError` where an archive is not what its digest, or else its checksums, say of it."""
+    size = os.fstat(file.fileno()).st_size
+    file.seek(max(size - SEAL, 0))
+    seal = file.read()
+    file.seek(0)
+    if seal.startswith(MARK):
+        if _digest(file, size - SEAL) != seal[len(MARK) :]:
+            raise ValueError("the digest is another")
+        return
+    file.seek(max(size - END, 0))
+    end = file.read()
+    if not (end.startswith(b"PK\5\6") and end.endswith(b"\0\0")):
+        raise ValueError("it does not end as an archive without a comment does: its digest was cut off or changed")
+    file.seek(0)
+    with zipfile.ZipFile(file) as archive:
+        if archive.testzip() is not None:
+            raise ValueError("a checksum is another")

@@ -1,0 +1,192 @@
+"""What an agent was made of, as text: enough to make it again, and never code to run.
+
+A checkpoint names environments, wrappers, programs and futures. Only what this library or Gymnasium's registry already
+knows by name is made from such a name; everything else the caller names again.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from gymnasium.vector import VectorEnv
+
+from gio_pyro.collection.layers import chain
+from gio_pyro.collection.make import OF_THE_VECTOR, Env, Vector, announce
+from gio_pyro.errors import CheckpointError, article, describe_error
+from gio_pyro.futures import FUTURES, Future, unwrapped_future, written
+from gio_pyro.programs import reference
+from gio_pyro.programs.build import HOMES
+from gio_pyro.programs.registry import elsewhere
+from gio_pyro.types import Program
+from gio_pyro.utils.calls import plain
+
+INSTANCE = "an instance of "
+"""Before the class of a program that was passed ready-made: how it was configured, no name says."""
+
+
+def environment_record(env: Env | Vector) -> dict[str, Any] | None:
+    """Return the id and plain arguments that make the environment again, or None where they would not.
+
+    A vector that `gymnasium.make_vec` made has "vector": its further arguments. Wrappers are code: they are listed
+    under "wrappers" as text, those around a vector under "around", and a wrapped environment is passed again when the
+    agent is loaded.
+    """
+    spec = env.spec
+    if spec is None:
+        return None
+    limit = {} if spec.max_episode_steps is None else {"max_episode_steps": spec.max_episode_steps}
+    wrappers = [w.entry_point for w in spec.additional_wrappers]
+    wrappers += [reference(wrapper) for wrapper in spec.kwargs.get("wrappers", ())]
+    try:
+        plain = {name: value for name, value in spec.kwargs.items() if name != "wrappers"}
+        given = json.loads(json.dumps(limit | plain, default=_value))
+    except TypeError:
+        return None
+    vector = {name: given.pop(name) for name in OF_THE_VECTOR if name in given}
+    around = [reference(type(layer)) for layer in chain(env)[:-1]] if isinstance(env, VectorEnv) else []
+    record = {"id": spec.id, "kwargs": given}
+    for name, value in (("vector", vector), ("wrappers", wrappers), ("around", around)):
+        record |= {name: value} if value else {}
+    return record
+
+
+def _value(item: Any) -> Any:
+    found = plain(item)
+    if found is item:
+        raise TypeError
+    return found
+
+
+def environment_from(record: dict[str, Any] | None) -> Env | Vector:
+    """Make the environment of a record.
+
+    Raises:
+        CheckpointError: it has no id, Gymnasium does not know it, or it is wrapped in code.
+    """
+    import gymnasium as gym
+
+    if record is None:
+        raise _unknown("an environment without an id")
+    if record.get("around"):
+        raise _unknown(f"a vector of {record['id']!r} wrapped in {', '.join(record['around'])}")
+    if record.get("wrappers"):
+        raise _unknown(f"{record['id']!r} wrapped in {', '.join(record['wrappers'])}", with_=", with --wrapper")
+    require_known(record)
+    try:
+        if record.get("vector"):
+            return gym.make_vec(record["id"], **record["vector"], **record["kwargs"])
+        return gym.make(record["id"], **record["kwargs"])
+    except Exception as error:
+        raise CheckpointError(
+            f"Expected an environment that Gymnasium can make again, but {record['id']} raised {describe_error(error)}."
+        ) from error
+
+
+def require_known(record: dict[str, Any], *, named: bool = False) -> None:
+    """Raise `CheckpointError` where making the environment of a record would import what only a file names.
+
+    Args:
+        record: see `environment_record`.
+        named: whether the user has named the id on this call; its arguments are still the file's.
+    """
+    import gymnasium as gym
+
+    announce(record["id"])
+    if not named and (":" in record["id"] or record["id"] not in gym.registry):
+        raise _unknown(repr(record["id"]))
+    for text in _texts([record.get("kwargs"), record.get("vector")]):
+        if PLACE.fullmatch(text):
+            raise CheckpointError(
+                f"Expected arguments of {record['id']} that name no code, but the checkpoint has {text[:80]!r}; make "
+                "the environment yourself and pass it (environment= in Python)."
+            )
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Yield all text in nested plain values."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list | tuple):
+        for item in (*value, *value.values()) if isinstance(value, dict) else value:
+            yield from _texts(item)
+
+
+PLACE = re.compile(r"\s*[\w./\\-]+:[\w./-]+\s*")
+"""Text that could be an id or a class of a module: `module:Name`."""
+
+
+def _unknown(named: str, with_: str = "") -> CheckpointError:
+    return CheckpointError(
+        f"Expected an environment that Gymnasium knows, but the checkpoint was trained on {named}; name it again "
+        f"(environment= in Python, its id or module:id on the command line{with_})."
+    )
+
+
+def program_record(program: str | Program, kind: str) -> str:
+    """Return the bare name of one of this library's programs, or where another one, or an instance, came from."""
+    if not isinstance(program, str) and not hasattr(program, "__qualname__"):
+        return INSTANCE + reference(program)
+    name = program if isinstance(program, str) else reference(program)
+    short = name.rpartition(":")[2]
+    home = importlib.import_module(HOMES[kind])
+    if short not in home.__all__:
+        return name
+    return short if name in (short, f"{HOMES[kind]}:{short}", reference(getattr(home, short))) else name
+
+
+def program_from(name: str, kind: str) -> str:
+    """Return the name of one of this library's programs; raises `CheckpointError` for any other."""
+    if name.startswith(INSTANCE):
+        raise CheckpointError(
+            f"Expected a {kind} that its name alone makes again, but the checkpoint was trained with {name}; pass one "
+            f"like it again ({kind}= in Python)."
+        )
+    if name not in importlib.import_module(HOMES[kind]).__all__:
+        raise CheckpointError(
+            f"Expected a {kind} of gio_pyro, but the checkpoint was trained with {name!r}; name it again ({kind}= in "
+            f"Python, --{kind} on the command line)."
+        )
+    return name
+
+
+def kind_from(name: str | None, again: str | None, noun: str) -> str | None:
+    """Return the text of a signal or an explorer of this library, or what one from elsewhere was named `again`.
+
+    Raises:
+        CheckpointError: one from elsewhere was not named again, or another one was.
+    """
+    if again is not None and _short(again) != _short(name or "none"):
+        raise CheckpointError(
+            f"Expected {noun} {_short(name or 'none')[:80]} as in training, but got {again[:80]}; name that."
+        )
+    if again is None and name is not None and elsewhere(name):
+        raise CheckpointError(
+            f"Expected {article(noun)} of gio_pyro, but the checkpoint was trained with {name[:300]!r}; name it again "
+            f"({noun}= in Python, --{noun} on the command line)."
+        )
+    return name if again is None else again
+
+
+def _short(text: str) -> str:
+    """Return a name without the file or module that it is from, but with its settings."""
+    name, bracket, rest = text.partition("(")
+    return name.rpartition(":")[2] + bracket + rest
+
+
+def future_record(future: Future) -> str:
+    """Return the text of one of this library's futures, or where another one came from."""
+    return written(future) or reference(unwrapped_future(future))
+
+
+def future_from(name: str) -> str:
+    """Return the text of one of this library's futures; raises `CheckpointError` for any other."""
+    if name.partition("(")[0] not in FUTURES:
+        raise CheckpointError(
+            f"Expected a future of gio_pyro, but the checkpoint was trained with {name!r}; pass it again (future= in "
+            "Python, --future on the command line)."
+        )
+    return name

@@ -1,0 +1,278 @@
+"""The folder that a run leaves behind: readable config, metrics, checkpoint, posterior, pictures.
+
+config.json      every setting and program, as text, the step at which the run is done, and whether it is
+metrics.csv      one row a report; the same figures as TensorBoard scalars in tensorboard/. One that cannot be read is
+                 put aside as metrics.damaged.csv by a run that goes on
+checkpoint.pt    tensors and plain types (see gio_pyro.checkpointing.file_format)
+summary.json     the table printed at the end
+posterior.nc     an arviz InferenceData
+*.png            learning curve; maps where the world is a grid
+diagnosis.html   what `gio diagnose` found
+episode.gif      an episode of the trained policy, where the environment renders
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import asdict
+from importlib import metadata
+from itertools import zip_longest
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gio_pyro.checkpointing import specs
+from gio_pyro.errors import InputError
+from gio_pyro.utils import files
+
+if TYPE_CHECKING:
+    from gio_pyro.agent import GIO
+
+
+STEPS = "time/total_timesteps"
+METRICS, DAMAGED = "metrics.csv", "metrics.damaged.csv"
+
+
+class RunFolder:
+    """A run's folder, open for writing.
+
+    Args:
+        path: the folder.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._writer: Any = None
+        self._claim: int | None = None
+        self._full: list[OSError] = []
+
+    @classmethod
+    def create(cls, path: Path | None, environment: str) -> RunFolder:
+        """Make a new folder: `path`, or the first free `runs/<environment>-<n>`.
+
+        Raises:
+            InputError: the folder exists already (it is never overwritten) or cannot be made.
+        """
+        try:
+            if path is not None:
+                path.mkdir(parents=True)
+                return cls(path)
+            return cls(_first_free(Path("runs"), environment.replace("/", "-").replace(":", "-")))
+        except FileExistsError as error:
+            raise InputError(
+                f"Expected a new folder, but {path} exists; name another with --out, or continue it with --resume."
+            ) from error
+        except OSError as error:
+            raise InputError(f"Expected to make the folder {path or 'runs'}, but: {error}.") from error
+
+    def claim(self) -> None:
+        """Keep other processes from training in this folder; raises `InputError` where one is at it."""
+        self._claim = files.claim(self.path)
+        files.remove_unfinished(self.path)
+
+    def remove(self) -> None:
+        """Delete the folder with all that is in it."""
+        self.close()
+        shutil.rmtree(self.path, ignore_errors=True)
+
+    def write_config(
+        self, agent: GIO, *, steps: int | None = None, checkpoint_every: int | None = None, reported: bool = False
+    ) -> None:
+        """Write `config.json`, which has what a run that goes on must know besides its checkpoint.
+
+        Args:
+            agent: whose settings and programs are written.
+            steps: the environment step at which the run will be done.
+            checkpoint_every: least environment steps between checkpoints.
+            reported: whether the final report is written.
+        """
+        config = {
+            "steps": steps,
+            "checkpoint_every": checkpoint_every,
+            "reported": reported,
+            "environment": specs.environment_record(agent.env),
+            "programs": {k: specs.program_record(p, k) for k, p in agent.programs.items()},
+            "future": specs.future_record(agent.future),
+            "device": str(agent.device),
+            "settings": asdict(agent.settings),
+            "versions": {name: metadata.version(name) for name in ("gio-pyro", "torch", "pyro-ppl", "gymnasium")},
+        }
+        self.write_json("config.json", config)
+
+    def write_json(self, name: str, content: dict[str, Any]) -> None:
+        """Write plain values as readable text, atomically; NaN is written as null."""
+        files.put(self.path / name, json.dumps(_without_nan(content), indent=2, allow_nan=False) + "\n")
+
+    def write_text(self, name: str, content: str) -> Path:
+        """Write a text file, atomically, and return its path.
+
+        Raises:
+            InputError: the folder cannot be written.
+        """
+        path = self.path / name
+        files.put(path, content)
+        return path
+
+    def read_json(self, name: str) -> dict[str, Any]:
+        """Return what `write_json` wrote; an empty dictionary where there is nothing, or nothing whole."""
+        try:
+            content = json.loads((self.path / name).read_text())
+        except (OSError, ValueError):
+            return {}
+        return content if isinstance(content, dict) else {}
+
+    def log(self, metrics: dict[str, float]) -> None:
+        """Append one report's figures to `metrics.csv` and TensorBoard.
+
+        Raises:
+            InputError: the folder cannot be written, as on a full disk.
+        """
+        columns = self._columns_for(metrics)
+        try:
+            with (self.path / METRICS).open("a", newline="") as file:
+                csv.DictWriter(file, columns, restval=math.nan, lineterminator="\n").writerow(metrics)
+            self._show(metrics, int(metrics[STEPS]))
+        except OSError as error:
+            raise InputError(f"Expected to write into {self.path}, but: {error}; make room.") from error
+
+    def _show(self, metrics: dict[str, float], step: int) -> None:
+        """Give one report's figures to TensorBoard."""
+        if self._writer is None:
+            from torch.utils.tensorboard import SummaryWriter
+
+            self._writer = SummaryWriter(str(self.path / "tensorboard"), purge_step=step)
+            self._full = _guarded(self._writer)
+        if self._full:
+            raise self._full[0]
+        for name, value in metrics.items():
+            if value == value:  # TensorBoard would only complain about NaN
+                self._writer.add_scalar(name, value, step)
+
+    def _columns_for(self, metrics: dict[str, float]) -> list[str]:
+        """Return the file's columns; those of figures that it has not seen yet are added, with NaN in earlier rows."""
+        have, _ = self._read_metrics()
+        new = [name for name in metrics if name not in have]
+        if new:
+            self._write_columns({**self.metrics(), **{name: [] for name in new}})
+        return have + new
+
+    def _write_columns(self, columns: dict[str, list[float]]) -> None:
+        """Replace `metrics.csv`; columns that are shorter than others are filled with NaN."""
+        text = io.StringIO(newline="")
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows(zip_longest(*columns.values(), fillvalue=math.nan))
+        files.put(self.path / METRICS, text.getvalue())
+
+    def rewind(self, steps: int) -> None:
+        """Drop from `metrics.csv` what a killed run wrote after its checkpoint at `steps`, and rows cut in half."""
+        columns = self.metrics()
+        path = self.path / METRICS
+        if not columns:
+            if path.exists():
+                path.replace(self.path / DAMAGED)
+            return
+        kept = [row for row, step in enumerate(columns[STEPS]) if step <= steps]
+        self._write_columns({name: [column[row] for row in kept] for name, column in columns.items()})
+
+    def metrics(self) -> dict[str, list[float]]:
+        """Return the columns of `metrics.csv`; an empty dictionary before the first round. Broken rows are left out."""
+        header, lines = self._read_metrics()
+        rows = [row for row in map(_numbers, lines) if row is not None and len(row) == len(header)]
+        if STEPS not in header or not rows:
+            return {}
+        return {name: [row[i] for row in rows] for i, name in enumerate(header)}
+
+    def _read_metrics(self) -> tuple[list[str], list[list[str]]]:
+        """Return the names and the lines of `metrics.csv`, whatever is in it; nothing where it is not there."""
+        path = self.path / METRICS
+        if not path.is_file():
+            return [], []
+        header, *lines = list(_cells(path.read_bytes().decode(errors="replace"))) or [[]]
+        return header, lines
+
+    def close(self) -> None:
+        """Close TensorBoard's file, and let others train in this folder."""
+        files.release(self._claim)
+        self._claim = None
+        if self._writer is not None:
+            with suppress(OSError):  # a full disk is told by what must be written
+                self._writer.close()
+            self._writer = None
+
+
+def _cells(text: str) -> Iterator[list[str]]:
+    """Yield the cells of each line; a line that is none of a table, such as one with a NUL, has no cells."""
+    for line in text.splitlines():
+        try:
+            yield next(csv.reader([line]), [])
+        except csv.Error:
+            yield []
+
+
+class _Guarded:
+    """A writer of records in another thread, whose errors are kept for the one that asks instead of printed."""
+
+    def __init__(self, inner: Any) -> None:
+        self.inner = inner
+        self.errors: list[OSError] = []
+
+    def write(self, record: bytes) -> None:
+        self._try(self.inner.write, record)
+
+    def flush(self) -> None:
+        self._try(self.inner.flush)
+
+    def close(self) -> None:
+        self._try(self.inner.close)
+
+    def _try(self, do: Callable[..., Any], *given: Any) -> None:
+        try:
+            if not self.errors:
+                do(*given)
+        except OSError as error:
+            self.errors.append(error)
+
+
+def _guarded(writer: Any) -> list[OSError]:
+    """Return the list in which TensorBoard's thread, which would print them, will leave its errors."""
+    try:
+        worker = writer._get_file_writer().event_writer._async_writer._worker
+        worker._record_writer = guard = _Guarded(worker._record_writer)
+    except AttributeError:  # a version that keeps it elsewhere
+        return []
+    return guard.errors
+
+
+def _numbers(line: list[str]) -> list[float] | None:
+    try:
+        return [float(cell) for cell in line]
+    except ValueError:
+        return None
+
+
+def _first_free(parent: Path, name: str) -> Path:
+    parent.mkdir(parents=True, exist_ok=True)
+    for number in range(1, 100_000):
+        path = parent / f"{name}-{number:03d}"
+        try:
+            path.mkdir()
+        except FileExistsError:
+            continue
+        return path
+    raise InputError(f"Expected a free run number below 100,000 in {parent}, but all are taken; clear it.")
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_nan(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(item) for item in value]
+    if isinstance(value, float) and not abs(value) < float("inf"):
+        return None
+    return value

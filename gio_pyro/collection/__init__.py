@@ -1,0 +1,20 @@
+"""The world as the loop sees it: any Gymnasium environment, one or a vector of them, in whole transitions."""
+
+from gio_pyro.collection.actions import Actions
+from gio_pyro.collection.collected import Collected
+from gio_pyro.collection.collector import Behaviour, Collector
+from gio_pyro.collection.fresh import copy_that_renders, fresh_copy
+from gio_pyro.collection.make import Env, make_env
+from gio_pyro.collection.observations import Observations
+
+__all__ = [
+    "Actions",
+    "Behaviour",
+    "Collected",
+    "Collector",
+    "Env",
+    "Observations",
+    "copy_that_renders",
+    "fresh_copy",
+    "make_env",
+]

@@ -1,0 +1,75 @@
+"""How the running episode of an environment came about, so that it can be played again up to the same point."""
+
+from collections.abc import Iterable, Mapping
+from copy import deepcopy
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+
+from gio_pyro.collection.contract import first_of, step_of
+from gio_pyro.collection.masks import mask_of
+
+LONGEST = 100_000
+"""A longer episode is not recorded to its end, and cannot be played again."""
+
+
+class EpisodeRecorder(gym.Wrapper[Any, Any, Any, Any]):
+    """Passes everything on, and remembers it since the last reset."""
+
+    def __init__(self, env: gym.Env[Any, Any]) -> None:
+        super().__init__(env)
+        self.seed: int | None = None
+        self.origin: Mapping[str, Any] | None = None
+        self.actions: list[Any] = []
+        self.steps, self.total = 0, 0.0
+        self.last: Any = None
+        self.mask: Any = None
+        """The action mask that came with the last observation, as it was given."""
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        """Reset the environment; where no seed says how, its random state does."""
+        self.seed, self.origin = seed, generator_state(self.env) if seed is None else None
+        self.actions, self.steps, self.total = [], 0, 0.0
+        given = self.env.reset(seed=seed, **({} if options is None else {"options": options}))
+        self.last, info = first_of(given)
+        self.mask = mask_of(self.last, info)
+        return self.last, info
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        """Step the environment; the last observation of an episode is copied.
+
+        An environment that reuses its observation's memory would otherwise overwrite it: a `SyncVectorEnv` with
+        autoreset in the same step resets before it hands the last observation over (gymnasium issue 1132).
+        """
+        if self.steps < LONGEST:
+            self.actions.append(action.copy() if isinstance(action, np.ndarray) else action)
+        self.steps += 1
+        self.last, reward, terminated, truncated, info = step_of(self.env.step(action))
+        self.mask = mask_of(self.last, info)
+        self.total += reward
+        if terminated or truncated:
+            self.last = deepcopy(self.last)
+        return self.last, reward, terminated, truncated, info
+
+    def play(self, seed: int | None, origin: Mapping[str, Any] | None, actions: Iterable[Any]) -> None:
+        """Reset as the recorded episode was reset, and take its actions."""
+        if seed is None:
+            set_generator_state(self.env, origin or {})
+        self.reset(seed=seed)
+        for action in actions:
+            self.step(action)
+
+
+def generator_state(env: gym.Env[Any, Any]) -> Mapping[str, Any] | None:
+    """Return the state of an environment's random generator, or None where it has none of NumPy's."""
+    try:
+        generator = env.unwrapped.np_random
+    except Exception:  # an environment may refuse to say
+        return None
+    return generator.bit_generator.state if isinstance(generator, np.random.Generator) else None
+
+
+def set_generator_state(env: gym.Env[Any, Any], state: Mapping[str, Any]) -> None:
+    """Set what `generator_state` returned; raises what NumPy raises for a state of another kind of generator."""
+    env.unwrapped.np_random.bit_generator.state = state

@@ -1,0 +1,58 @@
+"""What the episodes earned, running ones and those that ended."""
+
+from collections import deque
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from gio_pyro.collection.base import Outcome
+
+
+class EpisodeStatistics:
+    """Keeps count of the episodes of N environments.
+
+    Attributes:
+        returns: undiscounted returns of the last 100 episodes that ended, reward units.
+        lengths: their steps.
+        episodes: how many have ended.
+    """
+
+    def __init__(self, count: int) -> None:
+        self.returns: deque[float] = deque(maxlen=100)
+        self.lengths: deque[int] = deque(maxlen=100)
+        self.episodes = 0
+        self._return, self._length = np.zeros(count), np.zeros(count, dtype=np.int64)
+
+    def begin(self) -> None:
+        """Drop the running episodes."""
+        self._return[:], self._length[:] = 0.0, 0
+
+    def count(self, outcome: Outcome) -> None:
+        """Add a step."""
+        self._return += outcome.reward
+        self._length += outcome.real
+        ended = outcome.terminated | outcome.truncated
+        if True in ended.tolist():  # for a few environments faster than to ask NumPy
+            self.returns.extend(self._return[ended].tolist())
+            self.lengths.extend(self._length[ended].tolist())
+            self.episodes += int(ended.sum())
+            self._return[ended], self._length[ended] = 0.0, 0
+
+    def ended(self) -> dict[str, Any]:
+        """Return the counts of episodes that ended, as plain values."""
+        return {"episodes": self.episodes, "returns": list(self.returns), "lengths": list(self.lengths)}
+
+    def running(self) -> dict[str, Any]:
+        """Return the counts of the running episodes, as plain values."""
+        return {"return": self._return.tolist(), "length": self._length.tolist()}
+
+    def resume(self, ended: Mapping[str, Any]) -> None:
+        """Take over what `ended` returned."""
+        self.episodes = int(ended["episodes"])
+        self.returns.extend(float(r) for r in ended["returns"])
+        self.lengths.extend(int(n) for n in ended["lengths"])
+
+    def go_on(self, running: Mapping[str, Any]) -> None:
+        """Take over what `running` returned."""
+        self._return[:], self._length[:] = running["return"], running["length"]

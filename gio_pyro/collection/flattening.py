@@ -1,0 +1,142 @@
+"""Batches of nested observations as vectors: what `gymnasium.spaces.flatten` does to one, done to N at once."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+from gymnasium import Space
+from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete, Tuple
+from torch import Tensor
+
+from gio_pyro.errors import InputError, describe_error
+
+Array = np.ndarray[Any, np.dtype[Any]]
+Path = tuple[str | int, ...]
+
+MOST_VALUES = 1_000_000
+"""A Discrete space becomes a table or one input for each value; more than this many are refused."""
+
+
+@dataclass(frozen=True)
+class Leaf:
+    """One entry of a nested space."""
+
+    path: Path
+    """The keys and indices that lead to it."""
+    space: Space[Any]
+    low: Array
+    """Bounds of the flat entry, `[d]` float32."""
+    high: Array
+    encode: Callable[[Any], Array]
+    """From a batch of values to `[N, d]` float32."""
+
+
+def leaves_of(space: Space[Any], path: Path = ()) -> tuple[list[Leaf], list[str]]:
+    """Return the entries of a space in the order of `gymnasium.spaces.flatten`, and the names of those left out."""
+    if isinstance(space, Dict | Tuple):
+        inner = space.spaces.items() if isinstance(space, Dict) else enumerate(space.spaces)
+        found = [leaves_of(part, (*path, key)) for key, part in inner]
+        return [leaf for leaves, _ in found for leaf in leaves], [name for _, names in found for name in names]
+    if isinstance(space, Box):
+        low, high = single(space.low).reshape(-1), single(space.high).reshape(-1)
+        return [Leaf(path, space, low, high, partial(_flat, space.shape, math.prod(space.shape)))], []
+    if isinstance(space, MultiBinary):
+        zero = np.zeros(math.prod(space.shape), dtype=np.float32)
+        return [Leaf(path, space, zero, zero + 1, partial(_flat, space.shape, math.prod(space.shape)))], []
+    if isinstance(space, Discrete):
+        return [_hot(path, space, np.array([space.start]), np.array([space.n]))], []
+    if isinstance(space, MultiDiscrete):
+        return [_hot(path, space, space.start.reshape(-1), space.nvec.reshape(-1))], []
+    return [], [named(path)]
+
+
+def named(path: Path) -> str:
+    """Return a path as text."""
+    return "/".join(map(str, path))
+
+
+def pick(tree: Any, path: Path) -> Any:
+    """Return the entry of an observation at a path; raises `InputError` where there is none."""
+    try:
+        for key in path:
+            tree = tree[key]
+    except (KeyError, IndexError, TypeError) as error:
+        raise InputError(f"Expected an observation with the entry {named(path)}, but it is missing.") from error
+    return tree
+
+
+def array(values: Any, shape: tuple[int, ...]) -> Array:
+    """Return observations, or a batch of them, as an array; raises `InputError` where they are none."""
+    try:
+        return np.asarray(values.numpy(force=True) if isinstance(values, Tensor) else values)
+    except ValueError as error:
+        raise InputError(
+            f"Expected observations of shape {shape}, but got rows of different shapes; give arrays of that shape."
+        ) from error
+    except Exception as error:
+        raise InputError(
+            f"Expected observations of shape {shape}, but reading them raised {describe_error(error)}; "
+            f"give arrays of numbers."
+        ) from error
+
+
+def numbers(batch: Any, shape: tuple[int, ...]) -> Array:
+    """Return a batch as an array `[N, *shape]`; raises `InputError` where it is none."""
+    given = array(batch, shape)
+    if given.dtype.kind not in "biuf":
+        raise InputError(
+            f"Expected observations of numbers, but got {given.dtype}: {str(batch)[:80]}; give arrays of numbers."
+        )
+    if given.ndim == 0 or given.shape[1:] != shape:
+        got = given.shape[1:] if given.ndim else "a number"
+        raise InputError(f"Expected observations of shape {shape}, but got {got}; give one, or a batch of them.")
+    return given
+
+
+def require_as_many(parts: list[Array]) -> None:
+    """Raise `InputError` where the entries of a batch of observations differ in their number of rows."""
+    if len({len(part) for part in parts}) > 1:
+        rows = ", ".join(str(len(part)) for part in parts)
+        raise InputError(f"Expected as many rows of each entry, but got {rows}; give one of each for an observation.")
+
+
+def require_few(space: Space[Any], count: int) -> None:
+    """Raise `InputError` where a space has more values than a table can hold."""
+    if count > MOST_VALUES:
+        raise InputError(f"Expected at most {MOST_VALUES:,} values, but {space} has {count:,}; wrap the environment.")
+
+
+def single(values: Array) -> Array:
+    """Return a copy in float32, in rows; what is too large becomes infinite."""
+    if values.dtype != np.float64:
+        return values.astype(np.float32, order="C")
+    with np.errstate(over="ignore"):
+        return values.astype(np.float32, order="C")
+
+
+def _flat(shape: tuple[int, ...], width: int, batch: Any) -> Array:
+    given = numbers(batch, shape)
+    return single(given).reshape(len(given), width)
+
+
+def _hot(path: Path, space: Discrete | MultiDiscrete, first: Array, sizes: Array) -> Leaf:
+    require_few(space, sum(sizes.tolist()))
+    zero = np.zeros(int(sizes.sum()), dtype=np.float32)
+    encode = partial(_one_hot, space.shape or (), first, first + sizes - 1, np.cumsum(sizes) - sizes - first, len(zero))
+    return Leaf(path, space, zero, zero + 1, encode)
+
+
+def _one_hot(shape: tuple[int, ...], first: Array, last: Array, shift: Array, width: int, batch: Any) -> Array:
+    given = numbers(batch, shape)
+    value = given.reshape(len(given), len(first))
+    if not ((value >= first) & (value <= last)).all() or (value.dtype.kind == "f" and (value % 1).any()):
+        raise InputError(
+            f"Expected an observation between {first.tolist()} and {last.tolist()}, but got {value.tolist()[:3]}; give "
+            "whole numbers of the space."
+        )
+    hot = np.zeros((len(value), width), dtype=np.float32)
+    hot[np.arange(len(value))[:, None], value.astype(np.int64) + shift] = 1
+    return hot

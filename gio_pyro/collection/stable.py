@@ -1,0 +1,83 @@
+"""A vector of Stable-Baselines3 as one of Gymnasium; that package is never imported here."""
+
+import sys
+from typing import Any
+
+import numpy as np
+from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector.utils import batch_space
+
+from gio_pyro.collection.observations import MASK
+
+HOME = "stable_baselines3.common.vec_env.base_vec_env"
+"""Where `VecEnv` is defined: whoever holds one has imported it."""
+
+
+def is_stable(thing: object) -> bool:
+    """Whether something is a `VecEnv` of Stable-Baselines3."""
+    kind = getattr(sys.modules.get(HOME), "VecEnv", None)
+    return kind is not None and isinstance(thing, kind)
+
+
+class StableVector(VectorEnv[Any, Any, Any]):
+    """A `VecEnv`, wrapped as it is, seen as a vector that resets in the same step.
+
+    Args:
+        venv: such as `DummyVecEnv`, `SubprocVecEnv`, `VecFrameStack` or `VecNormalize`.
+
+    Attributes:
+        venv: the same.
+    """
+
+    def __init__(self, venv: Any) -> None:
+        self.venv, self.num_envs = venv, int(venv.num_envs)
+        self.single_observation_space, self.single_action_space = venv.observation_space, venv.action_space
+        self.observation_space = batch_space(venv.observation_space, self.num_envs)
+        self.action_space = batch_space(venv.action_space, self.num_envs)
+        self.metadata = {**getattr(venv, "metadata", {}), "autoreset_mode": AutoresetMode.SAME_STEP}
+        self.render_mode = getattr(venv, "render_mode", None)
+
+    def __repr__(self) -> str:
+        return f"<{type(self.venv).__name__} of {self.num_envs} environments>"
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        """Begin episodes everywhere; environment i gets the seed plus i, as there."""
+        if seed is not None:
+            self.venv.seed(seed)
+        if options:
+            self.venv.set_options(options)
+        seen = self.venv.reset()
+        return seen, _masks([info.get(MASK) for info in self.venv.unwrapped.reset_infos])
+
+    def step(self, actions: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
+        """Take a step; the last observation of an episode that ended is in `info["final_obs"]`."""
+        seen, reward, done, infos = self.venv.step(actions)
+        done = np.asarray(done, dtype=np.bool_)
+        cut = np.array([bool(info.get("TimeLimit.truncated", False)) for info in infos])
+        last = np.empty(self.num_envs, dtype=object)
+        for number in np.flatnonzero(done).tolist():
+            last[number] = infos[number].get("terminal_observation")
+        fresh = self.venv.unwrapped.reset_infos
+        now = _masks([(fresh[i] if done[i] else info).get(MASK) for i, info in enumerate(infos)])
+        final = _masks([info.get(MASK) for info in infos])
+        told = {"final_obs": last, "_final_obs": done, "infos": infos, "final_info": final}
+        return seen, reward, done & ~cut, done & cut, told | now
+
+    def render(self) -> Any:
+        """Return the pictures of all environments."""
+        return tuple(self.venv.get_images())
+
+    def close_extras(self, **kwargs: Any) -> None:
+        """Close the vector."""
+        self.venv.close()
+
+
+def _masks(given: list[Any]) -> dict[str, Any]:
+    """Return the action masks of N environments as Gymnasium batches them; nothing where there are none."""
+    there = np.array([mask is not None for mask in given], dtype=np.bool_)
+    if not there.any():
+        return {}
+    batch = np.empty(len(given), dtype=object)
+    for number, mask in enumerate(given):
+        batch[number] = mask
+    return {MASK: batch, f"_{MASK}": there}

@@ -1,0 +1,390 @@
+"""Replay: every transition that was collected, in order, and the same transitions with equal ones merged."""
+
+import math
+import warnings
+from collections.abc import Sequence
+from dataclasses import fields, replace
+from typing import Any
+
+import numpy as np
+import torch
+from gymnasium.spaces import Discrete
+from torch import Tensor
+
+from gio_pyro.data.streams import Streams
+from gio_pyro.errors import GioWarning, InputError
+from gio_pyro.types import UNKNOWN, Sequences, Spec, Transitions
+from gio_pyro.utils.memory import SMALL, free_bytes, require_room, written
+
+STORED = ("state", "action", "reward", "next_state", "terminated", "truncated", "log_behaviour")
+"""The fields of `Transitions` that are kept; the weight of a row that was not merged is 1."""
+LINKS = ("stream", "episode", "time")
+OTHERS = 15
+"""Bytes of a row beside its states and its action: reward and log μ, two flags, its episode and what follows."""
+ROOM = 0.8
+"""Share of the free memory that a replay is advised to take."""
+FAR = torch.iinfo(torch.uint8).max
+"""How many transitions later the next one of an episode may come before its distance takes more than a byte."""
+
+
+class Replay:
+    """A ring of transitions on one device, grown as it fills.
+
+    Args:
+        capacity: the most transitions kept; the oldest go first.
+    """
+
+    def __init__(self, capacity: int) -> None:
+        if capacity < 1:
+            raise InputError(f"Expected room for at least 1 transition, but got {capacity}; raise buffer_size.")
+        self.capacity = capacity
+        self._rows: dict[str, Tensor] = {}
+        self._size = self._added = 0
+        self._streams = Streams()
+        self._room = 2 * capacity
+        self._merged: Transitions | None = None
+        self._unmerged = 0
+
+    def __len__(self) -> int:
+        return self._size
+
+    @property
+    def bytes(self) -> int:
+        """What the storage weighs, in bytes."""
+        return sum(rows.nbytes for rows in self._rows.values())
+
+    def add(
+        self,
+        new: Transitions,
+        stream: Sequence[int] | None = None,
+        begins: Sequence[bool] | None = None,
+        ends: Sequence[bool] | None = None,
+    ) -> Transitions:
+        """Append transitions `[B, ...]`, all on one device; returns them with their stream, episode and time.
+
+        How they hang together is given on the host, so that nothing has to wait for the device.
+
+        Args:
+            new: the transitions, in the order of time.
+            stream: `[B]` which of several environments each comes from; one environment by default.
+            begins: `[B]` whether each does not continue the one before it in its stream, although that did not end.
+            ends: `[B]` whether its episode ended with each; read from the transitions by default.
+        """
+        ends = (new.terminated | new.truncated).tolist() if ends is None else ends
+        streams, breaks = ([0] * len(new) if given is None else [int(x) for x in given] for given in (stream, begins))
+        self._reserve(new)  # before anything is noted of transitions that may not fit
+        if len(self._streams) > self._room:
+            self._streams.forget(self._oldest_episode())
+            self._room = 2 * len(self._streams) + self.capacity
+        episode, links = self._streams.take(self._added, streams, breaks, ends)
+        new = self._numbered(new, streams, episode)
+        first = max(len(new) - self.capacity, 0)
+        where = new.time[first:] % self.capacity
+        for name in STORED:
+            self._rows[name][where] = getattr(new, name)[first:]
+        self._rows["episode"][where] = new.episode[first:].int()
+        self._rows["following"][where] = 0
+        self._link(links, self._added + len(new) - self.capacity)
+        if self._size + len(new) > self.capacity:
+            self._merged = None
+        self._added += len(new)
+        self._size = min(self._size + len(new), self.capacity)
+        self._unmerged += len(new)
+        return new
+
+    def _numbered(self, new: Transitions, stream: Sequence[int], episode: Sequence[int]) -> Transitions:
+        device = new.weight.device
+        time = torch.arange(self._added, self._added + len(new), device=device)
+        both = _sent([stream, episode], torch.int64, device)
+        return replace(new, stream=both[0], episode=both[1], time=time)
+
+    def _link(self, links: Sequence[tuple[int, int]], oldest: int) -> None:
+        """Note for each row from the number `oldest` on how many rows later the next of its episode came."""
+        kept = [(a % self.capacity, b - a) for a, b in links if a >= oldest]
+        if not kept:
+            return
+        if max(distance for _, distance in kept) > FAR:
+            self._rows["following"] = self._rows["following"].int()
+        following = self._rows["following"]
+        slot, distance = _sent(kept, torch.int64, following.device).unbind(-1)
+        following[slot] = distance.to(following.dtype)
+
+    def _reserve(self, new: Transitions) -> None:
+        """Grow the storage by doubling, up to the capacity."""
+        have = len(self._rows["reward"]) if self._rows else 0
+        need = min(self._size + len(new), self.capacity)
+        if need <= have:
+            return
+        links = {"episode": new.weight.int(), "following": self._rows.get("following", new.weight.byte())}
+        fields = {name: getattr(new, name) for name in STORED} | links
+        size = self._affordable([field[:1].nbytes for field in fields.values()], need, have, new.weight.device)
+        for name, like in fields.items():
+            grown = like.new_zeros(size, *like.shape[1:])
+            if name in self._rows:
+                grown[: self._size] = self._rows[name][: self._size]
+            self._rows[name] = grown
+
+    def _affordable(self, widths: Sequence[int], need: int, have: int, device: torch.device) -> int:
+        """Return to how many rows to grow: twice as many, or fewer where only these fit; `InputError` where none do.
+
+        Args:
+            widths: bytes a row of each field.
+            need: the fewest rows.
+            have: rows there are.
+            device: where they are kept.
+        """
+        sizes = [min(max(need, more), self.capacity) for more in (max(2 * have, 1024), have + have // 8)]
+        row = sum(widths)
+        if (fitting := next((n for n in sizes if _peak(widths, n, have) <= SMALL), None)) is None:
+            free = free_bytes(device)
+            fitting = next((n for n in sizes if _peak(widths, n, have) <= free), None)
+        if fitting is None:
+            require_room(
+                _peak(widths, sizes[-1], have),
+                f"{sizes[-1]:,} transitions of {written(row)} each",
+                f"set buffer_size={max(have, 1)} or less, or show smaller observations",
+                device,
+            )
+        return fitting or sizes[-1]
+
+    def all(self) -> Transitions:
+        """Return all transitions, oldest first; raises `InputError` while there are none."""
+        return self.latest(self._size)
+
+    def latest(self, count: int) -> Transitions:
+        """Return the last `count` transitions, or as many as there are, oldest first."""
+        count = min(count, self._size)
+        return self._at(self._latest(count))
+
+    def _latest(self, count: int) -> Tensor:
+        return (self._added - count + torch.arange(count, device=self._device())) % self.capacity
+
+    def sample(self, size: int) -> Transitions:
+        """Return `size` transitions drawn uniformly with replacement, `[size, ...]`."""
+        return self._at(self._drawn(size))
+
+    def sequences(self, size: int | None, length: int, *, newest: bool = False) -> Sequences:
+        """Return `size` pieces of up to `length` successive transitions, never across the end of an episode.
+
+        Their first rows are drawn uniformly with replacement from all transitions; for None they are all of them,
+        oldest first, and with `newest` the last `size` of them.
+        """
+        slots, valid = self._walks(size, length, newest=newest)
+        return Sequences(self._at(slots), valid)
+
+    def walks(self, size: int | None, length: int) -> tuple[Tensor, Tensor]:
+        """Return the numbers of the rows of such pieces, `[B, length]`, and whether they are there, `[B, length]`."""
+        slots, valid = self._walks(size, length)
+        return self._time(slots), valid
+
+    def _time(self, slot: Tensor) -> Tensor:
+        """Return the numbers of the transitions in slots."""
+        return self._added - 1 - (self._added - 1 - slot) % self.capacity
+
+    @property
+    def stride(self) -> int:
+        """The most transitions from one of an episode to the next one of it; 1 where none follows another."""
+        return max(1, int(self._rows["following"][: self._size].max())) if self._size else 1
+
+    def _walks(self, size: int | None, length: int, *, newest: bool = False) -> tuple[Tensor, Tensor]:
+        newest = newest or size is None
+        count = self._size if size is None else min(size, self._size)
+        slot = self._latest(count) if newest else self._drawn(size or 0)
+        slots, valid = [slot], [torch.ones_like(slot, dtype=torch.bool)]
+        for _ in range(length - 1):
+            distance = self._rows["following"][slot].long()
+            valid.append(valid[-1] & (distance > 0))
+            slot = torch.where(valid[-1], (slot + distance) % self.capacity, slot)
+            slots.append(slot)
+        return torch.stack(slots, 1), torch.stack(valid, 1)
+
+    def _drawn(self, size: int) -> Tensor:
+        device = self._device()
+        age = torch.randint(self._size, (size,), device=device)
+        return (self._added - 1 - age) % self.capacity
+
+    def _at(self, slot: Tensor) -> Transitions:
+        rows = {name: self._rows[name][slot] for name in STORED}
+        episode = self._rows["episode"][slot].long()
+        stream, weight = self._streams.of(episode), torch.ones_like(rows["reward"])
+        return Transitions(**rows, weight=weight, stream=stream, episode=episode, time=self._time(slot))
+
+    def holds(self, time: Tensor) -> Tensor:
+        """Return whether transitions of these numbers, `[B]`, are still there, booleans `[B]`."""
+        return (time >= self.oldest) & (time < self._added)
+
+    def numbered(self, time: Tensor) -> Transitions:
+        """Return the transitions of these numbers, any shape; where `holds` says no, any others."""
+        self._device()
+        return self._at(time % self.capacity)
+
+    @property
+    def added(self) -> int:
+        """How many transitions were ever added: the number of the next one."""
+        return self._added
+
+    @property
+    def oldest(self) -> int:
+        """The number of the oldest transition that is there."""
+        return self._added - self._size
+
+    @property
+    def last(self) -> dict[int, int]:
+        """The number of the last transition, for each stream whose episode has not ended."""
+        return {stream: row for stream, (row, _) in self._streams.running.items()}
+
+    def streams_state(self) -> dict[str, Any]:
+        """Return the state of its `Streams`."""
+        return self._streams.state_dict(self._oldest_episode())
+
+    @property
+    def running(self) -> dict[int, int]:
+        """The number of the episode that has not ended, for each stream that has one."""
+        return {stream: episode for stream, (_, episode) in self._streams.running.items()}
+
+    def _device(self) -> torch.device:
+        if self._size == 0:
+            raise InputError("Expected a replay with transitions, but it is empty; call learn first.")
+        return self._rows["reward"].device
+
+    def batch(self, size: int | None) -> Transitions:
+        """Return a sample of `size`, or, for None, the whole replay with equal transitions merged."""
+        return self.merged() if size is None else self.sample(size)
+
+    def merged(self) -> Transitions:
+        """Return the distinct (state, action, reward, next state, terminated), with the number of each as weight.
+
+        μ is the harmonic mean of the merged rows', so that importance weights sum to the same;
+        `truncated` is False. Transitions of other than Discrete states and actions are returned as they are.
+        """
+        if not self.finite:
+            return self.all()
+        if self._merged is None:
+            self._merged = merge(self.all())
+        elif self._unmerged:
+            self._merged = merge(concatenate(self._merged, self.latest(self._unmerged)))
+        self._unmerged = 0
+        kind = self._rows["reward"].dtype
+        found = self._merged
+        return replace(found, weight=found.weight.to(kind), log_behaviour=found.log_behaviour.to(kind))
+
+    @property
+    def finite(self) -> bool:
+        """Whether equal transitions can be merged: states and actions are those of Discrete spaces."""
+        last = self.latest(1)
+        return last.finite and not last.action.is_floating_point()
+
+    def _oldest_episode(self) -> int:
+        rows = [] if self._size == 0 else [int(self._rows["episode"][: self._size].min())]
+        return min([*rows, *self.running.values()], default=self._streams.first)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return copies of the transitions and of how they follow one another, as tensors and plain values."""
+        filled = {name: _copy(rows[: self._size]) for name, rows in self._rows.items()}
+        once = self._merged
+        merged = None if once is None else {f.name: _copy(getattr(once, f.name)) for f in fields(once)}
+        streams = self.streams_state()
+        return {"rows": filled, "added": self._added, "streams": streams, "merged": merged, "unmerged": self._unmerged}
+
+    def load_state_dict(self, state: dict[str, Any], device: torch.device) -> None:
+        """Take over what `state_dict` returned, onto `device`; the ring goes on where it stood."""
+        rows = {name: state["rows"][name].to(device) for name in (*STORED, "episode", "following") if state["rows"]}
+        self._rows, self._size = rows, len(rows["reward"]) if rows else 0
+        self._added = int(state["added"])
+        self._streams.load_state_dict(state["streams"])
+        merged, self._unmerged = state["merged"], int(state["unmerged"])
+        self._merged = None if merged is None else Transitions(**merged).to(device)
+
+
+def _sent(numbers: Sequence[Sequence[int]], kind: torch.dtype, device: torch.device) -> Tensor:
+    """Return numbers on the device, where nothing waits for them."""
+    cuda = device.type == "cuda"
+    return torch.tensor(numbers, dtype=kind, pin_memory=cuda).to(device, non_blocking=cuda)
+
+
+def warn_of_size(spec: Spec, capacity: int, device: torch.device) -> None:
+    """Issue a `GioWarning` where a replay that is full would not fit its device; it grows only as it fills."""
+    full = bytes_of(spec) * capacity
+    if full < SMALL or full <= (free := free_bytes(device)):
+        return
+    fits = int(free / bytes_of(spec) * ROOM)
+    warnings.warn(
+        f"Expected a replay that fits the memory of {device}, but buffer_size={capacity} transitions of "
+        f"{written(bytes_of(spec))} each are {written(full)}, and {written(free)} is free; set buffer_size={fits}, or "
+        "learn for fewer steps.",
+        GioWarning,
+        stacklevel=3,
+    )
+
+
+def bytes_of(spec: Spec) -> int:
+    """Return how many bytes of replay a transition takes."""
+    state, action = (
+        8 if isinstance(space, Discrete) else math.prod(space.shape or ()) * np.dtype(space.dtype).itemsize
+        for space in (spec.state_space, spec.action_space)
+    )
+    return 2 * state + action + OTHERS
+
+
+def _peak(widths: Sequence[int], size: int, have: int) -> int:
+    """Return the most bytes taken besides while fields of `have` rows are moved to ones of `size`, one by one."""
+    taken, most = 0, 0
+    for width in widths:
+        taken += width * size
+        most = max(most, taken)
+        taken -= width * have
+    return most
+
+
+def _copy(rows: Tensor) -> Tensor:
+    return rows.to("cpu", copy=True)
+
+
+def concatenate(first: Transitions, second: Transitions) -> Transitions:
+    """Return the transitions of both, in order."""
+    pairs = {f.name: (getattr(first, f.name), getattr(second, f.name)) for f in fields(first)}
+    return Transitions(**{name: torch.cat(pair) for name, pair in pairs.items()})
+
+
+def merge(rows: Transitions) -> Transitions:
+    """Return the distinct transitions of `rows` `[B]` with their summed weights, in float64, whatever the order."""
+    return merge_by(_columns(rows), rows)[0]
+
+
+def _columns(rows: Transitions) -> tuple[Tensor, ...]:
+    return rows.state, rows.action, rows.reward, rows.next_state, rows.terminated
+
+
+def can_be_merged(rows: Transitions) -> bool:
+    """Return whether states and actions are those of Discrete spaces, so that equal transitions can be merged."""
+    return rows.finite and not rows.action.is_floating_point()
+
+
+def mean_of_equal(rows: Transitions, among: Transitions, values: Tensor, otherwise: Tensor) -> Tensor:
+    """Return the mean of the `values` `[M]` of transitions that equal each row, `[B]`; `otherwise` where none does."""
+    both = [torch.stack([column.double() for column in _columns(part)], -1) for part in (rows, among)]
+    groups = torch.unique(torch.cat(both), dim=0, return_inverse=True)[1]
+    mine, theirs = groups[: len(rows)], groups[len(rows) :]
+    zero, value = torch.zeros(int(groups.max()) + 1, dtype=torch.float64, device=values.device), values.double()
+    total, count = zero.index_add(0, theirs, value), zero.index_add(0, theirs, torch.ones_like(value))
+    return torch.where(count[mine] > 0, (total / count.clamp_min(1))[mine], otherwise.double()).to(otherwise)
+
+
+def merge_by(columns: Sequence[Tensor], rows: Transitions) -> tuple[Transitions, Tensor]:
+    """Return one of each group of `rows` `[B]` that agree in all `columns` `[B]`, and which rows these are.
+
+    Weights are summed, in float64; `log_behaviour` is the log of the harmonic mean. One that stands for several has no
+    stream, episode and time.
+    """
+    key = torch.stack([column.double() for column in columns], -1)
+    distinct, group = torch.unique(key, dim=0, return_inverse=True)
+    first = torch.full((len(distinct),), len(rows), device=group.device)
+    first = first.scatter_reduce(0, group, torch.arange(len(rows), device=group.device), "amin")
+    zero = torch.zeros(len(distinct), dtype=torch.float64, device=group.device)
+    weight = zero.index_add(0, group, rows.weight.double())
+    inverse = zero.index_add(0, group, rows.weight.double() * (-rows.log_behaviour.double()).exp())
+    alone = torch.bincount(group, minlength=len(distinct)) == 1
+    kept = rows[first]
+    links = {name: getattr(kept, name).where(alone, UNKNOWN) for name in LINKS}
+    truncated = torch.zeros_like(kept.truncated)
+    return replace(kept, weight=weight, log_behaviour=weight.log() - inverse.log(), truncated=truncated, **links), first

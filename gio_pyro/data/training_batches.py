@@ -1,0 +1,112 @@
+"""What the programs are fitted to: replayed transitions, the future of each, and how much each of them counts."""
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import torch
+from gymnasium import Space
+from gymnasium.spaces import Discrete
+from torch import Tensor
+
+from gio_pyro.data.replay_buffer import Replay, merge_by
+from gio_pyro.errors import InputError
+from gio_pyro.futures import Future, steps_of
+from gio_pyro.types import UNKNOWN, Policy, Sequences, Spec, Transitions
+from gio_pyro.utils.memory import require_room
+
+COPIES = 4
+"""Copies of what programs see or score that a gradient step holds at once, in 4 bytes a number."""
+CANDIDATES = 16
+"""Examples drawn for each one that `fair` returns, where some count for more than others."""
+
+
+def examples(
+    future: Future, replay: Replay, policy: Policy, states: Space[Any], size: int | None
+) -> tuple[Transitions, Tensor]:
+    """Return examples of what follows an action under `policy`, `[B]` transitions and their futures `[B, ...]`.
+
+    Args:
+        future: what is read.
+        replay: where from.
+        policy: π; replay was collected by others, which the weights of the transitions make up for.
+        states: the state space.
+        size: how many are drawn; None takes the whole replay, equal examples of finite worlds merged.
+    """
+    if not (steps := steps_of(future)):
+        batch = replay.batch(size)
+        return batch, future.of(batch)
+    pieces = replay.sequences(size, steps)
+    rows = replace(pieces.steps[:, 0], weight=future.weight(policy, pieces))  # type: ignore[attr-defined]
+    found: Tensor = future.read(pieces, states)  # type: ignore[attr-defined]
+    return _merged(rows, found) if size is None else (rows, found)
+
+
+def require_room_for(rows: int, spec: Spec, device: torch.device) -> None:
+    """Raise `InputError` where programs cannot look at so many rows at once: all of replay, where there is no size."""
+    numbers = [
+        int(space.n) if isinstance(space, Discrete) else math.prod(space.shape or ())
+        for space in (spec.state_space, spec.future_space)
+        if space is spec.future_space or not isinstance(space, Discrete)
+    ]
+    what = f"{rows:,} transitions at once, as batch_size=None has it"
+    require_room(4 * COPIES * rows * sum(numbers), what, "set batch_size=256", device)
+
+
+def _merged(rows: Transitions, found: Tensor) -> tuple[Transitions, Tensor]:
+    if not rows.finite or rows.action.is_floating_point() or found.ndim > 1 or found.is_floating_point():
+        return rows, found
+    known = rows.weight > 0
+    if not bool(known.any()):
+        return rows[:1], found[:1]
+    rows, found = rows[known], found[known]
+    kind = rows.weight.dtype
+    merged, first = merge_by((rows.state, rows.action, found), rows)
+    return replace(merged, weight=merged.weight.to(kind), log_behaviour=merged.log_behaviour.to(kind)), found[first]
+
+
+def pieces(future: Future, replay: Replay, size: int | None, steps: int) -> tuple[Transitions, Tensor]:
+    """Return about `size` transitions `[B]` with their futures, in pieces of `steps` successive ones.
+
+    Rows after the end of an episode weigh nothing. None stands for a piece from each transition that there is.
+    """
+    drawn = replay.sequences(None if size is None else max(1, size // steps), steps)
+    rows = drawn.steps.flat()
+    return replace(rows, weight=rows.weight * drawn.valid.flatten()), future.of(rows)
+
+
+def newest(
+    future: Future, replay: Replay, policy: Policy, states: Space[Any], count: int
+) -> tuple[Transitions, Tensor]:
+    """Return the transitions whose future became known with the last `count` ones, each once and in order.
+
+    A future of one step is known at once. One of several steps is when the last of them is there, or when the episode
+    terminated before; transitions then have the weights of `future.weight`, and those that weigh nothing are left out.
+    """
+    if not (steps := steps_of(future)):
+        rows = replay.latest(count)
+        return rows, future.of(rows)
+    drawn = replay.sequences(count + (steps - 1) * replay.stride, steps, newest=True)
+    last = torch.where(drawn.valid, drawn.steps.time, UNKNOWN).amax(1)
+    drawn = Sequences(drawn.steps[last >= replay.added - count], drawn.valid[last >= replay.added - count])
+    rows = replace(drawn.steps[:, 0], weight=future.weight(policy, drawn))  # type: ignore[attr-defined]
+    known = rows.weight > 0
+    return rows[known], future.read(drawn, states)[known]  # type: ignore[attr-defined]
+
+
+def fair(future: Future, replay: Replay, policy: Policy, states: Space[Any], size: int) -> tuple[Transitions, Tensor]:
+    """Return `size` examples that count the same, `[size]`; where weights differ, they are drawn by weight.
+
+    Raises:
+        InputError: the replay is empty, or knows no future of so many steps.
+    """
+    if not steps_of(future):
+        batch = replay.sample(size)
+        return batch, future.of(batch)
+    rows, found = examples(future, replay, policy, states, CANDIDATES * size)
+    if not bool((rows.weight > 0).any()):
+        raise InputError(
+            f"Expected replay to know what follows in {steps_of(future)} steps, but it is too short; learn for longer."
+        )
+    drawn = torch.multinomial(rows.weight, size, replacement=True)
+    return replace(rows[drawn], weight=torch.ones_like(rows.weight[drawn])), found[drawn]

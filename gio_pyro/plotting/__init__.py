@@ -1,0 +1,1 @@
+"""Figures: learning curves, maps of grid worlds, and the grid of an environment."""

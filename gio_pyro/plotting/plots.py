@@ -1,0 +1,120 @@
+"""Pictures as PNG files. Figures are made without pyplot, so the user's own plotting state is not touched."""
+
+import io
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from gio_pyro.errors import InputError
+from gio_pyro.plotting.grid import Grid
+from gio_pyro.utils.files import put
+
+LATEST = "rollout/ep_rew_latest"
+"""The column of the mean return of the episodes that ended since the last report."""
+ARROWS = {"FrozenLake": "←↓→↑", "CliffWalking": "↑→↓←"}
+"""How the actions of known grid worlds point, in their order."""
+
+
+def learning_curve(
+    path: Path, metrics: dict[str, list[float]], references: dict[str, float], *, information: str = "MI bound"
+) -> None:
+    """Draw return and what the guide pays against environment steps.
+
+    Args:
+        path: the PNG file.
+        metrics: columns as `RunFolder.metrics` returns them; NaN, as before the first episode has ended, is left out.
+        references: named returns drawn as horizontal lines, reward units.
+        information: what the guide's nats are.
+    """
+    figure = Figure(figsize=(9, 3.4), layout="constrained", dpi=120)
+    left, right = figure.subplots(1, 2)
+    steps = metrics["time/total_timesteps"]
+    unknown = [np.nan] * len(steps)
+    if LATEST in metrics:
+        ended = np.isfinite(metrics[LATEST])
+        columns = (np.array(column)[ended] for column in (steps, metrics[LATEST]))
+        left.plot(*columns, color="C0", alpha=0.3, marker=".", label="while exploring, since the last report")
+    latest = metrics.get("rollout/ep_rew_mean", unknown)
+    _curve(left, steps, latest, color="C0", alpha=0.6, label="while exploring, last 100 episodes")
+    if "exact/return" in metrics:
+        _curve(left, steps, metrics["exact/return"], color="C0", label="of the policy, exact")
+    for (name, value), style in zip(references.items(), ("--", ":"), strict=False):
+        left.axhline(value, color="0.4", linestyle=style, linewidth=1, label=name)
+    left.set(ylabel="return")
+    left.legend(frameon=False, fontsize=7, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
+    nats = metrics.get("intrinsic/nats", unknown)
+    _curve(right, steps, nats, color="C1")
+    lowest = min((value for value in nats if np.isfinite(value)), default=0.0)
+    right.set(ylabel=f"{information} (nats)", ylim=(0, None) if lowest >= 0 else None)
+    for axes in (left, right):
+        axes.set(xlabel="environment steps")
+        axes.xaxis.set_major_locator(MaxNLocator(5))
+    _save(figure, path)
+
+
+def _curve(axes: Axes, steps: Sequence[float], values: Sequence[float], **style: Any) -> None:
+    """Draw a line, or a dot where there is a single number to draw."""
+    axes.plot(steps, values, marker="o" if np.isfinite(values).sum() == 1 else None, **style)
+
+
+def policy_map(path: Path, grid: Grid, value: np.ndarray, policy: np.ndarray, arrows: str | None) -> None:
+    """Draw the value of each cell, and the policy as arrows where it decides and it is known how the actions point.
+
+    Args:
+        path: the PNG file.
+        grid: the layout.
+        value: `[S]` reward units; NaN is left blank.
+        policy: `[S, A]`.
+        arrows: one character for each action, or None.
+    """
+
+    def mark(state: int) -> str:
+        label = grid.labels[state]
+        if label in ("H", "G") or arrows is None or not np.isfinite(value[state]):
+            return label
+        best = policy[state].max()
+        return "".join(arrows[a] for a in np.flatnonzero(policy[state] > max(0.5 * best, 0.2)))
+
+    _map(path, grid, value, "value of the learned policy (reward units)", mark)
+
+
+def empowerment_map(path: Path, grid: Grid, nats: np.ndarray, horizon: int) -> None:
+    """Draw n-step empowerment `[S]` in nats."""
+    _map(path, grid, nats, f"{horizon}-step empowerment (nats)", lambda state: f"{nats[state]:.2f}")
+
+
+def _map(path: Path, grid: Grid, numbers: np.ndarray, title: str, mark: Callable[[int], str]) -> None:
+    figure = Figure(figsize=(1.5 + 0.7 * grid.columns, 0.8 + 0.7 * grid.rows), layout="constrained", dpi=120)
+    axes: Axes = figure.subplots()
+    table = np.reshape(numbers, (grid.rows, grid.columns))
+    image = axes.imshow(table, cmap="viridis")
+    axes.set_facecolor("0.85")
+    known = table[np.isfinite(table)]
+    middle = (known.min() + known.max()) / 2 if known.size else 0.0
+    for state, number in enumerate(np.ravel(table)):
+        color = "white" if number <= middle else "black"
+        axes.text(state % grid.columns, state // grid.columns, mark(state), ha="center", va="center", color=color)
+    axes.set(xticks=[], yticks=[])
+    axes.set_title(title, fontsize=9)
+    figure.colorbar(image, shrink=0.8)
+    _save(figure, path)
+
+
+def text_map(grid: Grid, numbers: Sequence[float]) -> str:
+    """Return the numbers of a grid world as lines of text, one line a row."""
+    rows = [numbers[row * grid.columns : (row + 1) * grid.columns] for row in range(grid.rows)]
+    return "\n".join(" ".join(f"{number:6.3f}" for number in row) for row in rows)
+
+
+def _save(figure: Figure, path: Path) -> None:
+    if path.suffix != ".png":
+        raise InputError(f"Expected the name of a .png file, but got {path.name}.")
+    picture = io.BytesIO()
+    FigureCanvasAgg(figure).print_png(picture)
+    put(path, picture.getvalue())

@@ -1,0 +1,1 @@
+"""Schedules: weights and temperatures as functions of the environment steps taken."""

@@ -1,0 +1,146 @@
+"""The price of a nat, α: a number, a schedule, whatever keeps the policy's entropy at a target, or the critic's loss.
+
+`0.2` is a number; `"linear:0.5:0.05:20000"` goes from 0.5 to 0.05 over the first 20,000 steps; `"auto"`, `"auto:0.2"`
+are learned, starting from 1 or 0.2 (Haarnoja et al., 2018, arXiv 1812.05905, equation 18).
+
+`"loss:START:RATE"` follows the critic's mean squared error, 1/α ← (1 − RATE)/α + RATE/loss, with every improvement
+(Grau-Moya et al., 2019, MIRL): a critic that errs makes nats dear, and so keeps the policy near its prior. The loss is
+in squared reward units and α in reward units, as published; what suits a world depends on the scale of its rewards.
+1/loss counts as at most 1/LEAST and at least 1/MOST (`"loss:START:RATE:LEAST:MOST"`; START/1000 and 1000 · START by
+default), so α never leaves these bounds, and no single loss moves 1/α by more than RATE/LEAST.
+"""
+
+import math
+from typing import Any
+
+import torch
+from gymnasium import Space
+from gymnasium.spaces import Discrete
+from torch import Tensor, nn
+
+from gio_pyro.errors import InputError, shown
+from gio_pyro.schedules.weights import between, split
+from gio_pyro.types import Spec
+
+LEAST, MOST = 1e-9, 1e9
+DISCRETE_SHARE = 0.3
+"""The entropy target of discrete actions, as a share of log A: all of it would forbid any choice."""
+RATE, REACH = 1e-3, 1e3
+"""What `"loss"` stands for: the share of 1/loss in a step of 1/α, and how far α may go from its start either way."""
+
+
+def target_entropy_of(actions: Space[Any]) -> float:
+    """Return the entropy that an automatic temperature keeps, nats.
+
+    For A discrete actions it is `DISCRETE_SHARE` · log A. For d continuous ones it is −d, of the density over the
+    squashed action box [−1, 1]^d, which is log 2 · d for the uniform policy.
+    """
+    if isinstance(actions, Discrete):
+        return DISCRETE_SHARE * math.log(int(actions.n))
+    assert actions.shape is not None
+    return -float(math.prod(actions.shape))
+
+
+def room(spec: Spec, state: Tensor) -> Tensor | float:
+    """Return the mean log-number of actions that states `[B, ...]` allow, as a share of log A; 1 without masks."""
+    allowed = spec.allowed(state)
+    if allowed is None or allowed.shape[-1] < 2:
+        return 1.0
+    return allowed.sum(-1).float().log().mean() / math.log(allowed.shape[-1])
+
+
+class Temperature(nn.Module):
+    """α as the loop uses it: `at(step)` reads it, `update` learns it.
+
+    Args:
+        given: a number, `"linear:FROM:TO:STEPS"`, `"auto"`, `"auto:START"`, `"loss"`, `"loss:START"`,
+            `"loss:START:RATE"` or `"loss:START:RATE:LEAST:MOST"`.
+        target: entropy that an automatic temperature keeps, nats.
+        learning_rate: Adam's step size for an automatic temperature.
+
+    Raises:
+        InputError: text of another form, or a number that is not positive.
+    """
+
+    inverse: Tensor | None
+
+    def __init__(self, given: float | str, *, target: float, learning_rate: float) -> None:
+        super().__init__()
+        kind, numbers = parse(given)
+        self.target = target
+        self.start, self.end, self.steps = numbers[:3]
+        self.following = numbers[3:]
+        self.register_buffer("inverse", torch.tensor(1 / self.start) if kind == "loss" else None)
+        self.log_value = nn.Parameter(torch.tensor(math.log(self.start))) if kind == "auto" else None
+        self.optimiser = None if self.log_value is None else torch.optim.Adam([self.log_value], lr=learning_rate)
+
+    def at(self, step: int) -> float | Tensor:
+        """Return α after `step` environment steps, reward units per nat; a tensor without gradient if it is learned."""
+        if self.log_value is not None:
+            return self.log_value.detach().exp()
+        if self.inverse is not None:
+            return 1 / self.inverse
+        return between(self.start, self.end, self.steps, step) if self.steps else self.start
+
+    def update(self, entropy: Tensor, loss: Tensor | None = None, room: Tensor | float = 1.0) -> None:
+        """Raise a learned α where the mean `entropy` (nats) is below the target, lower it where it is above.
+
+        One that follows the critic moves towards its `loss`, squared reward units; not where that is not finite. The
+        target is lowered to a share `room` of it, where the states do not allow every action.
+        """
+        if self.inverse is not None and loss is not None:
+            self._follow(self.inverse, loss.detach())
+        if self.optimiser is None or self.log_value is None:
+            return
+        self.optimiser.zero_grad()
+        (self.log_value * (entropy.detach() - self.target * room)).backward()
+        self.optimiser.step()
+
+    def _follow(self, inverse: Tensor, loss: Tensor) -> None:
+        """Move 1/α, on the device: nothing waits for the host."""
+        rate, least, most = self.following
+        aim = (1 / loss).clamp(1 / most, 1 / least)
+        inverse.lerp_(torch.where(torch.isfinite(loss), aim, inverse).to(inverse), rate)
+
+
+def parse(given: float | str) -> tuple[str, tuple[float, ...]]:
+    """Return the kind of a temperature and (start, end, steps), of one that follows a loss also (rate, least, most).
+
+    Raises:
+        InputError: text of another form, or a number out of range.
+    """
+    kind, numbers = split(given)
+    whole = len(numbers) == str(given).count(":")
+    if kind == "auto" and whole and len(numbers) < 2:
+        start = numbers[0] if numbers else 1.0
+        found: tuple[float, ...] = (start, start, 0.0)
+    elif kind == "loss" and whole and len(numbers) in (0, 1, 2, 4):
+        found = _of_loss(*numbers)
+    elif kind == "linear" and len(numbers) == 3 and 1 <= numbers[2] < math.inf:
+        found = (numbers[0], numbers[1], numbers[2])
+    elif kind == "fixed" and len(numbers) == 1:
+        found = (numbers[0], numbers[0], 0.0)
+    else:
+        found = (math.nan,) * 3
+    if not all(LEAST <= number <= MOST for number in found[:2]):
+        raise InputError(f"Expected {_form(kind)}, but got {shown(given)}; see gio_pyro.Settings.")
+    return kind, found
+
+
+def _form(kind: str) -> str:
+    """Return, in words, what a temperature of this kind must look like."""
+    span = f"from {LEAST:.9g} to {MOST:.9g}"
+    if kind == "loss":
+        return (
+            'temperature "loss:START:RATE" or "loss:START:RATE:LEAST:MOST" with RATE above 0 and at most 1, and '
+            f"START {span} and between its bounds"
+        )
+    return f'temperature {span} (reward units per nat), "linear:FROM:TO:STEPS", "auto:START" or "loss:START:RATE"'
+
+
+def _of_loss(start: float = 1.0, rate: float = RATE, *bounds: float) -> tuple[float, ...]:
+    """Return the numbers of a temperature that follows a loss; NaN where they are out of range."""
+    least, most = bounds or (max(start / REACH, LEAST), min(start * REACH, MOST))
+    if not (0 < rate <= 1 and LEAST <= least <= start <= most <= MOST):
+        return (math.nan,) * 6
+    return start, start, 0.0, rate, least, most

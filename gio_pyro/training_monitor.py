@@ -1,0 +1,108 @@
+"""What must be watched while learning (theory, section 8): each figure that goes astray is told once, by name."""
+
+import math
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+from gymnasium import Space
+from gymnasium.spaces import Discrete
+
+from gio_pyro.errors import (
+    DivergenceWarning,
+    EntropyCollapseWarning,
+    NoisyInformationWarning,
+    TrainingError,
+    UnknownFutureWarning,
+)
+from gio_pyro.futures import Future, steps_of
+
+NOISE = 10.0
+"""Nats: a standard deviation of the read reward over visited states above which it is mostly noise."""
+COLLAPSED = 4.5
+"""Nats for each continuous action below the entropy of a uniform one: a scale of about one part in a hundred."""
+COLLAPSED_SHARE = 1e-3
+"""Share of log A that is the least entropy of discrete actions."""
+MANY = 10
+"""Times the steps of a future that replay holds before it ought to know some."""
+IMPOSSIBLE, HOPELESS = 2.0, 100.0
+"""Times the greatest value that the rewards seen allow: above the first a critic diverges, above the second it ends."""
+
+
+class TrainingMonitor:
+    """Reads every report of an agent, and warns once about each thing.
+
+    Args:
+        actions: the action space.
+        discount: γ.
+    """
+
+    def __init__(self, actions: Space[Any], discount: float) -> None:
+        self.horizon = 1 / (1 - discount)
+        self.least_entropy = least_entropy(actions)
+        self.warned: set[str] = set()
+
+    def check(self, metrics: Mapping[str, float], reward: float) -> None:
+        """Warn about a report.
+
+        Args:
+            metrics: as `GIO.metrics` returns them.
+            reward: the largest size of a step's reward so far, the intrinsic part included, reward units.
+
+        Raises:
+            TrainingError: a critic so far off that it will not come back.
+        """
+        noise, entropy = metrics["intrinsic/nats_std"], metrics["train/entropy"]
+        if noise > NOISE:
+            text = f"the intrinsic reward varies by {noise:.3g} nats over visited states; the posterior is poor"
+            self._tell(NoisyInformationWarning, text)
+        if entropy < self.least_entropy:
+            text = f"the policy's entropy is {entropy:.3g} nats and it explores no more; raise the temperature"
+            self._tell(EntropyCollapseWarning, text)
+        self._critic(metrics, reward)
+
+    def known(self, found: int, replayed: int, future: Future) -> None:
+        """Warn where none of the latest futures is known, although replay holds many times their steps.
+
+        Args:
+            found: how many are.
+            replayed: transitions in replay.
+            future: what is read from them.
+        """
+        if not found and replayed > MANY * steps_of(future):
+            text = (
+                f"replay holds {replayed:,} steps, but none that knows what follows in {steps_of(future)}: time limits "
+                "cut it off, and the programs learn nothing; take a shorter future, or a longer time limit"
+            )
+            self._tell(UnknownFutureWarning, text)
+
+    def _critic(self, metrics: Mapping[str, float], reward: float) -> None:
+        value = abs(metrics.get("train/q", 0.0))
+        possible = reward * self.horizon
+        if value > HOPELESS * possible:
+            raise TrainingError(
+                f"Expected values of at most {possible:.3g}, which the rewards seen allow, but the critic's mean is "
+                f"{value:.3g}; it diverges: lower learning_rate or temperature."
+            )
+        if value > IMPOSSIBLE * possible:
+            text = f"the critic's mean is {value:.3g}, but the rewards seen allow at most {possible:.3g}"
+            self._tell(DivergenceWarning, text)
+
+    def _tell(self, kind: type[Warning], text: str) -> None:
+        if kind.__name__ not in self.warned:
+            self.warned.add(kind.__name__)
+            warnings.warn(f"{text[0].upper()}{text[1:]}.", kind, stacklevel=5)
+
+
+def paid_at_most(metrics: Mapping[str, float]) -> float:
+    """Return about the size of what a step is paid in nats times the temperature, reward units."""
+    nats = max(abs(metrics["intrinsic/nats"]), abs(metrics["train/entropy"]), 1.0)
+    return metrics["train/ent_coef"] * nats
+
+
+def least_entropy(actions: Space[Any]) -> float:
+    """Return the entropy, nats, below which a policy has all but stopped exploring."""
+    if isinstance(actions, Discrete):
+        return COLLAPSED_SHARE * math.log(int(actions.n))
+    assert actions.shape is not None
+    return (math.log(2) - COLLAPSED) * math.prod(actions.shape)

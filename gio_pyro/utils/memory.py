@@ -1,0 +1,199 @@
+"""Memory is sized before it is taken: what is free on a device, and a sentence where that is not enough."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.overrides import TorchFunctionMode
+
+from gio_pyro.errors import InputError
+
+SMALL = 2**26
+"""Bytes below which nobody is asked whether they are there: asking takes a fraction of a millisecond."""
+LARGE = 2**28
+"""Bytes from which one tensor is a reason to size everything beside it too."""
+TRAINED = 4
+"""Copies of a trained number: itself, its gradient and the two moments of Adam."""
+SMALLER = "lower hidden, batch_size or buffer_size, or wrap the environment to show less"
+"""What takes less memory."""
+FACTORIES: frozenset[Callable[..., Any]] = frozenset((torch.empty, torch.zeros, torch.ones, torch.rand, torch.randn))
+"""What makes tensors of a size."""
+METHODS: frozenset[Callable[..., Any]] = frozenset(
+    (torch.Tensor.new_zeros, torch.Tensor.new_empty, torch.Tensor.new_ones)
+)
+
+
+_DESCRIBING: ContextVar[bool] = ContextVar("gio_pyro_describing", default=False)
+"""Whether tensors are only described, as `wanted` has them made: then no block around needs to size them."""
+
+
+def free_bytes(device: torch.device | str = "cpu") -> float:
+    """Return how many bytes can still be taken on a device; infinity where nobody says.
+
+    On the host it is what the kernel calls available, or what the process's control group has left where that is less.
+    """
+    device = torch.device(device)
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+        return float(free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device))
+    return min(_available(), *(_left(*files) for files in _control_groups()))
+
+
+def written(count: float) -> str:
+    """Return a number of bytes as text: 393 GB."""
+    if count < 1000:
+        return f"{count:.0f} B"
+    power = min(int(math.log10(count) // 3), 6)
+    return f"{count / 1000**power:,.3g} {('kB', 'MB', 'GB', 'TB', 'PB', 'EB')[power - 1]}"
+
+
+def require_room(needed: float, what: str, advice: str, device: torch.device | str = "cpu") -> None:
+    """Raise `InputError`, saying how many bytes `what` needs and what to do, where a device has fewer of them free."""
+    if needed >= SMALL and needed > (free := free_bytes(device)):
+        raise InputError(
+            f"Expected {written(needed)} of memory for {what}, but {written(free)} is free on {device}; {advice}."
+        )
+
+
+class Sized(TorchFunctionMode):
+    """Inside the block, tensors that do not fit the device are refused by `InputError` before they are made.
+
+    Args:
+        what: what is made, for the message.
+        advice: what to do, for the message.
+        device: where it is made.
+        build: makes all of it; where something large is made, it is asked once more without memory (torch's device
+            meta), so that what is refused for its parts together, and for what training adds, is refused at once.
+    """
+
+    def __init__(
+        self,
+        what: str,
+        advice: str,
+        device: torch.device | str = "cpu",
+        build: Callable[[], object] | None = None,
+    ) -> None:
+        super().__init__()
+        self.what, self.advice, self.device, self.build = what, advice, device, build
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        """Size what a factory is about to make."""
+        given = kwargs or {}
+        if func in FACTORIES or func in METHODS:
+            numbers = _count(args if func in FACTORIES else args[1:], given)
+            needed = numbers * (given.get("dtype") or torch.get_default_dtype()).itemsize
+            if needed >= LARGE and self.build is not None and not _DESCRIBING.get():
+                build, self.build = self.build, None
+                needed = max(needed, wanted(build))
+            if needed >= SMALL and not _DESCRIBING.get():
+                require_room(needed, self.what, self.advice, self.device)
+        return func(*args, **given)
+
+
+def wanted(build: Callable[[], object]) -> int:
+    """Return the bytes of what `build` makes, trained, or 0 where it cannot be made without memory."""
+    asked = _DESCRIBING.set(True)
+    try:
+        with torch.device("meta"):
+            built = build()
+    except Exception:  # somebody's own constructor may read what it has made
+        return 0
+    finally:
+        _DESCRIBING.reset(asked)
+    if not isinstance(built, nn.Module):
+        return 0
+    trained = sum(parameter.nbytes for parameter in built.parameters() if parameter.requires_grad)
+    everything = sum(tensor.nbytes for tensor in (*built.parameters(), *built.buffers()))
+    return everything + (TRAINED - 1) * trained
+
+
+@contextmanager
+def memory_errors(advice: str) -> Iterator[None]:
+    """Turn what torch, NumPy or Python raise where memory ends into an `InputError` with the bytes, where they say."""
+    try:
+        yield
+    except Exception as error:
+        if (lack := lack_of(error, advice)) is not None:
+            raise lack from error
+        raise
+
+
+def lack_of(error: BaseException | None, advice: str) -> InputError | None:
+    """Return an error, or what it came from, as a sentence on memory; None where it is about something else."""
+    while error is not None:
+        text = " ".join(str(error).split())
+        if isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in text:
+            asked = re.search(r"(?:allocate|tried to allocate) ([\d.]+ ?\w*i?B|\d+ bytes)", text)
+            wanted = asked.group(1) if asked else "more memory than there is"
+            return InputError(f"Expected {_in_words(wanted)} of memory, but they are not free; {advice}.")
+        error = error.__cause__
+    return None
+
+
+def _in_words(wanted: str) -> str:
+    number, _, unit = wanted.partition(" ")
+    return written(float(number)) if unit == "bytes" else wanted
+
+
+def _count(args: Sequence[Any], kwargs: Mapping[str, Any]) -> int:
+    """Return how many numbers a factory is asked for, from `zeros(2, 3)`, `zeros((2, 3))` or `zeros(size=(2, 3))`."""
+    size = kwargs.get("size", args[0] if len(args) == 1 and not isinstance(args[0], int) else args)
+    try:
+        return math.prod(int(side) for side in size)
+    except (TypeError, ValueError, RuntimeError):  # traced sizes, or a call that torch itself will refuse
+        return 0
+
+
+def _available() -> float:
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        found = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
+    except (OSError, ValueError, StopIteration):
+        return _physical()
+    return float(found)
+
+
+def _physical() -> float:
+    """All that the machine has, where nothing says what is available of it."""
+    try:
+        return float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    except (AttributeError, OSError, ValueError):
+        return math.inf
+
+
+def _control_groups() -> list[tuple[Path, Path, Path, str]]:
+    """Return the files of this process's memory groups: limit, use, statistics, and what the cache is called there."""
+    try:
+        lines = Path("/proc/self/cgroup").read_text().splitlines()
+    except OSError:
+        return []
+    root, found = Path("/sys/fs/cgroup"), []
+    for _, controllers, place in (line.split(":", 2) for line in lines if line.count(":") >= 2):
+        if controllers == "":
+            base = root / place.lstrip("/")
+            found.append((base / "memory.max", base / "memory.current", base / "memory.stat", "inactive_file"))
+        elif "memory" in controllers.split(","):
+            for base in (root / "memory" / place.lstrip("/"), root / "memory"):
+                limit, use = base / "memory.limit_in_bytes", base / "memory.usage_in_bytes"
+                found.append((limit, use, base / "memory.stat", "total_inactive_file"))
+    return found
+
+
+def _left(limit: Path, use: Path, statistics: Path, cache: str) -> float:
+    try:
+        most, used = limit.read_text().strip(), int(use.read_text())
+        kept = [int(line.split()[1]) for line in statistics.read_text().splitlines() if line.split()[0] == cache]
+        return math.inf if most == "max" else max(float(int(most) - used + sum(kept)), 0.0)
+    except (OSError, ValueError, IndexError):
+        return math.inf

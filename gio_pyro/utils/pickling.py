@@ -1,0 +1,117 @@
+"""Objects as bytes for other processes: multiprocessing, joblib, Ray, a study of an optimiser.
+
+An object is pickled as one piece by cloudpickle, which Gymnasium needs anyway: programs of a notebook or of a file,
+functions without a name and the environment go along. As with any pickle, only load bytes that you trust; a file for
+others is written by `GIO.save`.
+"""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import io
+import pickle
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+from gio_pyro.errors import GioError, InputError, describe_error
+from gio_pyro.utils.randomness import ONE_AT_A_TIME
+
+FILES = "gio_pyro_user_"
+"""What the names of modules begin with that were read from a file of the user's: no other process can import them."""
+CLASS = "class_attributes"
+_INSIDE: ContextVar[bool] = ContextVar("inside", default=False)
+
+
+class Picklable:
+    """Base of what pickles as one piece, with all that it shares with its parts, between two rounds of learning."""
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """Return how pickle makes the object again; a part of one that is being pickled goes the ordinary way.
+
+        Raises:
+            InputError: a part of it cannot be pickled.
+        """
+        if _INSIDE.get():
+            return super().__reduce_ex__(protocol)
+        return pickle.loads, (_pickled(self),)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        with ONE_AT_A_TIME:
+            made = object.__new__(type(self))
+            memo[id(self)] = made
+            state: Any = copy.deepcopy(self.__getstate__(), memo)
+            set_state = getattr(made, "__setstate__", vars(made).update)
+            set_state(state)
+            return made
+
+
+def _pickled(whole: Picklable) -> bytes:
+    with ONE_AT_A_TIME, _as_parts(), _by_value():
+        try:
+            return _dumps(whole)
+        except Exception as error:
+            raise _sentence(whole, error) from error
+
+
+def _dumps(thing: Any) -> bytes:
+    import cloudpickle
+
+    class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
+        """Takes the wrappers of Stable-Baselines3 as well, which keep all attributes of their class in themselves."""
+
+        def reducer_override(self, obj: Any) -> Any:
+            state = getattr(obj, "__dict__", {})
+            if not isinstance(obj, type) and CLASS in state and "venv" in state:
+                own = {name: value for name, value in state.items() if name != CLASS}
+                return object.__new__, (type(obj),), own, None, None, _again
+            return super().reducer_override(obj)
+
+    content = io.BytesIO()
+    Pickler(content).dump(thing)
+    return content.getvalue()
+
+
+def _again(wrapper: Any, state: dict[str, Any]) -> None:
+    vars(wrapper).update(state | {CLASS: dict(inspect.getmembers(type(wrapper)))})
+
+
+@contextmanager
+def _as_parts() -> Iterator[None]:
+    before = _INSIDE.set(True)
+    try:
+        yield
+    finally:
+        _INSIDE.reset(before)
+
+
+@contextmanager
+def _by_value() -> Iterator[None]:
+    """Let classes of the user's files go along whole."""
+    import cloudpickle
+
+    theirs = [module for name, module in list(sys.modules.items()) if name.startswith(FILES)]
+    for module in theirs:
+        cloudpickle.register_pickle_by_value(module)
+    try:
+        yield
+    finally:
+        for module in theirs:
+            cloudpickle.unregister_pickle_by_value(module)
+
+
+def _sentence(whole: Picklable, error: Exception) -> GioError:
+    """Return one sentence that names the part at fault."""
+    for name, part in vars(whole).items():
+        try:
+            _dumps(part)
+        except Exception as its:
+            what, error = f"{name} of {type(whole).__name__}", its
+            break
+    else:
+        what = type(whole).__name__
+    advice = "make its environment or program picklable (no locks, files or processes in it)"
+    return InputError(f"Expected {what} to be picklable, but it raised {describe_error(error, 100)}; {advice}.")
