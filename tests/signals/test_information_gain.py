@@ -14,7 +14,7 @@ from gio_pyro.signals import InformationGain
 from gio_pyro.types import Spec
 from tests.models.test_bayesian import exact_gain, observed, regression
 
-from .worlds import FINITE, VECTORS, fitted, rows, some
+from .worlds import FINITE, VECTORS, fitted, rows, some, updated
 
 SEEN = some(FINITE, 200)
 
