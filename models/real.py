@@ -19,7 +19,7 @@ class RealModel(nn.Module):
     """A model of futures that are vectors or images of real numbers; `outcome` says which distribution they have.
 
     Where F is close to something that the state tells by itself, s for the next state, the difference is predicted
-    (`Spec.anchor`). A model works in units of the standard deviation of what it predicts, which the engine tells it
+    (`Spec.baseline`). A model works in units of the standard deviation of what it predicts, which the engine tells it
     (`observe`). In these units scales are at least `exp(−floor_nats)`, to 0.003 nats: no number of F can tell more than
     about `floor_nats` nats about the action.
 
@@ -61,12 +61,12 @@ class RealModel(nn.Module):
         return torch.cat([self.encoder(state), action_features(self.actions, action)], -1)
 
     def place(self, state: Tensor, mean: Tensor) -> Tensor:
-        """Return a mean `[..., B, *shape]` in standard deviations in the units of F, with its anchor."""
+        """Return a mean `[..., B, *shape]` in standard deviations in the units of F, with its baseline."""
         mean = self.target.mean + self.target.deviation * mean
         return mean if self.baseline is None else mean + self.baseline(state)
 
     def standardised(self, state: Tensor, future: Tensor) -> Tensor:
-        """Return F `[B, *shape]` in standard deviations, without its anchor: what `place` undoes."""
+        """Return F `[B, *shape]` in standard deviations, without its baseline: what `place` undoes."""
         change = future if self.baseline is None else future - self.baseline(state)
         return (change - self.target.mean) / self.target.deviation
 

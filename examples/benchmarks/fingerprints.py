@@ -24,7 +24,7 @@ AGENTS: tuple[tuple[str, int, dict[str, Any]], ...] = (
     ("Pendulum-v1", 1_300, {"guide": "UniformGuide"}),
 )
 """Environment, steps and settings of each."""
-PARTS = ("model", "guide", "control", "temperature")
+PARTS = ("model", "guide", "actor_critic", "temperature")
 
 
 def main() -> None:

@@ -25,7 +25,7 @@ MOST_STEPS = 10_000
 class Future(Protocol):
     """A choice of F: the space it lives in and how to read it from replayed transitions.
 
-    More may be there. `anchor(state) [B, ...]` is what of F one would say from the state alone (s itself,
+    More may be there. `baseline(state) [B, ...]` is what of F one would say from the state alone (s itself,
     for a state soon after it): programs of real futures then look at the difference. `exact()` is the counterpart
     in `gio_pyro.tabular`, its values in the same order, that a learned agent is judged by. `outcome(found, states)`
     takes a future that holds the next state apart into s' and r (None if it holds none), so that a policy can dream in
@@ -61,7 +61,7 @@ def spec_of(
         masks: which actions states allow; None for all.
     """
     require_future(future)
-    baseline = getattr(future, "anchor", None)
+    baseline = getattr(future, "baseline", None)
     with raised_by(type(future).__name__, "space"):
         space = future.space(states)
     if not type(future).__module__.startswith("gio_pyro."):

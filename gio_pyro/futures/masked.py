@@ -58,7 +58,7 @@ class WithoutMasks:
     @property
     def baseline(self) -> Any:
         """What one would say of F from the state, where the future says anything."""
-        own = getattr(self.inner, "anchor", None)
+        own = getattr(self.inner, "baseline", None)
         return None if own is None else partial(_with_baseline, own, self.count)
 
     @property

@@ -229,7 +229,7 @@ class PairEncoder(nn.Module):
     Args:
         states: the space of s.
         futures: the space of F.
-        anchor: what one would say of F from s alone (`Spec.anchor`).
+        baseline: what one would say of F from s alone (`Spec.baseline`).
     """
 
     def __init__(self, states: Space[Any], futures: Space[Any], baseline: Baseline | None = None) -> None:

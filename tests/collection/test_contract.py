@@ -16,7 +16,7 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from gio_pyro.collection import make_env
 from gio_pyro.collection.evaluate import play
 from gio_pyro.errors import InputError
-from tests.worlds.places import DiaryVector, collect
+from tests.collection.places import DiaryVector, collect
 
 STEP = (np.zeros(2, "f"), 1.0, False, False, {})
 FIELDS = ("observation", "reward", "terminated", "truncated", "info")

@@ -18,7 +18,7 @@ from gio_pyro.collection import Collected, Collector
 from gio_pyro.collection.episode_recorder import generator_state
 from gio_pyro.errors import GioWarning
 from tests.agents import differences
-from tests.worlds.places import Diary, DiaryVector, Draws, collector, sync
+from tests.collection.places import Diary, DiaryVector, Draws, collector, sync
 
 
 def minigrid(image: bool) -> gym.Env[Any, Any]:
@@ -255,7 +255,7 @@ def test_environments_in_other_processes_begin_anew():
 
 
 def test_a_very_long_episode_begins_anew(monkeypatch: pytest.MonkeyPatch):
-    for module in ("tape", "snapshot"):
+    for module in ("episode_recorder", "episode_restore"):
         monkeypatch.setattr(f"gio_pyro.collection.{module}.LONGEST", 10)
     make = partial(gym.make, "Pendulum-v1")
     record = run(make, 11)

@@ -16,7 +16,7 @@ from gio_pyro.collection import copy_that_renders, fresh_copy
 from gio_pyro.collection.playground import playground
 from gio_pyro.collection.statistics import own_rewards
 from gio_pyro.errors import InputError
-from tests.worlds.places import Diary, Script
+from tests.collection.places import Diary, Script
 
 THREE = [(1, 0.0, False, False), (2, 0.5, False, False), (3, 1.0, True, False)]
 

@@ -22,8 +22,8 @@ from stable_baselines3.common.vec_env import (
 
 from gio_pyro import GIO, IntrinsicReward
 from gio_pyro.collection import Collected, make_env
-from tests.worlds.places import Diary, Draws, collect, collector
-from tests.worlds.test_vectors import check, diaries
+from tests.collection.places import Diary, Draws, collect, collector
+from tests.collection.test_vectors import check, diaries
 
 
 def of(venv: Any, steps: int = 120) -> Collected:

@@ -13,10 +13,10 @@ import torch
 from gio_pyro import GIO
 from gio_pyro.dreaming import NetworkDreams, NoRollouts, TableDreams
 from gio_pyro.errors import InputError
+from tests.signals.test_reward_mix import NAMED, QUICK
 
 from ..agents import differences, untouched
 from ..environments import make
-from ..test_payment import NAMED, QUICK
 
 SMALL: dict[str, Any] = {"learning_starts": 20, "batch_size": 16, "hidden": (8, 8), "log_interval": 30}
 DREAM: dict[str, Any] = {"dream_horizon": 3, "dream_share": 0.5}

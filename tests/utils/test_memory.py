@@ -14,7 +14,7 @@ from gymnasium.spaces import Box, Dict, Discrete
 from torch import nn
 
 from gio_pyro import GIO, IntrinsicReward, tabular
-from gio_pyro.actor_critic import table
+from gio_pyro.actor_critic import tables
 from gio_pyro.actor_critic.guide_reward import reward_named
 from gio_pyro.data import replay_buffer as replays
 from gio_pyro.data.replay_buffer import bytes_of
@@ -241,5 +241,5 @@ def test_many_futures_are_read_in_parts_and_read_the_same(monkeypatch: pytest.Mo
     reward = reward_named("imagined", agent.model, agent.guide, agent.future, samples=4)
     state = torch.arange(9)
     whole = agent.actor_critic._bonus(reward, state)
-    monkeypatch.setattr(table, "AT_ONCE", 4 * agent.actor_critic.width)
+    monkeypatch.setattr(tables, "AT_ONCE", 4 * agent.actor_critic.width)
     torch.testing.assert_close(agent.actor_critic._bonus(reward, state), whole, rtol=0, atol=0)
