@@ -15,7 +15,7 @@ from gymnasium.vector import VectorEnv
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from gio_pyro.actor_critic import NetworkActorCritic, actor_critic_of, temperature_of
+from gio_pyro.actor_critic import NetworkActorCritic, actor_critic_of, steppers, temperature_of
 from gio_pyro.actor_critic.guide_reward import finite_nats, reward_named
 from gio_pyro.checkpointing import agent_state, file_format
 from gio_pyro.collection import Actions, Collector, Env, Observations, fresh_copy, make_env
@@ -143,6 +143,12 @@ class GIO(Picklable):
         self.largest_reward = self.largest_paid = 0.0
         self.sound = torch.ones((), dtype=torch.bool, device=self.device)
         self.unbounded = agent_state.unbounded(self)
+
+    def optimisers(self) -> dict[str, torch.optim.Optimizer]:
+        """Return the optimisers by name; programs without parameters and tables have none."""
+        own = {} if self.inference.optimiser is None else {"programs": self.inference.optimiser}
+        others = self.dreaming.optimisers | self.explorer.optimisers()
+        return own | steppers(self.actor_critic, self.temperature) | others
 
     def learn(
         self,

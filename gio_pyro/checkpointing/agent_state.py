@@ -1,35 +1,32 @@
-"""What an agent is, as tensors and plain types, and back.
+"""The state of an agent as tensors and plain types, and an agent from it.
 
-Everything is here that learning depends on: leave one thing out and two runs part within a few steps.
+The state holds everything that learning depends on, so that a restored agent continues bit for bit.
 """
 
 from __future__ import annotations
 
 import re
 import warnings
+from collections.abc import Callable
 from dataclasses import asdict
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import torch
 from gymnasium import Space
 from gymnasium.spaces import Discrete
 from gymnasium.vector import VectorEnv
 from torch import Tensor
 
-from gio_pyro.actor_critic import steppers
 from gio_pyro.checkpointing import specs
-from gio_pyro.checkpointing.validation import infinite, require_alike, require_storable
+from gio_pyro.checkpointing.replay_checks import check_replay
+from gio_pyro.checkpointing.trained_agent import Agent, TrainedAgent
+from gio_pyro.checkpointing.validation import check_count, check_kind, infinite, require_alike, require_storable
 from gio_pyro.collection import Actions, Env, Observations, make_env
 from gio_pyro.collection.make import Vector, single_spaces
-from gio_pyro.data.replay_buffer import LINKS, STORED
 from gio_pyro.errors import CheckpointError, GioError, GioWarning, InputError, describe_error, out_of_memory
 from gio_pyro.futures import Future, written
-from gio_pyro.nn.gradient_step import resume
-from gio_pyro.types import Program, in_space
-
-if TYPE_CHECKING:
-    from gio_pyro.agent import GIO
+from gio_pyro.nn import restore_optimiser
+from gio_pyro.types import Program
 
 DAMAGE = (TypeError, ValueError, RuntimeError, AttributeError, AssertionError, ArithmeticError, LookupError)
 """What taking over fields of the wrong kind raises."""
@@ -51,7 +48,7 @@ LARGEST = ("largest_reward", "largest_paid")
 STREAMS = ("random", "playing")
 
 
-def state_of(agent: GIO) -> dict[str, Any]:
+def state_of(agent: TrainedAgent) -> dict[str, Any]:
     """Return everything that learning depends on, as nested tensors and plain values."""
     return {
         "settings": asdict(agent.settings),
@@ -64,39 +61,31 @@ def state_of(agent: GIO) -> dict[str, Any]:
         **{name: getattr(agent, name) for name in LARGEST},
         "collector": agent.collector.snapshot(),
         **module_states(agent),
-        "optimisers": {name: optimiser.state_dict() for name, optimiser in optimisers(agent).items()},
+        "optimisers": {name: optimiser.state_dict() for name, optimiser in agent.optimisers().items()},
         "replay": agent.replay.state_dict(),
         **{name: getattr(agent, name).state for name in STREAMS},
     }
 
 
-def storable(agent: GIO) -> dict[str, Any]:
+def storable(agent: TrainedAgent) -> dict[str, Any]:
     """Return `state_of` an agent; raises `CheckpointError` for what could not be loaded again."""
     state = state_of(agent)
     require_storable(state, agent.unbounded)
     return state
 
 
-def module_states(agent: GIO) -> dict[str, dict[str, Any]]:
+def module_states(agent: TrainedAgent) -> dict[str, dict[str, Any]]:
     """Return the `state_dict` of each module that has a state, by its key in a checkpoint."""
     return {key: getattr(agent, attribute).state_dict() for key, attribute in MODULES.items()}
 
 
-def unbounded(agent: GIO) -> frozenset[str]:
+def unbounded(agent: TrainedAgent) -> frozenset[str]:
     """Return the places of a new agent's numbers that are NaN or infinite from the start, and may stay so."""
     return infinite(module_states(agent))
 
 
-def optimisers(agent: GIO) -> dict[str, torch.optim.Optimizer]:
-    """Return whatever steps parameters, by name; programs without parameters and tables have none."""
-    own = {} if agent.inference.optimiser is None else {"programs": agent.inference.optimiser}
-    return (
-        own | steppers(agent.actor_critic, agent.temperature) | agent.dreaming.optimisers | agent.explorer.optimisers()
-    )
-
-
 def restore(
-    kind: type[GIO],
+    make: Callable[..., Agent],
     state: dict[str, Any],
     environment: str | Env | Vector | None,
     model: str | Program | None,
@@ -106,14 +95,29 @@ def restore(
     *,
     signal: str | None = None,
     explorer: str | None = None,
-) -> GIO:
-    """Return the agent that `state` describes; see `GIO.load`."""
+) -> Agent:
+    """Return the agent that `state` describes.
+
+    Args:
+        make: the class of the agent, or a function with its arguments.
+        state: as `state_of` returned it.
+        environment: as in `GIO.load`; None makes the environment that the state names.
+        model: as in `GIO.load`; None takes the program that the state names.
+        guide: likewise.
+        future: likewise.
+        device: where the agent is put.
+        signal: as in `GIO.load`, for signals outside the library.
+        explorer: likewise, for explorers outside the library.
+
+    Raises:
+        CheckpointError: the state does not fit its environment or its programs.
+    """
     try:
         env = make_env(specs.environment_from(state["environment"]) if environment is None else environment)
         now = _world_of(env)
         number = now.pop("environments")
         _require_same(state["trained_with"], now, "environment")
-        agent = kind(
+        agent = make(
             env,
             model=specs.program_from(state["programs"]["model"], "model") if model is None else model,
             guide=specs.program_from(state["programs"]["guide"], "guide") if guide is None else guide,
@@ -141,13 +145,11 @@ def restore(
         if out_of_memory(error):
             raise InputError(
                 f"Expected memory for the agent of this checkpoint, but got {describe_error(error, 120)}; free "
-                "some, or load it "
-                "on another device (device=)."
+                "some, or load it on another device (device=)."
             ) from error
         raise CheckpointError(
-            f"Expected a checkpoint that fits its programs and environment, but got "
-            f"{describe_error(error, 120)}; pass the "
-            "program and environment it was trained with."
+            f"Expected a checkpoint that fits its programs and environment, but got {describe_error(error, 120)}; "
+            "pass the program and environment it was trained with."
         ) from error
     return agent
 
@@ -167,7 +169,7 @@ def _world_of(env: Env | Vector) -> dict[str, str]:
     }
 
 
-def _require_as_made(agent: GIO, state: dict[str, Any]) -> None:
+def _require_as_made(agent: TrainedAgent, state: dict[str, Any]) -> None:
     """Refuse an environment that was changed by hand after it was made: making it again makes another."""
     before, meanwhile = (", ".join(places)[:120] for places in agent.collector.unlike(state["collector"]))
     if before:
@@ -188,7 +190,7 @@ def _number_of(words: str) -> int:
     return int(found[1])
 
 
-def _of_another_number(agent: GIO, state: dict[str, Any], before: int) -> dict[str, Any]:
+def _of_another_number(agent: TrainedAgent, state: dict[str, Any], before: int) -> dict[str, Any]:
     """Return the state for another number of environments than it was saved with: all episodes begin anew.
 
     What has an entry for each environment is that of the new agent; counts over all of them are shared out.
@@ -209,7 +211,7 @@ def _of_another_number(agent: GIO, state: dict[str, Any], before: int) -> dict[s
     return found
 
 
-def _programs_of(agent: GIO) -> dict[str, str]:
+def _programs_of(agent: TrainedAgent) -> dict[str, str]:
     """What the programs of a checkpoint must be again, in words."""
     future = written(agent.future) or type(agent.future).__name__
     names = {"model": agent.model.name, "guide": agent.guide.name, "future": future}
@@ -228,7 +230,7 @@ def _require_same(then: dict[str, str], now: dict[str, str], what: str) -> None:
             )
 
 
-def fill(agent: GIO, state: dict[str, Any]) -> None:
+def fill(agent: TrainedAgent, state: dict[str, Any]) -> None:
     """Give a new agent the `state_of` another one.
 
     Raises:
@@ -239,20 +241,20 @@ def fill(agent: GIO, state: dict[str, Any]) -> None:
     require_alike({name: state[name] for name in MODULES}, own)
     for key, attribute in MODULES.items():
         getattr(agent, attribute).load_state_dict(state[key])
-    mine = optimisers(agent)
+    mine = agent.optimisers()
     if mine.keys() != state["optimisers"].keys():
         raise CheckpointError(f"Expected optimisers of {_listed(mine)}, but got {_listed(state['optimisers'])}.")
     for name, optimiser in mine.items():
-        resume(optimiser, state["optimisers"][name])
+        restore_optimiser(optimiser, state["optimisers"][name])
     for name in COUNTS:
-        setattr(agent, name, _count(state[name], name))
-    _check_replay(state["replay"], agent)
+        setattr(agent, name, check_count(state[name], name))
+    check_replay(state["replay"], agent)
     agent.replay.load_state_dict(state["replay"], agent.device)
-    agent.sound.fill_(_of_kind(state["sound"], bool, "sound"))
+    agent.sound.fill_(check_kind(state["sound"], bool, "sound"))
     for name in LARGEST:
-        setattr(agent, name, _of_kind(state[name], float, name))
+        setattr(agent, name, check_kind(state[name], float, name))
     for name in STREAMS:
-        _of_kind(state[name]["cpu"], Tensor, name)
+        check_kind(state[name]["cpu"], Tensor, name)
         getattr(agent, name).state = state[name]
     _check_tally(state["collector"])
     _check_episodes(state["collector"]["running"], agent.collector.world.count)
@@ -263,26 +265,14 @@ def _listed(names: Any) -> str:
     return ", ".join(sorted(names)) or "nothing"
 
 
-def _count(value: Any, name: str) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-        raise CheckpointError(f"Expected {name} to be a whole number of at least 0, but got {value!r}.")
-    return value
-
-
-def _of_kind(value: Any, kind: type, name: str) -> Any:
-    if type(value) is not kind:
-        raise CheckpointError(f"Expected {name} to be a {kind.__name__}, but got {str(value)[:80]}; it is damaged.")
-    return value
-
-
 def _check_tally(record: dict[str, Any]) -> None:
     """Refuse counts that are none: Python would make numbers of text."""
-    _count(record["episodes"], "the number of episodes")
+    check_count(record["episodes"], "the number of episodes")
     for name, kind in (("returns", float), ("lengths", int)):
-        for value in _of_kind(record[name], list, name):
-            _of_kind(value, kind, f"one of the {name}")
+        for value in check_kind(record[name], list, name):
+            check_kind(value, kind, f"one of the {name}")
     if record["next_seed"] is not None:
-        _count(record["next_seed"], "the next seed")
+        check_count(record["next_seed"], "the next seed")
 
 
 def _check_episodes(running: dict[str, Any] | None, count: int) -> None:
@@ -291,72 +281,3 @@ def _check_episodes(running: dict[str, Any] | None, count: int) -> None:
         flags = [False] * count if running is None else running[name]
         if not isinstance(flags, list) or [type(flag) for flag in flags] != [bool] * count:
             raise CheckpointError(f"Expected {count} flags of {name} episodes, but got {str(flags)[:80]}.")
-
-
-def _check_replay(saved: dict[str, Any], agent: GIO) -> None:
-    """Refuse transitions that are not of the agent's spaces, and links that lead out of the replay."""
-    rows, added = saved["rows"], _count(saved["added"], "the replay's count")
-    size = min(added, agent.replay.capacity)
-    streams = _check_streams(saved["streams"])
-    last = [row for row, _ in streams["running"].values()]
-    if added != agent.steps or bool(rows) != bool(size) or any(number >= added for number in last):
-        raise CheckpointError("Expected a replay of every step that was taken, but its counts do not agree.")
-    if rows:
-        _check_rows(rows, size, agent)
-        _check_links(rows["following"], rows["episode"], added, streams)
-    if saved["merged"] is not None:
-        _check_rows(saved["merged"], len(saved["merged"]["weight"]), agent)
-    if _count(saved["unmerged"], "the replay's count") > added:
-        raise CheckpointError("Expected a replay of every step that was taken, but its counts do not agree.")
-
-
-def _check_streams(streams: dict[str, Any]) -> dict[str, Any]:
-    """Refuse a table of episodes, or running ones, that make no sense by themselves."""
-    of, first = streams["streams"], _count(streams["first"], "an episode")
-    if not isinstance(of, Tensor) or of.ndim != 1 or of.dtype != torch.int32 or bool((of < 0).any()):
-        raise CheckpointError("Expected the stream of each episode in the replay, but got others.")
-    for stream, (row, episode) in streams["running"].items():
-        _count(row, "a place in the replay")
-        place = _count(episode, "an episode") - first
-        if not 0 <= place < len(of) or int(of[place]) != int(stream):
-            raise CheckpointError("Expected running episodes of the streams in the replay, but got others.")
-    return streams
-
-
-def _check_links(links: Tensor, episode: Tensor, added: int, streams: dict[str, Any]) -> None:
-    """Refuse links out of the replay or into another episode, and episodes without a stream."""
-    size, first = len(episode), int(streams["first"])
-    fits = links.shape == episode.shape == (size,) and links.dtype in (torch.uint8, torch.int32)
-    fits = fits and episode.dtype == torch.int32 and bool((links >= 0).all())
-    if fits:
-        slot = torch.arange(size)
-        time = added - 1 - (added - 1 - slot) % size
-        fits = bool(((episode >= first) & (episode < first + len(streams["streams"]))).all())
-        fits = fits and bool((time + links < added).all()) and torch.equal(episode[(slot + links) % size], episode)
-    if not fits:
-        raise CheckpointError("Expected a replay that fits the environment, but its links lead out of it.")
-
-
-def _check_rows(rows: dict[str, Tensor], size: int, agent: GIO) -> None:
-    states, actions = agent.spec.state_space, agent.spec.action_space
-    own = next((parameter.dtype for parameter in agent.policy.parameters()), None)
-    if rows["action"].is_floating_point() and rows["action"].dtype != own:
-        raise CheckpointError(
-            f"Expected actions of {own}, as torch's default is, but got {rows['action'].dtype}; set that default first "
-            "(torch.set_default_dtype)."
-        )
-    spaces = {"state": states, "next_state": states, "action": actions}
-    if not rows.keys() >= {*STORED}:
-        raise CheckpointError(f"Expected a replay of {', '.join(STORED)}, but got {_listed(rows)}; it is damaged.")
-    for name, values in rows.items():
-        fits = values.shape[:1] == (size,) and values.is_contiguous() and not values.requires_grad
-        if name in spaces:
-            fits = fits and in_space(values, spaces[name], own if name == "action" else None)
-        elif name in ("terminated", "truncated"):
-            fits = fits and values.shape == (size,) and values.dtype == torch.bool
-        elif name in LINKS:
-            fits = fits and values.shape == (size,) and not values.is_floating_point()
-        elif name in ("reward", "log_behaviour", "weight"):
-            fits = fits and values.shape == (size,) and values.is_floating_point()
-        if not fits:
-            raise CheckpointError(f"Expected a replay that fits the environment, but its {name} does not.")

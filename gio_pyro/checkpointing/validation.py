@@ -96,3 +96,17 @@ def _is_finite(leaf: Any, *, least: bool = False) -> bool:
         return True  # refused for what it is
     found = torch.isfinite(leaf)
     return bool((found | (leaf == -torch.inf) if least else found).all())
+
+
+def check_count(value: Any, name: str) -> int:
+    """Return a count; raises `CheckpointError` for anything but a whole number of at least 0."""
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise CheckpointError(f"Expected {name} to be a whole number of at least 0, but got {value!r}.")
+    return value
+
+
+def check_kind(value: Any, kind: type, name: str) -> Any:
+    """Return the value; raises `CheckpointError` for one of another class."""
+    if type(value) is not kind:
+        raise CheckpointError(f"Expected {name} to be a {kind.__name__}, but got {str(value)[:80]}; it is damaged.")
+    return value

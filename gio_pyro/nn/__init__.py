@@ -22,6 +22,7 @@ from gio_pyro.nn.encoders import (
     same,
     width,
 )
+from gio_pyro.nn.optimiser_state import restore_optimiser
 from gio_pyro.nn.perceptrons import CLIP, RESOLUTION, Ensemble, Standardise, batched, mlp
 
 __all__ = [
@@ -49,6 +50,7 @@ __all__ = [
     "is_whole",
     "looking_once",
     "mlp",
+    "restore_optimiser",
     "same",
     "width",
 ]

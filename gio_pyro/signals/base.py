@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from gio_pyro.data.replay_buffer import Replay
 from gio_pyro.errors import InputError, TrainingError, raised_by
 from gio_pyro.futures import Future, steps_of
-from gio_pyro.nn.gradient_step import Descent, Figures, Loss, adam, resume
+from gio_pyro.nn import restore_optimiser
+from gio_pyro.nn.gradient_step import Descent, Figures, Loss, adam
 from gio_pyro.programs import Guide, Model
 from gio_pyro.types import Policy, Spec, Transitions
 from gio_pyro.utils.checks import instance, positive
@@ -126,7 +127,7 @@ class Signal(Picklable, nn.Module, ABC):
     def set_extra_state(self, state: Any) -> None:
         """Go on from the state of an optimiser."""
         if self.descent is not None and self.descent.optimiser is not None:
-            resume(self.descent.optimiser, state)
+            restore_optimiser(self.descent.optimiser, state)
 
 
 def as_fitted(fitted: object) -> Fitted:

@@ -1,0 +1,81 @@
+"""Checks of a saved replay: transitions of the agent's spaces, and links that stay within their episode."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gio_pyro.checkpointing.trained_agent import TrainedAgent
+from gio_pyro.checkpointing.validation import check_count
+from gio_pyro.data.replay_buffer import LINKS, STORED
+from gio_pyro.errors import CheckpointError
+from gio_pyro.types import in_space
+
+
+def check_replay(saved: dict[str, Any], agent: TrainedAgent) -> None:
+    """Raise `CheckpointError` for transitions outside the agent's spaces, or links that leave the replay."""
+    rows, added = saved["rows"], check_count(saved["added"], "the replay's count")
+    size = min(added, agent.replay.capacity)
+    streams = _check_streams(saved["streams"])
+    last = [row for row, _ in streams["running"].values()]
+    if added != agent.steps or bool(rows) != bool(size) or any(number >= added for number in last):
+        raise CheckpointError("Expected a replay of every step that was taken, but its counts do not agree.")
+    if rows:
+        _check_rows(rows, size, agent)
+        _check_links(rows["following"], rows["episode"], added, streams)
+    if saved["merged"] is not None:
+        _check_rows(saved["merged"], len(saved["merged"]["weight"]), agent)
+    if check_count(saved["unmerged"], "the replay's count") > added:
+        raise CheckpointError("Expected a replay of every step that was taken, but its counts do not agree.")
+
+
+def _check_streams(streams: dict[str, Any]) -> dict[str, Any]:
+    """Return the table of episodes; raises `CheckpointError` where it contradicts itself."""
+    of, first = streams["streams"], check_count(streams["first"], "an episode")
+    if not isinstance(of, Tensor) or of.ndim != 1 or of.dtype != torch.int32 or bool((of < 0).any()):
+        raise CheckpointError("Expected the stream of each episode in the replay, but got others.")
+    for stream, (row, episode) in streams["running"].items():
+        check_count(row, "a place in the replay")
+        place = check_count(episode, "an episode") - first
+        if not 0 <= place < len(of) or int(of[place]) != int(stream):
+            raise CheckpointError("Expected running episodes of the streams in the replay, but got others.")
+    return streams
+
+
+def _check_links(links: Tensor, episode: Tensor, added: int, streams: dict[str, Any]) -> None:
+    """Raise `CheckpointError` for links out of the replay or into another episode, and episodes without a stream."""
+    size, first = len(episode), int(streams["first"])
+    fits = links.shape == episode.shape == (size,) and links.dtype in (torch.uint8, torch.int32)
+    fits = fits and episode.dtype == torch.int32 and bool((links >= 0).all())
+    if fits:
+        slot = torch.arange(size)
+        time = added - 1 - (added - 1 - slot) % size
+        fits = bool(((episode >= first) & (episode < first + len(streams["streams"]))).all())
+        fits = fits and bool((time + links < added).all()) and torch.equal(episode[(slot + links) % size], episode)
+    if not fits:
+        raise CheckpointError("Expected a replay that fits the environment, but its links lead out of it.")
+
+
+def _check_rows(rows: dict[str, Tensor], size: int, agent: TrainedAgent) -> None:
+    states, actions = agent.spec.state_space, agent.spec.action_space
+    own = next((parameter.dtype for parameter in agent.policy.parameters()), None)
+    if rows["action"].is_floating_point() and rows["action"].dtype != own:
+        raise CheckpointError(
+            f"Expected actions of {own}, as torch's default is, but got {rows['action'].dtype}; set that default first "
+            "(torch.set_default_dtype)."
+        )
+    spaces = {"state": states, "next_state": states, "action": actions}
+    if not rows.keys() >= {*STORED}:
+        raise CheckpointError(f"Expected a replay of {', '.join(STORED)}, but got {sorted(rows)}; it is damaged.")
+    for name, values in rows.items():
+        fits = values.shape[:1] == (size,) and values.is_contiguous() and not values.requires_grad
+        if name in spaces:
+            fits = fits and in_space(values, spaces[name], own if name == "action" else None)
+        elif name in ("terminated", "truncated"):
+            fits = fits and values.shape == (size,) and values.dtype == torch.bool
+        elif name in LINKS:
+            fits = fits and values.shape == (size,) and not values.is_floating_point()
+        elif name in ("reward", "log_behaviour", "weight"):
+            fits = fits and values.shape == (size,) and values.is_floating_point()
+        if not fits:
+            raise CheckpointError(f"Expected a replay that fits the environment, but its {name} does not.")
