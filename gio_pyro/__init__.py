@@ -8,38 +8,21 @@ Names are imported when they are first used.
 """
 
 import importlib
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from gio_pyro import (
-        diagnostics,
-        envs,
-        errors,
-        explorers,
-        futures,
-        guides,
-        inference,
-        models,
-        programs,
-        signals,
-        tabular,
-        testing,
-    )
-    from gio_pyro.agent import GIO
-    from gio_pyro.intrinsic_reward import IntrinsicReward
-    from gio_pyro.settings import Settings
-    from gio_pyro.types import Spec, Transitions
+from typing import Any
 
 __version__ = "0.1.0"
 
-__all__ = [
-    "GIO",
-    "IntrinsicReward",
-    "Settings",
-    "Spec",
-    "Transitions",
-    "__version__",
+_CLASSES = {
+    "GIO": "agent",
+    "IntrinsicReward": "intrinsic_reward",
+    "Settings": "settings",
+    "Spec": "types",
+    "Transitions": "types",
+}
+_MODULES = [
+    "adapters",
     "diagnostics",
+    "empowerment",
     "envs",
     "errors",
     "explorers",
@@ -52,20 +35,13 @@ __all__ = [
     "tabular",
     "testing",
 ]
-
-_HOMES = {
-    "GIO": "agent",
-    "IntrinsicReward": "intrinsic_reward",
-    "Settings": "settings",
-    "Spec": "types",
-    "Transitions": "types",
-}
+__all__ = [*_CLASSES, *_MODULES, "__version__"]
 
 
 def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
-    if name in __all__:
+    if name in _CLASSES:
+        return getattr(importlib.import_module(f"{__name__}.{_CLASSES[name]}"), name)
+    if name in _MODULES:
         return importlib.import_module(f"{__name__}.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 

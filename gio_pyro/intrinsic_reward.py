@@ -21,7 +21,6 @@ from gio_pyro.distributions.squash import uniform_in_box
 from gio_pyro.errors import CheckpointError, InputError, TrainingError, describe_error, shown, unknown
 from gio_pyro.futures import Future, future_from, spec_of, steps_of
 from gio_pyro.inference import Inference, objective_for
-from gio_pyro.nn.gradient_step import Figures
 from gio_pyro.programs import build_pair, chosen_programs, without_validation
 from gio_pyro.settings import Settings, device_named
 from gio_pyro.signals import Fitted, signal_named
@@ -170,7 +169,7 @@ class IntrinsicReward(Picklable):
             InputError: nothing was observed yet.
             TrainingError: a loss that is not finite.
         """
-        figures: Figures = {}
+        figures: dict[str, Tensor] = {}
         with self.random.use(), without_validation(), torch.enable_grad(), memory_errors(SMALLER):
             for _ in range(self.updates):
                 batch = self.replay.sample(self.batch_size)

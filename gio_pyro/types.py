@@ -13,7 +13,7 @@ from gymnasium.spaces import Box, Discrete
 from pyro.distributions.torch_distribution import TorchDistributionMixin
 from torch import Tensor
 
-from gio_pyro.distributions.masks import Allowed
+from gio_pyro.distributions.masks import Allowed as Allowed
 from gio_pyro.errors import InputError
 
 Policy = Callable[[Tensor], TorchDistributionMixin]

@@ -169,6 +169,12 @@ def test_the_house_is_small():
     assert len(arrows()) <= 175
 
 
+def test_type_checkers_see_the_names_that_the_package_exports():
+    stub = ast.parse((ENGINE / "__init__.pyi").read_text())
+    declared = [alias.asname for node in stub.body if isinstance(node, ast.ImportFrom) for alias in node.names]
+    assert {*declared, "__version__"} == {*gio_pyro.__all__}
+
+
 def test_only_the_top_module_is_imported_as_a_whole_by_nobody_inside():
     whole = [m for m in ENGINE_MODULES if "gio_pyro" in imports(m) and not inside(m, "gio_pyro.cli")]
     assert whole == []

@@ -13,7 +13,6 @@ from torch import Tensor
 from gio_pyro.actor_critic import actor_critic_of, steppers, temperature_of
 from gio_pyro.actor_critic.guide_reward import Entropy
 from gio_pyro.data.replay_buffer import Replay
-from gio_pyro.distributions.masks import Allowed
 from gio_pyro.errors import InputError, shown
 from gio_pyro.explorers.base import Act, Explorer, Source
 from gio_pyro.explorers.finite_goals import FiniteGoals
@@ -21,7 +20,7 @@ from gio_pyro.explorers.scheduler import either
 from gio_pyro.explorers.vector_goals import VectorGoals
 from gio_pyro.nn.gradient_step import Figures
 from gio_pyro.programs import example
-from gio_pyro.types import Spec, Transitions
+from gio_pyro.types import Allowed, Spec, Transitions
 
 COLD = 0.02
 """The temperature of the policy, times the horizon: the last step to a goal at the horizon is worth e⁻¹/horizon, 18

@@ -10,7 +10,7 @@ from gio_pyro.data.replay_buffer import Replay
 from gio_pyro.errors import InputError
 from gio_pyro.explorers.base import Act, Explorer, Source
 from gio_pyro.nn.gradient_step import Figures
-from gio_pyro.schedules.temperature import parse
+from gio_pyro.settings import Settings
 from gio_pyro.types import Transitions
 
 
@@ -57,9 +57,9 @@ class SignalExplorer(Explorer):
 
 
 def _checked(temperature: float | str) -> float | str:
-    """Return the temperature; what is wrong with it is told as this explorer's, not as the agent's own."""
+    """Return the temperature; raises `InputError` that names this explorer for an invalid one."""
     try:
-        parse(temperature)
+        Settings(temperature=temperature)
     except InputError as error:
         raise InputError(str(error).replace("temperature", "temperature of the explorer Signal", 1)) from error
     return temperature
