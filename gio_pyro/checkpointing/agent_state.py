@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from types import MappingProxyType
 from typing import Any
@@ -29,7 +30,7 @@ from gio_pyro.nn import restore_optimiser
 from gio_pyro.types import Program
 
 DAMAGE = (TypeError, ValueError, RuntimeError, AttributeError, AssertionError, ArithmeticError, LookupError)
-"""What taking over fields of the wrong kind raises."""
+"""What restoring from fields of the wrong type raises."""
 MODULES = MappingProxyType(
     {
         "masks": "masks",
@@ -55,7 +56,7 @@ def state_of(agent: TrainedAgent) -> dict[str, Any]:
         "environment": specs.environment_record(agent.env),
         "programs": {kind: specs.program_record(program, kind) for kind, program in agent.programs.items()},
         "future": specs.future_record(agent.future),
-        "trained_with": _world_of(agent.env) | _programs_of(agent),
+        "trained_with": _environment_words(agent.env) | _program_words(agent),
         **{name: getattr(agent, name) for name in COUNTS},
         "sound": bool(agent.sound),
         **{name: getattr(agent, name) for name in LARGEST},
@@ -68,7 +69,7 @@ def state_of(agent: TrainedAgent) -> dict[str, Any]:
 
 
 def storable(agent: TrainedAgent) -> dict[str, Any]:
-    """Return `state_of` an agent; raises `CheckpointError` for what could not be loaded again."""
+    """Return `state_of` an agent; raises `CheckpointError` for values that could not be loaded again."""
     state = state_of(agent)
     require_storable(state, agent.unbounded)
     return state
@@ -80,7 +81,7 @@ def module_states(agent: TrainedAgent) -> dict[str, dict[str, Any]]:
 
 
 def unbounded(agent: TrainedAgent) -> frozenset[str]:
-    """Return the places of a new agent's numbers that are NaN or infinite from the start, and may stay so."""
+    """Return the places of numbers that are NaN or infinite in a new agent, and so may be in its checkpoints."""
     return infinite(module_states(agent))
 
 
@@ -112,9 +113,9 @@ def restore(
     Raises:
         CheckpointError: the state does not fit its environment or its programs.
     """
-    try:
+    with _checkpoint_errors():
         env = make_env(specs.environment_from(state["environment"]) if environment is None else environment)
-        now = _world_of(env)
+        now = _environment_words(env)
         number = now.pop("environments")
         _require_same(state["trained_with"], now, "environment")
         agent = make(
@@ -123,18 +124,25 @@ def restore(
             guide=specs.program_from(state["programs"]["guide"], "guide") if guide is None else guide,
             future=specs.future_from(state["future"]) if future is None else future,
             device=device,
-            **state["settings"] | _named_again(state["settings"], signal=signal, explorer=explorer),
+            **state["settings"] | _reference_again(state["settings"], signal=signal, explorer=explorer),
         )
-        _require_same(state["trained_with"], _programs_of(agent), "program")
-        before = _number_of(state["trained_with"]["environments"])
-        if before != agent.collector.world.count:
-            state = _of_another_number(agent, state, before)
-        fill(agent, state)
+        _require_same(state["trained_with"], _program_words(agent), "program")
+        before = _environment_count(state["trained_with"]["environments"])
+        other_number = before != agent.collector.world.count
+        fill(agent, _with_new_episodes(agent, state, before) if other_number else state)
         if environment is None:
             _require_as_made(agent, state)
-        if before != agent.collector.world.count:
+        if other_number:
             text = f"Expected {state['trained_with']['environments']} as in training, but got {number}"
             warnings.warn(f"{text}; a new episode begins in each.", GioWarning, stacklevel=3)
+    return agent
+
+
+@contextmanager
+def _checkpoint_errors() -> Iterator[None]:
+    """Raise errors of a checkpoint that does not fit as `CheckpointError`, and a lack of memory as `InputError`."""
+    try:
+        yield
     except CheckpointError:
         raise
     except GioError as error:
@@ -151,15 +159,14 @@ def restore(
             f"Expected a checkpoint that fits its programs and environment, but got {describe_error(error, 120)}; "
             "pass the program and environment it was trained with."
         ) from error
-    return agent
 
 
-def _named_again(settings: dict[str, Any], **again: str | None) -> dict[str, str | None]:
+def _reference_again(settings: dict[str, Any], **again: str | None) -> dict[str, str | None]:
     return {name: specs.kind_from(settings.get(name), text, name) for name, text in again.items()}
 
 
-def _world_of(env: Env | Vector) -> dict[str, str]:
-    """What the environment of a checkpoint must be again, in words."""
+def _environment_words(env: Env | Vector) -> dict[str, str]:
+    """Return what must be the same in the environment of a restored agent, in words."""
     states, actions = single_spaces(env)
     count = env.num_envs if isinstance(env, VectorEnv) else 1
     return {
@@ -170,7 +177,7 @@ def _world_of(env: Env | Vector) -> dict[str, str]:
 
 
 def _require_as_made(agent: TrainedAgent, state: dict[str, Any]) -> None:
-    """Refuse an environment that was changed by hand after it was made: making it again makes another."""
+    """Raise or warn where the environment was modified after it was made, since making it again undoes that."""
     before, meanwhile = (", ".join(places)[:120] for places in agent.collector.unlike(state["collector"]))
     if before:
         raise CheckpointError(
@@ -182,18 +189,18 @@ def _require_as_made(agent: TrainedAgent, state: dict[str, Any]) -> None:
         warnings.warn(f"{text}; pass it again if that was by hand (environment=).", GioWarning, stacklevel=4)
 
 
-def _number_of(words: str) -> int:
-    """Return how many environments the words of `_world_of` say."""
+def _environment_count(words: str) -> int:
+    """Return the number of environments in the words of `_environment_words`."""
     found = re.fullmatch(r"([1-9]\d{0,8}) environments?", words)
     if found is None:
         raise CheckpointError(f"Expected the number of environments in training, but got {str(words)[:80]!r}.")
     return int(found[1])
 
 
-def _of_another_number(agent: TrainedAgent, state: dict[str, Any], before: int) -> dict[str, Any]:
-    """Return the state for another number of environments than it was saved with: all episodes begin anew.
+def _with_new_episodes(agent: TrainedAgent, state: dict[str, Any], before: int) -> dict[str, Any]:
+    """Return the state for a number of environments other than `before`: every episode starts again.
 
-    What has an entry for each environment is that of the new agent; counts over all of them are shared out.
+    Values with one entry per environment are taken from the new agent; counts over all of them are divided.
     """
     _check_episodes(state["collector"]["running"], before)
     found = dict(state)
@@ -211,8 +218,8 @@ def _of_another_number(agent: TrainedAgent, state: dict[str, Any], before: int) 
     return found
 
 
-def _programs_of(agent: TrainedAgent) -> dict[str, str]:
-    """What the programs of a checkpoint must be again, in words."""
+def _program_words(agent: TrainedAgent) -> dict[str, str]:
+    """Return what must be the same in the programs of a restored agent, in words."""
     future = written(agent.future) or type(agent.future).__name__
     names = {"model": agent.model.name, "guide": agent.guide.name, "future": future}
     return {kind: f"the {kind} {name}" for kind, name in names.items()}
@@ -231,10 +238,11 @@ def _require_same(then: dict[str, str], now: dict[str, str], what: str) -> None:
 
 
 def fill(agent: TrainedAgent, state: dict[str, Any]) -> None:
-    """Give a new agent the `state_of` another one.
+    """Load the `state_of` an agent into a new one.
 
     Raises:
-        CheckpointError: something that does not fit, or one of `DAMAGE`.
+        CheckpointError: a value that does not fit.
+        Exception: one of `DAMAGE`, for values of the wrong type.
     """
     require_storable(state, agent.unbounded)
     own = module_states(agent)
@@ -256,7 +264,7 @@ def fill(agent: TrainedAgent, state: dict[str, Any]) -> None:
     for name in STREAMS:
         check_kind(state[name]["cpu"], Tensor, name)
         getattr(agent, name).state = state[name]
-    _check_tally(state["collector"])
+    _check_statistics(state["collector"])
     _check_episodes(state["collector"]["running"], agent.collector.world.count)
     agent.collector.resume(state["collector"])
 
@@ -265,8 +273,8 @@ def _listed(names: Any) -> str:
     return ", ".join(sorted(names)) or "nothing"
 
 
-def _check_tally(record: dict[str, Any]) -> None:
-    """Refuse counts that are none: Python would make numbers of text."""
+def _check_statistics(record: dict[str, Any]) -> None:
+    """Raise `CheckpointError` for episode statistics of the wrong types, which Python might convert silently."""
     check_count(record["episodes"], "the number of episodes")
     for name, kind in (("returns", float), ("lengths", int)):
         for value in check_kind(record[name], list, name):
@@ -276,7 +284,7 @@ def _check_tally(record: dict[str, Any]) -> None:
 
 
 def _check_episodes(running: dict[str, Any] | None, count: int) -> None:
-    """Refuse flags that are not one for each environment: NumPy would make some of anything."""
+    """Raise `CheckpointError` unless there is one flag per environment; NumPy would convert anything."""
     for name in ("ended", "begins"):
         flags = [False] * count if running is None else running[name]
         if not isinstance(flags, list) or [type(flag) for flag in flags] != [bool] * count:
