@@ -573,7 +573,9 @@ def started(cwd: Path, *arguments: object) -> Iterator[subprocess.Popen[str]]:
     """Run `gio train` in a process of its own, which does not outlive the block."""
     command = [sys.executable, "-m", "gio_pyro.cli.main", "train", *map(str, arguments), "--quiet"]
     pipe = subprocess.PIPE
-    with subprocess.Popen(command, cwd=cwd, env=ENVIRONMENT, stdout=pipe, stderr=pipe, text=True) as process:
+    with subprocess.Popen(
+        command, cwd=cwd, env=ENVIRONMENT, stdout=pipe, stderr=pipe, text=True, preexec_fn=hang_ups
+    ) as process:
         try:
             yield process
         finally:
@@ -678,7 +680,9 @@ class TestStopped:
     ):
         words = ("train", "CartPole-v1", "--hidden", "8", "--steps", "20", "--out", "run", "--checkpoint-every", "7")
         command = [sys.executable, "-c", SLOWLY, where, str(tmp_path / "ready"), *words, "--quiet"]
-        with subprocess.Popen(command, cwd=tmp_path, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True) as process:
+        with subprocess.Popen(
+            command, cwd=tmp_path, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True, preexec_fn=hang_ups
+        ) as process:
             while not (tmp_path / "ready").exists():
                 assert process.poll() is None
                 time.sleep(0.01)
