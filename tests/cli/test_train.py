@@ -568,6 +568,11 @@ for number, seconds in enumerate((0.0, 0.05, 0.7)):
 """
 
 
+def hang_ups() -> None:
+    """Receive SIGHUP, also where the tests run under `nohup`, which makes every child ignore it."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
 @contextlib.contextmanager
 def started(cwd: Path, *arguments: object) -> Iterator[subprocess.Popen[str]]:
     """Run `gio train` in a process of its own, which does not outlive the block."""
