@@ -67,7 +67,8 @@ class GoalExplorer(Explorer):
         own = replace(source.settings, discount=1 - 1 / horizon, temperature=COLD / horizon, initial_value=0.0)
         masks = None if spec.masks is None else PairMasks(spec.masks, self.goals)
         pairs = Spec(self.goals.pairs, spec.action_space, spec.future_space, hidden=spec.hidden, masks=masks)
-        self.actor_critic, self.temperature = actor_critic_of(pairs, own), temperature_of(pairs, own)
+        self.control = actor_critic_of(pairs, own)  # checkpoints hold it by this name
+        self.temperature = temperature_of(pairs, own)
         self.reward = Entropy()
         self.greedy = isinstance(spec.action_space, Discrete)
         one = example(space, torch.device("cpu"))
@@ -78,8 +79,8 @@ class GoalExplorer(Explorer):
 
     def behaviour(self, replay: Replay) -> Act:
         """Return what pursues goals and wanders between them; what replay knows is looked up once, when first asked."""
-        uniform = self.actor_critic.behaviour(uniform_share=1.0)
-        toward = self.actor_critic.behaviour(uniform_share=self.source.settings.uniform_share, greedy=self.greedy)
+        uniform = self.control.behaviour(uniform_share=1.0)
+        toward = self.control.behaviour(uniform_share=self.source.settings.uniform_share, greedy=self.greedy)
 
         @cache
         def known() -> Any:
@@ -117,17 +118,17 @@ class GoalExplorer(Explorer):
     def observe(self, rows: Transitions) -> None:
         """Take new states into the scale of distances and the statistics of the inputs."""
         self.goals.observe(rows.state)
-        self.actor_critic.observe(self.goals.join(rows.state, rows.next_state))
+        self.control.observe(self.goals.join(rows.state, rows.next_state))
 
     def improve(self, replay: Replay, step: int) -> Figures:
         """Learn from hindsight; returns the control's figures and the share of goals that were reached so far."""
         rows = self.goals.relabelled(replay, self.source.settings.batch_size)
-        found = self.actor_critic.improve(rows, self.reward, self.temperature, step)
+        found = self.control.improve(rows, self.reward, self.temperature, step)
         return found | {"reached": self.tally[1] / self.tally[0].clamp_min(1)}
 
     def optimisers(self) -> dict[str, torch.optim.Optimizer]:
         """Return those of policy and critic."""
-        return steppers(self.actor_critic, self.temperature)
+        return steppers(self.control, self.temperature)
 
 
 class PairMasks:

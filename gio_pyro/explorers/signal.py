@@ -33,27 +33,27 @@ class SignalExplorer(Explorer):
         super().__init__(source)
         spec, s = source.fitted.spec, source.settings
         own = s if temperature is None else replace(s, temperature=_checked(temperature))
-        self.actor_critic = actor_critic_of(spec, own)
+        self.control = actor_critic_of(spec, own)  # checkpoints hold it by this name
         self.temperature = temperature_of(spec, own)
         self.reward = Entropy()
 
     def behaviour(self, replay: Replay) -> Act:
         """Return draws of its policy, with the agent's share of uniform actions."""
-        draws = self.actor_critic.behaviour(uniform_share=self.source.settings.uniform_share)
+        draws = self.control.behaviour(uniform_share=self.source.settings.uniform_share)
         return lambda state, stream: draws(state)
 
     def observe(self, rows: Transitions) -> None:
         """Take new states into the statistics of the inputs."""
-        self.actor_critic.observe(rows.state)
+        self.control.observe(rows.state)
 
     def improve(self, replay: Replay, step: int) -> Figures:
         """Evaluate and improve its policy on replayed transitions, paid by the signal as it is now."""
-        rows = self.source.reward_mix.paid(self.actor_critic.rows(replay), step)
-        return self.actor_critic.improve(rows, self.reward, self.temperature, step)
+        rows = self.source.reward_mix.paid(self.control.rows(replay), step)
+        return self.control.improve(rows, self.reward, self.temperature, step)
 
     def optimisers(self) -> dict[str, torch.optim.Optimizer]:
         """Return those of policy, critic and a learned temperature."""
-        return steppers(self.actor_critic, self.temperature)
+        return steppers(self.control, self.temperature)
 
 
 def _checked(temperature: float | str) -> float | str:
