@@ -1,4 +1,4 @@
-"""Every number that the loop depends on, with its unit; saved as readable text with each run."""
+"""Settings of an agent, each with its unit; saved as readable text with each run."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -15,95 +15,101 @@ from gio_pyro.schedules.weights import weight_of
 from gio_pyro.utils.calls import make_plain
 
 NEUTRAL = "neutral"
-"""The initial value of tables that neither hopes nor fears."""
+"""The `initial_value` that is neither optimistic nor pessimistic."""
 
 
 @dataclass(frozen=True)
 class Settings:
     """Settings of `GIO`; the names are those of Stable-Baselines3 where the thing is the same.
 
-    The defaults written here are those of finite worlds, which are learned as tables; `Settings.of` puts those of
-    networks in their place (`NETWORK`, then `CONTINUOUS`).
+    The defaults written here are those of finite worlds, which are learned as tables; `Settings.of` replaces some of
+    them for networks (`NETWORK`, `CONTINUOUS`). The help of `gio train` shows the docstrings of the fields.
     """
 
     temperature: float | str = 0.01
-    """α > 0: the price of one nat, in reward units; or a schedule, or "auto" (see `gio_pyro.schedules.temperature`)."""
+    """α > 0, the price of one nat in reward units: a number; "linear:FROM:TO:STEPS"; "auto" or "auto:START", which
+    learns it; or "loss:START:RATE", which follows the critic's loss (see `gio_pyro.schedules.temperature`)."""
     discount: float = 0.99
-    """γ in [0, 1)."""
+    """Discount factor γ in [0, 1)."""
     objective: str | None = None
-    """What the guide is fitted to: elbo, joint_elbo, forward_kl, sleep, wake_sleep, trajectory_elbo or
-    weighted_trajectory_elbo; None takes what the guide asks for (its attribute `objective`), else sleep."""
+    """Objective that model and guide are fitted with: elbo, joint_elbo, forward_kl, sleep, wake_sleep, trajectory_elbo
+    or weighted_trajectory_elbo; None takes the guide's own (its attribute `objective`), else sleep."""
     intrinsic: str = "imagined"
-    """Where the guide is read: on futures "imagined" by the model for actions of the policy, or on "replayed" ones."""
+    """Futures that the guide is evaluated on: "imagined", drawn from the model for actions of the policy, or
+    "replayed"."""
     signal: str | None = None
-    """What transitions are paid besides: a name in `gio_pyro.signals`, such as RandomNetworkDistillation or
-    "Empowerment(3)", or file.py:Name."""
+    """Second intrinsic reward, added to that of the guide: a name in `gio_pyro.signals`, such as
+    RandomNetworkDistillation or "Empowerment(3)", or file.py:Name. The environment's reward then counts only where
+    `reward_weight` is given."""
     signal_weight: float | str = 1.0
-    """β: reward units for each unit of the signal: a number, or "linear:FROM:TO:STEPS"."""
+    """β, reward units per unit of the signal: a number, or "linear:FROM:TO:STEPS"."""
     reward_weight: float | None = None
-    """Of the environment's own reward; None stands for 1, or 0 where there is a signal, which then drives alone."""
+    """Scale of the environment's own reward. None is 1, or 0 with a signal, which then drives alone. 0 without a signal
+    is intrinsic control by itself: the reward is not counted, and α I(F; A | s) is all that the agent maximises."""
     signal_value: bool = False
-    """Whether the signal has a value function of its own, Q = Q_task + β Q_signal, instead of a part in the reward."""
+    """Learn a separate value function of the signal, Q = Q_task + β Q_signal, instead of adding it to the reward."""
     signal_discount: float | None = None
-    """γ in [0, 1) of the signal's own value; None stands for `discount`."""
+    """Discount factor in [0, 1) of the signal's own value function; None takes `discount`."""
     dream_horizon: int = 0
     """Steps that the policy is rolled out in the model from replayed states, to learn from these too; 0 for none."""
     dream_share: float = 0.0
-    """Share of such dreamed transitions in what an improvement reads, in (0, 1]: by weight in tables, by number in
+    """Share of rollout transitions in what the policy learns from, in (0, 1]: by weight in tables, by number in the
     batches of networks."""
     explorer: str | None = None
-    """Another policy that collects for this one: "Signal", "Goals(horizon=20)" or file.py:Name (see
-    `gio_pyro.explorers`). The signal and both weights are then the explorer's: this policy is paid the environment's
-    reward."""
+    """Second policy that collects data in turn with the first: "Signal", "Goals(horizon=20)" or file.py:Name (see
+    `gio_pyro.explorers`). It maximises the signal with both weights; the first policy then maximises the environment's
+    reward alone."""
     explorer_share: float = 0.5
-    """Share of the environment steps, in [0, 1], that the explorer takes once the policy improves, by whole turns."""
+    """Share of the environment steps, in [0, 1], that the explorer takes once the policy improves. A turn is an
+    episode, or 200 steps of a longer one."""
     learning_rate: float = 1e-3
-    """Adam's step size of policy, critic and temperature, and of programs that do not name their own (attribute
+    """Adam's step size for policy, critic and temperature, and for programs without one of their own (attribute
     `learning_rate`)."""
     hidden: tuple[int, ...] = (128, 128)
     """Units of each hidden layer of policy and critic."""
     learning_starts: int = 0
-    """Environment steps before the policy starts to improve, in the round that reaches them; until then actions are
-    uniform and only the programs are fitted."""
+    """Environment steps before the policy first improves; until then actions are uniform and only the programs are
+    fitted."""
     train_freq: int = 500
-    """Environment steps collected in a round; at least one of each environment is."""
+    """Environment steps between updates, at least one of each environment."""
     updates: int = 1
-    """Updates in a round. Each fits the programs `gradient_steps` times and improves the policy `improvements`
-    times."""
+    """Updates after each collection. Each takes `gradient_steps` steps on the programs and `improvements` of the
+    policy."""
     gradient_steps: int = 20
-    """Gradient steps of model and guide in an update, and of signals and dreams beside them. 0 leaves the programs as
+    """Gradient steps on model and guide in an update, and on signals and dreams beside them. 0 leaves the programs as
     they are; signals and dreams then take one step."""
     improvements: int = 3
     """Evaluations and improvements of the policy (theory, equations 5 and 6) in an update."""
     batch_size: int | None = None
-    """Transitions in a gradient step; None takes the whole replay, equal transitions merged (finite worlds)."""
+    """Transitions in a gradient step; None takes the whole replay, with equal transitions merged (finite worlds)."""
     buffer_size: int = 1_000_000
-    """Transitions kept in replay, which grows as it fills. One that would not fit when full is warned of at once; where
-    it can grow no further, `learn` stops with an `InputError`, and what is kept stays."""
+    """Transitions kept in replay, which grows as it fills. A size that would not fit in memory is warned of at once; if
+    replay can grow no further, learning stops with an `InputError` and keeps what it has."""
     samples: int = 4
-    """Futures imagined for each action where they cannot be enumerated."""
+    """Futures sampled for each action where they cannot be enumerated."""
     sweeps: int = 200
-    """Most Bellman backups of the whole replay in an evaluation of a table."""
+    """Largest number of Bellman backups of the whole replay in one evaluation of a table."""
     target_rate: float = 0.005
-    """How much of the critic goes into its target at every update (networks)."""
+    """Polyak coefficient τ: the fraction of the critic that goes into its target at every update (networks)."""
     uniform_share: float = 0.2
-    """Exploration: the share of collected actions that are uniform instead of the policy's; once the policy improves,
-    they are drawn from the guide's `explore` where it has that method."""
+    """Share of collected actions that are uniform instead of the policy's; once the policy improves, they are drawn
+    from the guide's method `explore` where it has one."""
     greedy: bool = False
-    """Whether the other collected actions are the policy's likeliest, equal ones drawn evenly, instead of draws of it
-    (finitely many actions)."""
+    """Collect the policy's most probable action, with ties broken at random, instead of a sample (finitely many
+    actions)."""
     initial_value: float | str | None = None
-    """Exploration in tables: the value of pairs never tried, reward units; None takes an upper bound from the rewards
-    seen, "neutral" what the policy makes of the pairs of the same state that were tried."""
+    """Value of untried state-action pairs in tables, in reward units; None takes an upper bound from the rewards seen
+    (optimism), "neutral" the policy's value of the actions tried in the same state."""
     target_entropy: float | None = None
-    """Entropy that an automatic temperature keeps, nats; None takes that of the kind of action."""
+    """Entropy in nats that an automatic temperature maintains; None takes that of the kind of action."""
     log_interval: int = 500
-    """Environment steps between reports: metrics, callback, the check that every number is finite."""
+    """Environment steps between reports, at which metrics are logged, the callback is called, and every number is
+    checked to be finite."""
     compile: bool = False
-    """Whether the update of networks is compiled: about a minute once, then 1.6 times as fast or more. For programs
-    without decisions in Python (see `gio_pyro.nn.gradient_step`)."""
+    """Compile the update of networks: about a minute once, then 1.6 times as fast or more; for programs without
+    decisions in Python (see `gio_pyro.nn.gradient_step`)."""
     seed: int = 0
-    """Seeds the environment, the networks and every draw."""
+    """Seed of the environment, the networks and every draw."""
 
     @classmethod
     def of(cls, given: dict[str, Any], *, states: Space[Any], actions: Space[Any]) -> "Settings":
@@ -207,6 +213,25 @@ CONTINUOUS: Mapping[str, Any] = MappingProxyType(
     }
 )
 """Defaults of networks over continuous actions."""
+
+GROUPS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "Agent": (
+            "objective", "intrinsic", "samples", "temperature", "target_entropy", "discount", "reward_weight",
+            "initial_value", "sweeps",
+        ),
+        "Networks": ("hidden", "learning_rate", "target_rate", "compile"),
+        "Collection": (
+            "learning_starts", "train_freq", "updates", "gradient_steps", "improvements", "batch_size", "buffer_size",
+            "uniform_share", "greedy",
+        ),
+        "Signal": ("signal", "signal_weight", "signal_value", "signal_discount"),
+        "Explorer": ("explorer", "explorer_share"),
+        "Dreams": ("dream_horizon", "dream_share"),
+        "Run": ("seed", "log_interval"),
+    }
+)  # fmt: skip
+"""Settings by topic, in the order in which the help of `gio train` lists them."""
 
 
 def finite_world(states: Space[Any], actions: Space[Any]) -> bool:

@@ -10,7 +10,7 @@ from gymnasium.spaces import Discrete
 
 import gio_pyro as gio
 from gio_pyro.errors import InputError
-from gio_pyro.settings import CONTINUOUS, NETWORK, Settings, defaults, device_named, finite_world
+from gio_pyro.settings import CONTINUOUS, GROUPS, NETWORK, Settings, defaults, device_named, finite_world
 
 from .spaces import image, vector
 
@@ -267,3 +267,8 @@ def test_the_closest_name_is_suggested(make: Any, meant: str):
     assert f"(did you mean {meant}?)" in str(error.value)
     assert len(str(error.value)) <= 300
     assert str(error.value).endswith(".")
+
+
+def test_every_setting_is_in_one_group():
+    grouped = [name for names in GROUPS.values() for name in names]
+    assert sorted(grouped) == sorted(field.name for field in fields(Settings))
