@@ -31,12 +31,12 @@ from gio_pyro.distributions.masks import restricted
 from gio_pyro.dreaming import dreams_of
 from gio_pyro.errors import InputError, TrainingError, shown
 from gio_pyro.explorers import ExplorerScheduler, Source, explorer_named
-from gio_pyro.futures import Future, future_from, reads_reward, spec_of, steps_of, without_masks
+from gio_pyro.futures import Future, future_from, spec_of, steps_of, without_masks
 from gio_pyro.inference import Inference, objective_for, pieces_of
 from gio_pyro.programs import build_pair, chosen_programs, log_probs, without_validation
 from gio_pyro.settings import Settings, device_named
-from gio_pyro.signals import Fitted, Signal, signal_named
-from gio_pyro.signals.reward_mix import RewardMix
+from gio_pyro.signals import Fitted
+from gio_pyro.signals.reward_mix import EnvironmentReward, RewardMix, reward_mix_of, signal_mix_of
 from gio_pyro.training_monitor import TrainingMonitor, paid_at_most
 from gio_pyro.types import Program, Transitions, finite, in_space
 from gio_pyro.utils.checks import batch, function, refused, switch
@@ -270,7 +270,7 @@ class GIO(Picklable):
         anything yet is paid for being certain. Signals and dreams learn even where the programs are not fitted.
         """
         s = self.settings
-        for number in range(max(s.gradient_steps, int(self.reward_mix.signal is not None or self.dreaming.learns))):
+        for number in range(max(s.gradient_steps, int(self.reward_mix.learns or self.dreaming.learns))):
             if number == 0 or s.batch_size is not None:  # without a size it is all of replay, every time
                 batch, future = self._examples()
             fitted = self.inference.step(self.policy, batch, future) if number < s.gradient_steps else {}
@@ -504,36 +504,11 @@ class GIO(Picklable):
             return agent_state.restore(cls, state, *given, signal=signal, explorer=explorer)
 
 
-def reward_mix_of(settings: Settings, fitted: Fitted) -> RewardMix:
-    """Return what transitions are paid by: the reward, or the signal that the settings name, or both.
-
-    Where an explorer seeks the signal, the agent's own policy is paid the reward alone.
-    """
-    s = settings
-    if s.signal is None:
-        return RewardMix(None, 0.0, 1.0)
-    signal = signal_named(s.signal, fitted)
-    if s.explorer is not None:
-        return RewardMix(signal, 0.0, 1.0)
-    if s.intrinsic == "replayed" and reads_reward(fitted.future, fitted.spec):
-        raise InputError(
-            f"Expected a future without the reward beside a signal and a replayed guide, but got {fitted.future}: what "
-            'is paid would pass for the reward; take NextState, or intrinsic="imagined".'
-        )
-    return paid_besides(s, signal, apart=s.signal_value)
-
-
-def paid_besides(settings: Settings, signal: Signal, *, apart: bool = False) -> RewardMix:
-    """Return what a policy is paid that seeks the signal, weighed as the settings say."""
-    own = 0.0 if settings.reward_weight is None else settings.reward_weight
-    return RewardMix(signal, settings.signal_weight, own, apart=apart)
-
-
-def scheduler_of(settings: Settings, fitted: Fitted, reward_mix: RewardMix, streams: int) -> ExplorerScheduler:
+def scheduler_of(settings: Settings, fitted: Fitted, reward_mix: EnvironmentReward, streams: int) -> ExplorerScheduler:
     """Return who collects in turns: the explorer that the settings name, if any, and the agent's own policy."""
-    if settings.explorer is None or reward_mix.signal is None:
+    if settings.explorer is None or not isinstance(reward_mix, RewardMix):
         return ExplorerScheduler(None, 0.0, streams)
-    source = Source(fitted, settings, paid_besides(settings, reward_mix.signal), streams)
+    source = Source(fitted, settings, signal_mix_of(settings, reward_mix.signal), streams)
     return ExplorerScheduler(explorer_named(settings.explorer, source), settings.explorer_share, streams)
 
 

@@ -137,7 +137,7 @@ class Settings:
         _real("learning_rate", self.learning_rate, 1e-12, 1e3, "Adam's step size")
         _real("uniform_share", self.uniform_share, 0.0, 1.0, "a share of the actions")
         _real("target_rate", self.target_rate, 1e-9, 1.0, "a share of the critic")
-        units = {"initial_value": "reward units, neutral", "target_entropy": "nats", "reward_weight": "a share"}
+        units = {"initial_value": "reward units, neutral", "target_entropy": "nats", "reward_weight": "a scale"}
         for name, unit in units.items():
             value = getattr(self, name)
             neutral = name == "initial_value" and isinstance(value, str) and value == NEUTRAL
@@ -272,12 +272,11 @@ def _check_explorer(s: Settings) -> None:
 
 
 def _check_signal(s: Settings) -> None:
-    for name in ("signal_weight", "reward_weight"):
-        if s.signal is None and getattr(s, name) != Settings.__dataclass_fields__[name].default:
-            raise InputError(
-                f"Expected {name} only beside a signal, but got {shown(getattr(s, name))} without one; name a signal, "
-                'e.g. signal="RandomNetworkDistillation", or leave it out.'
-            )
+    if s.signal is None and s.signal_weight != Settings.__dataclass_fields__["signal_weight"].default:
+        raise InputError(
+            f"Expected signal_weight only beside a signal, but got {shown(s.signal_weight)} without one; name a "
+            'signal, e.g. signal="RandomNetworkDistillation", or leave it out.'
+        )
     if s.signal_value and s.signal is None:
         raise InputError(
             "Expected signal_value only beside a signal, but got True without one; name a signal, "

@@ -92,7 +92,8 @@ def train(
         signal: what transitions are paid besides: Empowerment(3), InformationGain, RandomNetworkDistillation, ... (see
             gio_pyro.signals), or file.py:Name of your own. It drives alone unless --reward-weight is given.
         signal_weight: reward units for each unit of the signal: a number, or linear:FROM:TO:STEPS; 1 by default.
-        reward_weight: of the environment's reward; 1 by default, 0 with a signal.
+        reward_weight: scale of the environment's reward; 1 by default, 0 with a signal. 0 without a signal is
+            intrinsic control by itself: the reward is not counted.
         signal_value: give the signal a value function of its own, added to the task's when the policy is improved,
             instead of a part in the reward.
         signal_discount: of the signal's own value, in [0, 1); that of the task by default.

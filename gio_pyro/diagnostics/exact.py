@@ -41,8 +41,9 @@ class ExactReport:
     return_optimal: float
     """The most that any policy can earn, even one that watches the clock."""
     return_regularised: float
-    """Of the exact optimum of return plus α times mutual information: what the agent is after. Where the channel of the
-    future depends on the policy it is where policy iteration ends, which need not be the optimum."""
+    """Of the exact optimum of `reward_weight` times the return plus α times mutual information: what the agent is
+    after, signals aside. Where the channel of the future depends on the policy it is where policy iteration ends, which
+    need not be the optimum."""
     information_learned: float
     """What the guide pays: a bound on mutual information if it looks at the future, another method's reward if not."""
     information_model: float
@@ -103,7 +104,9 @@ def compare_with_exact(agent: GIO) -> ExactReport:
             "ignore", ConvergenceWarning
         )  # nobody promises it where the channel moves with the policy
         alpha = float(agent.temperature.at(agent.steps))
-        best = tabular.policy_iteration(mdp, alpha, future=future, tolerance=1e-6, max_iterations=MOST_ROUNDS)
+        best = tabular.policy_iteration(
+            _as_counted(mdp, agent), alpha, future=future, tolerance=1e-6, max_iterations=MOST_ROUNDS
+        )
     return ExactReport(
         return_uniform=float(tabular.expected_return(mdp, mdp.uniform, limit)),
         return_learned=float(tabular.expected_return(mdp, pi, limit)),
@@ -114,6 +117,22 @@ def compare_with_exact(agent: GIO) -> ExactReport:
         information_exact=float((visits * tabular.mutual_information(truth, pi)).sum()),
         model_error=float((visits[:, None] * pi * divergence.sum(-1)).sum()),
         guide_sees_future=not getattr(agent.guide.program, "ignores_future", False),
+    )
+
+
+def _as_counted(mdp: tabular.TabularMDP, agent: GIO) -> tabular.TabularMDP:
+    """Return the world with the reward that the agent maximises: scaled by `reward_weight`, without any signal."""
+    weight = agent.settings.reward_weight
+    if weight is None or agent.settings.signal is not None:
+        return mdp
+    return tabular.TabularMDP(
+        mdp.transition,
+        weight * mdp.reward,
+        discount=mdp.discount,
+        terminal=mdp.terminal,
+        start=mdp.start,
+        outcomes=mdp.outcomes,
+        allowed=mdp.allowed,
     )
 
 

@@ -1,9 +1,9 @@
-"""What the critic is told that a transition earned: the environment's reward, and a signal beside it.
+"""The reward that the critic learns from: the environment's own, a signal, or both.
 
-    r_paid = w r + β_t signal(s, a, s')            or, kept apart,   Q = Q of w r  +  β_t (Q of the signal)
+    r = w r_env + β_t signal(s, a, s')      or, with `signal_value`,      Q = (Q of w r_env) + β_t (Q of signal)
 
-Rewards are computed when transitions are read, not when they are stored: a signal that has learned since pays what it
-would pay now, and nothing in replay grows stale.
+Rewards are computed when transitions are read, not when they are stored, so a signal that has learned since is read as
+it is now. With w = 0 and no signal, the guide's intrinsic reward is all that the agent maximises.
 """
 
 from __future__ import annotations
@@ -15,67 +15,133 @@ from torch import Tensor, nn
 
 from gio_pyro.actor_critic import WeightedBatch
 from gio_pyro.data.replay_buffer import can_be_merged, mean_of_equal
-from gio_pyro.errors import raised_by
+from gio_pyro.errors import InputError, raised_by
+from gio_pyro.futures import reads_reward
 from gio_pyro.nn.gradient_step import Figures
 from gio_pyro.schedules.weights import Weight, weight_of
-from gio_pyro.signals import Signal
+from gio_pyro.settings import Settings
+from gio_pyro.signals.base import Fitted, Signal
+from gio_pyro.signals.names import signal_named
 from gio_pyro.types import UNKNOWN, Transitions
 
 
-class RewardMix(nn.Module):
-    """Pays transitions; with no signal it pays what the environment did.
+class EnvironmentReward(nn.Module):
+    """The environment's reward, scaled: what an agent without a signal learns from.
 
     Args:
-        signal: what is paid besides the reward, or None.
-        weight: β: a number, or `"linear:FROM:TO:STEPS"`, reward units for each unit of the signal.
-        reward_weight: w, of the environment's own reward.
-        apart: whether the signal has a value of its own instead of a part in the reward.
+        reward_weight: w; 0 leaves the intrinsic reward alone.
     """
 
-    def __init__(self, signal: Signal | None, weight: Weight, reward_weight: float, *, apart: bool = False) -> None:
+    learns = False
+    """Whether anything here is fitted to replay."""
+
+    def __init__(self, reward_weight: float = 1.0) -> None:
         super().__init__()
+        self.reward_weight = reward_weight
+
+    def observe(self, rows: Transitions) -> None:
+        """Take new transitions, each once, in order of time."""
+
+    def update(self, rows: Transitions) -> Figures:
+        """Take a gradient step on a batch of replay; return its losses."""
+        return {}
+
+    def paid(self, rows: Transitions, step: int) -> Transitions:
+        """Return the transitions with the reward that the critic learns from after `step` environment steps."""
+        return rows if self.reward_weight == 1 else replace(rows, reward=self.reward_weight * rows.reward)
+
+    def apart(self, rows: Transitions, step: int) -> tuple[WeightedBatch, ...]:
+        """Return the transitions with the signal as their reward, and β, for each value function of its own."""
+        return ()
+
+    def read(self, rows: Transitions) -> Tensor:
+        """Return the signal by itself, `[B]`; 0 without one."""
+        return torch.zeros_like(rows.reward)
+
+
+class RewardMix(EnvironmentReward):
+    """A signal beside the environment's reward.
+
+    Args:
+        signal: the signal.
+        weight: β: a number, or `"linear:FROM:TO:STEPS"`, reward units for each unit of the signal.
+        reward_weight: w, of the environment's own reward.
+        apart: whether the signal has a value function of its own instead of a part in the reward.
+    """
+
+    learns = True
+
+    def __init__(self, signal: Signal, weight: Weight, reward_weight: float, *, apart: bool = False) -> None:
+        super().__init__(reward_weight)
         self.signal = signal
-        self.weight, self.reward_weight = weight_of(weight), reward_weight
+        self.weight = weight_of(weight)
         self.kept_apart = apart
 
     def observe(self, rows: Transitions) -> None:
-        """Tell the signal about new transitions, each once, in order of time."""
-        if self.signal is not None:
-            with raised_by(type(self.signal).__name__, "observe"):
-                self.signal.observe(rows)
+        """Pass new transitions to the signal, each once, in order of time."""
+        with raised_by(type(self.signal).__name__, "observe"):
+            self.signal.observe(rows)
 
     def update(self, rows: Transitions) -> Figures:
         """Let the signal learn from a batch of replay."""
-        if self.signal is None:
-            return {}
         with raised_by(type(self.signal).__name__, "update"):
             return dict(self.signal.update(rows) or {})
 
     def paid(self, rows: Transitions, step: int) -> Transitions:
-        """Return the transitions with what they are paid after `step` environment steps as their reward."""
-        if self.signal is None:
-            return rows
+        """Return the transitions with the reward that the critic learns from after `step` environment steps."""
         own, weight = self.reward_weight * rows.reward, self.weight(step)
         return replace(rows, reward=own if self.kept_apart or weight == 0 else own + weight * self.read(rows))
 
     def apart(self, rows: Transitions, step: int) -> tuple[WeightedBatch, ...]:
-        """Return the transitions with the signal as their reward and β, where it has a value of its own."""
+        """Return the transitions with the signal as their reward, and β, where it has a value function of its own."""
         return (WeightedBatch(replace(rows, reward=self.read(rows)), self.weight(step)),) if self.kept_apart else ()
 
     @torch.no_grad()
     def read(self, rows: Transitions) -> Tensor:
-        """Return the signal by itself, `[B]`; 0 where there is none."""
-        if self.signal is None:
-            return torch.zeros_like(rows.reward)
+        """Return the signal by itself, `[B]`."""
         found: Tensor = self.signal(rows)
         return (self._averaged(rows, found) if self.signal.episodic else found).to(rows.reward)
 
     def _averaged(self, rows: Transitions, found: Tensor) -> Tensor:
-        """Return what an episodic signal says of `rows`: of one that stands for several, their mean."""
-        replay = None if self.signal is None else self.signal.fitted.replay
-        merged = rows.time == UNKNOWN
+        """Return the mean of an episodic signal over the replayed transitions that each merged row stands for."""
+        replay, merged = self.signal.fitted.replay, rows.time == UNKNOWN
         if replay is None or not len(replay) or not bool(merged.any()) or not can_be_merged(rows):
             return found
         each = replay.all()
-        assert self.signal is not None
         return torch.where(merged, mean_of_equal(rows, each, self.signal(each), found), found)
+
+
+def reward_mix_of(settings: Settings, fitted: Fitted) -> EnvironmentReward:
+    """Return what the settings make the critic learn from: the environment's reward, a signal, or both.
+
+    Where an explorer seeks the signal, the agent's own policy learns from the environment's reward alone.
+
+    Raises:
+        InputError: a signal that cannot be built, or a future that would read the changed reward as the environment's.
+    """
+    s = settings
+    if s.signal is None:
+        mix = EnvironmentReward(1.0 if s.reward_weight is None else s.reward_weight)
+        if mix.reward_weight != 1:
+            _require_future_without_reward(s, fitted, "reward_weight")
+        return mix
+    signal = signal_named(s.signal, fitted)
+    if s.explorer is not None:
+        return RewardMix(signal, 0.0, 1.0)
+    _require_future_without_reward(s, fitted, "a signal")
+    return signal_mix_of(s, signal, apart=s.signal_value)
+
+
+def signal_mix_of(settings: Settings, signal: Signal, *, apart: bool = False) -> RewardMix:
+    """Return the reward of a policy that seeks the signal, weighted as the settings say."""
+    own = 0.0 if settings.reward_weight is None else settings.reward_weight
+    return RewardMix(signal, settings.signal_weight, own, apart=apart)
+
+
+def _require_future_without_reward(settings: Settings, fitted: Fitted, beside: str) -> None:
+    """Refuse a replayed guide of rewards: it would read the changed reward as the environment's."""
+    if settings.intrinsic == "replayed" and reads_reward(fitted.future, fitted.spec):
+        raise InputError(
+            f"Expected a future without the reward beside {beside} and a replayed guide, but got {fitted.future}: what "
+            'is paid would pass for the reward; take NextState, or intrinsic="imagined".'
+        )

@@ -20,7 +20,7 @@ from gio_pyro.programs import build_guide, without_validation
 from gio_pyro.schedules.temperature import Temperature
 from gio_pyro.settings import Settings
 from gio_pyro.signals import Signal
-from gio_pyro.signals.reward_mix import RewardMix
+from gio_pyro.signals.reward_mix import EnvironmentReward, RewardMix
 from gio_pyro.tabular import TabularMDP
 from gio_pyro.types import Spec, Transitions
 from tests.agents import differences
@@ -56,11 +56,16 @@ class World:
         self.model = true_model(mdp.transition)
         self.points = torch.randn(mdp.states, mdp.actions, generator=torch.Generator().manual_seed(5))
 
-    def control(self, **settings: Any) -> TableActorCritic:
+    def actor_critic(self, **settings: Any) -> TableActorCritic:
         return TableActorCritic(self.spec, Settings(**{"discount": self.mdp.discount, "sweeps": 5_000, **settings}))
 
     def improve(
-        self, control: TableActorCritic, reward_mix: RewardMix, rounds: int, step: int = 0, kind: Any = BayesGuide
+        self,
+        control: TableActorCritic,
+        reward_mix: EnvironmentReward,
+        rounds: int,
+        step: int = 0,
+        kind: Any = BayesGuide,
     ) -> None:
         guide = build_guide(kind, self.spec, self.model, control.policy, torch.zeros(1, dtype=torch.long))
         reward, alpha = Imagined(self.model, guide, 1), Temperature(ALPHA, target=0.0, learning_rate=0.1)
@@ -128,11 +133,11 @@ def test_when_the_schedule_ends_the_policy_is_that_of_the_task(kind: str):
     alone = world.actor_critic()
     alone.load_state_dict({k: v for k, v in both.state_dict().items() if not k.startswith("apart")})
     world.improve(both, reward_mix, rounds=1, step=10)
-    world.improve(alone, RewardMix(None, 0.0, 1.0), rounds=1)
+    world.improve(alone, EnvironmentReward(), rounds=1)
     assert torch.equal(both.policy.log_pi, alone.policy.log_pi)
     assert torch.equal(both.critic.q, alone.critic.q)
     world.improve(both, reward_mix, rounds=15, step=10, kind=UniformGuide)
-    world.improve(task, RewardMix(None, 0.0, 1.0), rounds=15, kind=UniformGuide)
+    world.improve(task, EnvironmentReward(), rounds=15, kind=UniformGuide)
     torch.testing.assert_close(both.policy.log_pi.exp(), task.policy.log_pi.exp(), atol=1e-3, rtol=0)
     optimum = tabular.policy_iteration(world.mdp, temperature=ALPHA, guide=tabular.uniform)
     going = ~world.mdp.terminal
@@ -229,7 +234,7 @@ def test_a_signal_of_its_own_value_pays_the_reward_nothing():
     (apart,) = reward_mix.apart(rows, 5)
     assert apart.weight == 1.0
     assert torch.equal(apart.rows.reward, (rows.action == 1).float())
-    assert RewardMix(Likes(None), 1.0, 0.5).apart(rows, 0) == () == RewardMix(None, 0.0, 1.0).apart(rows, 0)
+    assert RewardMix(Likes(None), 1.0, 0.5).apart(rows, 0) == () == EnvironmentReward().apart(rows, 0)
 
 
 def test_in_the_loop_it_drives_and_when_the_schedule_ends_the_reward_does():

@@ -6,6 +6,7 @@ Cost: 25 s.
 from pathlib import Path
 from typing import Any
 
+import gymnasium as gym
 import pytest
 import torch
 
@@ -13,7 +14,7 @@ import gio_pyro.envs
 from gio_pyro import GIO, diagnostics, tabular
 from gio_pyro.errors import InputError
 from gio_pyro.signals import NAMES, Signal
-from gio_pyro.signals.reward_mix import RewardMix
+from gio_pyro.signals.reward_mix import EnvironmentReward, RewardMix
 from tests.agents import differences, untouched
 from tests.futures.test_reading import two_episodes
 
@@ -42,10 +43,51 @@ NAMED = f"{__name__}:Likes"
 
 def test_without_a_signal_transitions_are_paid_what_they_earned():
     rows = two_episodes().all()
-    reward_mix = RewardMix(None, 0.0, 1.0)
+    reward_mix = EnvironmentReward()
     assert reward_mix.paid(rows, 10) is rows
     assert reward_mix.update(rows) == {}
     assert reward_mix.read(rows).tolist() == [0.0] * len(rows)
+
+
+WITHOUT_REWARD: dict[str, dict[str, Any]] = {
+    "CliffWalking-v1": QUICK,
+    "CartPole-v1": {"hidden": (8,), "batch_size": 16, "learning_starts": 32, "temperature": 1.0, "log_interval": 50},
+}
+
+
+@pytest.mark.parametrize("env", WITHOUT_REWARD)
+def test_weight_zero_learns_bit_for_bit_as_where_a_wrapper_zeroes_the_reward(env: str):
+    settings = WITHOUT_REWARD[env]
+    weighted = GIO(env, reward_weight=0, **settings).learn(100)
+    zeroed = GIO(gym.wrappers.TransformReward(gym.make(env), lambda reward: 0.0 * reward), **settings).learn(100)
+    for part in ("model", "guide", "actor_critic"):
+        assert not differences(*(getattr(agent, part).state_dict() for agent in (weighted, zeroed)))
+    assert not differences(weighted.random.state, zeroed.random.state)
+    assert torch.equal(weighted.replay.all().next_state, zeroed.replay.all().next_state)
+    assert float(weighted.replay.all().reward.abs().min()) > 0 == float(zeroed.replay.all().reward.abs().max())
+    figures = [agent.metrics() for agent in (weighted, zeroed)]
+    assert figures[0]["intrinsic/nats"] == figures[1]["intrinsic/nats"]
+    assert weighted.largest_reward == 0.0
+
+
+def test_any_other_weight_scales_the_reward_and_the_agent_is_saved_with_it(tmp_path: Path):
+    rows = two_episodes().all()
+    assert torch.equal(EnvironmentReward(-0.5).paid(rows, 0).reward, -0.5 * rows.reward)
+    agent = GIO("FrozenLake-v1", reward_weight=3.0, **QUICK).learn(40)
+    agent.save(tmp_path)
+    other = GIO.load(tmp_path)
+    assert other.reward_mix.reward_weight == 3.0
+    assert not differences(agent.learn(20), other.learn(20))
+
+
+def test_the_exact_optimum_beside_the_agent_counts_the_reward_as_the_agent_does():
+    figures = [
+        diagnostics.compare_with_exact(GIO("gio/SlipperyLine-v0", reward_weight=weight, **QUICK).learn(40))
+        for weight in (None, 1.0, 0.0)
+    ]
+    assert figures[0] == figures[1]
+    assert figures[2].return_regularised < figures[0].return_regularised
+    assert figures[2].return_optimal == figures[0].return_optimal
 
 
 def test_signals_and_dreams_learn_where_the_programs_are_not_fitted():
@@ -122,7 +164,10 @@ def test_a_name_may_be_spelt_as_one_likes(name: str):
         ({"signal_weight": abs}, "Expected signal_weight to be a number"),
         ({"reward_weight": "all"}, "Expected reward_weight from "),
         ({"signal_weight": 0.5}, "Expected signal_weight only beside a signal, but got 0.5 without one"),
-        ({"reward_weight": 0.0}, "Expected reward_weight only beside a signal, but got 0.0 without one"),
+        (
+            {"reward_weight": 0.5, "intrinsic": "replayed", "future": "NextStateAndReward(rewards=(0.5, 2))"},
+            "Expected a future without the reward beside reward_weight and a replayed guide, but got NextStateAndR",
+        ),
         (
             {"signal": "Control", "intrinsic": "replayed", "future": "NextStateAndReward(rewards=(0.5, 2))"},
             "Expected a future without the reward beside a signal and a replayed guide, but got NextStateAndReward",
