@@ -40,7 +40,7 @@ def steps_to(explorer: GoalExplorer, start: int, goal: int, mdp: TabularMDP = MD
     state = start
     for step in range(1, most):
         pair = explorer.goals.join(torch.tensor([state]), torch.tensor([goal]))
-        action = int(explorer.actor_critic.policy.mode(pair))
+        action = int(explorer.control.policy.mode(pair))
         state = int(mdp.transition[state, action].argmax())
         if state == goal:
             return step
@@ -71,7 +71,7 @@ def test_its_values_are_the_discounted_distances():
     for goal in (START, 4, 14):
         expected = discount ** FAR[rows.next_state, goal]
         expected[MDP.terminal[rows.next_state] & (rows.next_state != goal)] = 0
-        found = explorer.actor_critic.critic.q[
+        found = explorer.control.critic.q[
             explorer.goals.join(rows.state, torch.full_like(rows.state, goal)), rows.action
         ]
         assert float((expected - found).min()) > -1e-4
@@ -202,7 +202,7 @@ class TestPursuit:
         act = explorer.behaviour(explorer.known)
         action, log_mu = act(torch.tensor([START, 10]), explorer.both)
         pair = explorer.goals.join(torch.tensor([START]), torch.tensor([10]))
-        best = int(explorer.actor_critic.policy.mode(pair))
+        best = int(explorer.control.policy.mode(pair))
         probability = 0.8 * (int(action[0]) == best) + 0.2 / 4
         assert log_mu.exp().tolist() == pytest.approx([probability, 0.25])
 
@@ -250,4 +250,4 @@ def test_too_many_states_are_refused():
 def test_it_is_uniform_where_a_goal_is_not_known():
     explorer = learned()
     pair = explorer.goals.join(torch.tensor([START]), torch.tensor([22]))
-    torch.testing.assert_close(log_probs(explorer.actor_critic.policy(pair)).exp(), torch.full((1, 4), 0.25))
+    torch.testing.assert_close(log_probs(explorer.control.policy(pair)).exp(), torch.full((1, 4), 0.25))

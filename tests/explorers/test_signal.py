@@ -48,28 +48,28 @@ def test_it_is_the_exact_optimum_where_the_reward_is_the_signal(sign: float):
     world = tabular.TabularMDP(MDP.transition, reward, discount=MDP_DISCOUNT, terminal=MDP.terminal, start=MDP.start)
     exact = tabular.policy_iteration(world, 0.05, guide=tabular.uniform)
     walked = distances(MDP)[int(MDP.start.argmax())].isfinite() & ~MDP.terminal
-    pi = explorer.actor_critic.policy(torch.arange(MDP.states)).probs.double()
+    pi = explorer.control.policy(torch.arange(MDP.states)).probs.double()
     torch.testing.assert_close(pi[walked], exact.policy[walked], atol=1e-3, rtol=0)
-    torch.testing.assert_close(explorer.actor_critic.critic.q[walked].double(), exact.q[walked], atol=2e-3, rtol=0)
+    torch.testing.assert_close(explorer.control.critic.q[walked].double(), exact.q[walked], atol=2e-3, rtol=0)
 
 
 def test_a_signal_that_changes_is_followed():
     """Nothing is stale: the same replay, another signal, another policy."""
     explorer = sought(torch.rand(MDP.states))
-    before = explorer.actor_critic.critic.q.clone()
+    before = explorer.control.critic.q.clone()
     explorer.source.reward_mix.signal.values = torch.zeros(MDP.states)
     for step in range(10):
         explorer.improve(replay_of(everything(MDP)), step)
-    tried = explorer.actor_critic.critic.tried
+    tried = explorer.control.critic.tried
     assert float(before[tried].abs().max()) > 1
-    assert float(explorer.actor_critic.critic.q[tried].abs().max()) < 0.05
+    assert float(explorer.control.critic.q[tried].abs().max()) < 0.05
 
 
 def test_it_acts_by_its_own_policy_with_the_agents_share_of_uniform_actions():
     explorer = sought(torch.rand(MDP.states), uniform_share=0.4)
     state = torch.arange(MDP.states)
     action, log_mu = explorer.behaviour(replay_of(everything(MDP)))(state, torch.zeros_like(state))
-    pi = explorer.actor_critic.policy(state).probs.gather(1, action[:, None])[:, 0]
+    pi = explorer.control.policy(state).probs.gather(1, action[:, None])[:, 0]
     torch.testing.assert_close(log_mu.exp(), 0.6 * pi + 0.4 / 4)
 
 

@@ -138,7 +138,7 @@ def test_a_network_learns_from_hindsight_to_reach_every_goal_by_a_shortest_way()
     uniform = steps_to_goals(lambda pair: torch.randint(4, (1,)), explorer, 12)
     for step in range(800):
         explorer.improve(replay, step)
-    learned = steps_to_goals(explorer.actor_critic.policy.mode, explorer, 12)
+    learned = steps_to_goals(explorer.control.policy.mode, explorer, 12)
     shortest = [goal for goal, steps in learned.items() if steps == abs(goal[0] - 3) + abs(goal[1] - 3)]
     assert len(shortest) == 48
     assert len(uniform) < 16
