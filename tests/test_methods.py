@@ -76,6 +76,7 @@ def test_the_uniform_guide_reaches_the_maximum_entropy_optimum():
     assert regret(agent, tabular.bayes) > 0.05  # the methods differ here, so the tests above can fail
 
 
+@pytest.mark.slow
 def test_the_habit_guide_reaches_kl_control_towards_its_own_habit():
     agent = learn("HabitGuide")
     habit = torch.softmax(agent.guide.program.table.detach().double(), -1)
@@ -84,6 +85,7 @@ def test_the_habit_guide_reaches_kl_control_towards_its_own_habit():
     assert float((habit - uniform).abs().max()) > 0.2  # it did move
 
 
+@pytest.mark.slow
 def test_the_marginal_guide_reaches_mirls_fixed_point():
     """Two states drawn as (.8, .2) whatever is done, reward for naming the state, temperature .5 (MIRL, by hand)."""
     start = np.array([0.8, 0.2])
@@ -112,6 +114,7 @@ def test_every_objective_learns_a_reward_that_is_right(objective):
     require_the_right_reward(learn("CategoricalGuide", objective=objective))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("objective", ["trajectory_elbo", "weighted_trajectory_elbo"])
 def test_so_do_those_of_trajectories_whose_equal_pieces_are_not_merged(objective):
     """From batches, and from more data: seeds 0 to 3 were wrong by at most 0.015 nats."""
@@ -119,10 +122,12 @@ def test_so_do_those_of_trajectories_whose_equal_pieces_are_not_merged(objective
     require_the_right_reward(learn("CategoricalGuide", 60_000, table_worlds(20), objective=objective, **batches))
 
 
+@pytest.mark.slow
 def test_the_network_programs_learn_too():
     agent = learn("CategoricalNetworkGuide", model="CategoricalNetworkModel", gradient_steps=100)
     assert regret(agent, tabular.bayes) <= 0.02
 
 
+@pytest.mark.slow
 def test_minibatches_reach_only_the_fit_and_the_critic_sees_the_whole_replay():
     assert regret(learn("CategoricalGuide", batch_size=64), tabular.bayes) <= 0.03

@@ -188,6 +188,7 @@ def regret(agent: GIO, mdp: tabular.TabularMDP, guide: Any) -> float:
     return float(((best.value - own) * mdp.start).sum().abs())
 
 
+@pytest.mark.slow
 def test_where_nobody_steers_the_states_both_tiers_meet():
     """One state after the other, whatever is done: replay's visits are the discounted ones, exactly."""
     transition = np.repeat(np.roll(np.eye(3), 1, axis=1)[:, None], 3, axis=1)
@@ -201,6 +202,7 @@ def test_where_nobody_steers_the_states_both_tiers_meet():
     assert regret(agent, mdp, tabular.uniform) > 0.01
 
 
+@pytest.mark.slow
 def test_where_the_policy_steers_the_states_the_loop_meets_the_exact_tier_over_its_own_visits():
     """Discounted visits from the start are others, by more than 0.1; so is maximum entropy's policy."""
     agent, mdp, alpha = as_tables(STEERED, STEERED_ALPHA), STEERED, STEERED_ALPHA
@@ -236,6 +238,7 @@ class Late:
         return [torch.stack(tables).double().mean(0) for tables in zip(*late, strict=True)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("mdp", "temperature"), [(named(0.5), 0.5), (STEERED, STEERED_ALPHA)], ids=["by name", "steered"]
 )

@@ -95,6 +95,7 @@ class Ring(gym.Env[Any, Any]):
         return self.at, 0.0, False, False, {}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [1, 4])
 def test_empowerment_is_learned_as_well_from_four_environments_as_from_one(count: int):
     reward = IntrinsicReward(Ring(), signal="Empowerment(2, rest=100)", hidden=(32,), updates=250, batch_size=8, seed=1)

@@ -104,6 +104,7 @@ def resumed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any
     return {name: file_format.read(path) for name, path in folders.items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_half_saved_and_half_in_a_new_process_are_the_whole(resumed: dict[str, dict[str, Any]], name: str):
     whole = CASES[name]().learn(WHOLE)
@@ -170,6 +171,7 @@ print(cut)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("world", "kills", "least"), [("FrozenLake-v1", KILLS, 5), ("CartPole-v1", 10, 1)])
 def test_a_process_that_is_killed_while_it_saves_leaves_its_last_whole_checkpoint(
     tmp_path: Path, world: str, kills: int, least: int
@@ -192,6 +194,7 @@ QUICK = ["--checkpoint-every", "500", "--quiet"]
 
 
 class TestFullDisk:
+    @pytest.mark.slow
     def test_one_sentence_the_last_checkpoint_and_a_run_that_goes_on(self, tmp_path: Path):
         train = ["train", "FrozenLake-v1", "--steps", "8000", "--out", str(tmp_path / "run"), *QUICK]
         command = [sys.executable, "-c", FULL_DISK, "100000", *train]
@@ -274,6 +277,7 @@ def registered(monkeypatch: pytest.MonkeyPatch, how: str) -> str:
 class TestBreaking:
     """Whatever goes wrong, there is one sentence, the last good checkpoint, and a way on."""
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("how", ["step raises", "observation is NaN", "reward is NaN"])
     def test_on_the_command_line(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any, how: str):
         run, env = tmp_path / "run", registered(monkeypatch, how)

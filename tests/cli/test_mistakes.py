@@ -495,12 +495,14 @@ def fields_of(saved: Path) -> list[tuple[dict[str, Any], tuple[Any, ...]]]:
 
 @pytest.mark.filterwarnings("ignore:Expected to go on with the running episode")
 class TestWrongFields:
+    @pytest.mark.slow
     def test_a_field_of_another_type_loads_or_is_a_checkpoint_error(self, tmp_path: Path, saved: Path):
         cases = [(state, where, wrong) for state, where in fields_of(saved) for wrong in WRONG]
         assert len(cases) > 120
         complaints = [complaint(tmp_path, *case, use=False) for case in cases]
         assert "\n".join(filter(None, complaints)) == ""
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("wrong", [None, "text", torch.zeros(2, 3)], ids=["None", "text", "tensor"])
     def test_what_loads_can_be_used(self, tmp_path: Path, saved: Path, wrong: Any):
         cases = [(state, where) for state, where in fields_of(saved) if where[0] != "optimisers"]
@@ -615,6 +617,7 @@ class TestWrongNetworkFields:
             with pytest.raises(CheckpointError):
                 gio_library.GIO.load(tmp_path, environment=env)
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("wrong", [None, "text", -7, [], torch.zeros(2, 3)], ids=str)
     @pytest.mark.filterwarnings("ignore:Expected to go on with the running episode")
     def test_any_field_of_another_type_is_refused_or_can_be_used(

@@ -264,6 +264,7 @@ class TestNetworks:
             assert train("--resume", run, mistake, steps=10) == 2
             assert "keep the run's own settings" in capsys.readouterr().err
 
+    @pytest.mark.slow
     @pytest.mark.usefixtures("brief")
     def test_a_run_that_was_resumed_is_the_run_that_was_not(self, tmp_path: Path):
         with pytest.MonkeyPatch.context() as patch:
@@ -596,6 +597,7 @@ def wait_for(process: subprocess.Popen[str], path: Path, size: int = 1) -> None:
 
 
 class TestSignals:
+    @pytest.mark.slow
     def test_an_interrupt_saves_says_where_and_can_be_resumed(self, tmp_path: Path):
         with started(tmp_path, "FrozenLake-v1", "--steps", 10_000_000, "--out", "run") as process:
             wait_for(process, tmp_path / "run" / "metrics.csv")
@@ -613,6 +615,7 @@ class TestSignals:
         assert gio("train", "--resume", tmp_path / "run", "--quiet") == 0  # what was left to do
         assert steps_of(tmp_path / "run")[-1] == done + 100
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("seconds", [0.5, 1.5])
     def test_an_interrupt_while_starting_gives_no_traceback(self, tmp_path: Path, seconds: float):
         with started(tmp_path, "FrozenLake-v1", "--steps", 10_000_000, "--out", "run") as process:
@@ -622,6 +625,7 @@ class TestSignals:
         assert "Traceback" not in said
         assert process.returncode == 130
 
+    @pytest.mark.slow
     def test_a_kill_leaves_a_whole_checkpoint(self, tmp_path: Path):
         """Training that saves after every round is killed at several moments after its first row."""
         subprocess.run([sys.executable, "-c", KILLER], cwd=tmp_path, env=ENVIRONMENT, check=True, timeout=120)
@@ -633,6 +637,7 @@ class TestSignals:
         assert steps_of(runs[-1])[-1] == done[-1] + 100
         assert not list(runs[-1].glob("*.part"))
 
+    @pytest.mark.slow
     def test_a_reader_that_leaves_gives_no_traceback(self, tmp_path: Path):
         command = [sys.executable, "-m", "gio_pyro.cli.main", "empowerment", "FrozenLake-v1", "-n", "1"]
         reading, writing = os.pipe()
@@ -665,6 +670,7 @@ sys.exit(main.entry_point(sys.argv[3:]))
 class TestStopped:
     """SIGTERM and SIGHUP are Ctrl-C, whenever they come."""
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(("name", "status"), [("SIGTERM", 143), ("SIGHUP", 129)])
     def test_while_learning_the_round_is_finished_and_saved(self, tmp_path: Path, name: str, status: int):
         with started(tmp_path, "Pendulum-v1", "--hidden", 8, "--steps", 10**6, "--out", "run") as process:
@@ -676,6 +682,7 @@ class TestStopped:
         assert f"Interrupted after {done} steps, which are saved in run; go on with: gio train --resume run" in said
         assert done >= steps_of(tmp_path / "run")[-1]
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         ("where", "name", "status"),
         [("_before", "SIGTERM", 143), ("_finish", "SIGHUP", 129), ("_finish", "SIGINT", 130)],
@@ -755,6 +762,7 @@ class TestDamagedMetrics:
 class TestFullDiskAtTheEnd:
     """Whichever file of the report does not fit: one sentence, status 2, and a checkpoint that is whole."""
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         "name", ["summary.json", "posterior.nc", "learning_curve.png", "policy.png", "episode.gif"]
     )

@@ -161,6 +161,7 @@ class TestVerdicts:
         assert found.world.lower.mean() > found.imagined.lower.mean()
         assert found.believed
 
+    @pytest.mark.slow
     def test_finite_worlds_are_judged_by_their_table_as_well(self):
         found = diagnose(
             GIO("FrozenLake-v1", temperature=0.1, log_interval=10_000, train_freq=2_000).learn(10_000), **QUICK
@@ -222,6 +223,7 @@ class TestVerdicts:
         assert "does not integrate to 1" in words(found, GUIDE)
         assert "nothing that it is paid is a bound" in words(found, INFORMATION)
 
+    @pytest.mark.slow
     def test_what_is_believed_is_a_lower_bound_and_a_small_one_says_so(self):
         found = diagnose(linear.agent(), **QUICK)
         assert found.conclusion == "believe the mutual information"

@@ -22,6 +22,7 @@ def vector(name: str, **arguments: Any) -> Any:
     return gym.make_vec(name, num_envs=32, vectorization_mode="sync", **arguments)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "horizon", "arguments"),
     [
@@ -49,6 +50,7 @@ def test_one_seed_is_one_result():
     assert not torch.equal(first, third)
 
 
+@pytest.mark.slow
 def test_one_seed_of_pictures_is_one_result_on_two_threads():
     """In batches of 256: of smaller ones torch adds gradients in order whatever the threads, and nothing is tested."""
     before = torch.get_num_threads()

@@ -17,6 +17,7 @@ from .scripts import EXAMPLES, run
 from .scripts import script as module
 
 
+@pytest.mark.slow
 def test_the_exact_tier_is_timed_and_certified():
     """This one from the command line."""
     done = subprocess.run(
@@ -42,6 +43,7 @@ def test_finite_control_runs_keeps_its_rows_and_says_what_was_missed(tmp_path):
     assert "settings: temperature=0.01" in first.stdout
 
 
+@pytest.mark.slow
 def test_objectives_prints_every_objective_beside_the_exact_posterior(tmp_path):
     done = run("objectives.py", "--seeds", "1", "--steps", "100", "--results", str(tmp_path))
     assert done.returncode == 0, done.stderr
@@ -49,6 +51,7 @@ def test_objectives_prints_every_objective_beside_the_exact_posterior(tmp_path):
         assert f" {name} " in done.stdout
 
 
+@pytest.mark.slow
 def test_deep_control_runs_keeps_its_rows_and_says_what_was_missed(tmp_path):
     results = tmp_path / "deep.csv"
     command = ("deep_control.py", "--only", "CartPole", "--steps", "1100", "--seeds", "1", "--no-compile")
@@ -62,6 +65,7 @@ def test_deep_control_runs_keeps_its_rows_and_says_what_was_missed(tmp_path):
     assert results.read_text() == before
 
 
+@pytest.mark.slow
 def test_the_speed_benchmark_prints_paired_ratios_and_the_weight_of_a_replay(tmp_path):
     pytest.importorskip("stable_baselines3")
     results = tmp_path / "speed.csv"
@@ -72,6 +76,7 @@ def test_the_speed_benchmark_prints_paired_ratios_and_the_weight_of_a_replay(tmp
     assert results.read_text().count("\n") == 5
 
 
+@pytest.mark.slow
 def test_the_objectives_are_compared_on_pendulum(tmp_path):
     results = tmp_path / "objectives.csv"
     quick = ("--steps", "300", "--episodes", "2", "--seeds", "1", "--no-compile")
@@ -97,6 +102,7 @@ def test_useless_actions_compares_every_method_and_keeps_its_rows(tmp_path):
     assert results.read_bytes() == rows
 
 
+@pytest.mark.slow
 def test_the_sparse_maze_runs_every_member_keeps_its_rows_and_draws(tmp_path):
     results = tmp_path / "maze.csv"
     first = run("sparse_maze.py", "--quick", "--seeds", "1", "--results", str(results))
@@ -146,6 +152,7 @@ def test_a_spoiled_guide_is_twice_as_sure_of_the_same():
     torch.testing.assert_close(halved.scale, learned.scale / 2)
 
 
+@pytest.mark.slow
 def test_bits_that_changed_are_counted():
     done = run("bit_flips.py", "--flips", "8")
     assert done.returncode == 0, done.stderr

@@ -13,6 +13,7 @@ import pytest
 PLUG = Path(__file__).parents[2] / "examples" / "plug"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("script", "says"),
     [

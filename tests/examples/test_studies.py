@@ -40,6 +40,7 @@ def number(rows: Rows, column: str, **where: str) -> float:
     return found
 
 
+@pytest.mark.slow
 def test_a_generous_floor_costs_little_in_a_noisy_world_and_a_small_one_all_it_must(tmp_path):
     columns = "information model_floor guide_floor steps seed ceiling bound under_model bias amortisation_gap"
     rows = studied("continuous_actions.py", tmp_path, columns)
@@ -50,6 +51,7 @@ def test_a_generous_floor_costs_little_in_a_noisy_world_and_a_small_one_all_it_m
     assert most - 0.2 < number(rows, "bound", **tight) < most + 0.02
 
 
+@pytest.mark.slow
 def test_where_the_assumptions_hold_no_value_falls(tmp_path):
     columns = "case rounds world first last best gap falls largest_fall largest_fall_of_a_state gain_1 gain_20"
     rows = studied("when_assumptions_fail.py", tmp_path, columns, words=("case",))
@@ -62,6 +64,7 @@ def test_where_the_assumptions_hold_no_value_falls(tmp_path):
     assert gaps["control"] < 1e-3 < gaps["missing"]
 
 
+@pytest.mark.slow
 def test_the_bias_is_the_sum_of_its_parts_and_small_where_every_pair_was_seen_often(tmp_path):
     columns = "states noise transitions seed model guide exact by_counts under_model learned bias"
     rows = studied("posterior_bias.py", tmp_path, columns, words=("model", "guide"))
@@ -74,12 +77,14 @@ def test_the_bias_is_the_sum_of_its_parts_and_small_where_every_pair_was_seen_of
             assert abs(float(row["bias"])) < 0.05
 
 
+@pytest.mark.slow
 def test_dreams_are_compared_with_the_same_loop_without(tmp_path):
     rows = studied("dreaming.py", tmp_path, "share seed steps return")
     assert [(row["share"], row["steps"]) for row in rows] == [(x, y) for x in ("0", "0.9") for y in ("250", "500")]
     assert all(0 <= float(row["return"]) <= 0.7442 for row in rows)
 
 
+@pytest.mark.slow
 def test_learned_empowerment_is_compared_with_the_exact_and_timed(tmp_path):
     results = tmp_path / "rows.csv"
     shown = run("variational_empowerment.py", results)

@@ -22,6 +22,7 @@ def run(results: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.slow
 def test_the_trajectory_study_measures_every_objective_and_resumes(tmp_path):
     results = tmp_path / "bound.csv"
     done = run(results)

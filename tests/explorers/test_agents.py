@@ -103,6 +103,7 @@ def wandering() -> list[int]:
     return [seen(seed, train_freq=1_000, learning_starts=2_000) for seed in range(3)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("explorer", ["Signal", "Goals(horizon=20)"])
 def test_more_of_the_sparse_maze_is_seen_than_by_uniform_actions(explorer: str, wandering: list[int]):
     """Seeds 0, 1, 2: `Signal` 31, 26, 37, `Goals` 32, 25, 25, uniform actions 16, 23, 14.

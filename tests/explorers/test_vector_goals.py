@@ -130,6 +130,7 @@ def steps_to_goals(policy: Any, explorer: GoalExplorer, most: int) -> dict[tuple
     return found
 
 
+@pytest.mark.slow
 def test_a_network_learns_from_hindsight_to_reach_every_goal_by_a_shortest_way():
     """From uniform walks. Walking on uniformly for 12 steps reaches 2 to 7 of the 48 goals (three seeds)."""
     settings = {"hidden": (64,), "batch_size": 128, "learning_rate": 3e-3, "target_rate": 0.05}

@@ -82,6 +82,7 @@ ON_ICE = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("future", ON_ICE, ids=named)
 def test_in_a_world_with_ends(future: Any):
     quick = {"train_freq": 4_000, "gradient_steps": 50, "log_interval": 40_000}

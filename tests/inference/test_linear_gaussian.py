@@ -203,6 +203,7 @@ def test_a_gaussian_guide_that_holds_the_likelihood_is_exact_for_every_policy(po
     torch.testing.assert_close(q.variance, exact.covariance_matrix.diagonal(dim1=1, dim2=2), atol=1e-5, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_model_and_guide_fitted_together_learn_the_world():
     """The model sees tanh(u), as an environment would; in this world actions are kept where that bends little."""
     tame = LinearPolicy(PI.gain / 2, PI.bias, torch.tensor([0.5, 0.5]))
@@ -286,6 +287,7 @@ def constant(name: str, variance: float) -> tuple[Model, Guide]:
     return pair
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variance", [0.5, 0.05])
 def test_a_constant_guide_copies_the_models_precision_under_elbo_and_its_own_error_under_sleep(variance: float):
     """KL(q ‖ p) is least at the posterior's scale, KL(p ‖ q) at the marginal's, whatever the means are."""
@@ -294,6 +296,7 @@ def test_a_constant_guide_copies_the_models_precision_under_elbo_and_its_own_err
     assert scales[1] == pytest.approx(1.0, rel=0.05)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variance", [0.5, 0.05])
 def test_an_overconfident_guide_is_paid_far_less_than_nothing(variance: float):
     """With the model's scale the bound is I − ½(exp(2 I) − 1); with its own error in the scale it is 0."""
@@ -314,6 +317,7 @@ class Shortsighted(QuickGuide):
         return super().posterior(prior, torch.zeros_like(state), future)
 
 
+@pytest.mark.slow
 def test_a_network_that_sees_too_little_is_overconfident_under_elbo_and_not_under_sleep():
     world = World(WORLD.a, WORLD.b / 2, WORLD.noise / 4)
     replay, bounds = collect(world, MU), {}
@@ -325,6 +329,7 @@ def test_a_network_that_sees_too_little_is_overconfident_under_elbo_and_not_unde
     assert bounds["elbo"] < bounds["sleep"] - 2.0
 
 
+@pytest.mark.slow
 def test_independent_normals_lose_what_theory_says_where_the_posterior_is_correlated():
     """KL(p ‖ q) keeps the marginal deviations, KL(q ‖ p) the conditional ones, which are smaller."""
     precision = CROSSED.precision(PI)

@@ -55,6 +55,7 @@ def test_model_and_guide_fitted_together_reach_the_truth(name, seed):
     assert model_error(world, model) <= 0.005
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_a_joint_elbo_bends_the_dynamics_on_another_policys_replay(seed):
     world = make_world(seed)

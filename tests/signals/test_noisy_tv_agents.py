@@ -54,10 +54,12 @@ def test_the_value_of_control_is_that_of_the_best_policy_and_of_none_that_does_n
     assert tv.actor_critic(surprised()) < -1
 
 
+@pytest.mark.slow
 def test_surprise_is_trapped():
     assert tv.share(learned("surprise", 0)) == pytest.approx(TRAPPED, abs=0.02)
 
 
+@pytest.mark.slow
 def test_information_gain_is_drawn_to_it_for_a_while_and_not_trapped():
     """The screen is worth looking at until it is known: some seeds are still at it, none is held."""
     shares = [tv.share(learned("information gain", seed)) for seed in range(3)]
@@ -66,6 +68,7 @@ def test_information_gain_is_drawn_to_it_for_a_while_and_not_trapped():
     assert min(shares) > WANDERING  # it has not forgotten the screen
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 1])
 def test_control_is_not_trapped_and_finds_what_can_be_controlled(seed: int):
     policy = learned("control", seed)

@@ -71,6 +71,7 @@ def circle(start: int, count: int, period: int = 80) -> Transitions:
     return rows(at[:-1], torch.zeros(count, dtype=torch.long), at[1:])
 
 
+@pytest.mark.slow
 def test_a_comparator_learns_what_is_near():
     """Of half a circle that was walked, places on it are near and the middle of the other half is out of reach."""
     with torch.random.fork_rng():

@@ -113,6 +113,7 @@ def test_both_rewards_are_weighed_and_the_signals_weight_may_change_with_time():
     assert torch.equal(rows.reward, two_episodes().all().reward)
 
 
+@pytest.mark.slow
 def test_a_signal_alone_drives_and_beside_a_reward_it_complements():
     """On a line whose reward lies to the right (action 1), a signal that fines action 1 turns the agent around."""
     env = "gio/SlipperyLine-v0"
@@ -185,6 +186,7 @@ def test_continuous_actions_have_no_sequences_to_enumerate():
         GIO("Pendulum-v1", signal="empowerment")
 
 
+@pytest.mark.slow
 def test_an_agent_driven_by_empowerment_goes_where_more_can_be_done():
     """A corridor with a room at its end: exact values of where the agent is, against wandering."""
     env = gio_pyro.envs.Maze("SSSS####\n###S.SSS\n####SSSS\n####SSSS")
