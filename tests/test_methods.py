@@ -10,6 +10,7 @@ from gymnasium.spaces import Discrete
 
 from gio_pyro import GIO, tabular
 from gio_pyro.diagnostics import policy_table
+from tests.slow import slow_but
 
 
 class TableWorld(gym.Env[Any, Any]):
@@ -65,7 +66,7 @@ def regret(agent: GIO, guide: Any) -> float:
     return float((best.value - own).max())
 
 
-@pytest.mark.parametrize("name", ["BayesGuide", "CategoricalGuide"])
+@pytest.mark.parametrize("name", slow_but(["BayesGuide", "CategoricalGuide"], "CategoricalGuide"))
 def test_both_posteriors_reach_the_optimum_with_mutual_information(name):
     assert regret(learn(name), tabular.bayes) <= 0.01
 
@@ -109,7 +110,7 @@ def require_the_right_reward(agent: GIO) -> None:
     assert regret(agent, tabular.bayes) <= 0.01
 
 
-@pytest.mark.parametrize("objective", ["elbo", "forward_kl", "sleep", "wake_sleep"])
+@pytest.mark.parametrize("objective", slow_but(["elbo", "forward_kl", "sleep", "wake_sleep"], "forward_kl"))
 def test_every_objective_learns_a_reward_that_is_right(objective):
     require_the_right_reward(learn("CategoricalGuide", objective=objective))
 

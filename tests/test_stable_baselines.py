@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from gio_pyro import GIO
+from tests.slow import slow_but
 
 pytest.importorskip("stable_baselines3")
 
@@ -19,7 +20,7 @@ ENVIRONMENTS = {"Pendulum-v1": 200, "CartPole-v1": 500, "FrozenLake-v1": 100, "A
 pytestmark = pytest.mark.filterwarnings("ignore:Evaluation environment is not wrapped:UserWarning")
 
 
-@pytest.fixture(scope="module", params=ENVIRONMENTS)
+@pytest.fixture(scope="module", params=slow_but(ENVIRONMENTS, *set(ENVIRONMENTS) - {"Acrobot-v1"}))
 def agent(request: pytest.FixtureRequest) -> GIO:
     return GIO(request.param, hidden=(8,), learning_starts=20, batch_size=16, seed=3).learn(60)
 

@@ -19,6 +19,7 @@ from gio_pyro.collection.episode_recorder import generator_state
 from gio_pyro.errors import GioWarning
 from tests.agents import differences
 from tests.collection.places import Diary, DiaryVector, Draws, collector, sync
+from tests.slow import slow_but
 
 
 def minigrid(image: bool) -> gym.Env[Any, Any]:
@@ -91,7 +92,7 @@ def resumed(record: dict[str, Any], make: Callable[[], Any]) -> Collector:
 
 
 @pytest.mark.parametrize("make", [*SINGLE.values(), *VECTORS.values()], ids=[*SINGLE, *VECTORS])
-@pytest.mark.parametrize("steps", [1, 40, 77])
+@pytest.mark.parametrize("steps", slow_but([1, 40, 77], 1, 77))
 def test_a_resumed_run_is_the_run(make: Callable[[], Any], steps: int):
     going = quiet(make)
     behaviour = Draws(going.actions)

@@ -53,8 +53,8 @@ def test_nothing_forbidden_is_ever_done(kind: str, shows: str):
     given = dict(KINDS[kind])
     if shows == "vector":
         given.pop("initial_value", None)
-    agent = gio.GIO(Board(shows), **{**settings(shows), **given}).learn(600)
-    rows = agent.replay.latest(600)
+    agent = gio.GIO(Board(shows), **{**settings(shows), **given}).learn(300)
+    rows = agent.replay.latest(300)
     allowed = agent.spec.allowed(rows.state)
     assert allowed is not None
     assert allowed.float().mean() == pytest.approx(2 / 3)
@@ -74,8 +74,8 @@ def test_nothing_forbidden_is_ever_done(kind: str, shows: str):
 @pytest.mark.parametrize("mode", list(AutoresetMode))
 @pytest.mark.parametrize("shows", ["number", "vector", "dict"])
 def test_several_environments(mode: AutoresetMode, shows: str):
-    agent = gio.GIO(vector(mode, shows=shows), **settings(shows)).learn(600)
-    rows = agent.replay.latest(600)
+    agent = gio.GIO(vector(mode, shows=shows), **settings(shows)).learn(300)
+    rows = agent.replay.latest(300)
     where = rows.state if shows == "number" else (rows.state[:, 0] + 1).long()
     own = torch.arange(3) != where[:, None]
     assert torch.equal(agent.spec.allowed(rows.state), own)

@@ -60,7 +60,7 @@ def collector(mode: Any, count: int, **arguments: Any) -> Collector:
 @pytest.mark.parametrize("cut", [False, True])
 def test_a_sequence_leads_from_its_state_to_its_end_in_one_episode(mode: Any, count: int, cut: bool):
     collecting = collector(mode, count, cut=cut)
-    for _ in range(20):
+    for _ in range(6):
         options, steps = take(collecting, source(3), 3, 0.5)
         assert steps <= IN_A_ROW * 3 * max(count, 1)
         for state, actions, final in zip(options.state, options.actions, options.final, strict=True):

@@ -122,7 +122,9 @@ def test_the_sparse_maze_runs_every_member_keeps_its_rows_and_draws(tmp_path):
     ("script", "rows", "quick", "shows"),
     [
         ("cartpole.py", 1, ("--only", "without dreams", "--seeds", "1", "--steps", "100"), "| without dreams | 100 |"),
-        ("linear_guides.py", 8, ("--seeds", "1", "--steps", "2"), "| `wake_sleep` | "),
+        pytest.param(
+            "linear_guides.py", 8, ("--seeds", "1", "--steps", "2"), "| `wake_sleep` | ", marks=pytest.mark.slow
+        ),
         (
             "noisy_tv.py",
             6,

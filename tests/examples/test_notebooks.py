@@ -98,6 +98,7 @@ def test_its_settings_are_plain_assignments_with_tiny_values_beside_them(noteboo
     assert settings["metadata"]["tiny"].keys() <= assigned.keys()
 
 
+@pytest.mark.slow
 def test_it_runs_with_tiny_settings(notebook, tmp_path):
     settings = code_cells(notebook)[0]
     tiny = [f"{name} = {value!r}" for name, value in settings["metadata"]["tiny"].items()]

@@ -25,6 +25,7 @@ from gio_pyro.futures import (
     exact_of,
     steps_of,
 )
+from tests.slow import slow_but
 from tests.test_methods import DISCOUNT, REWARD, TRANSITION, table_worlds
 
 NATS = 0.02
@@ -58,7 +59,7 @@ FUTURES = [
 ]
 
 
-@pytest.mark.parametrize("future", FUTURES, ids=named)
+@pytest.mark.parametrize("future", slow_but(FUTURES, StateAfter(2)), ids=named)
 def test_in_a_world_without_end(future: Any):
     world, mdp = ring()
     agent = GIO(
@@ -107,15 +108,15 @@ def test_unweighted_replay_would_be_wrong():
 
 def test_an_agent_with_a_later_future_resumes_exactly(tmp_path: Any):
     def agent() -> GIO:
-        return GIO("CartPole-v1", future="Return(5)", hidden=(16,), learning_starts=50, batch_size=16, seed=0)
+        return GIO("CartPole-v1", future="Return(5)", hidden=(16,), learning_starts=20, batch_size=16, seed=0)
 
-    whole = agent().learn(400)
-    agent().learn(200).save(tmp_path)
+    whole = agent().learn(80)
+    agent().learn(40).save(tmp_path)
     again = GIO.load(tmp_path)
     assert again.future == Return(5)
     with pytest.raises(
         CheckpointError, match=r"^Expected the future Return\(steps=5\) as in training, but got the future"
     ):
         GIO.load(tmp_path, future=Return(6))
-    for mine, theirs in zip(again.learn(200).model.parameters(), whole.model.parameters(), strict=True):
+    for mine, theirs in zip(again.learn(40).model.parameters(), whole.model.parameters(), strict=True):
         assert torch.equal(mine, theirs)

@@ -13,6 +13,7 @@ from gio_pyro import guides
 from gio_pyro.models import GaussianModel
 from gio_pyro.programs import Guide, build_guide, build_model, choices, without_validation
 from gio_pyro.types import Spec
+from tests.slow import slow_but
 from tests.spaces import vector
 
 
@@ -67,7 +68,7 @@ def information_of_size() -> float:
     return float(entropy) - 0.5 * log(2 * pi * 2.718281828459045 * NOISE**2)
 
 
-@pytest.mark.parametrize("name", ["FlowGuide", "MixtureGuide"])
+@pytest.mark.parametrize("name", slow_but(["FlowGuide", "MixtureGuide"], "MixtureGuide"))
 def test_two_humps_are_found(name: str):
     exact = information_of_size()
     assert paid(name, size_of, 1) == pytest.approx(exact, abs=0.05)
@@ -87,7 +88,7 @@ TOTAL = 0.5 * log(1 + 2 / NOISE**2)
 """I(F; a) of a sum of two standard normals in noise."""
 
 
-@pytest.mark.parametrize("name", ["AutoregressiveGuide", "FlowGuide"])
+@pytest.mark.parametrize("name", slow_but(["AutoregressiveGuide", "FlowGuide"], "AutoregressiveGuide"))
 def test_what_is_known_of_a_sum_is_found(name: str):
     assert paid(name, total_of, 2) == pytest.approx(TOTAL, abs=0.05)
 

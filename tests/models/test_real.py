@@ -13,6 +13,7 @@ from gio_pyro import models
 from gio_pyro.models import BayesianModel, EnsembleModel, GaussianModel, ImageModel
 from gio_pyro.programs import Model, build_model, without_validation
 from gio_pyro.types import Spec
+from tests.slow import slow_but
 from tests.spaces import image, spec, vector
 
 HIDDEN = (32,)
@@ -79,7 +80,7 @@ SHARED = 0.830366
 """Nats that two normal numbers of correlation 0.9 share."""
 
 
-@pytest.mark.parametrize("name", ["FullGaussianModel", "LowRankGaussianModel"])
+@pytest.mark.parametrize("name", slow_but(["FullGaussianModel", "LowRankGaussianModel"], "FullGaussianModel"))
 def test_noise_that_numbers_share_is_learned(name: str):
     assert mean_log_prob(fitted(getattr(models, name), correlated), correlated) == pytest.approx(TRUTH, abs=0.03)
 
@@ -162,6 +163,7 @@ def test_a_bayesian_model_without_hidden_layers_is_bayesian_regression():
         torch.testing.assert_close(deviation.detach(), precision.diagonal().rsqrt(), atol=0.01, rtol=0.1)
 
 
+@pytest.mark.slow
 def test_a_bayesian_model_is_less_sure_where_it_has_seen_less():
     many = fitted(BayesianModel, near_zero, steps=400, futures=1)
     few = fitted(BayesianModel, near_zero, steps=0, futures=1)
@@ -180,6 +182,7 @@ def test_a_reading_of_a_bayesian_model_repeats_itself():
     assert torch.equal(*twice)
 
 
+@pytest.mark.slow
 def test_an_image_model_learns_what_moves():
     """A bright band is where the action says; the model draws it, and has fewer weights than a list of pixels."""
     side, bands = 12, 4
