@@ -25,7 +25,6 @@ from gio_pyro.futures import (
     exact_of,
     steps_of,
 )
-from tests.slow import slow_but
 from tests.test_methods import DISCOUNT, REWARD, TRANSITION, table_worlds
 
 NATS = 0.02
@@ -59,7 +58,8 @@ FUTURES = [
 ]
 
 
-@pytest.mark.parametrize("future", slow_but(FUTURES, StateAfter(2)), ids=named)
+@pytest.mark.slow
+@pytest.mark.parametrize("future", FUTURES, ids=named)
 def test_in_a_world_without_end(future: Any):
     world, mdp = ring()
     agent = GIO(
