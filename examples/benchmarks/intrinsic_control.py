@@ -3,10 +3,11 @@
     python examples/benchmarks/intrinsic_control.py                      # about an hour on one core
     python examples/benchmarks/intrinsic_control.py --seeds 1 --film cartpole.gif
 
-With `reward_weight=0` the reward is not counted, and the agent maximises the information that the next state holds about
-the action, and nothing else. The steps survived are the mean of 20 episodes with the most probable action, at most 500. The
-control is `UniformGuide`, which makes the same loop maximise entropy instead. Rows already in the CSV file are not run
-again. The command line trains the same agent: gio train CartPole-v1 --reward-weight 0 --temperature 1 --steps 22500.
+With `reward_weight=0` the reward is not counted, and the agent maximises the information that the next state holds
+about the action, and nothing else. The steps survived are the mean of 20 episodes with the most probable action, at
+most 500. The control is `UniformGuide`, which makes the same loop maximise entropy instead. Rows already in the CSV
+file are not run again. The command line trains the same agent: gio train CartPole-v1 --reward-weight 0 --temperature 1
+--steps 22500.
 """
 
 import argparse
