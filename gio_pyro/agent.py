@@ -30,13 +30,13 @@ from gio_pyro.data.training_batches import examples, newest, pieces, require_roo
 from gio_pyro.distributions.masks import restricted
 from gio_pyro.dreaming import dreams_of
 from gio_pyro.errors import InputError, TrainingError, shown
-from gio_pyro.explorers import ExplorerScheduler, Source, explorer_named
+from gio_pyro.explorers import scheduler_of
 from gio_pyro.futures import Future, future_from, spec_of, steps_of, without_masks
 from gio_pyro.inference import Inference, objective_for, pieces_of
 from gio_pyro.programs import build_pair, chosen_programs, log_probs, without_validation
 from gio_pyro.settings import Settings, device_named
 from gio_pyro.signals import Fitted
-from gio_pyro.signals.reward_mix import EnvironmentReward, RewardMix, reward_mix_of, signal_mix_of
+from gio_pyro.signals.reward_mix import reward_mix_of
 from gio_pyro.training_monitor import TrainingMonitor, paid_at_most
 from gio_pyro.types import Program, Transitions, finite, in_space
 from gio_pyro.utils.checks import batch, function, refused, switch
@@ -502,14 +502,6 @@ class GIO(Picklable):
             state = file_format.read(file_format.folder_named(path))
             given = (environment, model, guide, future, device)
             return agent_state.restore(cls, state, *given, signal=signal, explorer=explorer)
-
-
-def scheduler_of(settings: Settings, fitted: Fitted, reward_mix: EnvironmentReward, streams: int) -> ExplorerScheduler:
-    """Return who collects in turns: the explorer that the settings name, if any, and the agent's own policy."""
-    if settings.explorer is None or not isinstance(reward_mix, RewardMix):
-        return ExplorerScheduler(None, 0.0, streams)
-    source = Source(fitted, settings, signal_mix_of(settings, reward_mix.signal), streams)
-    return ExplorerScheduler(explorer_named(settings.explorer, source), settings.explorer_share, streams)
 
 
 def _listed(figures: Metrics) -> str:

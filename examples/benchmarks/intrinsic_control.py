@@ -14,6 +14,7 @@ import argparse
 import statistics
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -40,6 +41,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", default="", help="run methods whose name contains this")
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--steps", type=int, nargs="+", default=STEPS, help="evaluate after so many steps, rising")
     parser.add_argument("--results", type=Path, default=RESULTS)
     parser.add_argument("--film", type=Path, help="write an episode of seed 0, trained on information, as a GIF")
     options = parser.parse_args()
@@ -50,18 +52,18 @@ def main() -> int:
         if options.only in method:
             for seed in range(options.seeds):
                 wanted = options.film if method == "information" and seed == 0 else None
-                if wanted or any((method, steps, seed) not in kept for steps in STEPS):
-                    run(kept, method, seed, wanted)
-            for steps in STEPS:
+                if wanted or any((method, steps, seed) not in kept for steps in options.steps):
+                    run(kept, method, seed, options.steps, wanted)
+            for steps in options.steps:
                 print(line(kept, method, steps), flush=True)
     return 0
 
 
-def run(kept: Kept, method: str, seed: int, picture: Path | None) -> None:
+def run(kept: Kept, method: str, seed: int, evaluated: Sequence[int], picture: Path | None) -> None:
     """Learn once, and keep a row each time that the agent is evaluated."""
     agent = gio.GIO(ENVIRONMENT, seed=seed, **COMMON, **METHODS[method])
     start = time.process_time()
-    for steps in STEPS:
+    for steps in evaluated:
         agent.learn(steps - agent.steps)
         played = agent.evaluate(EPISODES, deterministic=True, seed=EVALUATION_SEED + 100 * seed)
         row: dict[str, object] = {"method": method, "steps": steps, "seed": seed, "survived": played.mean}

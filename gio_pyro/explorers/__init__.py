@@ -1,10 +1,11 @@
 """Other policies that collect for the agent: one seeks a signal, one sets itself goals (theory, section 7)."""
 
 from gio_pyro.explorers.base import Act, Explorer, Source
+from gio_pyro.explorers.build import scheduler_of
 from gio_pyro.explorers.finite_goals import FiniteGoals
 from gio_pyro.explorers.goals import GoalExplorer
 from gio_pyro.explorers.names import NAMES, explorer_named
-from gio_pyro.explorers.scheduler import ExplorerScheduler
+from gio_pyro.explorers.scheduler import ExplorerScheduler, NoExplorer
 from gio_pyro.explorers.signal import SignalExplorer
 from gio_pyro.explorers.vector_goals import VectorGoals
 
@@ -15,8 +16,10 @@ __all__ = [
     "ExplorerScheduler",
     "FiniteGoals",
     "GoalExplorer",
+    "NoExplorer",
     "SignalExplorer",
     "Source",
     "VectorGoals",
     "explorer_named",
+    "scheduler_of",
 ]

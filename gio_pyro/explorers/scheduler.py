@@ -1,4 +1,4 @@
-"""Who collects: the agent's own policy or the explorer, taking turns in each environment."""
+"""Alternate between the agent's own policy and an explorer while collecting, in each environment."""
 
 from __future__ import annotations
 
@@ -17,23 +17,46 @@ from gio_pyro.nn.gradient_step import Figures
 from gio_pyro.types import Spec, Transitions, in_space
 
 LONGEST = 200
-"""Steps after which a turn ends although its episode does not."""
+"""Most steps of a turn: it ends there even if its episode does not."""
 
 Rows = Callable[[Tensor], tuple[Tensor, Tensor]]
 """From row numbers to values of the site "action" and their log-probabilities."""
 
 
-class ExplorerScheduler(nn.Module):
-    """Gives each turn to whoever is behind its share of the steps; a turn is an episode, or `LONGEST` steps of it.
+class NoExplorer(nn.Module):
+    """The agent's own policy collects every step. Every method that the loop calls is here, and does nothing."""
 
-    An explorer has to act for several steps in a row to get anywhere, and a round of the loop may be a single one; so
-    it is turns that are shared out. The rule is one of counts and draws nothing: the explorer acts if it has taken
-    fewer steps than its share of all of them, this one included, in that environment.
+    def behaviour(self, own: Behaviour, replay: Replay) -> Behaviour:
+        """Return what collects until the next update; `own` is the agent's behaviour."""
+        return own
+
+    def observe(self, rows: Transitions) -> None:
+        """Take new transitions, each once, into the explorer's statistics."""
+
+    def improve(self, replay: Replay, step: int) -> Figures:
+        """Let the explorer learn; return its metrics."""
+        return {}
+
+    def optimisers(self) -> dict[str, torch.optim.Optimizer]:
+        """Return the explorer's optimisers, by name."""
+        return {}
+
+    def shared_out(self, saved: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return the step counts of another number of environments, divided among these."""
+        return {}
+
+
+class ExplorerScheduler(NoExplorer):
+    """Alternates agent and explorer by turns to meet `share`; a turn is an episode, or `LONGEST` steps of it.
+
+    An explorer has to act for several steps in a row to get anywhere, while a round of the loop may be a single step;
+    so whole turns alternate. The rule is deterministic: in each environment the explorer acts if it has taken fewer
+    steps than its share of all of them, the next one included.
 
     Args:
-        explorer: the other policy; None for an agent that collects alone.
-        share: of the steps, in [0, 1], that the explorer takes.
-        streams: N, how many environments are stepped together.
+        explorer: the other policy.
+        share: share of the steps, in [0, 1], that the explorer takes.
+        streams: N, the number of environments stepped together.
     """
 
     explored: Tensor
@@ -41,49 +64,41 @@ class ExplorerScheduler(nn.Module):
     left: Tensor
     exploring: Tensor
 
-    def __init__(self, explorer: Explorer | None, share: float, streams: int) -> None:
+    def __init__(self, explorer: Explorer, share: float, streams: int) -> None:
         super().__init__()
         self.explorer, self.share = explorer, share
-        if explorer is not None:
-            for name in ("explored", "taken", "left"):
-                self.register_buffer(name, torch.zeros(streams, dtype=torch.long))
-            self.register_buffer("exploring", torch.zeros(streams, dtype=torch.bool))
+        for name in ("explored", "taken", "left"):
+            self.register_buffer(name, torch.zeros(streams, dtype=torch.long))
+        self.register_buffer("exploring", torch.zeros(streams, dtype=torch.bool))
 
-    def asked(self, method: str) -> AbstractContextManager[None]:
-        """Name the explorer, which may be somebody's own, in what it raises when it is asked for this."""
+    def calling(self, method: str) -> AbstractContextManager[None]:
+        """Name the explorer's class and method in the errors that calling it raises: it may be user code."""
         return raised_by(type(self.explorer).__name__, method)
 
     def behaviour(self, own: Behaviour, replay: Replay) -> Behaviour:
-        """Return what collects until the next update; `own` is the agent's."""
-        return own if self.explorer is None else _Both(self, self.explorer, own, replay)
+        """Return what collects until the next update; `own` is the agent's behaviour."""
+        return _Alternating(self, own, replay)
 
     def observe(self, rows: Transitions) -> None:
-        """Tell the explorer of new transitions, each once."""
-        if self.explorer is not None:
-            with self.asked("observe"):
-                self.explorer.observe(rows)
+        """Pass new transitions to the explorer, each once."""
+        with self.calling("observe"):
+            self.explorer.observe(rows)
 
     def improve(self, replay: Replay, step: int) -> Figures:
-        """Let the explorer learn; returns its figures, and its share of the steps so far."""
-        if self.explorer is None:
-            return {}
+        """Let the explorer learn; return its metrics, and its share of the steps so far."""
         share = self.explored.sum() / self.taken.sum().clamp_min(1)
-        with self.asked("improve"):
+        with self.calling("improve"):
             found = {**(self.explorer.improve(replay, step) or {}), "share": share}
         return {f"explorer_{name}": torch.as_tensor(figure, device=share.device) for name, figure in found.items()}
 
     def optimisers(self) -> dict[str, torch.optim.Optimizer]:
-        """Return those of the explorer, by name."""
-        if self.explorer is None:
-            return {}
-        with self.asked("optimisers"):
+        """Return the explorer's optimisers, by name."""
+        with self.calling("optimisers"):
             found = self.explorer.optimisers()
         return {f"explorer_{name}": optimiser for name, optimiser in found.items()}
 
     def shared_out(self, saved: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Return the counts of another number of environments, shared out among these."""
-        if self.explorer is None:
-            return {}
+        """Return the step counts of another number of environments, divided among these."""
         count = len(self.taken)
         return {
             name: torch.div(saved[name].sum() + torch.arange(count), count, rounding_mode="floor")
@@ -91,7 +106,7 @@ class ExplorerScheduler(nn.Module):
         }
 
     def begin(self) -> Tensor:
-        """Begin the turns that are due; returns the environments in which the explorer's begins."""
+        """Begin the turns that are due; return the environments in which the explorer's turn begins."""
         due = self.left == 0
         behind = self.explored < self.share * (self.taken + 1)
         self.exploring.copy_(torch.where(due, behind, self.exploring))
@@ -105,15 +120,15 @@ class ExplorerScheduler(nn.Module):
         self.left.copy_(torch.where(over, 0, self.left - 1))
 
 
-class _Both:
-    """One behaviour out of two. It is told of every step (see `Collector.collect`)."""
+class _Alternating:
+    """The behaviour that alternates; `Collector.collect` calls `on_step` after every step."""
 
-    def __init__(self, turns: ExplorerScheduler, explorer: Explorer, own: Behaviour, replay: Replay) -> None:
-        self.turns, self.explorer, self.own = turns, explorer, own
-        self.name = type(explorer).__name__
-        with turns.asked("behaviour"):
-            self.act = explorer.behaviour(replay)
-        self.spec = explorer.source.fitted.spec
+    def __init__(self, scheduler: ExplorerScheduler, own: Behaviour, replay: Replay) -> None:
+        self.scheduler, self.explorer, self.own = scheduler, scheduler.explorer, own
+        self.name = type(self.explorer).__name__
+        with scheduler.calling("behaviour"):
+            self.act = self.explorer.behaviour(replay)
+        self.spec = self.explorer.source.fitted.spec
         if not callable(self.act):
             raise InputError(
                 f"Expected {self.name}.behaviour to return a function of states and streams, but got "
@@ -122,15 +137,16 @@ class _Both:
 
     def __call__(self, state: Tensor) -> tuple[Tensor, Tensor]:
         """Return actions and their log-probabilities, `[N, ...]` and `[N]`."""
-        begun = self.turns.begin()
+        begun = self.scheduler.begin()
         if len(begun):
-            with self.turns.asked("begin"):
+            with self.scheduler.calling("begin"):
                 self.explorer.begin(begun)
-        return either(self.turns.exploring, lambda row: self._acted(state[row], row), lambda row: self.own(state[row]))
+        exploring = self.scheduler.exploring
+        return either(exploring, lambda row: self._explore(state[row], row), lambda row: self.own(state[row]))
 
-    def _acted(self, state: Tensor, stream: Tensor) -> tuple[Tensor, Tensor]:
-        """Return what the explorer does, which may be somebody's own; a wrong action would go into replay unseen."""
-        with self.turns.asked("behaviour"):
+    def _explore(self, state: Tensor, stream: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the explorer's actions, checked: it may be user code, and wrong actions would enter replay."""
+        with self.scheduler.calling("behaviour"):
             found = self.act(state, stream)
         if not fits(found, len(state), self.spec):
             raise InputError(
@@ -145,18 +161,18 @@ class _Both:
         return found
 
     def on_step(self, step: Step) -> None:
-        """Count a step, and tell the explorer where its own actions led."""
-        device = self.turns.left.device
+        """Count a step, and pass the states that the explorer's own actions led to on to it."""
+        device = self.scheduler.left.device
         real, over = (torch.from_numpy(flags.copy()).to(device) for flags in (step.real, step.follows))
-        mine = (self.turns.exploring & real).nonzero().flatten()
-        if len(mine):
-            with self.turns.asked("on_step"):
-                self.explorer.on_step(step.rows["next_state"][mine], mine)
-        self.turns.count(real, over)
+        explored = (self.scheduler.exploring & real).nonzero().flatten()
+        if len(explored):
+            with self.scheduler.calling("on_step"):
+                self.explorer.on_step(step.rows["next_state"][explored], explored)
+        self.scheduler.count(real, over)
 
 
 def fits(found: object, count: int, spec: Spec) -> bool:
-    """Whether something is `count` values of the site "action" and finite log μ of each."""
+    """Return whether `found` is `count` values of the site "action" and a finite log μ of each."""
     if not isinstance(found, tuple) or len(found) != 2 or not all(isinstance(one, Tensor) for one in found):
         return False
     action, log_mu = found
@@ -167,7 +183,7 @@ def fits(found: object, count: int, spec: Spec) -> bool:
 
 
 def _seen(found: object) -> str:
-    """Return what an explorer returned, in short."""
+    """Return a short description of what an explorer returned."""
     parts = found if isinstance(found, tuple) else (found,)
     return " and ".join(
         " ".join(str(part.tolist() if isinstance(part, Tensor) else part).split())[:60] for part in parts
@@ -175,7 +191,7 @@ def _seen(found: object) -> str:
 
 
 def either(which: Tensor, yes: Rows, no: Rows) -> tuple[Tensor, Tensor]:
-    """Return what `yes` gives for the rows where `which` `[n]` is True, `no` for the others, in order."""
+    """Return the results of `yes` for the rows where `which` `[n]` is True, of `no` for the others, in row order."""
     flags = which.tolist()
     if all(flags) or not any(flags):
         return (yes if all(flags) else no)(torch.arange(len(flags), device=which.device))

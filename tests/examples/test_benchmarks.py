@@ -126,6 +126,12 @@ def test_the_sparse_maze_runs_every_member_keeps_its_rows_and_draws(tmp_path):
             "linear_guides.py", 8, ("--seeds", "1", "--steps", "2"), "| `wake_sleep` | ", marks=pytest.mark.slow
         ),
         (
+            "intrinsic_control.py",
+            2,
+            ("--only", "information", "--seeds", "1", "--steps", "20", "40"),
+            "| information | 40 |",
+        ),
+        (
             "noisy_tv.py",
             6,
             ("--seeds", "1", "--steps", "200", "400"),

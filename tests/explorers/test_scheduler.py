@@ -13,7 +13,7 @@ from torch import Tensor
 from gio_pyro.collection import Collector
 from gio_pyro.collection.collected import Step
 from gio_pyro.data.replay_buffer import Replay
-from gio_pyro.explorers import Explorer, ExplorerScheduler
+from gio_pyro.explorers import Explorer, ExplorerScheduler, NoExplorer
 from gio_pyro.explorers.scheduler import LONGEST, either
 from tests.environments import make
 from tests.explorers.worlds import source_of
@@ -101,7 +101,7 @@ def test_a_step_that_only_begins_an_episode_is_not_counted_and_the_turn_begins_a
 
 
 def test_without_an_explorer_the_behaviour_is_the_agents_own_and_nothing_is_kept():
-    alone = ExplorerScheduler(None, 0.5, 4)
+    alone = NoExplorer()
     assert alone.behaviour(left, Replay(10)) is left
     assert not alone.state_dict()
     assert (alone.improve(Replay(10), 3), alone.optimisers()) == ({}, {})
