@@ -274,3 +274,20 @@ def test_every_package_of_the_house_goes_into_a_wheel():
     found = glob.glob("gio_pyro/**/__init__.py", root_dir=ROOT, recursive=True)  # goes into linked folders too
     there = {".".join(Path(file).parent.parts) for file in found}
     assert set(declared) == there
+
+
+APART = {"examples", "fuzz"}
+"""Folders of tests of no package: the scripts and notebooks, and every public function called with mistakes."""
+WHOLE = {
+    "architecture", "cuda", "deep_agent", "docs", "extremes", "learning", "methods", "mirl", "own_classes", "sharing",
+    "stable_baselines",
+}  # fmt: skip
+"""Modules of tests of the agent as a whole, or of the repository."""
+
+
+def test_the_tree_of_tests_is_that_of_the_code():
+    tests = Path(__file__).parent
+    packages = {room(module) for module, path in SOURCES.items() if path.name == "__init__.py"} - {""}
+    assert {path.parent.name for path in tests.glob("*/__init__.py")} - APART == packages
+    modules = {room(module) for module in SOURCES} - packages
+    assert {path.stem.removeprefix("test_") for path in tests.glob("test_*.py")} - WHOLE <= modules

@@ -12,8 +12,7 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import gio_pyro as gio
-from gio_pyro.errors import DivergenceWarning, EntropyCollapseWarning, InputError, ProgramError, TrainingError
-from gio_pyro.training_monitor import TrainingMonitor
+from gio_pyro.errors import EntropyCollapseWarning, InputError, ProgramError, TrainingError
 from tests.agents import differences, untouched
 
 SMALL: dict[str, Any] = {"learning_starts": 40, "batch_size": 16, "hidden": (8, 8), "log_interval": 30}
@@ -210,37 +209,6 @@ def test_an_update_asks_the_host_for_nothing(observations: str, actions: str, se
         agent._update(improvements=1)
 
 
-def report(**figures: float) -> dict[str, float]:
-    sound = {"intrinsic/nats": 1.0, "intrinsic/nats_std": 0.5, "train/entropy": 0.5, "train/ent_coef": 0.1}
-    return sound | {"train/q": 10.0} | {name.replace("_", "/", 1): value for name, value in figures.items()}
-
-
-class TestWatch:
-    def watch(self) -> TrainingMonitor:
-        return TrainingMonitor(Box(-np.inf, np.inf, (2,)), discount=0.9)
-
-    def test_sound_figures_are_not_remarked_upon(self):
-        self.monitor().check(report(), reward=1.1)
-
-    def test_a_value_above_what_the_rewards_allow_is_told_once_with_its_number(self):
-        watch = self.monitor()
-        with pytest.warns(DivergenceWarning, match=r"mean is 50.*at most 11"):
-            watch.check(report(train_q=-50.0), reward=1.1)
-        watch.check(report(train_q=-50.0), reward=1.1)
-
-    def test_a_critic_beyond_hope_stops_the_run(self):
-        with pytest.raises(TrainingError, match="diverges"):
-            self.monitor().check(report(train_q=1e5), reward=1.0)
-
-    def test_a_policy_that_explores_no_more_is_told(self):
-        with pytest.warns(EntropyCollapseWarning, match="-9 nats"):
-            self.monitor().check(report(train_entropy=-9.0), reward=1.0)
-
-    def test_a_reward_that_is_all_noise_is_told(self):
-        with pytest.warns(gio.errors.NoisyInformationWarning, match="25 nats"):
-            self.monitor().check(report(intrinsic_nats_std=25.0), reward=1.0)
-
-
 def test_a_falling_temperature_does_not_make_old_values_look_divergent():
     """Q still holds what the larger α paid."""
     agent = deep(temperature="linear:1:0.00001:150", guide="UniformGuide", log_interval=50)
@@ -257,7 +225,7 @@ def test_an_unknown_reading_is_refused():
         deep(intrinsic="dreamt")
 
 
-def test_a_warning_of_the_watch_reaches_the_user():
+def test_a_warning_of_the_training_monitor_reaches_the_user():
     agent = deep().learn(60)
     agent.monitor.least_entropy = 100.0
     with warnings.catch_warnings(record=True) as told:

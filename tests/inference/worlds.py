@@ -33,14 +33,15 @@ class World:
 @cache
 def make_world(seed: int, *, transitions: int = 100_000) -> World:
     """π and μ prefer opposite actions; states are visited evenly."""
-    torch.manual_seed(seed)
-    channel = torch.distributions.Dirichlet(torch.full((S,), 0.7)).sample((S, A)).double()
-    channel = channel / channel.sum(-1, keepdim=True)
-    pi = torch.tensor([0.7, 0.2, 0.1], dtype=torch.float64).expand(S, A).contiguous()
-    mu = pi.flip(-1)
-    state = torch.randint(S, (transitions,))
-    action = torch.multinomial(mu[state], 1).squeeze(-1)
-    future = torch.multinomial(channel[state, action], 1).squeeze(-1)
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        channel = torch.distributions.Dirichlet(torch.full((S,), 0.7)).sample((S, A)).double()
+        channel = channel / channel.sum(-1, keepdim=True)
+        pi = torch.tensor([0.7, 0.2, 0.1], dtype=torch.float64).expand(S, A).contiguous()
+        mu = pi.flip(-1)
+        state = torch.randint(S, (transitions,))
+        action = torch.multinomial(mu[state], 1).squeeze(-1)
+        future = torch.multinomial(channel[state, action], 1).squeeze(-1)
     zeros, log_mu = torch.zeros(transitions), mu[state, action].log()
     replay = Replay(transitions)
     replay.add(
