@@ -4,7 +4,9 @@ from dataclasses import dataclass
 
 from gio_pyro.diagnostics.exact import ExactReport
 
-MODEL, GUIDE, INFORMATION = "Is the model right?", "Is the guide right?", "Is the mutual information right?"
+MODEL = "Is the model right?"
+GUIDE = "Is the guide right?"
+INFORMATION = "Is the mutual information right?"
 
 MODEL_ERROR = 0.05
 """Nats: mean KL of the fitted model above which its futures are not the world's."""

@@ -1,0 +1,29 @@
+r"""Equations as MathML, converted when the site is built: a page needs no script and no font from elsewhere.
+
+`pymdownx.arithmatex` has marked them; `\tag{n}` becomes the number at the right, and `#equation-n` leads to it.
+"""
+
+import html
+import re
+from typing import Any
+
+from latex2mathml.converter import convert
+
+MARKED = re.compile(r'<(span|div) class="arithmatex">\\[(\[](.*?)\\[)\]]</\1>', re.DOTALL)
+TAG = re.compile(r"\\tag\{(\d+)\}")
+
+
+def on_page_content(content: str, **_: Any) -> str:
+    """Replace every marked equation of a page."""
+    return MARKED.sub(lambda found: rendered(html.unescape(found[2]), display=found[1] == "div"), content)
+
+
+def rendered(latex: str, *, display: bool) -> str:
+    """Return an equation as HTML."""
+    tag = TAG.search(latex)
+    body = convert(TAG.sub("", latex).strip(), display="block" if display else "inline")
+    if not display:
+        return body
+    number = f'<span class="number">({tag[1]})</span>' if tag else ""
+    mark = f' id="equation-{tag[1]}"' if tag else ""
+    return f'<div class="equation"{mark}><div class="scroll">{body}</div>{number}</div>'
