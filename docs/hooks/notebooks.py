@@ -2,7 +2,6 @@
 
 import base64
 import json
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -42,19 +41,13 @@ def converted(notebook: dict[str, Any], stem: str) -> tuple[str, dict[str, bytes
     for number, cell in enumerate(notebook["cells"]):
         source = "".join(cell["source"])
         if cell["cell_type"] == "markdown":
-            pieces.append(linked(source))
+            pieces.append(source)
             continue
         pieces.append(f"```python\n{source}\n```")
         for place, output in enumerate(cell["outputs"]):
             pieces.extend(shown(output, f"{stem}-{number}-{place}.png", pictures))
     pieces.insert(1, f"*This page is the notebook `examples/{stem}.ipynb`; its outputs are stored in it.*")
     return "\n\n".join(pieces) + "\n", pictures
-
-
-def linked(text: str) -> str:
-    """Return Markdown whose links lead to pages of the site."""
-    text = re.sub(r"\]\((?:\.\./)?docs/", "](../", text)
-    return re.sub(r"\]\((\d_\w+)\.ipynb", r"](\1.md", text)
 
 
 def shown(output: dict[str, Any], name: str, pictures: dict[str, bytes]) -> Iterator[str]:

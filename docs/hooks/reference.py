@@ -46,7 +46,7 @@ def on_post_build(config: Any) -> None:
     """Fail where a public name has no entry in the pages that were built."""
     for module in TITLES:
         page = (Path(config["site_dir"]) / page_of(module)).with_suffix(".html").read_text("utf-8")
-        missing = [name for name in entries(module) if f'id="{module}.{name}"' not in page]
+        missing = [name for name in entries(module) if f'id="{path_of(module, name)}"' not in page]
         if missing:
             raise SystemExit(f"Expected entries of {module} for {', '.join(missing)}, but the page has none.")
 
@@ -59,7 +59,14 @@ def page_of(module: str) -> str:
 def text_of(module: str, title: str) -> str:
     """Return the page of a module: what it says of itself, then its names."""
     head = f"# {title}\n\n::: {module}\n    options: {{members: false, show_root_heading: false}}\n"
-    return head + "".join(f"\n::: {module}.{name}\n" for name in entries(module))
+    return head + "".join(f"\n::: {path_of(module, name)}\n" for name in entries(module))
+
+
+def path_of(module: str, name: str) -> str:
+    """Return the path of a public name: of a function in a module of the same name, that of the function."""
+    package = source(module).parent
+    same = source(module).name == "__init__.py" and (package / f"{name}.py").exists()
+    return f"{module}.{name}.{name}" if same else f"{module}.{name}"
 
 
 def entries(module: str) -> list[str]:
