@@ -47,6 +47,8 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
 def moved(folder: str, target: str, here: str) -> str | None:
     """Return a link, written in a folder of the repository, as seen from a page of the site; None if it leads outside."""
     path, mark, anchor = target.partition("#")
+    if folder == "examples" and path.endswith(PICTURES):
+        return target  # an output, beside the page of its notebook
     there = in_site(posixpath.normpath(posixpath.join(folder, path)))
     return there and posixpath.relpath(there, posixpath.dirname(here) or ".") + mark + anchor
 

@@ -39,8 +39,7 @@ class TabularMDP:
             `reward` say of the others is not read, but must be numbers. Nothing is decided in terminal states, where
             all count as allowed.
 
-    Attributes:
-        transition, reward (`[..., S, A]`, expected), discount, terminal, start, outcomes, allowed.
+    All of them are attributes; `reward` is then the expected one, `[..., S, A]`.
 
     Raises:
         InputError: rows that do not sum to 1, negative or NaN entries, shapes that disagree, a discount
