@@ -4,8 +4,8 @@
     gio train FrozenLake-v1 --future examples/my_programs.py:MyFuture
     gio train FrozenLake-v1 --signal examples/my_programs.py:MySignal --reward-weight 1
 
-Copy this file and change it; docs/programs.md says what is expected of each class. The checks of `gio_pyro.testing` name
-what is wrong in one sentence:
+Copy this file and change it; docs/programs.md has the contract of each class. The checks of `gio_pyro.testing` say in
+one sentence what is wrong:
 
     python examples/my_programs.py
 """

@@ -1,6 +1,7 @@
 """The reference, from the docstrings: a page for each public module, an entry for each name in its `__all__`."""
 
 import ast
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ TITLES = {
     "gio_pyro.adapters.stable_baselines": "Adapters for Stable-Baselines3",
     "gio_pyro.inference": "Objectives and inference",
     "gio_pyro.programs": "The contract of programs",
+    "gio_pyro.nn": "Parts of networks",
     "gio_pyro.errors": "Errors and warnings",
 }
 """Every public module and the title of its page, in the order of the navigation."""
@@ -71,17 +73,29 @@ def path_of(module: str, name: str) -> str:
 
 def entries(module: str) -> list[str]:
     """Return the public names of a module but its submodules, which have pages of their own."""
-    return [name for name in public(module) if f"{module}.{name}" not in TITLES]
+    return [name for name in public(module) if not any(f"{title}.".startswith(f"{module}.{name}.") for title in TITLES)]
 
 
 def public(module: str) -> list[str]:
-    """Return `__all__` of a module, read from its source; without one, the public classes and functions in it."""
+    """Return the public names of a module, read from its stub, else `__all__`, else its classes and functions."""
+    stub = source(module).with_suffix(".pyi")
+    if stub.exists():
+        return list(imported(ast.parse(stub.read_text("utf-8"))))
     tree = ast.parse(source(module).read_text("utf-8"))
     for node in tree.body:
         if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
             return list(ast.literal_eval(node.value))
     defined = (node.name for node in tree.body if isinstance(node, ast.ClassDef | ast.FunctionDef))
     return [name for name in defined if not name.startswith("_")]
+
+
+def imported(tree: ast.Module) -> Iterator[str]:
+    """Yield the names that a stub re-exports or declares."""
+    for node in tree.body:
+        if isinstance(node, ast.ImportFrom):
+            yield from (alias.asname for alias in node.names if alias.asname)
+        elif isinstance(node, ast.AnnAssign):
+            yield ast.unparse(node.target)
 
 
 def source(module: str) -> Path:

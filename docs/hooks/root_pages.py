@@ -1,4 +1,4 @@
-"""Pages from outside docs/, and links: README is the home page, and every link leads to where its target is in the site.
+"""Pages from outside docs/, and links: README is the home page, and links lead to where their targets are in the site.
 
 In the repository a link is relative to the file that it is written in, so that it works there, too.
 """
@@ -45,7 +45,7 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
 
 
 def moved(folder: str, target: str, here: str) -> str | None:
-    """Return a link, written in a folder of the repository, as seen from a page of the site; None if it leads outside."""
+    """Return a link from a folder of the repository as seen from a page of the site; None if it leads outside."""
     path, mark, anchor = target.partition("#")
     if folder == "examples" and path.endswith(PICTURES):
         return target  # an output, beside the page of its notebook

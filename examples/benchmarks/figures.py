@@ -1,13 +1,14 @@
-"""The tables of the README, from the rows that are kept: print them, or put them in.
+"""The tables of docs/results.md, from the rows that are kept: compare them, or put them in.
 
-    python examples/benchmarks/figures.py                # which tables of README.md are not those of the rows
+    python examples/benchmarks/figures.py                # which tables of the page are not those of the rows
     python examples/benchmarks/figures.py --write        # put them in; the words around them are yours to read again
 
-Each table is made by the script whose rows it shows, and is found in the README by the first two cells of its head.
+Each table is made by the script whose rows it shows, and is found in the page by the first two cells of its head.
 Exit status 1 where a table differs.
 """
 
 import argparse
+import re
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -30,7 +31,9 @@ import dreaming
 
 RESULTS = Path(__file__).parent / "results"
 STUDIES = Path(__file__).parents[1] / "studies"
-README = Path(__file__).parents[2] / "README.md"
+ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "docs" / "results.md"
+README = ROOT / "README.md"
 
 
 def rows(module: ModuleType) -> Kept:
@@ -61,11 +64,11 @@ TABLES: dict[str, Callable[[], list[str]]] = {
     "speed": lambda: speed.table(RESULTS / "speed.csv"),
     "useless_actions": lambda: useless_actions.table(rows(useless_actions)),
 }
-"""By the name of its script: what it prints for the README, tables and sentences, with blank lines between them."""
+"""By the name of its script: what it prints for the page, tables and sentences, with blank lines between them."""
 
 
 def dreams() -> Iterator[str]:
-    """Yield what the study of dreaming says in the README: the steps after which each seed is good for good."""
+    """Yield what the study of dreaming says on the page: the steps after which each seed is good for good."""
     kept = Kept(STUDIES / "results" / "dreaming.csv", ("share", "seed", "steps"))
     with_dreams, without = (
         [dreaming.good_after(kept.numbers("return", share=share, seed=seed)) for seed in range(5)]
@@ -79,7 +82,7 @@ def dreams() -> Iterator[str]:
 
 
 def networks() -> Iterator[str]:
-    """Yield what cartpole.py says of dreams in the README: every return."""
+    """Yield what cartpole.py says of dreams on the page: every return."""
     with_dreams, without = (
         ", ".join(f"{value:.0f}" for value in rows(cartpole).numbers("return", method=method))
         for method in ("dreams", "without dreams")
@@ -89,7 +92,7 @@ def networks() -> Iterator[str]:
 
 
 def empowerment() -> Iterator[str]:
-    """Yield what the study of learned empowerment says in the README: its largest error."""
+    """Yield what the study of learned empowerment says on the page: its largest error."""
     kept = Kept(STUDIES / "results" / "variational_empowerment.csv", ("maze", "horizon", "seed"))
     rows = [row for row in kept.rows.values() if row["maze"] != "cost"]
     seeds, horizons = len({row["seed"] for row in rows}), {int(row["horizon"]) for row in rows}
@@ -99,7 +102,7 @@ def empowerment() -> Iterator[str]:
 
 
 def television() -> Iterator[str]:
-    """Yield what noisy_tv.py says in the README: shares of time at the television, in percent."""
+    """Yield what noisy_tv.py says on the page: shares of time at the television, in percent."""
     kept, (early, late) = rows(noisy_tv), noisy_tv.STEPS
 
     def share(method: str, steps: int) -> list[float]:
@@ -116,32 +119,39 @@ def television() -> Iterator[str]:
     yield f"With control it is {control[-1]:.1f} % or less"
 
 
+def readme() -> Iterator[str]:
+    """Yield what the README says of the default agent: the median return before and after."""
+    before, after, *_ = default_agent.medians(rows(default_agent), default_agent.STEPS)
+    first, last = (re.split(r"  +", line)[1].split()[0] for line in (before, after))
+    yield f"rises from {first} to {last} in {default_agent.STEPS:,} steps"
+
+
 PIECES: dict[str, Callable[[], Iterator[str]]] = {
     "cartpole": networks,
     "dreaming": dreams,
     "noisy_tv": television,
     "variational_empowerment": empowerment,
 }
-"""By the name of its script: parts of sentences of the README."""
+"""By the name of its script: parts of sentences of the page."""
 
 
 def main() -> int:
     """Compare or write, and return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--write", action="store_true", help="put the tables into README.md")
+    parser.add_argument("--write", action="store_true", help="put the tables into docs/results.md")
     options = parser.parse_args()
     differs = False
     for name in TABLES:
-        before = README.read_text()
+        before = PAGE.read_text()
         after = updated(before, name)
         if after != before:
             differs = True
             print(f"{name}: {'written' if options.write else 'differs from its rows'}", flush=True)
             if options.write:
-                README.write_text(after)
-    text = " ".join(README.read_text().split())
+                PAGE.write_text(after)
+    text = " ".join(PAGE.read_text().split())
     missing = [piece for pieces in PIECES.values() for piece in pieces() if piece not in text]
-    print(*(f"not in the README: {piece}" for piece in missing), sep="\n", end="")
+    print(*(f"not on the page: {piece}" for piece in missing), sep="\n", end="")
     return int(bool(missing) or (differs and not options.write))
 
 
@@ -152,7 +162,7 @@ def updated(text: str, name: str) -> str:
         first = "|".join(head.split("|")[:3]) if head.startswith("|") else head[:40]
         start = text.find(f"\n{first}") + 1
         if not start:
-            raise SystemExit(f"Expected {first!r} in the README, but it is not there; put it where {name} is told.")
+            raise SystemExit(f"Expected {first!r} on the page, but it is not there; put it where {name} is described.")
         end = text.find("\n\n", start)
         text = text[:start] + block + text[end:]
     return text

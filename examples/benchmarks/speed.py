@@ -1,4 +1,4 @@
-"""Environment steps a second on Pendulum-v1, beside Stable-Baselines3's SAC, and what a full replay weighs.
+"""Environment steps a second on Pendulum-v1, beside Stable-Baselines3's SAC, and the size of a full replay buffer.
 
     pip install -c constraints.txt -e ".[benchmarks]"
     python examples/benchmarks/speed.py              # about five minutes on one core
@@ -72,7 +72,8 @@ def table(path: Path) -> list[str]:
     return [
         *lines,
         "",
-        f"A replay of 1,000,000 Pendulum transitions weighs {weight} times its raw bytes (bound {WEIGHT}).",
+        f"A replay buffer of 1,000,000 Pendulum transitions takes {weight} times the size of its arrays "
+        f"(bound {WEIGHT}).",
     ]
 
 

@@ -1,4 +1,4 @@
-"""The figures that docs/theory.md, docs/worlds.md and the README work out by hand: computed, without sampling.
+"""The figures that docs/theory.md, docs/worlds.md and docs/results.md work out by hand: computed, without sampling.
 
     python examples/studies/worked.py                            # ten seconds: prints each where it stands in the text
 
@@ -49,8 +49,8 @@ def worlds() -> Iterator[str]:
     yield f"the goal in {first:.0f} % of the episodes, in {second:g} % with 10 useless ones and in {third:g} % with 40"
 
 
-def readme() -> Iterator[str]:
-    """Yield a piece of the README: the most that is earned on the lake without watching the clock, by hill climbing."""
+def results() -> Iterator[str]:
+    """Yield a piece of docs/results.md: the return of the best stationary policy on FrozenLake, by hill climbing."""
     mdp = tabular.TabularMDP.from_env(gym.make("FrozenLake-v1"), discount=1 - 1e-9)
     best = tabular.policy_iteration(mdp, 1e-9, guide=tabular.uniform, tolerance=1e-12).policy.argmax(-1)
     moved = True
@@ -71,7 +71,7 @@ def lake(mdp: tabular.TabularMDP, actions: Tensor) -> float:
 PAGES: dict[str, Callable[[], Iterator[str]]] = {
     "docs/theory.md": theory,
     "docs/worlds.md": worlds,
-    "README.md": readme,
+    "docs/results.md": results,
 }
 
 
