@@ -1,12 +1,15 @@
 """What the documentation shows: every code block runs as pasted, links lead somewhere, lists are complete."""
 
 import ast
+import importlib
+import importlib.util
 import re
 import shlex
 import subprocess
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import gymnasium
@@ -191,6 +194,27 @@ def test_the_worlds_page_lists_every_world():
 def test_the_programs_page_lists_every_program(names: list[str]):
     listed = set(re.findall(r"`(\w+)`", "".join(re.findall(r"^\|.*", (ROOT / "docs/programs.md").read_text(), re.M))))
     assert set(names) <= listed
+
+
+def reference() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("reference", ROOT / "docs" / "hooks" / "reference.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_reference_has_a_page_for_every_public_module_and_an_entry_for_every_name():
+    pages = reference()
+    assert not [name for name in gio.__all__ if not hasattr(gio, name)]
+    modules = {name for name in gio.__all__ if isinstance(getattr(gio, name), ModuleType)}
+    assert modules <= {title.split(".")[1] for title in pages.TITLES if "." in title}
+    for module, title in pages.TITLES.items():
+        found = importlib.import_module(module)
+        names = set(getattr(found, "__all__", None) or pages.public(module)) - modules
+        assert names, module
+        assert names - set(pages.entries(module)) == set(), module
+        text = pages.text_of(module, title)
+        assert all(f"\n::: {pages.path_of(module, name)}\n" in text for name in names), module
 
 
 def docstrings() -> Iterator[tuple[Path, str]]:

@@ -5,8 +5,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from mkdocs.structure.files import File, Files
-
 ROOT = Path(__file__).parents[2]
 FOLDER = "reference"
 TITLES = {
@@ -37,8 +35,10 @@ def on_config(config: Any) -> Any:
     return config
 
 
-def on_files(files: Files, config: Any) -> Files:
+def on_files(files: Any, config: Any) -> Any:
     """Add the pages."""
+    from mkdocs.structure.files import File
+
     for module, title in TITLES.items():
         files.append(File.generated(config, page_of(module), content=text_of(module, title)))
     return files
