@@ -18,13 +18,13 @@ from tqdm import tqdm
 from gio_pyro.actor_critic import NetworkActorCritic, actor_critic_of, steppers, temperature_of
 from gio_pyro.actor_critic.guide_reward import finite_nats, reward_named
 from gio_pyro.checkpointing import agent_state, file_format
-from gio_pyro.collection import Actions, Collector, Env, Observations, fresh_copy, make_env
-from gio_pyro.collection.base import Array
+from gio_pyro.collection import Actions, Collector, Env, Observations, copy_environment, make_env
 from gio_pyro.collection.collector import Behaviour
-from gio_pyro.collection.evaluate import Evaluation, play, play_together, require_numbers
-from gio_pyro.collection.layers import one_of
+from gio_pyro.collection.environment_adapter import Array
+from gio_pyro.collection.evaluate import Evaluation, play_episodes, play_vector_episodes, require_episode_arguments
 from gio_pyro.collection.make import Vector, single_spaces
-from gio_pyro.collection.masks import aside, keeping_of
+from gio_pyro.collection.mask_handlers import evaluation_mask_handler, mask_handler_of
+from gio_pyro.collection.wrappers import first_env
 from gio_pyro.data.replay_buffer import Replay, warn_of_size
 from gio_pyro.data.training_batches import examples, newest, pieces, require_room_for
 from gio_pyro.distributions.masks import restricted
@@ -38,11 +38,11 @@ from gio_pyro.settings import Settings, device_named
 from gio_pyro.signals import Fitted
 from gio_pyro.signals.reward_mix import reward_mix_of
 from gio_pyro.training_monitor import TrainingMonitor, paid_at_most
-from gio_pyro.types import Program, Transitions, finite, in_space
-from gio_pyro.utils.checks import batch, function, refused, switch
-from gio_pyro.utils.memory import SMALLER, Sized, memory_errors
+from gio_pyro.types import PyroProgram, Transitions, finite, in_space
+from gio_pyro.utils.checks import batch, function, invalid_argument, switch
+from gio_pyro.utils.memory import REDUCE_ADVICE, MemoryCheck, memory_errors
 from gio_pyro.utils.pickling import Picklable
-from gio_pyro.utils.randomness import ONE_AT_A_TIME, PrivateRandom
+from gio_pyro.utils.randomness import PROCESS_LOCK, PrivateRandom
 from gio_pyro.utils.threads import few_threads
 
 MOST_STEPS = 2**40
@@ -85,8 +85,8 @@ class GIO(Picklable):
         self,
         environment: str | Env | Vector,
         *,
-        model: str | Program | None = None,
-        guide: str | Program | None = None,
+        model: str | PyroProgram | None = None,
+        guide: str | PyroProgram | None = None,
         future: str | Future | None = None,
         device: str = "auto",
         **settings: Any,
@@ -98,25 +98,25 @@ class GIO(Picklable):
         acts = Actions.of(raw_actions)
         states, actions = Observations.of(raw_states, quiet=True).space, acts.space
         self.settings = Settings.of(settings, states=states, actions=actions)
-        with memory_errors(SMALLER):
-            keeping, masks = keeping_of(states, actions, partial(fresh_copy, one_of(self.env)))
+        with memory_errors(REDUCE_ADVICE):
+            mask_handler, masks = mask_handler_of(states, actions, partial(copy_environment, first_env(self.env)))
         self.masks = nn.Module() if masks is None else masks.to(self.device)
-        space = keeping.space(states)
+        space = mask_handler.space(states)
         self.future = without_masks(self.future, 0 if space is states else finite(actions, "action"))
         self.spec = spec_of(self.future, space, actions, parts=acts.parts, hidden=self.settings.hidden, masks=masks)
         self.random = PrivateRandom(self.settings.seed, self.device)
         self.playing = PrivateRandom(self.settings.seed + OTHER_SEED, self.device)
         self.steps = self.unobserved = 0
-        self.collector = Collector(self.env, seed=self.settings.seed, device=self.device, keeping=keeping)
+        self.collector = Collector(self.env, seed=self.settings.seed, device=self.device, mask_handler=mask_handler)
         self.replay = Replay(self.settings.buffer_size)
         warn_of_size(self.spec, self.settings.buffer_size, self.device)
         self.programs = chosen_programs(self.spec, model, guide)
-        with self.random.use(), memory_errors(SMALLER):
+        with self.random.use(), memory_errors(REDUCE_ADVICE):
             self._build()
 
     def _build(self) -> None:
         s = self.settings
-        sized = Sized("policy and critic", SMALLER, self.device, partial(actor_critic_of, self.spec, s))
+        sized = MemoryCheck("policy and critic", REDUCE_ADVICE, self.device, partial(actor_critic_of, self.spec, s))
         with torch.device(self.device), sized:
             self.actor_critic = actor_critic_of(self.spec, s).to(self.device)
             self.policy = self.actor_critic.policy
@@ -133,11 +133,11 @@ class GIO(Picklable):
         self.reward = reward_named(s.intrinsic, self.model, self.guide, self.future, samples=s.samples)
         self.reading = reward_named("imagined", self.model, self.guide, self.future, samples=s.samples)
         fitted = Fitted(self.spec, self.future, self.model, self.guide, self.policy, self.replay)
-        with Sized("the signal and dreams", SMALLER):
+        with MemoryCheck("the signal and dreams", REDUCE_ADVICE):
             self.reward_mix = reward_mix_of(s, fitted).to(self.device)
             self.dreaming = dreams_of(s, fitted).to(self.device)
-        with torch.device(self.device), Sized("the explorer", SMALLER, self.device):
-            self.explorer = scheduler_of(s, fitted, self.reward_mix, self.collector.world.count).to(self.device)
+        with torch.device(self.device), MemoryCheck("the explorer", REDUCE_ADVICE, self.device):
+            self.explorer = scheduler_of(s, fitted, self.reward_mix, self.collector.environments.count).to(self.device)
         self.figures: dict[str, Tensor] = {}
         self.monitor = TrainingMonitor(self.spec.action_space, s.discount)
         self.largest_reward = self.largest_paid = 0.0
@@ -196,7 +196,7 @@ class GIO(Picklable):
         with tqdm(total=int(steps), unit="step") if progress_bar else nullcontext() as bar:
             while self.steps < end:
                 before = self.steps
-                with ONE_AT_A_TIME:
+                with PROCESS_LOCK:
                     with self._private():
                         self._round(min(self.settings.train_freq, end - before))
                     due = self.steps >= end or self._reports_between(before, self.steps)
@@ -225,7 +225,7 @@ class GIO(Picklable):
             self.random.use(),
             without_validation(),
             few_threads(self.settings.hidden),
-            memory_errors(SMALLER),
+            memory_errors(REDUCE_ADVICE),
         ):
             yield
 
@@ -308,7 +308,7 @@ class GIO(Picklable):
         Raises:
             TrainingError: a loss has been NaN or infinite since the last time; no such step was taken.
         """
-        with ONE_AT_A_TIME:
+        with PROCESS_LOCK:
             return self._metrics()
 
     def _metrics(self) -> Metrics:
@@ -321,7 +321,7 @@ class GIO(Picklable):
             )
         s = self.settings
         rows = self.replay.latest(s.log_interval)
-        unread = self.replay.latest(s.log_interval + s.train_freq + self.collector.world.count)
+        unread = self.replay.latest(s.log_interval + s.train_freq + self.collector.environments.count)
         unread = self.reward_mix.paid(unread, self.steps)
         self.largest_reward = max(self.largest_reward, float(unread.reward.abs().max()))
         metrics = self._world_figures() | self._intrinsic_figures(rows) | figures
@@ -362,7 +362,9 @@ class GIO(Picklable):
         """
         given = batch("states", state)
         if not in_space(given, self.spec.state_space):
-            raise refused(f"states [B, ...] of {self.spec.state_space}", state, "encode observations as the agent does")
+            raise invalid_argument(
+                f"states [B, ...] of {self.spec.state_space}", state, "encode observations as the agent does"
+            )
         with PrivateRandom(self.settings.seed, self.device).use(), torch.no_grad():
             return finite_nats(self.actor_critic.intrinsic(self.reading, given.to(self.device)), self.guide.name)
 
@@ -398,7 +400,7 @@ class GIO(Picklable):
             raise InputError("Expected a finite observation, but got one with NaN or infinity; correct it.") from error
         if not len(encoded):
             return actions.decode(np.zeros((0, *(self.spec.action_space.shape or ())), dtype=np.int64)), None
-        shown, allowed = self.collector.world.masks.asked(encoded, observation, action_masks, many=many)
+        shown, allowed = self.collector.environments.masks.add_to_query(encoded, observation, action_masks, many=many)
         taken = self._chosen(shown, allowed, deterministic=deterministic)
         return (actions.decode(taken) if many else actions.decode_one(taken)), None
 
@@ -449,13 +451,17 @@ class GIO(Picklable):
         """
         deterministic = switch("deterministic", deterministic)
         first = self.settings.seed + OTHER_SEED if seed is None else seed
-        require_numbers(episodes=episodes, max_steps=max_steps, seed=first)
-        with ONE_AT_A_TIME, self.collector.playground(environment) as env:  # of one policy: others may be learning
+        require_episode_arguments(episodes=episodes, max_steps=max_steps, seed=first)
+        with PROCESS_LOCK, self.collector.evaluation_environment(environment) as env:
             if isinstance(env, VectorEnv):
                 choose = partial(self._chosen, deterministic=deterministic)
-                keeping = aside(self.collector.world.masks.keeping)
-                return play_together(choose, env, episodes, seed=first, max_steps=max_steps, keeping=keeping)
-            return play(self.predict, env, episodes, deterministic=deterministic, seed=first, max_steps=max_steps)
+                handler = evaluation_mask_handler(self.collector.environments.masks.handler)
+                return play_vector_episodes(
+                    choose, env, episodes, seed=first, max_steps=max_steps, mask_handler=handler
+                )
+            return play_episodes(
+                self.predict, env, episodes, deterministic=deterministic, seed=first, max_steps=max_steps
+            )
 
     def save(self, path: str | Path) -> None:
         """Write a checkpoint into the folder `path`, atomically; one that is there is replaced.
@@ -470,7 +476,7 @@ class GIO(Picklable):
             CheckpointError: the agent has something that could not be loaded again, such as a parameter that is NaN.
         """
         folder = file_format.folder_named(path)
-        with ONE_AT_A_TIME:
+        with PROCESS_LOCK:
             file_format.write(folder, agent_state.storable(self))
 
     @classmethod
@@ -479,8 +485,8 @@ class GIO(Picklable):
         path: str | Path,
         *,
         environment: str | Env | Vector | None = None,
-        model: Program | str | None = None,
-        guide: Program | str | None = None,
+        model: PyroProgram | str | None = None,
+        guide: PyroProgram | str | None = None,
         future: str | Future | None = None,
         signal: str | None = None,
         explorer: str | None = None,

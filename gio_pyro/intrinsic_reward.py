@@ -25,12 +25,12 @@ from gio_pyro.programs import build_pair, chosen_programs, without_validation
 from gio_pyro.settings import Settings, device_named
 from gio_pyro.signals import Fitted, signal_named
 from gio_pyro.signals.reward_mix import RewardMix
-from gio_pyro.types import Program, Transitions
-from gio_pyro.utils.calls import plain
+from gio_pyro.types import PyroProgram, Transitions
+from gio_pyro.utils.calls import to_builtin
 from gio_pyro.utils.checks import whole
-from gio_pyro.utils.memory import SMALLER, Sized, memory_errors
+from gio_pyro.utils.memory import REDUCE_ADVICE, MemoryCheck, memory_errors
 from gio_pyro.utils.pickling import Picklable
-from gio_pyro.utils.randomness import ONE_AT_A_TIME, PrivateRandom
+from gio_pyro.utils.randomness import PROCESS_LOCK, PrivateRandom
 
 
 class IntrinsicReward(Picklable):
@@ -72,8 +72,8 @@ class IntrinsicReward(Picklable):
         environment: str | Env | Vector,
         *,
         future: str | Future | None = None,
-        model: str | Program | None = None,
-        guide: str | Program | None = None,
+        model: str | PyroProgram | None = None,
+        guide: str | PyroProgram | None = None,
         signal: str = "Control",
         objective: str | None = None,
         updates: int = 20,
@@ -88,7 +88,7 @@ class IntrinsicReward(Picklable):
         for name in others:
             known = list(inspect.signature(IntrinsicReward).parameters)[:-1]
             raise InputError(unknown("settings", name, known, advice="see gio_pyro.IntrinsicReward"))
-        updates, batch_size, buffer_size = map(plain, (updates, batch_size, buffer_size))
+        updates, batch_size, buffer_size = map(to_builtin, (updates, batch_size, buffer_size))
         for name, number in (("updates", updates), ("batch_size", batch_size), ("buffer_size", buffer_size)):
             whole(name, number, 1)
         self.updates, self.batch_size = updates, batch_size
@@ -110,9 +110,9 @@ class IntrinsicReward(Picklable):
         self.random = PrivateRandom(seed, self.device)
         with (
             self.random.use(),
-            memory_errors(SMALLER),
+            memory_errors(REDUCE_ADVICE),
             torch.device(self.device),
-            Sized("signal", SMALLER, self.device),
+            MemoryCheck("signal", REDUCE_ADVICE, self.device),
         ):
             chosen = chosen_programs(self.spec, model, guide)
             self.model, self.guide = build_pair(chosen, self.spec, self.policy, self.device)
@@ -136,7 +136,7 @@ class IntrinsicReward(Picklable):
             InputError: samples of another form; see `gio_pyro.data.samples`.
             TrainingError: a loss that is not finite.
         """
-        with ONE_AT_A_TIME:
+        with PROCESS_LOCK:
             self.observe(samples)
             return self.fit()
 
@@ -155,7 +155,7 @@ class IntrinsicReward(Picklable):
         for place in places if len(places) > 1 else ():
             read.rows(place)  # whatever is wrong is found before anything is taken
         streams = read.optional("streams")
-        with self.random.use(), without_validation(), memory_errors(SMALLER):
+        with self.random.use(), without_validation(), memory_errors(REDUCE_ADVICE):
             first = self.replay.added
             for place in places:
                 stream = self._columns(place, read.shape[1]) if streams is None else streams[place]
@@ -170,7 +170,7 @@ class IntrinsicReward(Picklable):
             TrainingError: a loss that is not finite.
         """
         figures: dict[str, Tensor] = {}
-        with self.random.use(), without_validation(), torch.enable_grad(), memory_errors(SMALLER):
+        with self.random.use(), without_validation(), torch.enable_grad(), memory_errors(REDUCE_ADVICE):
             for _ in range(self.updates):
                 batch = self.replay.sample(self.batch_size)
                 figures = self.inference.step(self.policy, batch, self.future.of(batch)) | self.reward_mix.update(batch)
@@ -222,7 +222,7 @@ class IntrinsicReward(Picklable):
     def state_dict(self) -> dict[str, Any]:
         """Return everything that later updates depend on, as tensors and plain values."""
         optimiser = self.inference.optimiser
-        with ONE_AT_A_TIME:
+        with PROCESS_LOCK:
             return {
                 "model": self.model.state_dict(),
                 "guide": self.guide.state_dict(),

@@ -10,9 +10,9 @@ from gymnasium import Space
 from gymnasium.spaces import Discrete
 
 from gio_pyro.errors import InputError, shown, unknown
-from gio_pyro.schedules.temperature import parse
+from gio_pyro.schedules.temperature import parse_temperature
 from gio_pyro.schedules.weights import weight_of
-from gio_pyro.utils.calls import make_plain
+from gio_pyro.utils.calls import fields_to_builtin
 
 NEUTRAL = "neutral"
 """The `initial_value` that is neither optimistic nor pessimistic."""
@@ -131,8 +131,8 @@ class Settings:
         return made
 
     def __post_init__(self) -> None:
-        make_plain(self)
-        parse(self.temperature)
+        fields_to_builtin(self)
+        parse_temperature(self.temperature)
         _real("discount", self.discount, 0.0, 1.0 - 1e-9, "below 1, since an environment may never end")
         _real("learning_rate", self.learning_rate, 1e-12, 1e3, "Adam's step size")
         _real("uniform_share", self.uniform_share, 0.0, 1.0, "a share of the actions")

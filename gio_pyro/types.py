@@ -19,7 +19,7 @@ from gio_pyro.errors import InputError
 Policy = Callable[[Tensor], TorchDistributionMixin]
 """`policy(state [B, ...])` is a batch of B Pyro distributions over actions."""
 
-Program = Callable[..., Any]
+PyroProgram = Callable[..., Any]
 """A Pyro program: a model `(policy, state, future=None)` or a guide `(policy, state, future)`."""
 
 

@@ -35,7 +35,7 @@ import torch
 from kept import Kept
 
 from gio_pyro.checkpointing import file_format
-from gio_pyro.checkpointing.validation import leaves
+from gio_pyro.checkpointing.validation import state_leaves
 from gio_pyro.cli.main import entry_point
 from gio_pyro.cli.run_folder import STEPS, RunFolder
 
@@ -143,7 +143,7 @@ def lost(run: Path) -> dict[str, object]:
 
 def differences(first: dict[str, Any], second: dict[str, Any]) -> list[str]:
     """Return the places where two checkpoints are not exactly the same."""
-    one, other = dict(leaves(first)), dict(leaves(second))
+    one, other = dict(state_leaves(first)), dict(state_leaves(second))
     return [place for place in {**one, **other} if not same(one.get(place), other.get(place))]
 
 

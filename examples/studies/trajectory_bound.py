@@ -73,7 +73,7 @@ from gio_pyro.inference import Elbo, Inference, Objective, TrajectoryElbo, Weigh
 from gio_pyro.nn.gradient_step import adam
 from gio_pyro.programs import Guide, Model, build_guide, without_validation
 from gio_pyro.tabular import mutual_information
-from gio_pyro.types import Policy, Program, Spec, Transitions
+from gio_pyro.types import Policy, PyroProgram, Spec, Transitions
 
 RESULTS = Path(__file__).parent / "results" / "trajectory_bound.csv"
 STATES, ACTIONS, END = 8, 3, 0.05
@@ -105,7 +105,7 @@ class BlindGuide(nn.Module):
             return pyro.sample("action", tilted(policy, state, self.table[state // STATES, future]))
 
 
-GUIDES: dict[str, Program] = {"table": CategoricalGuide, "blind": BlindGuide, "uniform": UniformGuide}
+GUIDES: dict[str, PyroProgram] = {"table": CategoricalGuide, "blind": BlindGuide, "uniform": UniformGuide}
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from gio_pyro.actor_critic.twin_critic import TwinCritic
 from gio_pyro.data.replay_buffer import Replay
 from gio_pyro.nn.gradient_step import Descent, Figures, adam
 from gio_pyro.programs import choices, detached
-from gio_pyro.schedules.temperature import Temperature, room
+from gio_pyro.schedules.temperature import Temperature, allowed_entropy_share
 from gio_pyro.settings import Settings
 from gio_pyro.types import Policy, Spec, Transitions
 
@@ -97,7 +97,7 @@ class NetworkActorCritic(nn.Module):
             figures |= evaluation.step(None, *paid.rows.tensors())
             other.critic.polyak_update()
         figures |= self.projection.step(reward, alpha, batch.state)
-        temperature.update(figures["entropy"], figures["critic_loss"], room(self.spec, batch.state))
+        temperature.update(figures["entropy"], figures["critic_loss"], allowed_entropy_share(self.spec, batch.state))
         return figures
 
     def _critic_loss(self, reward: Reward, alpha: Tensor, *batch: Tensor) -> tuple[Tensor, Figures]:

@@ -15,7 +15,7 @@ from gio_pyro.actor_critic.table_policy import TablePolicy
 from gio_pyro.data.replay_buffer import Replay
 from gio_pyro.nn.gradient_step import Figures
 from gio_pyro.programs import choices
-from gio_pyro.schedules.temperature import Temperature, room
+from gio_pyro.schedules.temperature import Temperature, allowed_entropy_share
 from gio_pyro.settings import NEUTRAL, Settings
 from gio_pyro.types import Policy, Spec, Transitions, finite
 
@@ -82,7 +82,7 @@ class TableActorCritic(nn.Module):
         figures = {"value_change": change} | self._evaluate_apart(apart)
         state, _ = everything.distinct_states()
         self.policy.improve(state, total(self.critic, self.apart, state), self._bonus(reward, state), temperature=alpha)
-        temperature.update(self.policy(state).entropy().mean(), loss, room(self.spec, state))
+        temperature.update(self.policy(state).entropy().mean(), loss, allowed_entropy_share(self.spec, state))
         return figures
 
     def _evaluate_apart(self, apart: Sequence[WeightedBatch]) -> Figures:

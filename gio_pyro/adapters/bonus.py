@@ -10,7 +10,7 @@ from gio_pyro.data.samples import KEYS
 from gio_pyro.intrinsic_reward import IntrinsicReward
 from gio_pyro.schedules.weights import Weight, weight_of
 from gio_pyro.utils.checks import instance, whole
-from gio_pyro.utils.trees import Fit, each
+from gio_pyro.utils.trees import SpaceConverter, tree_map
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Rows = Mapping[str, Any]
@@ -46,7 +46,7 @@ class Bonus:
         self.reward, self.update_every = instance("reward", reward, IntrinsicReward), update_every
         self.weight = weight_of(weight)
         made = reward.observations.raw, reward.actions.raw
-        self.fit = Fit(made if spaces is None else spaces, made)
+        self.fit = SpaceConverter(made if spaces is None else spaces, made)
         self.steps = self._unfitted = 0
         self._waiting: list[dict[str, Any]] = []
 
@@ -90,10 +90,12 @@ class Bonus:
         return self.weight(self.steps) * paid
 
     def _samples(self, rows: Rows, stream: Sequence[int]) -> dict[str, Any]:
-        found = {key: each(lambda leaf: leaf[:, None].copy(), rows[key]) for key in KEYS}
+        found = {key: tree_map(lambda leaf: leaf[:, None].copy(), rows[key]) for key in KEYS}
         return found | {"streams": np.asarray(stream, dtype=np.int64)[:, None]}
 
 
 def _joined(pieces: Sequence[Rows]) -> dict[str, Any]:
     """Return samples one after the other."""
-    return {key: each(lambda *leaves: np.concatenate(leaves), *(piece[key] for piece in pieces)) for key in pieces[0]}
+    return {
+        key: tree_map(lambda *leaves: np.concatenate(leaves), *(piece[key] for piece in pieces)) for key in pieces[0]
+    }

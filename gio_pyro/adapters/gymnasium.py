@@ -12,7 +12,7 @@ from gio_pyro.collection.infos import last_observation
 from gio_pyro.intrinsic_reward import IntrinsicReward
 from gio_pyro.schedules.weights import Weight
 from gio_pyro.utils.pickling import Picklable
-from gio_pyro.utils.trees import copied, each, replaced
+from gio_pyro.utils.trees import copy_tree, set_row, tree_map
 
 
 class IntrinsicVector(Picklable, VectorWrapper):
@@ -49,7 +49,7 @@ class IntrinsicVector(Picklable, VectorWrapper):
 
     def step(self, actions: Any) -> tuple[Any, Array, Array, Array, dict[str, Any]]:
         """Take a step; returns the sum of both rewards."""
-        before = copied(self._seen)
+        before = copy_tree(self._seen)
         seen, given, terminated, truncated, info = self.env.step(actions)
         done = np.asarray(terminated) | np.asarray(truncated)
         real = np.flatnonzero(~self._begins)
@@ -63,7 +63,7 @@ class IntrinsicVector(Picklable, VectorWrapper):
         }
         paid = np.zeros(self.num_envs)
         if len(real):
-            rows = {key: each(lambda leaf: leaf[real], values) for key, values in rows.items()}
+            rows = {key: tree_map(lambda leaf: leaf[real], values) for key, values in rows.items()}
             paid[real] = self.bonus.paid(real.tolist(), rows)
             self.bonus.see(real.tolist(), rows)
         self._seen = seen
@@ -73,8 +73,8 @@ class IntrinsicVector(Picklable, VectorWrapper):
 
     def _after(self, seen: Any, done: Array, info: dict[str, Any]) -> Any:
         """Where the actions led, also where another episode has begun already."""
-        after = copied(seen)
+        after = copy_tree(seen)
         if self._mode == AutoresetMode.SAME_STEP:
             for number in np.flatnonzero(done):
-                replaced(after, int(number), last_observation(info, int(number)))
+                set_row(after, int(number), last_observation(info, int(number)))
         return after

@@ -19,7 +19,7 @@ from gio_pyro.adapters.bonus import Array, Bonus
 from gio_pyro.intrinsic_reward import IntrinsicReward
 from gio_pyro.schedules.weights import Weight
 from gio_pyro.utils.pickling import Picklable
-from gio_pyro.utils.trees import copied, each, replaced
+from gio_pyro.utils.trees import copy_tree, set_row, tree_map
 
 
 class IntrinsicVecEnv(Picklable, VecEnvWrapper):
@@ -61,12 +61,12 @@ class IntrinsicVecEnv(Picklable, VecEnvWrapper):
 
     def step_wait(self) -> Any:
         """Receive what they led to; returns the sum of both rewards."""
-        before = copied(self._seen)
+        before = copy_tree(self._seen)
         seen, given, dones, infos = self.venv.step_wait()
         cut = np.array([bool(info.get("TimeLimit.truncated")) for info in infos])
-        after = copied(seen)
+        after = copy_tree(seen)
         for number in np.flatnonzero(dones):
-            replaced(after, int(number), infos[number]["terminal_observation"])
+            set_row(after, int(number), infos[number]["terminal_observation"])
         rows = {
             "observations": self.bonus.fit(before),
             "actions": self._actions,
@@ -127,15 +127,15 @@ class IntrinsicReplayBuffer(Picklable, ReplayBuffer):
         drawing = np.random.get_state()  # noqa: NPY002 - what Stable-Baselines3 draws from
         raw = super()._get_samples(batch_inds)
         which = self._environments(len(batch_inds), drawing)
-        state, after = (each(_given, x) for x in (raw.observations, raw.next_observations))
+        state, after = (tree_map(_given, x) for x in (raw.observations, raw.next_observations))
         action, given, done = (_given(x) for x in (raw.actions, raw.rewards, raw.dones))
         ended = done[:, 0].astype(np.bool_)
         rows = self._rows(state, action, given[:, 0], ended, np.zeros_like(ended), after)
         paid = self.bonus.paid(which.tolist(), rows, self._numbers[batch_inds, which])
         reward = self._normalize_reward(given, env) + self.bonus.weighed(paid)[:, None]
         return raw._replace(
-            observations=each(self.to_torch, self._normalize_obs(state, env)),
-            next_observations=each(self.to_torch, self._normalize_obs(after, env)),
+            observations=tree_map(self.to_torch, self._normalize_obs(state, env)),
+            next_observations=tree_map(self.to_torch, self._normalize_obs(after, env)),
             rewards=self.to_torch(reward.astype(np.float32)),
         )
 

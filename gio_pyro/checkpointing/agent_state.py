@@ -21,13 +21,19 @@ from torch import Tensor
 from gio_pyro.checkpointing import specs
 from gio_pyro.checkpointing.replay_checks import check_replay
 from gio_pyro.checkpointing.trained_agent import Agent, TrainedAgent
-from gio_pyro.checkpointing.validation import check_count, check_kind, infinite, require_alike, require_storable
+from gio_pyro.checkpointing.validation import (
+    check_count,
+    check_kind,
+    non_finite_places,
+    require_matching_kinds,
+    require_storable,
+)
 from gio_pyro.collection import Actions, Env, Observations, make_env
 from gio_pyro.collection.make import Vector, single_spaces
 from gio_pyro.errors import CheckpointError, GioError, GioWarning, InputError, describe_error, out_of_memory
 from gio_pyro.futures import Future, written
 from gio_pyro.nn import restore_optimiser
-from gio_pyro.types import Program
+from gio_pyro.types import PyroProgram
 
 DAMAGE = (TypeError, ValueError, RuntimeError, AttributeError, AssertionError, ArithmeticError, LookupError)
 """What restoring from fields of the wrong type raises."""
@@ -82,15 +88,15 @@ def module_states(agent: TrainedAgent) -> dict[str, dict[str, Any]]:
 
 def unbounded(agent: TrainedAgent) -> frozenset[str]:
     """Return the places of numbers that are NaN or infinite in a new agent, and so may be in its checkpoints."""
-    return infinite(module_states(agent))
+    return non_finite_places(module_states(agent))
 
 
 def restore(
     make: Callable[..., Agent],
     state: dict[str, Any],
     environment: str | Env | Vector | None,
-    model: str | Program | None,
-    guide: str | Program | None,
+    model: str | PyroProgram | None,
+    guide: str | PyroProgram | None,
     future: str | Future | None,
     device: str,
     *,
@@ -128,7 +134,7 @@ def restore(
         )
         _require_same(state["trained_with"], _program_words(agent), "program")
         before = _environment_count(state["trained_with"]["environments"])
-        other_number = before != agent.collector.world.count
+        other_number = before != agent.collector.environments.count
         fill(agent, _with_new_episodes(agent, state, before) if other_number else state)
         if environment is None:
             _require_as_made(agent, state)
@@ -178,7 +184,7 @@ def _environment_words(env: Env | Vector) -> dict[str, str]:
 
 def _require_as_made(agent: TrainedAgent, state: dict[str, Any]) -> None:
     """Raise or warn where the environment was modified after it was made, since making it again undoes that."""
-    before, meanwhile = (", ".join(places)[:120] for places in agent.collector.unlike(state["collector"]))
+    before, meanwhile = (", ".join(places)[:120] for places in agent.collector.changed_attributes(state["collector"]))
     if before:
         raise CheckpointError(
             f"Expected the environment that was learned in, but {before} had been changed by hand after it was made; "
@@ -246,7 +252,7 @@ def fill(agent: TrainedAgent, state: dict[str, Any]) -> None:
     """
     require_storable(state, agent.unbounded)
     own = module_states(agent)
-    require_alike({name: state[name] for name in MODULES}, own)
+    require_matching_kinds({name: state[name] for name in MODULES}, own)
     for key, attribute in MODULES.items():
         getattr(agent, attribute).load_state_dict(state[key])
     mine = agent.optimisers()
@@ -265,7 +271,7 @@ def fill(agent: TrainedAgent, state: dict[str, Any]) -> None:
         check_kind(state[name]["cpu"], Tensor, name)
         getattr(agent, name).state = state[name]
     _check_statistics(state["collector"])
-    _check_episodes(state["collector"]["running"], agent.collector.world.count)
+    _check_episodes(state["collector"]["running"], agent.collector.environments.count)
     agent.collector.resume(state["collector"])
 
 

@@ -20,10 +20,10 @@ from gio_pyro.utils import files
 
 NAME = "checkpoint.pt"
 FORMAT, VERSION = "gio_pyro checkpoint", 6
-MARK = b"gio_pyro sha256 "
-SEAL = len(MARK) + hashlib.sha256().digest_size
+DIGEST_MARK = b"gio_pyro sha256 "
+DIGEST_COMMENT_SIZE = len(DIGEST_MARK) + hashlib.sha256().digest_size
 """Bytes of the comment at the end of the archive."""
-END = 22
+ZIP_END_SIZE = 22
 """Bytes of the record at the end of an archive without a comment, whose length is its last two."""
 
 
@@ -42,15 +42,15 @@ def write(folder: Path, state: dict[str, Any]) -> Path:
     """
     try:
         with ExitStack() as stack:
-            file = _begun(folder, stack)
+            file = _open_checkpoint(folder, stack)
             torch.save({"format": FORMAT, "version": VERSION, **state}, file)
-            _seal(file)
+            _append_digest(file)
     except (OSError, RuntimeError) as error:
         raise InputError(f"Expected to write {folder / NAME}, but: {error}; the last checkpoint is kept.") from error
     return folder / NAME
 
 
-def _begun(folder: Path, stack: ExitStack) -> BinaryIO:
+def _open_checkpoint(folder: Path, stack: ExitStack) -> BinaryIO:
     """Open what is going to be the checkpoint of a folder, once the parts of killed processes are gone."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -60,13 +60,13 @@ def _begun(folder: Path, stack: ExitStack) -> BinaryIO:
         raise InputError(f"Expected a folder that can be written at {folder}, but: {error}.") from error
 
 
-def _seal(file: BinaryIO) -> None:
+def _append_digest(file: BinaryIO) -> None:
     """Put the digest of an archive that was just written into its comment, whose length is its last two bytes."""
     file.flush()
     file.seek(-2, os.SEEK_END)
-    file.write(struct.pack("<H", SEAL))
+    file.write(struct.pack("<H", DIGEST_COMMENT_SIZE))
     file.seek(0)
-    file.write(MARK + _digest(file, os.fstat(file.fileno()).st_size))
+    file.write(DIGEST_MARK + _digest(file, os.fstat(file.fileno()).st_size))
 
 
 def _digest(file: BinaryIO, length: int) -> bytes:
@@ -91,7 +91,7 @@ def read(folder: Path) -> dict[str, Any]:
         raise CheckpointError(f"Expected a checkpoint at {path}, but there is none; give the folder of a run.")
     try:
         with path.open("rb") as file:
-            _require_whole(file)
+            _verify_digest(file)
             file.seek(0)
             state = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:
@@ -112,17 +112,17 @@ def read(folder: Path) -> dict[str, Any]:
     return dict(state)
 
 
-def _require_whole(file: BinaryIO) -> None:
+def _verify_digest(file: BinaryIO) -> None:
     """Raise `ValueError` where an archive is not what its digest, or else its checksums, say of it."""
     size = os.fstat(file.fileno()).st_size
-    file.seek(max(size - SEAL, 0))
+    file.seek(max(size - DIGEST_COMMENT_SIZE, 0))
     seal = file.read()
     file.seek(0)
-    if seal.startswith(MARK):
-        if _digest(file, size - SEAL) != seal[len(MARK) :]:
+    if seal.startswith(DIGEST_MARK):
+        if _digest(file, size - DIGEST_COMMENT_SIZE) != seal[len(DIGEST_MARK) :]:
             raise ValueError("the digest is another")
         return
-    file.seek(max(size - END, 0))
+    file.seek(max(size - ZIP_END_SIZE, 0))
     end = file.read()
     if not (end.startswith(b"PK\5\6") and end.endswith(b"\0\0")):
         raise ValueError("it does not end as an archive without a comment does: its digest was cut off or changed")

@@ -14,17 +14,17 @@ from typing import Any
 
 from gymnasium.vector import VectorEnv
 
-from gio_pyro.collection.layers import chain
-from gio_pyro.collection.make import OF_THE_VECTOR, Env, Vector, announce
+from gio_pyro.collection.make import VECTOR_ARGUMENTS, Env, Vector, register_example_worlds
+from gio_pyro.collection.wrappers import wrapper_chain
 from gio_pyro.errors import CheckpointError, article, describe_error
 from gio_pyro.futures import FUTURES, Future, unwrapped_future, written
 from gio_pyro.programs import reference
 from gio_pyro.programs.build import HOMES
 from gio_pyro.programs.registry import elsewhere
-from gio_pyro.types import Program
-from gio_pyro.utils.calls import plain
+from gio_pyro.types import PyroProgram
+from gio_pyro.utils.calls import to_builtin
 
-INSTANCE = "an instance of "
+INSTANCE_PREFIX = "an instance of "
 """Before the class of a program that was passed ready-made: how it was configured, no name says."""
 
 
@@ -43,19 +43,19 @@ def environment_record(env: Env | Vector) -> dict[str, Any] | None:
     wrappers += [reference(wrapper) for wrapper in spec.kwargs.get("wrappers", ())]
     try:
         plain = {name: value for name, value in spec.kwargs.items() if name != "wrappers"}
-        given = json.loads(json.dumps(limit | plain, default=_value))
+        given = json.loads(json.dumps(limit | plain, default=_json_default))
     except TypeError:
         return None
-    vector = {name: given.pop(name) for name in OF_THE_VECTOR if name in given}
-    around = [reference(type(layer)) for layer in chain(env)[:-1]] if isinstance(env, VectorEnv) else []
+    vector = {name: given.pop(name) for name in VECTOR_ARGUMENTS if name in given}
+    around = [reference(type(layer)) for layer in wrapper_chain(env)[:-1]] if isinstance(env, VectorEnv) else []
     record = {"id": spec.id, "kwargs": given}
     for name, value in (("vector", vector), ("wrappers", wrappers), ("around", around)):
         record |= {name: value} if value else {}
     return record
 
 
-def _value(item: Any) -> Any:
-    found = plain(item)
+def _json_default(item: Any) -> Any:
+    found = to_builtin(item)
     if found is item:
         raise TypeError
     return found
@@ -70,12 +70,14 @@ def environment_from(record: dict[str, Any] | None) -> Env | Vector:
     import gymnasium as gym
 
     if record is None:
-        raise _unknown("an environment without an id")
+        raise _unknown_environment("an environment without an id")
     if record.get("around"):
-        raise _unknown(f"a vector of {record['id']!r} wrapped in {', '.join(record['around'])}")
+        raise _unknown_environment(f"a vector of {record['id']!r} wrapped in {', '.join(record['around'])}")
     if record.get("wrappers"):
-        raise _unknown(f"{record['id']!r} wrapped in {', '.join(record['wrappers'])}", with_=", with --wrapper")
-    require_known(record)
+        raise _unknown_environment(
+            f"{record['id']!r} wrapped in {', '.join(record['wrappers'])}", with_=", with --wrapper"
+        )
+    require_registered(record)
     try:
         if record.get("vector"):
             return gym.make_vec(record["id"], **record["vector"], **record["kwargs"])
@@ -86,7 +88,7 @@ def environment_from(record: dict[str, Any] | None) -> Env | Vector:
         ) from error
 
 
-def require_known(record: dict[str, Any], *, named: bool = False) -> None:
+def require_registered(record: dict[str, Any], *, named: bool = False) -> None:
     """Raise `CheckpointError` where making the environment of a record would import what only a file names.
 
     Args:
@@ -95,41 +97,41 @@ def require_known(record: dict[str, Any], *, named: bool = False) -> None:
     """
     import gymnasium as gym
 
-    announce(record["id"])
+    register_example_worlds(record["id"])
     if not named and (":" in record["id"] or record["id"] not in gym.registry):
-        raise _unknown(repr(record["id"]))
-    for text in _texts([record.get("kwargs"), record.get("vector")]):
-        if PLACE.fullmatch(text):
+        raise _unknown_environment(repr(record["id"]))
+    for text in _all_text([record.get("kwargs"), record.get("vector")]):
+        if MODULE_REFERENCE.fullmatch(text):
             raise CheckpointError(
                 f"Expected arguments of {record['id']} that name no code, but the checkpoint has {text[:80]!r}; make "
                 "the environment yourself and pass it (environment= in Python)."
             )
 
 
-def _texts(value: Any) -> Iterator[str]:
+def _all_text(value: Any) -> Iterator[str]:
     """Yield all text in nested plain values."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, dict | list | tuple):
         for item in (*value, *value.values()) if isinstance(value, dict) else value:
-            yield from _texts(item)
+            yield from _all_text(item)
 
 
-PLACE = re.compile(r"\s*[\w./\\-]+:[\w./-]+\s*")
+MODULE_REFERENCE = re.compile(r"\s*[\w./\\-]+:[\w./-]+\s*")
 """Text that could be an id or a class of a module: `module:Name`."""
 
 
-def _unknown(named: str, with_: str = "") -> CheckpointError:
+def _unknown_environment(named: str, with_: str = "") -> CheckpointError:
     return CheckpointError(
         f"Expected an environment that Gymnasium knows, but the checkpoint was trained on {named}; name it again "
         f"(environment= in Python, its id or module:id on the command line{with_})."
     )
 
 
-def program_record(program: str | Program, kind: str) -> str:
+def program_record(program: str | PyroProgram, kind: str) -> str:
     """Return the bare name of one of this library's programs, or where another one, or an instance, came from."""
     if not isinstance(program, str) and not hasattr(program, "__qualname__"):
-        return INSTANCE + reference(program)
+        return INSTANCE_PREFIX + reference(program)
     name = program if isinstance(program, str) else reference(program)
     short = name.rpartition(":")[2]
     home = importlib.import_module(HOMES[kind])
@@ -140,7 +142,7 @@ def program_record(program: str | Program, kind: str) -> str:
 
 def program_from(name: str, kind: str) -> str:
     """Return the name of one of this library's programs; raises `CheckpointError` for any other."""
-    if name.startswith(INSTANCE):
+    if name.startswith(INSTANCE_PREFIX):
         raise CheckpointError(
             f"Expected a {kind} that its name alone makes again, but the checkpoint was trained with {name}; pass one "
             f"like it again ({kind}= in Python)."
@@ -159,9 +161,9 @@ def kind_from(name: str | None, again: str | None, noun: str) -> str | None:
     Raises:
         CheckpointError: one from elsewhere was not named again, or another one was.
     """
-    if again is not None and _short(again) != _short(name or "none"):
+    if again is not None and _bare_name(again) != _bare_name(name or "none"):
         raise CheckpointError(
-            f"Expected {noun} {_short(name or 'none')[:80]} as in training, but got {again[:80]}; name that."
+            f"Expected {noun} {_bare_name(name or 'none')[:80]} as in training, but got {again[:80]}; name that."
         )
     if again is None and name is not None and elsewhere(name):
         raise CheckpointError(
@@ -171,7 +173,7 @@ def kind_from(name: str | None, again: str | None, noun: str) -> str | None:
     return name if again is None else again
 
 
-def _short(text: str) -> str:
+def _bare_name(text: str) -> str:
     """Return a name without the file or module that it is from, but with its settings."""
     name, bracket, rest = text.partition("(")
     return name.rpartition(":")[2] + bracket + rest

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from gio_pyro.settings import Settings
-from gio_pyro.types import Program, Spec
+from gio_pyro.types import PyroProgram, Spec
 
 
 class TrainedAgent(Protocol):
@@ -16,7 +16,7 @@ class TrainedAgent(Protocol):
     spec: Spec
     env: Any
     future: Any
-    programs: dict[str, str | Program]
+    programs: dict[str, str | PyroProgram]
     device: torch.device
     unbounded: frozenset[str]
     """Places of numbers that are NaN or infinite in a new agent, and may be so in a checkpoint."""

@@ -9,12 +9,12 @@ from torch import Tensor, nn
 
 from gio_pyro.errors import CheckpointError
 
-PLAIN = (bool, int, float, str, type(None))
-EXTRA = "_extra_state"
+PLAIN_TYPES = (bool, int, float, str, type(None))
+EXTRA_STATE = "_extra_state"
 """What torch calls the state of a module that is not in its tensors; it may be of another kind from day to day."""
 
 
-def leaves(value: Any, where: str = "") -> Iterator[tuple[str, Any]]:
+def state_leaves(value: Any, where: str = "") -> Iterator[tuple[str, Any]]:
     """Yield every leaf of nested dictionaries, lists and tuples with its place, such as `model/table`."""
     if type(value) in (dict, OrderedDict):
         for key, item in value.items():
@@ -22,17 +22,17 @@ def leaves(value: Any, where: str = "") -> Iterator[tuple[str, Any]]:
                 raise CheckpointError(
                     f"Expected names of text in {where or 'a checkpoint'}, but got {str(key)[:80]!r}."
                 )
-            yield from leaves(item, f"{where}/{key}" if where else str(key))
+            yield from state_leaves(item, f"{where}/{key}" if where else str(key))
     elif type(value) in (list, tuple):
         for number, item in enumerate(value):
-            yield from leaves(item, f"{where}/{number}")
+            yield from state_leaves(item, f"{where}/{number}")
     else:
         yield where, value
 
 
-def infinite(state: Mapping[str, Any]) -> frozenset[str]:
+def non_finite_places(state: Mapping[str, Any]) -> frozenset[str]:
     """Return the places of numbers that are NaN or infinite: those of a new agent may stay so, such as a mask of −∞."""
-    return frozenset(place for place, leaf in leaves(dict(state)) if not _is_finite(leaf))
+    return frozenset(place for place, leaf in state_leaves(dict(state)) if not _is_finite(leaf))
 
 
 def require_storable(state: Mapping[str, Any], unbounded: Collection[str]) -> None:
@@ -42,7 +42,7 @@ def require_storable(state: Mapping[str, Any], unbounded: Collection[str]) -> No
         state: nested tensors and plain values.
         unbounded: places that need not be finite.
     """
-    for place, leaf in leaves(dict(state)):
+    for place, leaf in state_leaves(dict(state)):
         _require_plain(place, leaf)
         if place not in unbounded and not _is_finite(leaf, least=place.rpartition("/")[2].startswith("log_")):
             raise CheckpointError(
@@ -50,22 +50,22 @@ def require_storable(state: Mapping[str, Any], unbounded: Collection[str]) -> No
             )
 
 
-def require_alike(saved: Mapping[str, Any], own: Mapping[str, Any]) -> None:
+def require_matching_kinds(saved: Mapping[str, Any], own: Mapping[str, Any]) -> None:
     """Raise `CheckpointError` where `saved` has something of another kind than an agent's `own` state."""
-    theirs = dict(leaves(dict(saved)))
-    for place, mine in leaves(dict(own)):
-        if place not in theirs or mine is None or EXTRA in place:
+    theirs = dict(state_leaves(dict(saved)))
+    for place, mine in state_leaves(dict(own)):
+        if place not in theirs or mine is None or EXTRA_STATE in place:
             continue
         got = theirs[place]
         if isinstance(mine, Tensor) and isinstance(got, Tensor) and mine.dtype != got.dtype:
-            raise CheckpointError(f"Expected {place[:80]} of {_kinds(mine.dtype, got.dtype)}.")
+            raise CheckpointError(f"Expected {place[:80]} of {_describe_dtypes(mine.dtype, got.dtype)}.")
         if isinstance(mine, Tensor) != isinstance(got, Tensor):
             raise CheckpointError(
                 f"Expected {place[:80]} to be a {type(mine).__name__}, but got a {type(got).__name__}; it is damaged."
             )
 
 
-def _kinds(mine: torch.dtype, got: torch.dtype) -> str:
+def _describe_dtypes(mine: torch.dtype, got: torch.dtype) -> str:
     text = f"{mine}, but got {got}"
     if mine.is_floating_point and got.is_floating_point:
         return f"{text}; set that default first (torch.set_default_dtype)"
@@ -79,7 +79,7 @@ def _require_plain(place: str, leaf: Any) -> None:
                 f"Expected {place[:120]} to be an ordinary dense tensor, but got {type(leaf).__name__} of layout "
                 f"{leaf.layout} on {leaf.device}; keep it as one."
             )
-    elif type(leaf) not in PLAIN:
+    elif type(leaf) not in PLAIN_TYPES:
         raise CheckpointError(
             f"Expected tensors and plain Python values, but {place[:120]} is a {type(leaf).__module__}."
             f"{type(leaf).__name__}; keep it as one of these."

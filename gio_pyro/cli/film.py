@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from gio_pyro.agent import GIO, OTHER_SEED
-from gio_pyro.collection import Env, copy_that_renders
-from gio_pyro.collection.evaluate import steps_of
-from gio_pyro.collection.statistics import frozen
-from gio_pyro.utils.files import put
+from gio_pyro.collection import Env, copy_for_rendering
+from gio_pyro.collection.evaluate import episode_steps
+from gio_pyro.collection.wrapper_statistics import freeze_statistics
+from gio_pyro.utils.files import write_file
 
 FRAMES = 200
 """Most pictures of an episode; longer ones are shown with every second, fourth, ... step left out."""
@@ -31,7 +31,7 @@ def can_film(agent: GIO) -> bool:
 
 def film(agent: GIO, path: Path) -> None:
     """Write the GIF of `filmed`; raises `InputError` where the file cannot be written."""
-    put(path, filmed(agent))
+    write_file(path, filmed(agent))
 
 
 def filmed(agent: GIO) -> bytes:
@@ -40,9 +40,9 @@ def filmed(agent: GIO) -> bytes:
     Whatever rendering raises is let through: a package that is missing, no display, no spec.
     """
     with _no_display():
-        env = copy_that_renders(agent.env, "rgb_array")
+        env = copy_for_rendering(agent.env, "rgb_array")
         try:
-            with frozen(env):
+            with freeze_statistics(env):
                 kept, every = _pictures(agent, env)
         finally:
             env.close()
@@ -68,7 +68,7 @@ def _no_display() -> Iterator[None]:
 def _pictures(agent: GIO, env: Env) -> tuple[list[Any], int]:
     """Return at most `FRAMES` pictures of an episode, evenly spaced, and how many steps apart they are."""
     kept, every = [], 1
-    episode = steps_of(agent.predict, env, agent.settings.seed + OTHER_SEED, deterministic=True)
+    episode = episode_steps(agent.predict, env, agent.settings.seed + OTHER_SEED, deterministic=True)
     for step, _ in enumerate(islice(episode, STEPS)):
         if step % every == 0:
             kept.append(_small(env.render()))

@@ -106,7 +106,7 @@ class RunFolder:
 
     def write_json(self, name: str, content: dict[str, Any]) -> None:
         """Write plain values as readable text, atomically; NaN is written as null."""
-        files.put(self.path / name, json.dumps(_without_nan(content), indent=2, allow_nan=False) + "\n")
+        files.write_file(self.path / name, json.dumps(_without_nan(content), indent=2, allow_nan=False) + "\n")
 
     def write_text(self, name: str, content: str) -> Path:
         """Write a text file, atomically, and return its path.
@@ -115,7 +115,7 @@ class RunFolder:
             InputError: the folder cannot be written.
         """
         path = self.path / name
-        files.put(path, content)
+        files.write_file(path, content)
         return path
 
     def read_json(self, name: str) -> dict[str, Any]:
@@ -167,7 +167,7 @@ class RunFolder:
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(columns)
         writer.writerows(zip_longest(*columns.values(), fillvalue=math.nan))
-        files.put(self.path / METRICS, text.getvalue())
+        files.write_file(self.path / METRICS, text.getvalue())
 
     def rewind(self, steps: int) -> None:
         """Drop from `metrics.csv` what a killed run wrote after its checkpoint at `steps`, and rows cut in half."""

@@ -25,7 +25,7 @@ from gio_pyro.errors import GioError, InputError, TrainingError, describe_error
 from gio_pyro.plotting.grid import grid_of
 from gio_pyro.plotting.plots import ARROWS, LATEST, learning_curve, policy_map
 from gio_pyro.settings import finite_world
-from gio_pyro.utils.files import put
+from gio_pyro.utils.files import write_file
 
 DEFAULT_ENVIRONMENT = "Pendulum-v1"
 STEPS = {True: 40_000, False: 6_000}
@@ -218,7 +218,7 @@ def _finish(agent: GIO, folder: RunFolder, before: dict[str, Any]) -> None:
         return
     known = diagnostics.exact_world(agent) is not None
     references = _compare(agent, folder) if known else _play(agent, folder, before)
-    put(folder.path / "posterior.nc", netcdf(diagnostics.to_arviz(agent)))
+    write_file(folder.path / "posterior.nc", netcdf(diagnostics.to_arviz(agent)))
     nats = "MI bound" if _sees_future(agent) else "intrinsic reward"
     if metrics := folder.metrics():
         learning_curve(folder.path / "learning_curve.png", metrics, references, information=nats)
@@ -239,7 +239,7 @@ def _film(agent: GIO, path: Path) -> None:
         path.unlink(missing_ok=True)
         print(f"No {path.name}, because rendering raised {describe_error(error)}.", file=sys.stderr)
         return
-    put(path, content)
+    write_file(path, content)
 
 
 def _play(agent: GIO, folder: RunFolder, before: dict[str, Any]) -> dict[str, float]:

@@ -12,7 +12,7 @@ from gymnasium.utils import RecordConstructorArgs
 
 from gio_pyro.checkpointing import specs
 from gio_pyro.collection import Env
-from gio_pyro.collection.make import Vector, making
+from gio_pyro.collection.make import Vector, creation_errors
 from gio_pyro.errors import InputError, describe_error
 
 AnyWrapper = gym.Wrapper[Any, Any, Any, Any]
@@ -78,7 +78,7 @@ def world(
         InputError: an unknown id, arguments it does not take, or a wrapper that does not fit.
     """
     kinds = [wrapper_named(wrapper) for wrapper in wrappers]
-    with making(name, dict(arguments)):
+    with creation_errors(name, dict(arguments)):
         if vector is not None:
             return gym.make_vec(name, **vector, **arguments, wrappers=kinds)
         env: Env = gym.make(name, **arguments)
@@ -110,7 +110,7 @@ def again(record: dict[str, Any] | None, name: str | None, wrappers: Sequence[st
     if recorded.get("around"):
         return None
     if recorded:
-        specs.require_known(recorded, named=name is not None)
+        specs.require_registered(recorded, named=name is not None)
     made = world(name or recorded["id"], recorded.get("kwargs", {}), wrappers, recorded.get("vector"))
     now = specs.environment_record(made)
     if recorded and now is not None and now.get("wrappers", []) != recorded.get("wrappers", []):

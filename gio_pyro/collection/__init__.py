@@ -3,7 +3,7 @@
 from gio_pyro.collection.actions import Actions
 from gio_pyro.collection.collected import Collected
 from gio_pyro.collection.collector import Behaviour, Collector
-from gio_pyro.collection.fresh import copy_that_renders, fresh_copy
+from gio_pyro.collection.environment_copy import copy_environment, copy_for_rendering
 from gio_pyro.collection.make import Env, make_env
 from gio_pyro.collection.observations import Observations
 
@@ -14,7 +14,7 @@ __all__ = [
     "Collector",
     "Env",
     "Observations",
-    "copy_that_renders",
-    "fresh_copy",
+    "copy_environment",
+    "copy_for_rendering",
     "make_env",
 ]

@@ -8,15 +8,15 @@ import numpy as np
 from gymnasium import Space
 from gymnasium.spaces import Box, Discrete, MultiBinary, MultiDiscrete
 
-from gio_pyro.collection.flattening import require_few
+from gio_pyro.collection.flattening import require_enumerable
 from gio_pyro.errors import InputError, TrainingError
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
-MOST_COMBINATIONS = 4_096
+MAX_COMBINATIONS = 4_096
 """A MultiDiscrete or MultiBinary space is one site over all combinations of its parts; of more it is refused."""
 
-EDGE = 1 - 1e-6
+MAX_TANH = 1 - 1e-6
 """A recorded action on its bound is taken for one just inside, whose site value is finite."""
 
 
@@ -42,11 +42,11 @@ class Actions(ABC):
             InputError: a space that no site can range over.
         """
         if isinstance(space, Discrete):
-            return _Numbers(space)
+            return _DiscreteActions(space)
         if isinstance(space, MultiDiscrete | MultiBinary):
-            return _Combinations(space)
+            return _CombinedActions(space)
         if isinstance(space, Box) and space.dtype.kind == "f":
-            return _Squashed(space)
+            return _BoxActions(space)
         raise InputError(
             "Expected a Discrete, MultiDiscrete, MultiBinary or float Box action space, but got "
             f"{str(space)[:120]}; wrap the environment."
@@ -69,7 +69,7 @@ class Actions(ABC):
     def encode(self, batch: Any) -> Array:
         """Return the site values `[N, ...]` of N actions of the environment, in Gymnasium's batched form."""
 
-    def allowed(self, mask: Any) -> Array | None:
+    def parse_mask(self, mask: Any) -> Array | None:
         """Return an action mask, as environments give it, as flags `[A]` of the site's values; None where it is none.
 
         Of an action of several parts that is a tuple of masks, one of each, or all of them in one vector; a combination
@@ -77,12 +77,12 @@ class Actions(ABC):
         """
         return None
 
-    def mask_form(self) -> str:
+    def mask_shape(self) -> str:
         """Return, in words, the shape that a mask must have."""
         return "no shape"
 
 
-def whole_bounds(space: Space[Any]) -> tuple[Array, Array]:
+def integer_bounds(space: Space[Any]) -> tuple[Array, Array]:
     """Return the least and the largest value of each part of a Discrete, MultiDiscrete or MultiBinary space, flat."""
     if isinstance(space, MultiBinary):
         least, count = np.zeros(space.shape, dtype=np.int64), np.full(space.shape, 2)
@@ -92,13 +92,13 @@ def whole_bounds(space: Space[Any]) -> tuple[Array, Array]:
     return least.reshape(-1), (least + count - 1).reshape(-1)
 
 
-class _Numbers(Actions):
+class _DiscreteActions(Actions):
     """A Discrete space, which may start anywhere, counted from 0."""
 
     raw: Discrete
 
     def __init__(self, space: Discrete) -> None:
-        require_few(space, int(space.n))
+        require_enumerable(space, int(space.n))
         self.raw, self.space = space, Discrete(int(space.n))
 
     def decode(self, site_values: Array) -> Array:
@@ -110,14 +110,14 @@ class _Numbers(Actions):
     def encode(self, batch: Any) -> Array:
         return np.asarray(batch, dtype=np.int64) - self.first
 
-    def allowed(self, mask: Any) -> Array | None:
-        return _flags(mask, int(self.raw.n))
+    def parse_mask(self, mask: Any) -> Array | None:
+        return _mask_flags(mask, int(self.raw.n))
 
-    def mask_form(self) -> str:
+    def mask_shape(self) -> str:
         return f"shape ({self.raw.n},)"
 
 
-def _flags(mask: Any, count: int) -> Array | None:
+def _mask_flags(mask: Any, count: int) -> Array | None:
     """Return flags `[count]`, or None for what has another shape or holds something else than 0 and 1."""
     try:
         given = np.asarray(mask)
@@ -128,19 +128,19 @@ def _flags(mask: Any, count: int) -> Array | None:
     return given.astype(np.bool_)
 
 
-class _Combinations(Actions):
+class _CombinedActions(Actions):
     """A MultiDiscrete or MultiBinary space as one number for each combination, the last part counting fastest."""
 
     raw: MultiDiscrete | MultiBinary
 
     def __init__(self, space: MultiDiscrete | MultiBinary) -> None:
-        self._least, most = whole_bounds(space)
+        self._least, most = integer_bounds(space)
         self.parts = tuple((most - self._least + 1).tolist())
         count = math.prod(self.parts)
-        if count > MOST_COMBINATIONS:
+        if count > MAX_COMBINATIONS:
             raise InputError(
-                f"Expected at most {MOST_COMBINATIONS:,} combinations of actions, but {str(space)[:120]} has "
-                f"{_many(count)}; wrap the environment to take fewer."
+                f"Expected at most {MAX_COMBINATIONS:,} combinations of actions, but {str(space)[:120]} has "
+                f"{_format_count(count)}; wrap the environment to take fewer."
             )
         self.raw, self.space = space, Discrete(count)
 
@@ -152,7 +152,7 @@ class _Combinations(Actions):
         parts = np.asarray(batch, dtype=np.int64).reshape(len(batch), len(self.parts)) - self._least
         return np.asarray(np.ravel_multi_index(tuple(parts.T), self.parts))
 
-    def allowed(self, mask: Any) -> Array | None:
+    def parse_mask(self, mask: Any) -> Array | None:
         flags = [part for part in self._of_parts(mask) if part is not None]
         if len(flags) != len(self.parts):
             return None
@@ -161,32 +161,32 @@ class _Combinations(Actions):
             whole = whole[..., None] & part
         return np.asarray(whole).reshape(-1)
 
-    def mask_form(self) -> str:
+    def mask_shape(self) -> str:
         return f"a tuple of masks of the sizes {self.parts}, or a vector of shape ({sum(self.parts)},)"
 
     def _of_parts(self, mask: Any) -> list[Array | None]:
         """Return the flags of each part."""
-        whole = _flags(mask, sum(self.parts))
+        whole = _mask_flags(mask, sum(self.parts))
         if whole is not None:
             return list(np.split(whole, np.cumsum(self.parts)[:-1]))
         if isinstance(self.raw, MultiBinary):  # Gymnasium's own: 2 is free, 0 and 1 are fixed
             free = {0: [True, False], 1: [False, True], 2: [True, True]}
             values = np.asarray(mask).reshape(-1).tolist() if np.shape(mask) == self.raw.shape else []
             return [np.array(free[value]) for value in values if value in free]
-        parts = _leaves(mask, len(self.raw.shape)) if isinstance(mask, tuple | list | np.ndarray) else []
+        parts = _mask_parts(mask, len(self.raw.shape)) if isinstance(mask, tuple | list | np.ndarray) else []
         if len(parts) != len(self.parts):
             return []
-        return [_flags(part, size) for part, size in zip(parts, self.parts, strict=True)]
+        return [_mask_flags(part, size) for part, size in zip(parts, self.parts, strict=True)]
 
 
-def _leaves(mask: Any, depth: int) -> list[Any]:
+def _mask_parts(mask: Any, depth: int) -> list[Any]:
     """Return the masks of all parts: tuples nest as the axes of the space do."""
     if depth == 0 or not isinstance(mask, tuple | list | np.ndarray):
         return [mask]
-    return [leaf for part in mask for leaf in _leaves(part, depth - 1)]
+    return [leaf for part in mask for leaf in _mask_parts(part, depth - 1)]
 
 
-class _Squashed(Actions):
+class _BoxActions(Actions):
     """A bounded Box: the site u is any real vector, the action low + (tanh(u) + 1) / 2 · (high − low)."""
 
     raw: Box
@@ -214,9 +214,9 @@ class _Squashed(Actions):
         value = np.asarray(batch, dtype=np.float64).reshape(len(batch), len(self._low))
         share = (value - self._low) / np.where(self._width > 0, self._width, 1)
         unit = np.where(self._width > 0, 2 * share - 1, 0)
-        return np.asarray(np.arctanh(np.clip(unit, -EDGE, EDGE)), dtype=np.float32)
+        return np.asarray(np.arctanh(np.clip(unit, -MAX_TANH, MAX_TANH)), dtype=np.float32)
 
 
-def _many(count: int) -> str:
+def _format_count(count: int) -> str:
     """Return a number as text; Python writes none of more than 4,300 digits."""
     return f"{count:,}" if count < 10**15 else f"2^{count.bit_length() - 1} or more"

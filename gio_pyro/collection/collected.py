@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gio_pyro.collection.base import Array
-from gio_pyro.collection.transfer import to_device
+from gio_pyro.collection.device_transfer import to_device
+from gio_pyro.collection.environment_adapter import Array
 from gio_pyro.types import Transitions
 
 
@@ -46,7 +46,7 @@ class Step(NamedTuple):
         return np.asarray(self.ends | ~self.real)
 
 
-def together(steps: list[Step], begins: Array) -> Collected:
+def concatenate_steps(steps: list[Step], begins: Array) -> Collected:
     """Put steps one after the other; those that only began an episode are left out.
 
     Args:

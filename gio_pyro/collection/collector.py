@@ -1,4 +1,4 @@
-"""Steps the world with a behaviour, and hands on whole transitions on the device."""
+"""Step environments with a behaviour policy and return complete transitions on the device."""
 
 import warnings
 from collections import deque
@@ -12,178 +12,187 @@ import torch
 from gymnasium.vector import VectorEnv
 from torch import Tensor
 
-from gio_pyro.collection.base import CannotRestore, Outcome
-from gio_pyro.collection.collected import Collected, Step, together
-from gio_pyro.collection.episode_restore import record_of, restore
+from gio_pyro.collection.attribute_digests import attribute_digests, attribute_name, belongs_to_wrapper, digests_since
+from gio_pyro.collection.collected import Collected, Step, concatenate_steps
+from gio_pyro.collection.device_transfer import to_device
+from gio_pyro.collection.environment_adapter import CannotRestore, StepResult
+from gio_pyro.collection.episode_restore import record_episodes, restore_episodes
 from gio_pyro.collection.episode_statistics import EpisodeStatistics
-from gio_pyro.collection.layers import layers
+from gio_pyro.collection.evaluation_environment import evaluation_environment
 from gio_pyro.collection.make import Env, Vector
-from gio_pyro.collection.masks import Keeping
-from gio_pyro.collection.playground import playground
-from gio_pyro.collection.statistics import frozen, put, statistics_of
-from gio_pyro.collection.traits import is_wrapper, said, since, traits
-from gio_pyro.collection.transfer import to_device
-from gio_pyro.collection.vector_adapters import world_of
+from gio_pyro.collection.mask_handlers import MaskHandler
+from gio_pyro.collection.vector_adapters import adapter_of
+from gio_pyro.collection.wrapper_statistics import freeze_statistics, load_statistics, read_statistics
+from gio_pyro.collection.wrappers import all_layers
 from gio_pyro.errors import GioWarning, TrainingError
 
-LARGEST = float(np.finfo(np.float32).max)
-"""A larger reward is infinite where learning keeps it, in float32."""
-LEARNABLE = 1e16
-"""A larger reward has returns whose squares, which critics learn from, are infinite in float32."""
+LARGEST_REWARD = float(np.finfo(np.float32).max)
+"""Magnitude above which a reward is infinite in float32."""
+LARGEST_LEARNABLE = 1e16
+"""Magnitude above which squared returns, part of the critic's loss, are infinite in float32."""
 
 
 class Behaviour(Protocol):
-    """What collects."""
+    """A behaviour policy."""
 
     def __call__(self, state: Tensor) -> tuple[Tensor, Tensor]:
-        """Return values of the site "action" `[N, ...]` for states `[N, ...]`, and log μ(a|s) of each, `[N]` nats."""
+        """Return values of the site "action" `[N, ...]` for states `[N, ...]`, and their log μ(a|s), `[N]` nats."""
         ...
 
 
 _LAST_USER: "WeakKeyDictionary[Any, ReferenceType[Collector]]" = WeakKeyDictionary()
-"""Which collector stepped an environment last, so that agents that share one do not mix their episodes."""
+"""The collector that stepped each environment last, so that agents sharing one do not mix their episodes."""
 
 
 class Collector:
-    """Steps one environment or a vector of them, and keeps count of the episodes.
+    """Steps one environment or a vector of them and counts their episodes.
 
     Args:
-        env: what is stepped.
+        env: the environment or vector to step.
         seed: of the first reset.
-        device: where states are handed to the behaviour and transitions are kept.
-        keeping: what becomes of action masks; nothing by default.
+        device: of the states passed to the behaviour and of the transitions.
+        mask_handler: where action masks are kept; left out of the states by default.
 
     Attributes:
-        world: the environments behind their encodings.
-        observations: from observations to states.
-        actions: between the site "action" and the environment's actions.
+        environments: the environments with encoded observations and actions.
+        observations: the encoding of observations as states.
+        actions: the encoding of actions as values of the site "action".
         returns: undiscounted returns of the last 100 episodes that ended, reward units.
-        lengths: their steps.
+        lengths: lengths of these episodes, steps.
     """
 
-    def __init__(self, env: Env | Vector, *, seed: int, device: torch.device, keeping: Keeping | None = None) -> None:
+    def __init__(
+        self, env: Env | Vector, *, seed: int, device: torch.device, mask_handler: MaskHandler | None = None
+    ) -> None:
         self.env, self.seed, self.device = env, seed, device
-        self.world = world_of(env, keeping)
-        self.observations, self.actions = self.world.observations, self.world.actions
-        self._tally = EpisodeStatistics(self.world.count)
-        self.returns: deque[float] = self._tally.returns
-        self.lengths: deque[int] = self._tally.lengths
-        self._begins = np.ones(self.world.count, dtype=np.bool_)
+        self.environments = adapter_of(env, mask_handler)
+        self.observations, self.actions = self.environments.observations, self.environments.actions
+        self._statistics = EpisodeStatistics(self.environments.count)
+        self.returns: deque[float] = self._statistics.returns
+        self.lengths: deque[int] = self._statistics.lengths
+        self._begins = np.ones(self.environments.count, dtype=np.bool_)
         self._state: Tensor | None = None
         self._next_seed: int | None = seed
-        self._made = traits(env)
+        self._initial_digests = attribute_digests(env)
 
     @property
     def episodes(self) -> int:
-        """How many episodes have ended."""
-        return self._tally.episodes
+        """Number of episodes that have ended."""
+        return self._statistics.episodes
 
     def __getstate__(self) -> dict[str, Any]:
         return vars(self) | {"_copied_user": self._is_last_user()}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """A copy goes on with its copy of the running episode."""
+        """Restore a copy, which continues its own copy of the running episode."""
         was_user = state.pop("_copied_user")
         vars(self).update(state)
         if was_user:
-            _LAST_USER[self.world.stepped] = ref(self)
+            _LAST_USER[self.environments.stepped] = ref(self)
 
     def snapshot(self) -> dict[str, Any]:
-        """Return what `resume` takes, as tensors and plain values: the counts and the running episodes."""
+        """Return the state for `resume`, tensors and plain values: statistics and the running episodes."""
         running = None
         if self._state is not None and self._is_last_user():
-            running = record_of(self.world) | self._tally.running() | {"begins": self._begins.tolist()}
-        world = {"statistics": statistics_of(self.env), "traits": since(self._made, self.env, self.episodes)}
-        return self._tally.ended() | {"next_seed": self._next_seed, "running": running} | world
+            running = (
+                record_episodes(self.environments) | self._statistics.running() | {"begins": self._begins.tolist()}
+            )
+        state = {
+            "statistics": read_statistics(self.env),
+            "traits": digests_since(self._initial_digests, self.env, self.episodes),
+        }
+        return self._statistics.finished() | {"next_seed": self._next_seed, "running": running} | state
 
     def resume(self, record: Mapping[str, Any]) -> None:
-        """Take over what `snapshot` returned.
+        """Load what `snapshot` returned.
 
-        The running episodes go on exactly where the environment can be brought back to where it was; where it cannot,
-        a `GioWarning` says why, and new ones begin.
+        The running episodes continue exactly if the state of the environment can be restored; otherwise a `GioWarning`
+        gives the reason, and new episodes begin.
         """
-        self._tally.resume(record)
+        self._statistics.load_finished(record)
         self._state = None
         self._next_seed, running = record["next_seed"], record["running"]
-        if not put(self.env, record["statistics"]):
+        if not load_statistics(self.env, record["statistics"]):
             text = (
                 f"Expected the wrappers with running statistics of training, but got {self.env}; they count from anew."
             )
             warnings.warn(text, GioWarning, stacklevel=3)
         elif running is not None:
-            with frozen(self.env):
-                self._go_on(running)
-            put(self.env, record["statistics"])
-        if self._state is not None and (lost := self._forgotten(record)):
+            with freeze_statistics(self.env):
+                self._restore_running(running)
+            load_statistics(self.env, record["statistics"])
+        if self._state is not None and (lost := self._reset_wrappers(record)):
             text = f"Expected wrappers that remember what they did in training, but {', '.join(lost)[:120]} begins anew"
             warnings.warn(f"{text}; set it if it matters.", GioWarning, stacklevel=3)
         if self._state is None and self._next_seed is None:
             self._next_seed = self._another_seed(running)
 
-    def _go_on(self, running: Mapping[str, Any]) -> None:
+    def _restore_running(self, running: Mapping[str, Any]) -> None:
         try:
-            restore(self.world, running)
+            restore_episodes(self.environments, running)
         except CannotRestore as why:
             text = f"Expected to go on with the running episode of {self.env}, but {why}; a new episode begins."
             warnings.warn(text, GioWarning, stacklevel=3)
             return
-        self._tally.go_on(running)
+        self._statistics.load_running(running)
         self._begins = np.array(running["begins"], dtype=np.bool_)
-        self._state = to_device({"state": self.world.seen}, self.device)["state"]
-        _LAST_USER[self.world.stepped] = ref(self)
+        self._state = to_device({"state": self.environments.states}, self.device)["state"]
+        _LAST_USER[self.environments.stepped] = ref(self)
 
-    def unlike(self, record: Mapping[str, Any]) -> tuple[list[str], list[str]]:
-        """Return what differs in this environment, made again from its id and resumed, from that of a snapshot.
+    def changed_attributes(self, record: Mapping[str, Any]) -> tuple[list[str], list[str]]:
+        """Return the attributes in which this environment, remade and resumed, differs from that of a snapshot.
 
-        First what stood still while it was learned in, and had been changed by hand before; then what changed
-        meanwhile, by hand or by itself. What an episode moves is not counted.
+        First those that had been changed before training and stayed the same during it; then those that changed during
+        training. Attributes that change within an episode are left out.
         """
-        other = {place: one for place, one in record["traits"].items() if one[0] != self._made.get(place)}
+        other = {place: one for place, one in record["traits"].items() if one[0] != self._initial_digests.get(place)}
         if other and self._state is None:
-            self.world.reset(None)
-        now = traits(self.env) if other else {}
+            self.environments.reset(None)
+        now = attribute_digests(self.env) if other else {}
         found = [
             (place, stood_still)
             for place, (digest, stood_still) in other.items()
-            if digest != now.get(place) == self._made.get(place)
+            if digest != now.get(place) == self._initial_digests.get(place)
         ]
-        alone = not isinstance(self.env, VectorEnv)  # what a vector keeps for itself moves with its episodes
-        meanwhile = [said(place) for place, still in found if not still and (alone or not place.startswith("0."))]
-        return [said(place) for place, still in found if still], meanwhile
+        alone = not isinstance(self.env, VectorEnv)  # attributes of a vector change with its episodes
+        meanwhile = [
+            attribute_name(place) for place, still in found if not still and (alone or not place.startswith("0."))
+        ]
+        return [attribute_name(place) for place, still in found if still], meanwhile
 
-    def _forgotten(self, record: Mapping[str, Any]) -> list[str]:
-        """Return what wrappers of the caller's own remembered, and these do not although their episode goes on."""
-        now = traits(self.env)
+    def _reset_wrappers(self, record: Mapping[str, Any]) -> list[str]:
+        """Return the attributes of custom wrappers that were not restored although their episode continues."""
+        now = attribute_digests(self.env)
         found = [place for place, (digest, _) in record["traits"].items() if now.get(place, digest) != digest]
-        return [said(place) for place in found if is_wrapper(place, self.env)]
+        return [attribute_name(place) for place in found if belongs_to_wrapper(place, self.env)]
 
     def _another_seed(self, running: Mapping[str, Any] | None) -> int:
-        """A seed that follows from what is resumed, so that resuming twice is the same, and that repeats no episode."""
+        """Return a seed derived from the resumed state: reproducible, and different from those used before."""
         steps = 0 if running is None else sum(running["length"])
         return int(np.random.SeedSequence([self.seed, self.episodes, steps]).generate_state(1)[0])
 
     def _is_last_user(self) -> bool:
-        last = _LAST_USER.get(self.world.stepped)
+        last = _LAST_USER.get(self.environments.stepped)
         return last is not None and last() is self
 
     @contextmanager
-    def playground(self, given: "str | Env | Vector | None" = None) -> Iterator[Env | Vector]:
-        """Give an environment to play in beside this one: a copy of it as it stands, or the given one.
+    def evaluation_environment(self, given: "str | Env | Vector | None" = None) -> Iterator[Env | Vector]:
+        """Yield an environment to evaluate in: a copy of this one in its current state, or the given one.
 
-        Where the given one is this one, or wraps it, the running episode ends.
+        If the given one is this one, or wraps it, the running episode ends.
 
         Raises:
             InputError: the environment cannot be copied, or the given one has other spaces.
         """
-        with playground(self.env, given) as env:
-            if {id(layer) for layer in layers(env)} & {id(layer) for layer in layers(self.env)}:
-                _LAST_USER.pop(self.world.stepped, None)
+        with evaluation_environment(self.env, given) as env:
+            if {id(layer) for layer in all_layers(env)} & {id(layer) for layer in all_layers(self.env)}:
+                _LAST_USER.pop(self.environments.stepped, None)
             yield env
 
     def collect(self, behaviour: Behaviour, steps: int) -> Collected:
         """Take at least `steps` steps, exactly as many with one environment.
 
-        A behaviour with a method `on_step` is called with each `Step` after it was taken.
+        If the behaviour has a method `on_step`, it is called with each `Step`.
 
         Raises:
             TrainingError: the environment raised, or gave a reward or an observation that is NaN or infinite.
@@ -191,28 +200,28 @@ class Collector:
         """
         if not self._is_last_user():
             self._state = None  # another agent has moved the environment since
-            _LAST_USER[self.world.stepped] = ref(self)
+            _LAST_USER[self.environments.stepped] = ref(self)
         taken: list[Step] = []
         count = 0
         on_step = getattr(behaviour, "on_step", None)
-        begins = self._begins if self._state is not None else np.ones(self.world.count, dtype=np.bool_)
+        begins = self._begins if self._state is not None else np.ones(self.environments.count, dtype=np.bool_)
         with torch.no_grad():
             while count < steps:
-                taken.append(self._step(behaviour, self._ready()))
+                taken.append(self._step(behaviour, self._states_to_act_upon()))
                 count += taken[-1].real.tolist().count(True)
                 if on_step is not None:
                     on_step(taken[-1])
         self._begins = taken[-1].follows
-        return together(taken, begins)
+        return concatenate_steps(taken, begins)
 
-    def _ready(self) -> Tensor:
-        """The states to act upon."""
+    def _states_to_act_upon(self) -> Tensor:
+        """Return the states `[N, ...]` to act upon, after resets that are due."""
         if self._state is None:
-            first = self.world.reset(self._next_seed)
+            first = self.environments.reset(self._next_seed)
             self._next_seed = None
-            self._tally.begin()
+            self._statistics.reset_running()
         else:
-            renewed = self.world.renew()
+            renewed = self.environments.reset_ended()
             if renewed is None:
                 return self._state
             first = renewed
@@ -221,30 +230,30 @@ class Collector:
 
     def _step(self, behaviour: Behaviour, state: Tensor) -> Step:
         action, log_mu = behaviour(state)
-        self._state = None  # whatever goes wrong now, the next step begins an episode
-        outcome = self.world.step(action.numpy(force=True))
-        for reward in outcome.reward.tolist():
-            if not abs(reward) <= LARGEST:
+        self._state = None  # after an error the next step resets the environment
+        result = self.environments.step(action.numpy(force=True))
+        for reward in result.reward.tolist():
+            if not abs(reward) <= LARGEST_REWARD:
                 raise TrainingError(f"Expected a finite reward, but the environment gave {reward}; correct it.")
-            if not abs(reward) <= LEARNABLE:
+            if not abs(reward) <= LARGEST_LEARNABLE:
                 raise TrainingError(
-                    f"Expected a reward of at most {LEARNABLE:g} in size, but the environment gave {reward:g}: squares "
-                    "of its returns would be infinite; scale it, e.g. by gymnasium.wrappers.TransformReward."
+                    f"Expected a reward of at most {LARGEST_LEARNABLE:g} in size, but the environment gave {reward:g}: "
+                    "squares of its returns would be infinite; scale it, e.g. by gymnasium.wrappers.TransformReward."
                 )
-        self._tally.count(outcome)
-        arrived = self._sent(outcome)
+        self._statistics.add(result)
+        arrived = self._to_device(result)
         self._state = arrived.pop("observation", arrived["next_state"])
         rows = {"state": state, "action": action, "log_behaviour": log_mu} | arrived
-        return Step(rows, outcome.terminated | outcome.truncated, outcome.real)
+        return Step(rows, result.terminated | result.truncated, result.real)
 
-    def _sent(self, outcome: Outcome) -> dict[str, Tensor]:
-        """All that the environment gave, on the device, in one transfer."""
+    def _to_device(self, result: StepResult) -> dict[str, Tensor]:
+        """Return the results of a step as tensors, moved to the device in one transfer."""
         given = {
-            "next_state": outcome.after,
-            "reward": outcome.reward.astype(np.float32),
-            "terminated": outcome.terminated,
-            "truncated": outcome.truncated,
+            "next_state": result.next_state,
+            "reward": result.reward.astype(np.float32),
+            "terminated": result.terminated,
+            "truncated": result.truncated,
         }
-        if outcome.after is not outcome.observation:  # the world has begun another episode
-            given["observation"] = outcome.observation
+        if result.next_state is not result.current_state:  # another episode has begun
+            given["observation"] = result.current_state
         return to_device(given, self.device)

@@ -7,10 +7,10 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
-from gio_pyro.collection.contract import first_of, step_of
-from gio_pyro.collection.masks import mask_of
+from gio_pyro.collection.infos import mask_of
+from gio_pyro.collection.interface_checks import check_reset, check_step
 
-LONGEST = 100_000
+MAX_RECORDED_STEPS = 100_000
 """A longer episode is not recorded to its end, and cannot be played again."""
 
 
@@ -32,7 +32,7 @@ class EpisodeRecorder(gym.Wrapper[Any, Any, Any, Any]):
         self.seed, self.origin = seed, generator_state(self.env) if seed is None else None
         self.actions, self.steps, self.total = [], 0, 0.0
         given = self.env.reset(seed=seed, **({} if options is None else {"options": options}))
-        self.last, info = first_of(given)
+        self.last, info = check_reset(given)
         self.mask = mask_of(self.last, info)
         return self.last, info
 
@@ -42,10 +42,10 @@ class EpisodeRecorder(gym.Wrapper[Any, Any, Any, Any]):
         An environment that reuses its observation's memory would otherwise overwrite it: a `SyncVectorEnv` with
         autoreset in the same step resets before it hands the last observation over (gymnasium issue 1132).
         """
-        if self.steps < LONGEST:
+        if self.steps < MAX_RECORDED_STEPS:
             self.actions.append(action.copy() if isinstance(action, np.ndarray) else action)
         self.steps += 1
-        self.last, reward, terminated, truncated, info = step_of(self.env.step(action))
+        self.last, reward, terminated, truncated, info = check_step(self.env.step(action))
         self.mask = mask_of(self.last, info)
         self.total += reward
         if terminated or truncated:

@@ -12,73 +12,78 @@ from typing import Any
 import numpy as np
 import torch
 
-from gio_pyro.collection.base import CannotRestore, World
-from gio_pyro.collection.episode_recorder import LONGEST, EpisodeRecorder, generator_state, set_generator_state
-from gio_pyro.collection.layers import REWARD_NORMALISERS, chain
+from gio_pyro.collection.environment_adapter import CannotRestore, EnvironmentAdapter
+from gio_pyro.collection.episode_recorder import (
+    MAX_RECORDED_STEPS,
+    EpisodeRecorder,
+    generator_state,
+    set_generator_state,
+)
+from gio_pyro.collection.wrappers import REWARD_NORMALISERS, wrapper_chain
 
 
-def record_of(world: World) -> dict[str, Any]:
+def record_episodes(environments: EnvironmentAdapter) -> dict[str, Any]:
     """Return the running episodes of a world as tensors and plain types."""
     return {
-        "seen": torch.from_numpy(world.seen.copy()),
-        "ended": world.ended.tolist(),
-        "episodes": [_episode(tape) for tape in world.tapes],
+        "seen": torch.from_numpy(environments.states.copy()),
+        "ended": environments.ended.tolist(),
+        "episodes": [_record_episode(recorder) for recorder in environments.recorders],
     }
 
 
-def restore(world: World, record: Mapping[str, Any]) -> None:
+def restore_episodes(environments: EnvironmentAdapter, record: Mapping[str, Any]) -> None:
     """Bring a fresh world to where the recorded one was; raises `CannotRestore`, after which it must be reset."""
-    world.must_be_restorable()
+    environments.require_restorable()
     seen, episodes = record["seen"].numpy(), record["episodes"]
-    if len(episodes) != len(world.tapes):
+    if len(episodes) != len(environments.recorders):
         raise CannotRestore(f"it was recorded with {len(record['ended'])} environments that could not all be reached")
     try:
-        for tape, episode in zip(world.tapes, episodes, strict=True):
-            _play(tape, episode)
-        bare = world.shown()
+        for recorder, episode in zip(environments.recorders, episodes, strict=True):
+            _replay_episode(recorder, episode)
+        bare = environments.replayed_states()
         ended = np.array(record["ended"], dtype=np.bool_)
-        states = world.masks.beside(bare, [tape.mask for tape in world.tapes], ended)
+        states = environments.masks.update(bare, [recorder.mask for recorder in environments.recorders], ended)
     except CannotRestore:
         raise
     except Exception as error:
         raise CannotRestore(f"playing its episode again raised {type(error).__name__}") from error
     if not np.array_equal(states, seen):
         raise CannotRestore("playing its episode again led elsewhere")
-    world.settle(states, np.array(record["ended"], dtype=np.bool_))
+    environments.resume_at(states, np.array(record["ended"], dtype=np.bool_))
 
 
-def _episode(tape: EpisodeRecorder) -> dict[str, Any]:
+def _record_episode(recorder: EpisodeRecorder) -> dict[str, Any]:
     return {
-        "seed": tape.seed,
-        "origin": _text(tape.origin),
-        "actions": torch.from_numpy(np.array(tape.actions)),
-        "plain": all(isinstance(action, int) for action in tape.actions[:1]),
-        "steps": tape.steps,
-        "total": tape.total,
-        "generator": _text(generator_state(tape.env)),
+        "seed": recorder.seed,
+        "origin": _generator_text(recorder.origin),
+        "actions": torch.from_numpy(np.array(recorder.actions)),
+        "plain": all(isinstance(action, int) for action in recorder.actions[:1]),
+        "steps": recorder.steps,
+        "total": recorder.total,
+        "generator": _generator_text(generator_state(recorder.env)),
     }
 
 
-def _play(tape: EpisodeRecorder, episode: Mapping[str, Any]) -> None:
+def _replay_episode(recorder: EpisodeRecorder, episode: Mapping[str, Any]) -> None:
     now = episode["generator"]
     if now is None or (episode["seed"] is None and episode["origin"] is None):
         raise CannotRestore("it has no random generator np_random")
-    if episode["steps"] > LONGEST:
-        raise CannotRestore(f"its episode has run for more than {LONGEST:,} steps")
+    if episode["steps"] > MAX_RECORDED_STEPS:
+        raise CannotRestore(f"its episode has run for more than {MAX_RECORDED_STEPS:,} steps")
     actions = episode["actions"].tolist() if episode["plain"] else episode["actions"].numpy()
-    tape.play(episode["seed"], _state(episode["origin"]), actions)
-    if any(isinstance(layer, REWARD_NORMALISERS) for layer in chain(tape)):
-        tape.total = episode["total"]  # what it paid was divided by the statistics of the time
-    elif tape.total != episode["total"]:
+    recorder.play(episode["seed"], _parse_generator(episode["origin"]), actions)
+    if any(isinstance(layer, REWARD_NORMALISERS) for layer in wrapper_chain(recorder)):
+        recorder.total = episode["total"]  # what it paid was divided by the statistics of the time
+    elif recorder.total != episode["total"]:
         raise CannotRestore("playing its episode again earned something else")
-    if _text(generator_state(tape.env)) != now:
-        set_generator_state(tape.env, _state(now))
+    if _generator_text(generator_state(recorder.env)) != now:
+        set_generator_state(recorder.env, _parse_generator(now))
 
 
-def _text(state: Mapping[str, Any] | None) -> str | None:
+def _generator_text(state: Mapping[str, Any] | None) -> str | None:
     """A generator's state as text: its whole numbers have 128 bits."""
     return None if state is None else json.dumps(state, default=np.ndarray.tolist)
 
 
-def _state(text: str | None) -> dict[str, Any]:
+def _parse_generator(text: str | None) -> dict[str, Any]:
     return {} if text is None else dict(json.loads(text))

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from gio_pyro.collection.base import Outcome
+from gio_pyro.collection.environment_adapter import StepResult
 
 
 class EpisodeStatistics:
@@ -24,22 +24,22 @@ class EpisodeStatistics:
         self.episodes = 0
         self._return, self._length = np.zeros(count), np.zeros(count, dtype=np.int64)
 
-    def begin(self) -> None:
+    def reset_running(self) -> None:
         """Drop the running episodes."""
         self._return[:], self._length[:] = 0.0, 0
 
-    def count(self, outcome: Outcome) -> None:
+    def add(self, result: StepResult) -> None:
         """Add a step."""
-        self._return += outcome.reward
-        self._length += outcome.real
-        ended = outcome.terminated | outcome.truncated
+        self._return += result.reward
+        self._length += result.real
+        ended = result.terminated | result.truncated
         if True in ended.tolist():  # for a few environments faster than to ask NumPy
             self.returns.extend(self._return[ended].tolist())
             self.lengths.extend(self._length[ended].tolist())
             self.episodes += int(ended.sum())
             self._return[ended], self._length[ended] = 0.0, 0
 
-    def ended(self) -> dict[str, Any]:
+    def finished(self) -> dict[str, Any]:
         """Return the counts of episodes that ended, as plain values."""
         return {"episodes": self.episodes, "returns": list(self.returns), "lengths": list(self.lengths)}
 
@@ -47,12 +47,12 @@ class EpisodeStatistics:
         """Return the counts of the running episodes, as plain values."""
         return {"return": self._return.tolist(), "length": self._length.tolist()}
 
-    def resume(self, ended: Mapping[str, Any]) -> None:
+    def load_finished(self, ended: Mapping[str, Any]) -> None:
         """Take over what `ended` returned."""
         self.episodes = int(ended["episodes"])
         self.returns.extend(float(r) for r in ended["returns"])
         self.lengths.extend(int(n) for n in ended["lengths"])
 
-    def go_on(self, running: Mapping[str, Any]) -> None:
+    def load_running(self, running: Mapping[str, Any]) -> None:
         """Take over what `running` returned."""
         self._return[:], self._length[:] = running["return"], running["length"]

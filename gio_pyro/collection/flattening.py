@@ -16,7 +16,7 @@ from gio_pyro.errors import InputError, describe_error
 Array = np.ndarray[Any, np.dtype[Any]]
 Path = tuple[str | int, ...]
 
-MOST_VALUES = 1_000_000
+MAX_VALUES = 1_000_000
 """A Discrete space becomes a table or one input for each value; more than this many are refused."""
 
 
@@ -34,41 +34,41 @@ class Leaf:
     """From a batch of values to `[N, d]` float32."""
 
 
-def leaves_of(space: Space[Any], path: Path = ()) -> tuple[list[Leaf], list[str]]:
+def flat_leaves(space: Space[Any], path: Path = ()) -> tuple[list[Leaf], list[str]]:
     """Return the entries of a space in the order of `gymnasium.spaces.flatten`, and the names of those left out."""
     if isinstance(space, Dict | Tuple):
         inner = space.spaces.items() if isinstance(space, Dict) else enumerate(space.spaces)
-        found = [leaves_of(part, (*path, key)) for key, part in inner]
+        found = [flat_leaves(part, (*path, key)) for key, part in inner]
         return [leaf for leaves, _ in found for leaf in leaves], [name for _, names in found for name in names]
     if isinstance(space, Box):
-        low, high = single(space.low).reshape(-1), single(space.high).reshape(-1)
-        return [Leaf(path, space, low, high, partial(_flat, space.shape, math.prod(space.shape)))], []
+        low, high = as_float32(space.low).reshape(-1), as_float32(space.high).reshape(-1)
+        return [Leaf(path, space, low, high, partial(_flatten_batch, space.shape, math.prod(space.shape)))], []
     if isinstance(space, MultiBinary):
         zero = np.zeros(math.prod(space.shape), dtype=np.float32)
-        return [Leaf(path, space, zero, zero + 1, partial(_flat, space.shape, math.prod(space.shape)))], []
+        return [Leaf(path, space, zero, zero + 1, partial(_flatten_batch, space.shape, math.prod(space.shape)))], []
     if isinstance(space, Discrete):
-        return [_hot(path, space, np.array([space.start]), np.array([space.n]))], []
+        return [_one_hot_leaf(path, space, np.array([space.start]), np.array([space.n]))], []
     if isinstance(space, MultiDiscrete):
-        return [_hot(path, space, space.start.reshape(-1), space.nvec.reshape(-1))], []
-    return [], [named(path)]
+        return [_one_hot_leaf(path, space, space.start.reshape(-1), space.nvec.reshape(-1))], []
+    return [], [path_text(path)]
 
 
-def named(path: Path) -> str:
+def path_text(path: Path) -> str:
     """Return a path as text."""
     return "/".join(map(str, path))
 
 
-def pick(tree: Any, path: Path) -> Any:
+def entry_at(tree: Any, path: Path) -> Any:
     """Return the entry of an observation at a path; raises `InputError` where there is none."""
     try:
         for key in path:
             tree = tree[key]
     except (KeyError, IndexError, TypeError) as error:
-        raise InputError(f"Expected an observation with the entry {named(path)}, but it is missing.") from error
+        raise InputError(f"Expected an observation with the entry {path_text(path)}, but it is missing.") from error
     return tree
 
 
-def array(values: Any, shape: tuple[int, ...]) -> Array:
+def as_array(values: Any, shape: tuple[int, ...]) -> Array:
     """Return observations, or a batch of them, as an array; raises `InputError` where they are none."""
     try:
         return np.asarray(values.numpy(force=True) if isinstance(values, Tensor) else values)
@@ -83,9 +83,9 @@ def array(values: Any, shape: tuple[int, ...]) -> Array:
         ) from error
 
 
-def numbers(batch: Any, shape: tuple[int, ...]) -> Array:
+def numeric_batch(batch: Any, shape: tuple[int, ...]) -> Array:
     """Return a batch as an array `[N, *shape]`; raises `InputError` where it is none."""
-    given = array(batch, shape)
+    given = as_array(batch, shape)
     if given.dtype.kind not in "biuf":
         raise InputError(
             f"Expected observations of numbers, but got {given.dtype}: {str(batch)[:80]}; give arrays of numbers."
@@ -96,20 +96,20 @@ def numbers(batch: Any, shape: tuple[int, ...]) -> Array:
     return given
 
 
-def require_as_many(parts: list[Array]) -> None:
+def require_equal_rows(parts: list[Array]) -> None:
     """Raise `InputError` where the entries of a batch of observations differ in their number of rows."""
     if len({len(part) for part in parts}) > 1:
         rows = ", ".join(str(len(part)) for part in parts)
         raise InputError(f"Expected as many rows of each entry, but got {rows}; give one of each for an observation.")
 
 
-def require_few(space: Space[Any], count: int) -> None:
+def require_enumerable(space: Space[Any], count: int) -> None:
     """Raise `InputError` where a space has more values than a table can hold."""
-    if count > MOST_VALUES:
-        raise InputError(f"Expected at most {MOST_VALUES:,} values, but {space} has {count:,}; wrap the environment.")
+    if count > MAX_VALUES:
+        raise InputError(f"Expected at most {MAX_VALUES:,} values, but {space} has {count:,}; wrap the environment.")
 
 
-def single(values: Array) -> Array:
+def as_float32(values: Array) -> Array:
     """Return a copy in float32, in rows; what is too large becomes infinite."""
     if values.dtype != np.float64:
         return values.astype(np.float32, order="C")
@@ -117,20 +117,20 @@ def single(values: Array) -> Array:
         return values.astype(np.float32, order="C")
 
 
-def _flat(shape: tuple[int, ...], width: int, batch: Any) -> Array:
-    given = numbers(batch, shape)
-    return single(given).reshape(len(given), width)
+def _flatten_batch(shape: tuple[int, ...], width: int, batch: Any) -> Array:
+    given = numeric_batch(batch, shape)
+    return as_float32(given).reshape(len(given), width)
 
 
-def _hot(path: Path, space: Discrete | MultiDiscrete, first: Array, sizes: Array) -> Leaf:
-    require_few(space, sum(sizes.tolist()))
+def _one_hot_leaf(path: Path, space: Discrete | MultiDiscrete, first: Array, sizes: Array) -> Leaf:
+    require_enumerable(space, sum(sizes.tolist()))
     zero = np.zeros(int(sizes.sum()), dtype=np.float32)
     encode = partial(_one_hot, space.shape or (), first, first + sizes - 1, np.cumsum(sizes) - sizes - first, len(zero))
     return Leaf(path, space, zero, zero + 1, encode)
 
 
 def _one_hot(shape: tuple[int, ...], first: Array, last: Array, shift: Array, width: int, batch: Any) -> Array:
-    given = numbers(batch, shape)
+    given = numeric_batch(batch, shape)
     value = given.reshape(len(given), len(first))
     if not ((value >= first) & (value <= last)).all() or (value.dtype.kind == "f" and (value % 1).any()):
         raise InputError(

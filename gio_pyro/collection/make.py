@@ -10,15 +10,15 @@ from gymnasium.vector import VectorEnv
 
 from gio_pyro.collection.actions import Actions
 from gio_pyro.collection.observations import Observations
-from gio_pyro.collection.stable import StableVector, is_stable
+from gio_pyro.collection.stable_baselines_vector import StableBaselinesVector, is_vec_env
 from gio_pyro.errors import InputError, describe_error, shown
 
 Env = gym.Env[Any, Any]
 Vector = VectorEnv[Any, Any, Any]
 
-OURS = "gio/"
+EXAMPLE_PREFIX = "gio/"
 """What the ids of the example worlds begin with."""
-OF_THE_VECTOR = ("num_envs", "vectorization_mode", "vector_kwargs", "wrappers")
+VECTOR_ARGUMENTS = ("num_envs", "vectorization_mode", "vector_kwargs", "wrappers")
 """What `gymnasium.make_vec` keeps in a spec beside the arguments of the single environment."""
 
 
@@ -30,10 +30,10 @@ def make_env(environment: str | Env | Vector, **kwargs: Any) -> Env | Vector:
     Raises:
         InputError: an unknown id, arguments it does not take, or spaces that are not supported.
     """
-    env = _made(environment, kwargs) if isinstance(environment, str) else environment
-    env = StableVector(env) if is_stable(env) else env
+    env = _make(environment, kwargs) if isinstance(environment, str) else environment
+    env = StableBaselinesVector(env) if is_vec_env(env) else env
     if not isinstance(env, gym.Env | VectorEnv):
-        raise InputError(f"Expected an environment id or a gymnasium.Env, but got {_kind(env)}.")
+        raise InputError(f"Expected an environment id or a gymnasium.Env, but got {_describe_type(env)}.")
     try:
         observation_space, action_space = single_spaces(env)
     except AttributeError as error:
@@ -47,7 +47,7 @@ def make_env(environment: str | Env | Vector, **kwargs: Any) -> Env | Vector:
     return env
 
 
-def _kind(thing: object) -> str:
+def _describe_type(thing: object) -> str:
     """Return what something is that is no environment, and what would make one of it."""
     if isinstance(thing, type):
         return f"the class {thing.__name__}; make one of it, {thing.__name__}()"
@@ -64,15 +64,15 @@ def single_spaces(env: Env | Vector) -> tuple[gym.Space[Any], gym.Space[Any]]:
     return env.observation_space, env.action_space
 
 
-def _made(name: str, kwargs: dict[str, Any]) -> Env:
-    with making(name, kwargs):
+def _make(name: str, kwargs: dict[str, Any]) -> Env:
+    with creation_errors(name, kwargs):
         return gym.make(name, **kwargs)
 
 
 @contextmanager
-def making(name: str, kwargs: dict[str, Any]) -> Iterator[None]:
+def creation_errors(name: str, kwargs: dict[str, Any]) -> Iterator[None]:
     """Say in one sentence, as an `InputError`, what Gymnasium raises when it makes an environment."""
-    announce(name)
+    register_example_worlds(name)
     try:
         yield
     except InputError:
@@ -87,9 +87,9 @@ def making(name: str, kwargs: dict[str, Any]) -> Iterator[None]:
         raise InputError(f"Expected to make {name}{given}, but it raised {text}.") from error
 
 
-def announce(name: str) -> None:
+def register_example_worlds(name: str) -> None:
     """Make Gymnasium know the example worlds where an id is one of theirs; for others they are not even imported."""
-    if name.startswith(OURS):
+    if name.startswith(EXAMPLE_PREFIX):
         from gio_pyro.envs import register
 
         register()

@@ -9,19 +9,26 @@ from gymnasium import Space
 from gymnasium.spaces import Box, Dict, Discrete
 from torch import Tensor
 
-from gio_pyro.collection.flattening import Path, array, leaves_of, numbers, pick, require_as_many, require_few
-from gio_pyro.collection.pictures import Fold, folds_of, joined, picture_space
+from gio_pyro.collection.flattening import (
+    Path,
+    as_array,
+    entry_at,
+    flat_leaves,
+    numeric_batch,
+    require_enumerable,
+    require_equal_rows,
+)
+from gio_pyro.collection.images import ImageEntry, image_entries, image_space, stack_images
+from gio_pyro.collection.infos import MASK
 from gio_pyro.errors import GioWarning, InputError, TrainingError, shown
 from gio_pyro.types import finite
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
-WIDE = 10_000
+WIDE_VECTOR = 10_000
 """Vectors of this many numbers are told of: they are pictures, more often than not."""
-MASK = "action_mask"
-"""What action masks are called, in infos and in dictionaries of observations."""
 
-LARGEST = 1e18
+LARGEST_VALUE = 1e18
 """Numbers beyond this have squares that float32 does not hold, and no statistics."""
 
 
@@ -48,9 +55,9 @@ class Observations(ABC):
         if isinstance(space, Dict) and MASK in space.spaces and len(space.spaces) > 1:
             space = Dict({name: part for name, part in space.spaces.items() if name != MASK})
         if isinstance(space, Discrete):
-            return _Numbers(space)
-        folds = folds_of(space)
-        return _Image(space, folds) if folds else _Vector(space, quiet)
+            return _DiscreteObservations(space)
+        folds = image_entries(space)
+        return _ImageObservations(space, folds) if folds else _VectorObservations(space, quiet)
 
     @property
     def count(self) -> int:
@@ -74,25 +81,25 @@ class Observations(ABC):
     def batched(self, observation: Any) -> bool:
         """Say whether this is a batch of observations, as Stable-Baselines3 decides it: by its dimensions."""
         path, shape = self._first()
-        return array(pick(observation, path), shape).ndim == len(shape) + 1
+        return as_array(entry_at(observation, path), shape).ndim == len(shape) + 1
 
     def _first(self) -> tuple[Path, tuple[int, ...]]:
         """Return where the first entry of an observation is, and its shape."""
         return (), self.raw.shape or ()
 
 
-class _Numbers(Observations):
+class _DiscreteObservations(Observations):
     """The values of a Discrete space, which may start anywhere, as int64 from 0."""
 
     raw: Discrete
 
     def __init__(self, space: Discrete) -> None:
-        require_few(space, int(space.n))
+        require_enumerable(space, int(space.n))
         self.raw, self.space = space, Discrete(int(space.n))
         self.first, self.last = int(space.start), int(space.start + space.n) - 1
 
     def encode(self, batch: Any) -> Array:
-        given = array(batch, ())
+        given = as_array(batch, ())
         if given.dtype.kind == "i" and given.size and self.first <= given.min() and given.max() <= self.last:
             return given.astype(np.int64).reshape(-1) - self.first
         return np.array([self._index(value) for value in given.reshape(-1)], dtype=np.int64)
@@ -114,31 +121,31 @@ class _Numbers(Observations):
         return number - self.first
 
 
-class _Image(Observations):
+class _ImageObservations(Observations):
     """Images of uint8; the frames of a stack, and several images of one size, are further channels of one."""
 
-    def __init__(self, space: Space[Any], folds: list[Fold]) -> None:
+    def __init__(self, space: Space[Any], folds: list[ImageEntry]) -> None:
         self.raw, self._folds = space, folds
-        self.space = space if len(space.shape or ()) == 3 else picture_space(space, folds)
+        self.space = space if len(space.shape or ()) == 3 else image_space(space, folds)
 
     def encode(self, batch: Any) -> Array:
-        entries = [numbers(pick(batch, fold.path), fold.shape) for fold in self._folds]
-        require_as_many(entries)
+        entries = [numeric_batch(entry_at(batch, fold.path), fold.shape) for fold in self._folds]
+        require_equal_rows(entries)
         return self._joined(entries)
 
     def encode_one(self, observation: Any) -> Array:
-        picked = [(fold.shape, array(pick(observation, fold.path), fold.shape)[None]) for fold in self._folds]
-        return self._joined([numbers(one, shape) for shape, one in picked])
+        picked = [(fold.shape, as_array(entry_at(observation, fold.path), fold.shape)[None]) for fold in self._folds]
+        return self._joined([numeric_batch(one, shape) for shape, one in picked])
 
     def _joined(self, entries: list[Array]) -> Array:
-        states = joined(self._folds, [_bytes(entry) for entry in entries])
+        states = stack_images(self._folds, [_as_uint8(entry) for entry in entries])
         return states.copy() if any(np.may_share_memory(states, entry) for entry in entries) else states
 
     def _first(self) -> tuple[Path, tuple[int, ...]]:
         return self._folds[0].path, self._folds[0].shape
 
 
-def _bytes(given: Array) -> Array:
+def _as_uint8(given: Array) -> Array:
     if given.dtype == np.uint8:
         return given
     if given.dtype.kind not in "iu" or (given.size and not 0 <= given.min() <= given.max() <= 255):
@@ -146,20 +153,20 @@ def _bytes(given: Array) -> Array:
     return given.astype(np.uint8)
 
 
-class _Vector(Observations):
+class _VectorObservations(Observations):
     """Everything else: its numbers one after the other, as `gymnasium.spaces.flatten` has them, in float32."""
 
     def __init__(self, space: Space[Any], quiet: bool) -> None:
         self.raw = space
-        self._leaves, left_out = leaves_of(space)
+        self._leaves, left_out = flat_leaves(space)
         if not sum(leaf.low.size for leaf in self._leaves):
-            raise _without_numbers(space)
+            raise _not_numeric(space)
         if left_out and not quiet:
             names = ", ".join(left_out)
             text = f"Expected observations of numbers, but {names} cannot be flattened; learning goes on without."
             warnings.warn(text, GioWarning, stacklevel=4)
         width = sum(leaf.low.size for leaf in self._leaves)
-        if width >= WIDE and not quiet:
+        if width >= WIDE_VECTOR and not quiet:
             text = (
                 "Expected pictures of uint8, which stay pictures, or few numbers, but these observations become "
                 f"vectors of {width:,} numbers: {4 * width:,} bytes a state in replay, {128 * width:,} weights in a "
@@ -171,31 +178,31 @@ class _Vector(Observations):
         self.space = Box(low, high, dtype=np.float32)
 
     def encode(self, batch: Any) -> Array:
-        return _finite(self._joined([leaf.encode(pick(batch, leaf.path)) for leaf in self._leaves]))
+        return _require_finite_states(self._joined([leaf.encode(entry_at(batch, leaf.path)) for leaf in self._leaves]))
 
     def encode_one(self, observation: Any) -> Array:
-        picked = [(leaf, array(pick(observation, leaf.path), leaf.space.shape or ())) for leaf in self._leaves]
-        return _finite(self._joined([leaf.encode(one[None]) for leaf, one in picked]))
+        picked = [(leaf, as_array(entry_at(observation, leaf.path), leaf.space.shape or ())) for leaf in self._leaves]
+        return _require_finite_states(self._joined([leaf.encode(one[None]) for leaf, one in picked]))
 
     def _first(self) -> tuple[Path, tuple[int, ...]]:
         return self._leaves[0].path, self._leaves[0].space.shape or ()
 
     @staticmethod
     def _joined(parts: list[Array]) -> Array:
-        require_as_many(parts)
+        require_equal_rows(parts)
         return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
 
 
-def _without_numbers(space: Space[Any]) -> InputError:
+def _not_numeric(space: Space[Any]) -> InputError:
     return InputError(
         f"Expected an observation space of numbers, but got {space}; "
         "wrap the environment so that it shows a Box or a Discrete space."
     )
 
 
-def _finite(states: Array) -> Array:
-    if not (np.abs(states) < LARGEST).all():
-        bad = states[~(np.abs(states) < LARGEST)][0]
-        wanted = f"an observation below {LARGEST:g} in size" if np.isfinite(bad) else "a finite observation"
+def _require_finite_states(states: Array) -> Array:
+    if not (np.abs(states) < LARGEST_VALUE).all():
+        bad = states[~(np.abs(states) < LARGEST_VALUE)][0]
+        wanted = f"an observation below {LARGEST_VALUE:g} in size" if np.isfinite(bad) else "a finite observation"
         raise TrainingError(f"Expected {wanted}, but the environment gave {bad}; correct it.")
     return states

@@ -14,7 +14,7 @@ from torch import Tensor
 from gio_pyro.data.streams import Streams
 from gio_pyro.errors import GioWarning, InputError
 from gio_pyro.types import UNKNOWN, Sequences, Spec, Transitions
-from gio_pyro.utils.memory import SMALL, free_bytes, require_room, written
+from gio_pyro.utils.memory import MIN_CHECKED, format_bytes, free_bytes, require_memory
 
 STORED = ("state", "action", "reward", "next_state", "terminated", "truncated", "log_behaviour")
 """The fields of `Transitions` that are kept; the weight of a row that was not merged is 1."""
@@ -135,13 +135,13 @@ class Replay:
         """
         sizes = [min(max(need, more), self.capacity) for more in (max(2 * have, 1024), have + have // 8)]
         row = sum(widths)
-        if (fitting := next((n for n in sizes if _peak(widths, n, have) <= SMALL), None)) is None:
+        if (fitting := next((n for n in sizes if _peak(widths, n, have) <= MIN_CHECKED), None)) is None:
             free = free_bytes(device)
             fitting = next((n for n in sizes if _peak(widths, n, have) <= free), None)
         if fitting is None:
-            require_room(
+            require_memory(
                 _peak(widths, sizes[-1], have),
-                f"{sizes[-1]:,} transitions of {written(row)} each",
+                f"{sizes[-1]:,} transitions of {format_bytes(row)} each",
                 f"set buffer_size={max(have, 1)} or less, or show smaller observations",
                 device,
             )
@@ -305,13 +305,13 @@ def _sent(numbers: Sequence[Sequence[int]], kind: torch.dtype, device: torch.dev
 def warn_of_size(spec: Spec, capacity: int, device: torch.device) -> None:
     """Issue a `GioWarning` where a replay that is full would not fit its device; it grows only as it fills."""
     full = bytes_of(spec) * capacity
-    if full < SMALL or full <= (free := free_bytes(device)):
+    if full < MIN_CHECKED or full <= (free := free_bytes(device)):
         return
     fits = int(free / bytes_of(spec) * ROOM)
     warnings.warn(
         f"Expected a replay that fits the memory of {device}, but buffer_size={capacity} transitions of "
-        f"{written(bytes_of(spec))} each are {written(full)}, and {written(free)} is free; set buffer_size={fits}, or "
-        "learn for fewer steps.",
+        f"{format_bytes(bytes_of(spec))} each are {format_bytes(full)}, and {format_bytes(free)} is free; set "
+        f"buffer_size={fits}, or learn for fewer steps.",
         GioWarning,
         stacklevel=3,
     )

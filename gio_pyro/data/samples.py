@@ -18,7 +18,7 @@ from gymnasium.spaces import Box, Dict, Discrete, MultiDiscrete, Tuple
 from torch import Tensor
 
 from gio_pyro.collection import Actions, Observations
-from gio_pyro.collection.actions import whole_bounds
+from gio_pyro.collection.actions import integer_bounds
 from gio_pyro.errors import InputError, TrainingError, describe_error
 from gio_pyro.types import Transitions
 
@@ -229,7 +229,7 @@ def _check_actions(batch: Any, space: Space[Any]) -> None:
     if isinstance(space, Box):
         wrong = ~np.isfinite(batch)
     else:
-        least, most = whole_bounds(space)
+        least, most = integer_bounds(space)
         values = batch.reshape(len(batch), each)
         wrong = ~((values >= least) & (values <= most) & (values == np.round(values)))
     if wrong.any():

@@ -13,7 +13,7 @@ from gio_pyro.data.replay_buffer import Replay, merge_by
 from gio_pyro.errors import InputError
 from gio_pyro.futures import Future, steps_of
 from gio_pyro.types import UNKNOWN, Policy, Sequences, Spec, Transitions
-from gio_pyro.utils.memory import require_room
+from gio_pyro.utils.memory import require_memory
 
 COPIES = 4
 """Copies of what programs see or score that a gradient step holds at once, in 4 bytes a number."""
@@ -50,7 +50,7 @@ def require_room_for(rows: int, spec: Spec, device: torch.device) -> None:
         if space is spec.future_space or not isinstance(space, Discrete)
     ]
     what = f"{rows:,} transitions at once, as batch_size=None has it"
-    require_room(4 * COPIES * rows * sum(numbers), what, "set batch_size=256", device)
+    require_memory(4 * COPIES * rows * sum(numbers), what, "set batch_size=256", device)
 
 
 def _merged(rows: Transitions, found: Tensor) -> tuple[Transitions, Tensor]:

@@ -59,11 +59,11 @@ def played(agent: GIO, count: int, environment: str | Env | Vector | None = None
             many steps.
         TrainingError: the environment raises, or gives what cannot be used.
     """
-    with agent.collector.playground(environment) as env:
+    with agent.collector.evaluation_environment(environment) as env:
         seed = (agent.settings.seed + OTHER_SEED) % 2**31
-        keeping = agent.collector.world.masks.keeping
-        collector = Collector(env, seed=seed, device=agent.device, keeping=keeping)
-        steps = count + steps_of(agent.future) * collector.world.count
+        mask_handler = agent.collector.environments.masks.handler
+        collector = Collector(env, seed=seed, device=agent.device, mask_handler=mask_handler)
+        steps = count + steps_of(agent.future) * collector.environments.count
         collected = collector.collect(agent.actor_critic.behaviour(uniform_share=0.0), steps)
     replay = Replay(len(collected.rows))
     replay.add(collected.rows, *collected.links())

@@ -4,14 +4,14 @@ from collections.abc import Callable
 
 from gio_pyro.collection import Collector, Env, make_env
 from gio_pyro.collection.make import Vector
-from gio_pyro.collection.masks import Unexpected
+from gio_pyro.collection.mask_handlers import RejectMaskHandler
 from gio_pyro.empowerment.options import Kept, take
 from gio_pyro.empowerment.variational import VariationalEmpowerment, require_horizon
 from gio_pyro.errors import InputError
 from gio_pyro.nn.gradient_step import Figures
 from gio_pyro.programs import without_validation
 from gio_pyro.settings import device_named
-from gio_pyro.types import Program
+from gio_pyro.types import PyroProgram
 from gio_pyro.utils.checks import whole
 from gio_pyro.utils.randomness import PrivateRandom
 
@@ -42,7 +42,7 @@ def learn_empowerment(
     *,
     updates: int = 6_000,
     batch_size: int = 256,
-    guide: str | Program = "SequenceGuide",
+    guide: str | PyroProgram = "SequenceGuide",
     hidden: tuple[int, ...] = (128, 128),
     learning_rate: float = 1e-2,
     seed: int = 0,
@@ -73,7 +73,7 @@ def learn_empowerment(
     for name, number in (("steps", steps), ("updates", updates), ("batch_size", batch_size)):
         whole(name, number, 1)
     where = device_named(device)
-    collector = Collector(make_env(environment), seed=seed, device=where, keeping=Unexpected(BLIND))
+    collector = Collector(make_env(environment), seed=seed, device=where, mask_handler=RejectMaskHandler(BLIND))
     states, actions = collector.observations.space, collector.actions.space
     with PrivateRandom(seed, where).use(), without_validation():
         learned = VariationalEmpowerment(

@@ -140,7 +140,7 @@ def take(collector: Collector, source: Policy, length: int, uniform_share: float
     Returns:
         Those whose end is known, and how many environment steps it took.
     """
-    collected = collector.collect(Blindly(source, uniform_share), IN_A_ROW * length * collector.world.count)
+    collected = collector.collect(Blindly(source, uniform_share), IN_A_ROW * length * collector.environments.count)
     replay = Replay(len(collected.rows))
     replay.add(collected.rows, *collected.links())
     count = finite(collector.actions.space, "action")

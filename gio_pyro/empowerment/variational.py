@@ -31,7 +31,7 @@ from gio_pyro.errors import InputError, shown
 from gio_pyro.nn import encoder, looking_once, mlp
 from gio_pyro.nn.gradient_step import Descent, Figures, adam
 from gio_pyro.programs import Guide, construct, detached, fitting, resolve
-from gio_pyro.types import Program, Spec
+from gio_pyro.types import PyroProgram, Spec
 
 MOST_WEIGHT = 5.0
 """Weights ω/μ of replayed sequences are cut here."""
@@ -85,7 +85,7 @@ class VariationalEmpowerment:
         actions: Space[Any],
         horizon: int,
         *,
-        guide: str | Program = "SequenceGuide",
+        guide: str | PyroProgram = "SequenceGuide",
         hidden: Sequence[int] = (128, 128),
         learning_rate: float = 1e-2,
         device: torch.device | None = None,

@@ -6,8 +6,8 @@
 """
 
 from gio_pyro.envs.catalogue import KlyubinMaze, Maze, NoisyTV, Rooms, SlipperyLine, SparseMaze
+from gio_pyro.envs.grid_world import GridWorld
 from gio_pyro.envs.registry import IDS, register
-from gio_pyro.envs.world import GridWorld
 
 register()
 

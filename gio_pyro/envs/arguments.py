@@ -6,7 +6,7 @@ from numbers import Integral, Real
 from gio_pyro.errors import InputError, shown
 
 
-def share(name: str, value: float) -> float:
+def probability(name: str, value: float) -> float:
     """Return a probability as a float; raises `InputError` where it is no number in [0, 1]."""
     number = isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
     if not number or not 0 <= value <= 1:
@@ -14,7 +14,7 @@ def share(name: str, value: float) -> float:
     return float(value)
 
 
-def count(name: str, value: int, least: int, most: int) -> int:
+def integer(name: str, value: int, least: int, most: int) -> int:
     """Return a whole number; raises `InputError` where it is none, or not between `least` and `most`."""
     if not isinstance(value, Integral) or isinstance(value, bool) or not least <= value <= most:
         raise InputError(f"Expected {name} to be a whole number from {least} to {most}, but got {shown(value)}.")

@@ -2,15 +2,15 @@
 
 from typing import Unpack
 
-from gio_pyro.envs.arguments import count, share
-from gio_pyro.envs.maps import FLOOR, GOAL, PLAIN, SCREEN, START, Layout, Map, layout_of
-from gio_pyro.envs.pictures import MOST_CHANNELS
-from gio_pyro.envs.tables import COMPASS, table_of, with_screen
-from gio_pyro.envs.world import GridWorld, View
+from gio_pyro.envs.arguments import integer, probability
+from gio_pyro.envs.grid_world import GridWorld, View
+from gio_pyro.envs.maps import FLOOR, GOAL, PLAIN_MARKS, SCREEN, START, Layout, Map, layout_of
+from gio_pyro.envs.rendering import MAX_CHANNELS
+from gio_pyro.envs.tables import COMPASS, add_screen, table_of
 from gio_pyro.errors import InputError
 
-SMALL = ("S..#...", ".#.+.#.", ".#.#..G")
-ROOMS = (
+SMALL_MAP = ("S..#...", ".#.+.#.", ".#.#..G")
+ROOMS_MAP = (
     "....#....",
     "....#....",
     "....+....",
@@ -21,7 +21,7 @@ ROOMS = (
     "....+....",
     "S...#....",
 )
-SPARSE = (
+SPARSE_MAP = (
     "S..#....",
     ".#.#.##.",
     ".#...#..",
@@ -31,29 +31,33 @@ SPARSE = (
     ".#.#..#.",
     "...##..G",
 )
-TELEVISION = (
+TELEVISION_MAP = (
     "...#.......",
     ".T.#.......",
     "...S.......",
     "...#.......",
     "...#......G",
 )
-MOST_ACTIONS = 10_000
-LONGEST_LINE = 10_000
+MAX_USELESS = 10_000
+MAX_LENGTH = 10_000
 
 
-class _Drawn(GridWorld):
+class _MapWorld(GridWorld):
     """What a map says, with the moves of the compass and useless actions."""
 
     def __init__(self, map: Map, view: View, *, noise: float, door: float = 1.0, useless: int = 0) -> None:
-        layout, extra = layout_of(map), count("useless", useless, 0, MOST_ACTIONS)
+        layout, extra = layout_of(map), integer("useless", useless, 0, MAX_USELESS)
         table = table_of(
-            layout, [*COMPASS.values()], noise=share("noise", noise), door=share("door", door), useless=extra
+            layout,
+            [*COMPASS.values()],
+            noise=probability("noise", noise),
+            door=probability("door", door),
+            useless=extra,
         )
         super().__init__(layout, table, [*COMPASS, *(f"useless {i + 1}" for i in range(extra))], **view)
 
 
-class Maze(_Drawn):
+class Maze(_MapWorld):
     """A maze of the user's own: north, south, east, west and `useless` further actions that do nothing.
 
     Args:
@@ -69,22 +73,22 @@ class Maze(_Drawn):
     """
 
     def __init__(
-        self, map: Map = SMALL, *, noise: float = 0.0, door: float = 0.5, useless: int = 0, **view: Unpack[View]
+        self, map: Map = SMALL_MAP, *, noise: float = 0.0, door: float = 0.5, useless: int = 0, **view: Unpack[View]
     ) -> None:
         super().__init__(map, view, noise=noise, door=door, useless=useless)
 
 
-class Rooms(_Drawn):
+class Rooms(_MapWorld):
     """Four rooms whose doors stick: a step into a door succeeds with probability `door`. No reward by default.
 
     Args and errors are those of `Maze`; there are no useless actions.
     """
 
-    def __init__(self, map: Map = ROOMS, *, door: float = 0.5, noise: float = 0.0, **view: Unpack[View]) -> None:
+    def __init__(self, map: Map = ROOMS_MAP, *, door: float = 0.5, noise: float = 0.0, **view: Unpack[View]) -> None:
         super().__init__(map, view, noise=noise, door=door)
 
 
-class SparseMaze(_Drawn):
+class SparseMaze(_MapWorld):
     """A maze that pays 1 at its only goal, 14 steps from the start, with `useless` actions to get lost in.
 
     Within its 200 steps uniform actions find the goal in 19 % of the episodes without useless actions, in 0.9 % with 10
@@ -92,7 +96,7 @@ class SparseMaze(_Drawn):
     """
 
     def __init__(self, *, useless: int = 0, noise: float = 0.0, **view: Unpack[View]) -> None:
-        super().__init__(SPARSE, view, noise=noise, useless=useless)
+        super().__init__(SPARSE_MAP, view, noise=noise, useless=useless)
 
 
 class KlyubinMaze(GridWorld):
@@ -114,7 +118,7 @@ class KlyubinMaze(GridWorld):
         rows = columns = 10
         walls = frozenset(frozenset(row * columns + column for row, column in wall) for wall in KLYUBIN_WALLS)
         layout = Layout(rows, columns, FLOOR * rows * columns, walls, south_first=True)
-        table = table_of(layout, MOVES, noise=share("noise", noise))
+        table = table_of(layout, MOVES, noise=probability("noise", noise))
         super().__init__(layout, table, ("stay", "north", "south", "east", "west"), **view)
 
 
@@ -134,14 +138,16 @@ class NoisyTV(GridWorld):
         InputError: a map that is none or has no television, or an argument out of range.
     """
 
-    def __init__(self, map: Map = TELEVISION, *, channels: int = 6, noise: float = 0.0, **view: Unpack[View]) -> None:
-        layout = layout_of(map, marks=PLAIN + SCREEN)
+    def __init__(
+        self, map: Map = TELEVISION_MAP, *, channels: int = 6, noise: float = 0.0, **view: Unpack[View]
+    ) -> None:
+        layout = layout_of(map, marks=PLAIN_MARKS + SCREEN)
         screens = layout.cells(SCREEN)
         if not screens:
             raise InputError(f"Expected a map with a television, but got none; mark a cell of floor with {SCREEN}.")
-        number = count("channels", channels, 1, MOST_CHANNELS)
-        plain = table_of(layout, [*COMPASS.values()], noise=share("noise", noise))
-        table = with_screen(plain, screens, number)
+        number = integer("channels", channels, 1, MAX_CHANNELS)
+        plain = table_of(layout, [*COMPASS.values()], noise=probability("noise", noise))
+        table = add_screen(plain, screens, number)
         super().__init__(layout, table, [*COMPASS, "watch"], channels=number, **view)
 
 
@@ -158,6 +164,6 @@ class SlipperyLine(GridWorld):
     """
 
     def __init__(self, *, length: int = 8, slip: float = 0.1, **view: Unpack[View]) -> None:
-        layout = layout_of([START + FLOOR * (count("length", length, 2, LONGEST_LINE) - 2) + GOAL])
-        table = table_of(layout, ((0, -1), (0, 1)), noise=share("slip", slip))
+        layout = layout_of([START + FLOOR * (integer("length", length, 2, MAX_LENGTH) - 2) + GOAL])
+        table = table_of(layout, ((0, -1), (0, 1)), noise=probability("slip", slip))
         super().__init__(layout, table, ("left", "right"), **view)

@@ -7,7 +7,7 @@ from textwrap import dedent
 from gio_pyro.errors import InputError, shown
 
 WALL, FLOOR, START, GOAL, DOOR, SCREEN = "#.SG+T"
-PLAIN = WALL + FLOOR + START + GOAL + DOOR
+PLAIN_MARKS = WALL + FLOOR + START + GOAL + DOOR
 """What a map may show that has no television."""
 
 Map = str | Sequence[str]
@@ -51,7 +51,7 @@ class Layout:
         return f"row {cell // self.columns}, column {cell % self.columns}"
 
 
-def layout_of(map: Map, *, marks: str = PLAIN) -> Layout:
+def layout_of(map: Map, *, marks: str = PLAIN_MARKS) -> Layout:
     """Read a map: one line for each row, one character for each cell.
 
     Args:

@@ -10,12 +10,12 @@ Outcome = tuple[float, int, float, bool]
 """(probability, next state, reward, terminated)."""
 Table = dict[int, dict[int, list[Outcome]]]
 """`table[s][a]`: what may follow, with probabilities above 0 that sum to 1."""
-Chances = dict[int, float]
+CellProbabilities = dict[int, float]
 """The probability of each cell that may be entered."""
 
 COMPASS = MappingProxyType({"north": (-1, 0), "south": (1, 0), "east": (0, 1), "west": (0, -1)})
 """The four moves of a map whose row 0 is at the top."""
-REWARD = 1.0
+GOAL_REWARD = 1.0
 """For entering a goal, which ends the episode."""
 
 
@@ -38,14 +38,14 @@ def table_of(
     """
     table: Table = {}
     for cell in range(len(layout.marks)):
-        carried_out = [_landing(layout, cell, move, door) for move in moves]
-        chances = [_disturbed(carried_out, i, noise) for i in range(len(moves))] + [{cell: 1.0}] * useless
+        carried_out = [_move_outcome(layout, cell, move, door) for move in moves]
+        chances = [_noisy_move(carried_out, i, noise) for i in range(len(moves))] + [{cell: 1.0}] * useless
         table[cell] = {action: _outcomes(layout, cell, into) for action, into in enumerate(chances)}
     _check_goals(layout, table)
     return table
 
 
-def with_screen(table: Table, screens: Collection[int], channels: int) -> Table:
+def add_screen(table: Table, screens: Collection[int], channels: int) -> Table:
     """Return the table of a world with a screen and one more action, the last, which changes its channel.
 
     The state is cell · channels + channel. The new action draws each channel with the same probability in the cells
@@ -66,7 +66,7 @@ def with_screen(table: Table, screens: Collection[int], channels: int) -> Table:
     return shown
 
 
-def reached(table: Table, start: int) -> set[int]:
+def reachable_states(table: Table, start: int) -> set[int]:
     """Return the states that an episode from `start` can be in, the one that ends it included."""
     found, waiting = {start}, [start]
     while waiting:
@@ -78,7 +78,7 @@ def reached(table: Table, start: int) -> set[int]:
     return found
 
 
-def _landing(layout: Layout, cell: int, move: Move, door: float) -> Chances:
+def _move_outcome(layout: Layout, cell: int, move: Move, door: float) -> CellProbabilities:
     """Where a move leads that is carried out."""
     to = layout.neighbour(cell, move)
     if to == cell or layout.marks[to] != DOOR:
@@ -86,9 +86,9 @@ def _landing(layout: Layout, cell: int, move: Move, door: float) -> Chances:
     return {to: door, cell: 1 - door}
 
 
-def _disturbed(carried_out: Sequence[Chances], chosen: int, noise: float) -> Chances:
+def _noisy_move(carried_out: Sequence[CellProbabilities], chosen: int, noise: float) -> CellProbabilities:
     """Where a move leads that is chosen."""
-    chances: Chances = {}
+    chances: CellProbabilities = {}
     for move, landing in enumerate(carried_out):
         weight = 1 - noise if move == chosen else noise / (len(carried_out) - 1)
         for to, chance in landing.items():
@@ -96,16 +96,16 @@ def _disturbed(carried_out: Sequence[Chances], chosen: int, noise: float) -> Cha
     return {to: chance for to, chance in chances.items() if chance > 0}
 
 
-def _outcomes(layout: Layout, cell: int, chances: Chances) -> list[Outcome]:
+def _outcomes(layout: Layout, cell: int, chances: CellProbabilities) -> list[Outcome]:
     goals = {to: layout.marks[to] == GOAL for to in chances}
-    return [(p, to, REWARD if goals[to] and to != cell else 0.0, goals[to]) for to, p in chances.items()]
+    return [(p, to, GOAL_REWARD if goals[to] and to != cell else 0.0, goals[to]) for to, p in chances.items()]
 
 
 def _check_goals(layout: Layout, table: Table) -> None:
     goals = set(layout.cells(GOAL))
     missed = set(goals)
     for start in layout.starts if goals else ():
-        seen = reached(table, start) & goals
+        seen = reachable_states(table, start) & goals
         if not seen:
             raise InputError(
                 f"Expected a goal that can be reached from every start, but none can from {layout.place(start)}; open "

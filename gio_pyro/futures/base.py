@@ -14,7 +14,7 @@ from gio_pyro.distributions.masks import Allowed
 from gio_pyro.errors import InputError, raised_by, shown
 from gio_pyro.programs import example
 from gio_pyro.types import Policy, Sequences, Spec, Transitions
-from gio_pyro.utils.checks import function, instance, number
+from gio_pyro.utils.checks import as_number, function, instance
 
 LARGE = 1e6
 """A reward beyond those that occur, beside which float32 still has the differences between them."""
@@ -131,7 +131,7 @@ def require_future(future: object) -> None:
 
 def steps_of(future: Future) -> int:
     """Return how many steps, that of the action included, F is read from; 0 where single transitions will do."""
-    steps = number(getattr(future, "steps", 0))
+    steps = as_number(getattr(future, "steps", 0))
     return int(steps) if isinstance(steps, int | float) and 0 <= steps <= MOST_STEPS else 0
 
 
@@ -171,7 +171,7 @@ class Later(ABC):
     """Weights are cut here: a little bias for a bounded variance (Ionides, 2008, truncated importance sampling)."""
 
     def __post_init__(self) -> None:
-        steps, weight, name = number(self.steps), number(self.most_weight), type(self).__name__
+        steps, weight, name = as_number(self.steps), as_number(self.most_weight), type(self).__name__
         if not isinstance(steps, int) or steps < 1:
             raise InputError(f"Expected {name} of at least 1 step, a whole number, but got {shown(self.steps)}.")
         if steps > MOST_STEPS:

@@ -19,7 +19,7 @@ from gio_pyro.futures.one_step import increasing
 from gio_pyro.programs import log_probs
 from gio_pyro.tabular.futures import interval_of
 from gio_pyro.types import Policy, Sequences
-from gio_pyro.utils.checks import batch, instance, number
+from gio_pyro.utils.checks import as_number, batch, instance
 
 MOST_VALUES = 2**20
 """Values of a finite trajectory above which it is refused."""
@@ -136,7 +136,7 @@ class Return(Later):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        discount = number(self.discount)
+        discount = as_number(self.discount)
         if discount is None or not 0 <= discount <= 1:
             raise InputError(f"Expected a discount in [0, 1], but got {shown(self.discount)}; 0.99 is a usual choice.")
         object.__setattr__(self, "discount", discount)

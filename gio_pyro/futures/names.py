@@ -11,7 +11,7 @@ from gio_pyro.futures.later import FinalState, Return, StateAfter, Trajectory
 from gio_pyro.futures.masked import unwrapped_future
 from gio_pyro.futures.one_step import NextState, NextStateAndReward
 from gio_pyro.programs import named
-from gio_pyro.utils.calls import parsed
+from gio_pyro.utils.calls import parse_call
 
 MOST_SHOWN = 80
 """Characters of a text that an error repeats."""
@@ -49,7 +49,7 @@ def written(future: Future) -> str | None:
 
 
 def _known(text: str) -> Future:
-    name, numbers, named_ones = parsed(text)
+    name, numbers, named_ones = parse_call(text)
     if name not in FUTURES:
         raise InputError(unknown("a future", text, map(_shown, FUTURES), also=", or file.py:Name"))
     return _made(FUTURES[name], numbers, named_ones, f"{_shown(name)} with its own numbers", text)
@@ -61,7 +61,7 @@ def _elsewhere(text: str) -> Future:
     if not isinstance(kind, type):
         future: Future = kind
         return future
-    _, numbers, named_ones = parsed(f"_{bracket}{rest}")
+    _, numbers, named_ones = parse_call(f"_{bracket}{rest}")
     return _made(kind, numbers, named_ones, f"{name} with what it takes", text)
 
 

@@ -16,7 +16,7 @@ from gio_pyro import tabular
 from gio_pyro.errors import InputError, shown
 from gio_pyro.tabular.mdp import as_mdp
 from gio_pyro.types import Transitions
-from gio_pyro.utils.checks import batch, instance, number, refused
+from gio_pyro.utils.checks import as_number, batch, instance, invalid_argument
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ class NextStateAndReward:
         found = batch("futures", found)
         if self.rewards:
             if found.is_floating_point():
-                raise refused("futures as whole numbers", found)
+                raise invalid_argument("futures as whole numbers", found)
             known = torch.tensor(self.rewards, device=found.device)
             return found // len(known), known[found % len(known)]
         return found[:, :-1].reshape(-1, *(state_space.shape or ())), found[:, -1]
@@ -116,7 +116,7 @@ class NextStateAndReward:
 def increasing(values: Sequence[float], name: str) -> tuple[float, ...]:
     """Return numbers as a tuple; raises `InputError` unless they are finite and increase."""
     try:
-        given = [None] if isinstance(values, str | bytes | dict | set) else [number(value) for value in values]
+        given = [None] if isinstance(values, str | bytes | dict | set) else [as_number(value) for value in values]
     except TypeError:
         given = [None]
     numbers = tuple(math.nan if value is None else float(value) for value in given)

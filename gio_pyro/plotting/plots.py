@@ -13,7 +13,7 @@ from matplotlib.ticker import MaxNLocator
 
 from gio_pyro.errors import InputError
 from gio_pyro.plotting.grid import Grid
-from gio_pyro.utils.files import put
+from gio_pyro.utils.files import write_file
 
 LATEST = "rollout/ep_rew_latest"
 """The column of the mean return of the episodes that ended since the last report."""
@@ -117,4 +117,4 @@ def _save(figure: Figure, path: Path) -> None:
         raise InputError(f"Expected the name of a .png file, but got {path.name}.")
     picture = io.BytesIO()
     FigureCanvasAgg(figure).print_png(picture)
-    put(path, picture.getvalue())
+    write_file(path, picture.getvalue())

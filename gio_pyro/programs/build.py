@@ -26,7 +26,7 @@ from gio_pyro.programs.program import Guide, Model, detached, require_fits, requ
 from gio_pyro.programs.requirements import require_explores, require_pathwise
 from gio_pyro.programs.setting import Setting, quietly
 from gio_pyro.programs.sites import ACTION, FUTURE
-from gio_pyro.types import Policy, Program, Spec
+from gio_pyro.types import Policy, PyroProgram, Spec
 
 HOMES = {"model": "gio_pyro.models", "guide": "gio_pyro.guides", "future": "gio_pyro.futures"}
 
@@ -54,7 +54,7 @@ def example(space: Space[Any], device: torch.device) -> Tensor:
     return torch.zeros(1, *space.shape, dtype=kind, device=device)
 
 
-def resolve(name: str | Program, kind: str) -> Program:
+def resolve(name: str | PyroProgram, kind: str) -> PyroProgram:
     """Return the program that a name stands for; a program stands for itself.
 
     Args:
@@ -68,7 +68,7 @@ def resolve(name: str | Program, kind: str) -> Program:
         if not callable(name):
             raise ProgramError(f"Expected a {kind}: a name, a class or a callable, but got {shown(name)}.")
         return name
-    program: Program = named(name, kind)
+    program: PyroProgram = named(name, kind)
     if not callable(program):
         raise ProgramError(f"Expected {name} to be a class or callable, but got {article(type(program).__name__)}.")
     return program
@@ -143,7 +143,7 @@ def reference(program: Any) -> str:
     return f"{owner.__module__}:{owner.__qualname__}"
 
 
-def build_model(program: Program, spec: Spec, policy: Policy, state: Tensor, *, known: bool = False) -> Model:
+def build_model(program: PyroProgram, spec: Spec, policy: Policy, state: Tensor, *, known: bool = False) -> Model:
     """Return a ready `Model`: a class is built from `spec`, a module is copied, and it is run on `state` `[B]`.
 
     A copy of it is checked as `gio_pyro.testing.check_model` checks it, unless it is `known` to pass.
@@ -166,7 +166,7 @@ def build_model(program: Program, spec: Spec, policy: Policy, state: Tensor, *, 
     return model
 
 
-def _apart(model: Model, program: Program, spec: Spec) -> Model:
+def _apart(model: Model, program: PyroProgram, spec: Spec) -> Model:
     """Return a copy of a model for a check; where what a class builds cannot be copied, one more of it."""
     try:
         return copy.deepcopy(model)
@@ -175,7 +175,7 @@ def _apart(model: Model, program: Program, spec: Spec) -> Model:
 
 
 def build_guide(
-    program: Program, spec: Spec, model: Model, policy: Policy, state: Tensor, *, known: bool = False
+    program: PyroProgram, spec: Spec, model: Model, policy: Policy, state: Tensor, *, known: bool = False
 ) -> Guide:
     """Return a ready `Guide` fitted beside `model`, likewise; it is run on futures of that model."""
     guide, policy = guide_beside(model, program, spec), detached(policy)
@@ -198,7 +198,7 @@ def build_guide(
     return guide
 
 
-def _both_apart(guide: Guide, model: Model, program: Program, spec: Spec) -> tuple[Guide, Model]:
+def _both_apart(guide: Guide, model: Model, program: PyroProgram, spec: Spec) -> tuple[Guide, Model]:
     """Return copies of a guide and of the model that it may hold, for a check."""
     try:
         return copy.deepcopy((guide, model))
@@ -207,7 +207,7 @@ def _both_apart(guide: Guide, model: Model, program: Program, spec: Spec) -> tup
         return guide_beside(other, program, spec), other
 
 
-def guide_beside(model: Model, program: Program, spec: Spec) -> Guide:
+def guide_beside(model: Model, program: PyroProgram, spec: Spec) -> Guide:
     """Return a guide built beside a model; raises `ProgramError` where it takes the model's parameters for its own."""
     guide = Guide(construct(program, replace(spec, model=model)))
     if not {id(p) for p in model.parameters()}.isdisjoint(id(p) for p in guide.parameters()):
@@ -234,7 +234,7 @@ def _first_run(program: Model | Guide, signature: str) -> Iterator[None]:
 
 
 def build_pair(
-    programs: Mapping[str, str | Program], spec: Spec, policy: Policy, device: torch.device
+    programs: Mapping[str, str | PyroProgram], spec: Spec, policy: Policy, device: torch.device
 ) -> tuple[Model, Guide]:
     """Return the model and the guide of `programs`, by these names, ready on the device; see `resolve` for errors."""
     kinds = {kind: resolve(given, kind) for kind, given in programs.items()}
@@ -245,19 +245,21 @@ def build_pair(
         return model, build_guide(kinds["guide"], spec, model, policy, first, known=own["guide"]).to(device)
 
 
-def _of_this_library(given: str | Program, kind: str) -> bool:
+def _of_this_library(given: str | PyroProgram, kind: str) -> bool:
     """Whether a program is named as one of this library, whose own tests check it for every kind of space."""
     return isinstance(given, str) and given in getattr(sys.modules.get(HOMES[kind]), "__all__", ())
 
 
-def chosen_programs(spec: Spec, model: str | Program | None, guide: str | Program | None) -> dict[str, str | Program]:
+def chosen_programs(
+    spec: Spec, model: str | PyroProgram | None, guide: str | PyroProgram | None
+) -> dict[str, str | PyroProgram]:
     """Return the programs that were given, and for None those that fit the spaces."""
     default = default_programs(spec)
     given = {"model": model, "guide": guide}
     return {kind: default[kind] if program is None else program for kind, program in given.items()}
 
 
-def construct(program: Program, spec: Spec) -> Program:
+def construct(program: PyroProgram, spec: Spec) -> PyroProgram:
     """Return what runs: a class is built from `spec`, a module that exists is copied, a function is taken as it is.
 
     Raises:
@@ -267,7 +269,7 @@ def construct(program: Program, spec: Spec) -> Program:
         return _copied(program) if isinstance(program, nn.Module) else program
     try:
         with pyro.settings.context(module_local_params=True), sized(program, program.__name__, spec):
-            built: Program = program(spec)
+            built: PyroProgram = program(spec)
     except GioError:
         raise
     except (Exception, SystemExit) as error:

@@ -4,18 +4,18 @@ import pyro
 import torch
 from gymnasium.spaces import Discrete
 
-from gio_pyro.types import Program, Spec
-from gio_pyro.utils.memory import TRAINED, Sized, free_bytes
+from gio_pyro.types import PyroProgram, Spec
+from gio_pyro.utils.memory import COPIES_PER_PARAMETER, MemoryCheck, free_bytes
 
 
-def sized(program: Program, name: str, spec: Spec) -> Sized:
+def sized(program: PyroProgram, name: str, spec: Spec) -> MemoryCheck:
     """Return a block in which a program that does not fit, trained, is refused before its numbers are made."""
 
     def build() -> object:
         with pyro.settings.context(module_local_params=True):
             return program(spec)
 
-    return Sized(f"{name} and its training", smaller(spec), torch.get_default_device(), build)
+    return MemoryCheck(f"{name} and its training", smaller(spec), torch.get_default_device(), build)
 
 
 def smaller(spec: Spec) -> str:
@@ -24,7 +24,7 @@ def smaller(spec: Spec) -> str:
         return f"lower hidden={spec.hidden}, or wrap the environment to show less"
     states, actions, futures = spec.sizes()
     units = max(spec.hidden, default=0)
-    networks = TRAINED * 4 * units * (2 * states + 2 * actions + 2 * futures + 2 * units)
+    networks = COPIES_PER_PARAMETER * 4 * units * (2 * states + 2 * actions + 2 * futures + 2 * units)
     if networks < states * actions * futures and networks < free_bytes(torch.get_default_device()):
         return "take model=CategoricalNetworkModel, guide=CategoricalNetworkGuide and batch_size=256"
     return "wrap the environment to have fewer states, or take another future"

@@ -36,7 +36,7 @@ from gio_pyro.distributions.masks import Allowed, restricted
 from gio_pyro.errors import GioError, InputError, ProgramError, describe_error, shown
 from gio_pyro.programs.sites import ACTION, FUTURE, is_plate, is_recorded, require_drawn, require_known
 from gio_pyro.types import Policy, Transitions
-from gio_pyro.types import Program as Callable_
+from gio_pyro.types import PyroProgram as Callable_
 
 OPTIONAL = MappingProxyType({"observe": "state, action, future", "follow": "policy, state, weight", "explore": "state"})
 """Methods that a program may have besides its call, and their arguments."""

@@ -7,7 +7,7 @@ from typing import Any, Generic, TypeVar
 
 from gio_pyro.errors import InputError, article, closest, raised_by, shown, unknown
 from gio_pyro.programs import named
-from gio_pyro.utils.calls import parsed
+from gio_pyro.utils.calls import parse_call
 
 Base = TypeVar("Base")
 
@@ -40,7 +40,7 @@ class Registry(Generic[Base]):
         if not isinstance(text, str):
             raise InputError(f"Expected the name of {article(self.noun)}, but got {shown(text)}; see {self.home}.")
         name, bracket, rest = text.partition("(")
-        valid, numbers, own = parsed(f"_{bracket}{rest}")
+        valid, numbers, own = parse_call(f"_{bracket}{rest}")
         kind = self._kind(name.strip())
         if not valid:
             raise InputError(

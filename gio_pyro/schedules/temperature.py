@@ -19,13 +19,13 @@ from gymnasium.spaces import Discrete
 from torch import Tensor, nn
 
 from gio_pyro.errors import InputError, shown
-from gio_pyro.schedules.weights import between, split
+from gio_pyro.schedules.weights import interpolate, parse_numbers
 from gio_pyro.types import Spec
 
-LEAST, MOST = 1e-9, 1e9
+MIN_TEMPERATURE, MAX_TEMPERATURE = 1e-9, 1e9
 DISCRETE_SHARE = 0.3
 """The entropy target of discrete actions, as a share of log A: all of it would forbid any choice."""
-RATE, REACH = 1e-3, 1e3
+LOSS_RATE, LOSS_RANGE = 1e-3, 1e3
 """What `"loss"` stands for: the share of 1/loss in a step of 1/α, and how far α may go from its start either way."""
 
 
@@ -41,7 +41,7 @@ def target_entropy_of(actions: Space[Any]) -> float:
     return -float(math.prod(actions.shape))
 
 
-def room(spec: Spec, state: Tensor) -> Tensor | float:
+def allowed_entropy_share(spec: Spec, state: Tensor) -> Tensor | float:
     """Return the mean log-number of actions that states `[B, ...]` allow, as a share of log A; 1 without masks."""
     allowed = spec.allowed(state)
     if allowed is None or allowed.shape[-1] < 2:
@@ -66,7 +66,7 @@ class Temperature(nn.Module):
 
     def __init__(self, given: float | str, *, target: float, learning_rate: float) -> None:
         super().__init__()
-        kind, numbers = parse(given)
+        kind, numbers = parse_temperature(given)
         self.target = target
         self.start, self.end, self.steps = numbers[:3]
         self.following = numbers[3:]
@@ -80,7 +80,7 @@ class Temperature(nn.Module):
             return self.log_value.detach().exp()
         if self.inverse is not None:
             return 1 / self.inverse
-        return between(self.start, self.end, self.steps, step) if self.steps else self.start
+        return interpolate(self.start, self.end, self.steps, step) if self.steps else self.start
 
     def update(self, entropy: Tensor, loss: Tensor | None = None, room: Tensor | float = 1.0) -> None:
         """Raise a learned α where the mean `entropy` (nats) is below the target, lower it where it is above.
@@ -103,33 +103,33 @@ class Temperature(nn.Module):
         inverse.lerp_(torch.where(torch.isfinite(loss), aim, inverse).to(inverse), rate)
 
 
-def parse(given: float | str) -> tuple[str, tuple[float, ...]]:
+def parse_temperature(given: float | str) -> tuple[str, tuple[float, ...]]:
     """Return the kind of a temperature and (start, end, steps), of one that follows a loss also (rate, least, most).
 
     Raises:
         InputError: text of another form, or a number out of range.
     """
-    kind, numbers = split(given)
+    kind, numbers = parse_numbers(given)
     whole = len(numbers) == str(given).count(":")
     if kind == "auto" and whole and len(numbers) < 2:
         start = numbers[0] if numbers else 1.0
         found: tuple[float, ...] = (start, start, 0.0)
     elif kind == "loss" and whole and len(numbers) in (0, 1, 2, 4):
-        found = _of_loss(*numbers)
+        found = _loss_numbers(*numbers)
     elif kind == "linear" and len(numbers) == 3 and 1 <= numbers[2] < math.inf:
         found = (numbers[0], numbers[1], numbers[2])
     elif kind == "fixed" and len(numbers) == 1:
         found = (numbers[0], numbers[0], 0.0)
     else:
         found = (math.nan,) * 3
-    if not all(LEAST <= number <= MOST for number in found[:2]):
-        raise InputError(f"Expected {_form(kind)}, but got {shown(given)}; see gio_pyro.Settings.")
+    if not all(MIN_TEMPERATURE <= number <= MAX_TEMPERATURE for number in found[:2]):
+        raise InputError(f"Expected {_expected_form(kind)}, but got {shown(given)}; see gio_pyro.Settings.")
     return kind, found
 
 
-def _form(kind: str) -> str:
+def _expected_form(kind: str) -> str:
     """Return, in words, what a temperature of this kind must look like."""
-    span = f"from {LEAST:.9g} to {MOST:.9g}"
+    span = f"from {MIN_TEMPERATURE:.9g} to {MAX_TEMPERATURE:.9g}"
     if kind == "loss":
         return (
             'temperature "loss:START:RATE" or "loss:START:RATE:LEAST:MOST" with RATE above 0 and at most 1, and '
@@ -138,9 +138,9 @@ def _form(kind: str) -> str:
     return f'temperature {span} (reward units per nat), "linear:FROM:TO:STEPS", "auto:START" or "loss:START:RATE"'
 
 
-def _of_loss(start: float = 1.0, rate: float = RATE, *bounds: float) -> tuple[float, ...]:
+def _loss_numbers(start: float = 1.0, rate: float = LOSS_RATE, *bounds: float) -> tuple[float, ...]:
     """Return the numbers of a temperature that follows a loss; NaN where they are out of range."""
-    least, most = bounds or (max(start / REACH, LEAST), min(start * REACH, MOST))
-    if not (0 < rate <= 1 and LEAST <= least <= start <= most <= MOST):
+    least, most = bounds or (max(start / LOSS_RANGE, MIN_TEMPERATURE), min(start * LOSS_RANGE, MAX_TEMPERATURE))
+    if not (0 < rate <= 1 and MIN_TEMPERATURE <= least <= start <= most <= MAX_TEMPERATURE):
         return (math.nan,) * 6
     return start, start, 0.0, rate, least, most

@@ -9,7 +9,7 @@ from gio_pyro.errors import InputError, shown
 from gio_pyro.nn.gradient_step import Figures
 from gio_pyro.signals.base import Fitted, Signal, as_fitted, require_one_step
 from gio_pyro.types import Transitions
-from gio_pyro.utils.checks import number
+from gio_pyro.utils.checks import as_number
 
 
 class LearningProgress(Signal):
@@ -28,7 +28,7 @@ class LearningProgress(Signal):
 
     def __init__(self, fitted: Fitted, *, rate: float = 0.9995) -> None:
         super().__init__(as_fitted(fitted))
-        found = number(rate)
+        found = as_number(rate)
         if found is None or not 0 <= found < 1:
             raise InputError(
                 f"Expected rate to be at least 0 and below 1, but got {shown(rate)}; 0.9995 is the default."

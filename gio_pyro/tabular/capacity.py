@@ -28,7 +28,7 @@ from gio_pyro.tabular.information import (
     divergence_from_mean,
     require_one_batch,
 )
-from gio_pyro.utils.checks import numbers, positive, whole
+from gio_pyro.utils.checks import positive, real_tensor, whole
 
 MULTIPLICATIVE_STEPS = 10
 
@@ -126,7 +126,7 @@ def _stand_ins(allowed: Tensor) -> Tensor:
 
 
 def _finite_reward(reward: object) -> Tensor:
-    r = numbers("the reward", reward)
+    r = real_tensor("the reward", reward)
     if not bool((r.abs() <= LARGEST_REWARD).all()):
         raise InputError("Expected a finite reward for every input, but got NaN or infinity; drop such inputs.")
     return r

@@ -14,7 +14,7 @@ from gio_pyro.errors import InputError
 from gio_pyro.tabular.capacity import blahut_arimoto
 from gio_pyro.tabular.mdp import TabularMDP, as_mdp
 from gio_pyro.utils.checks import positive, whole
-from gio_pyro.utils.memory import require_room
+from gio_pyro.utils.memory import require_memory
 
 HORIZON = "a horizon of at least 1 action, a whole number"
 MERGE_DECIMALS = 12
@@ -110,7 +110,7 @@ def _distinct_sequences(mdp: TabularMDP, states: Tensor, horizon: int, limit: in
     for _ in range(horizon):
         legal = ~((final > 0).to(final) @ (~mdp.allowed).to(final)).bool()
         needed = 8 * COPIES * len(final) * mdp.actions * mdp.states
-        require_room(needed, f"{len(final) * mdp.actions:,} action sequences", "shorten the horizon", final.device)
+        require_memory(needed, f"{len(final) * mdp.actions:,} action sequences", "shorten the horizon", final.device)
         final = torch.einsum("us,san->uan", final, mdp.transition)[legal]
         if not len(final):
             return owner[:0], final

@@ -6,7 +6,7 @@ from torch import Tensor
 from gio_pyro.errors import InputError
 from gio_pyro.tabular.futures import state_chain
 from gio_pyro.tabular.mdp import TabularMDP, as_mdp, as_policy
-from gio_pyro.utils.checks import LONGEST, whole
+from gio_pyro.utils.checks import MAX_STEPS, whole
 
 LEAST_LEAK = 1e-12
 """A probability below this does not count as a way out: a sum over so rare an exit has no digits left."""
@@ -103,7 +103,7 @@ def optimal_return(mdp: TabularMDP, steps: int | None) -> Tensor:
 
 def _limit(steps: object) -> int | None:
     """Return a step limit; raises `InputError` unless it is None or a whole number that can be counted to."""
-    return None if steps is None else whole("steps", steps, 0, LONGEST, advice="None is no limit")
+    return None if steps is None else whole("steps", steps, 0, MAX_STEPS, advice="None is no limit")
 
 
 def solve_chain(chain: Tensor, right: Tensor, what: str, *, visits: bool = False) -> Tensor:

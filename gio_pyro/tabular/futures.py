@@ -22,8 +22,8 @@ from gio_pyro.errors import InputError, raised_by, shown
 from gio_pyro.tabular.information import as_distribution
 from gio_pyro.tabular.mdp import TabularMDP, as_mdp, as_policy
 from gio_pyro.utils.checks import labels as as_labels
-from gio_pyro.utils.checks import numbers, real, switch, whole
-from gio_pyro.utils.memory import require_room
+from gio_pyro.utils.checks import real, real_tensor, switch, whole
+from gio_pyro.utils.memory import require_memory
 
 Future = Callable[[TabularMDP, Tensor], Tensor]
 """`(mdp, policy [..., S, A]) -> p(F|s, a) [..., S, A, F]`."""
@@ -112,7 +112,7 @@ def trajectory(k: int, *, rewards: bool = False) -> Future:
                 "take fewer steps, or features of them."
             )
         size = 16 * first.numel() * symbols ** (k - 1)
-        require_room(size, f"trajectories of {k} steps", "take fewer steps, or features of them", first.device)
+        require_memory(size, f"trajectories of {k} steps", "take fewer steps, or features of them", first.device)
         follows = (_policy(mdp, policy)[..., None] * first).sum(-2)
         follows = follows[..., mdp.outcomes.next_state, :] if rewards else follows
         channel = first
@@ -182,7 +182,7 @@ def state_chain(mdp: TabularMDP, policy: Tensor) -> Tensor:
 
 def as_levels(levels: Sequence[float]) -> Tensor:
     """Return bounds between intervals as float64; raises `InputError` unless they are finite and increase."""
-    bounds = numbers("levels", levels)
+    bounds = real_tensor("levels", levels)
     if bounds.ndim != 1 or not bool(torch.isfinite(bounds).all()) or bool((bounds.diff() <= 0).any()):
         raise InputError(f"Expected levels that increase, such as (0.0, 0.5), but got {shown(levels)}.")
     return bounds
@@ -264,7 +264,7 @@ def grouped(channel: Tensor, label: Tensor, count: int) -> Tensor:
     Raises:
         InputError: no labels from 0 to below the count, one for each column.
     """
-    channel, label = numbers("the channel", channel), as_labels("one label", label)
+    channel, label = real_tensor("the channel", channel), as_labels("one label", label)
     count = whole("count", count, 1, MOST_FUTURES)
     if channel.ndim < 1 or channel.shape[-1] != len(label) or int(label.max()) >= count:
         raise InputError(

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from gio_pyro.errors import InputError
-from gio_pyro.utils.checks import numbers
+from gio_pyro.utils.checks import real_tensor
 
 SUM_TOLERANCE = 1e-6
 LARGEST_REWARD = 1e100
@@ -25,7 +25,7 @@ def as_distribution(name: str, table: object) -> Tensor:
         InputError: no table of numbers, an entry that is NaN, infinite or negative, or a row that does not sum to 1
             within 1e-6.
     """
-    p = numbers(name, table)
+    p = real_tensor(name, table)
     if p.ndim == 0 or p.numel() == 0:
         raise InputError(
             f"Expected {name} to hold at least one probability, but got shape {tuple(p.shape)}; give it rows."
@@ -48,7 +48,7 @@ def as_distribution(name: str, table: object) -> Tensor:
 
 def as_flags(name: str, table: object) -> Tensor:
     """Return `table` as booleans; raises `InputError` for anything but True and False, or 1 and 0."""
-    given = numbers(name, table)
+    given = real_tensor(name, table)
     if not bool(((given == 0) | (given == 1)).all()):
         raise InputError(f"Expected {name} to hold True and False, or 1 and 0, but got others; compare it with 0.")
     return given.bool()

@@ -21,7 +21,7 @@ from gio_pyro.tabular.futures import Future, channel_of, next_state, state_chain
 from gio_pyro.tabular.guides import Guide, bayes, log_rho_of
 from gio_pyro.tabular.information import LARGEST_REWARD, divergence_from_mean
 from gio_pyro.tabular.mdp import TabularMDP, as_mdp, as_policy
-from gio_pyro.utils.checks import numbers, positive, real, whole
+from gio_pyro.utils.checks import positive, real, real_tensor, whole
 
 SMALLEST = 1e-300
 """Probability kept by every action that the first policy can take, so that none is lost to underflow."""
@@ -81,7 +81,7 @@ def intrinsic_bellman(
     Raises:
         InputError: a policy that is no distribution, temperature ≤ 0, shapes that disagree.
     """
-    pi, alpha, q = as_policy(mdp, policy), as_temperature(temperature), numbers("Q", q).to(mdp.reward.device)
+    pi, alpha, q = as_policy(mdp, policy), as_temperature(temperature), real_tensor("Q", q).to(mdp.reward.device)
     if q.shape != mdp.reward.shape or not bool((q.abs() <= LARGEST_REWARD).all()):
         raise InputError(f"Expected a finite Q of shape {tuple(mdp.reward.shape)}, but got {shown(q)}, or NaN in it.")
     value = (pi * q).sum(-1) + alpha * intrinsic_reward(pi, log_rho_of(mdp, pi, channel_of(mdp, pi, future), guide))

@@ -9,8 +9,8 @@ from torch import Tensor
 from gio_pyro.errors import InputError, MixedTerminationError, shown
 from gio_pyro.tabular.information import LARGEST_REWARD, as_distribution, as_flags
 from gio_pyro.tabular.reading import offers, rows_of
-from gio_pyro.utils.checks import instance, numbers, real
-from gio_pyro.utils.memory import require_room
+from gio_pyro.utils.checks import instance, real, real_tensor
+from gio_pyro.utils.memory import require_memory
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class TabularMDP:
         p = as_distribution("the transition table", transition)
         if p.ndim < 3 or p.shape[-1] != p.shape[-3]:
             raise InputError(f"Expected transitions of shape [..., S, A, S], but got {tuple(p.shape)}.")
-        require_room(3 * p.nbytes, f"transitions of shape {tuple(p.shape)}", "take a smaller world", p.device)
+        require_memory(3 * p.nbytes, f"transitions of shape {tuple(p.shape)}", "take a smaller world", p.device)
         states = p.shape[-1]
         self.terminal = _as_terminal(terminal, p)
         first = _as_start(start, self.terminal, p)
@@ -68,7 +68,7 @@ class TabularMDP:
         self.allowed = _as_allowed(allowed, self)
         self.discount = _as_discount(discount, self)
         self.start = first
-        r = numbers("the reward table", reward).to(p.device)
+        r = real_tensor("the reward table", reward).to(p.device)
         if not bool((r.abs() <= LARGEST_REWARD).all()):
             raise InputError("Expected finite rewards, but got NaN or infinity; correct the reward table.")
         self.reward = _expected_reward(r, self)
@@ -268,7 +268,7 @@ def _read_start(start: object, states: int) -> Tensor | None:
     """Return what an environment says of its first state, `[S]`, not yet normalised; None where it says nothing."""
     if start is None:
         return None
-    found = numbers("env.initial_state_distrib", start)
+    found = real_tensor("env.initial_state_distrib", start)
     if found.shape != (states,) or not bool((found >= 0).all()) or not 0 < float(found.sum()) < torch.inf:
         raise InputError(
             f"Expected env.initial_state_distrib to give each of {states} states a probability, but got {shown(start)}."
@@ -279,8 +279,8 @@ def _read_start(start: object, states: int) -> Tensor | None:
 def _checked(outcomes: object, mdp: TabularMDP) -> Outcomes:
     """Return the joint channel of (s', r) as float64; raises `InputError` where it is not one of this MDP."""
     given = instance("outcomes", outcomes, Outcomes)
-    p = numbers("the outcomes", given.probability).to(mdp.reward.device)
-    s_next, r = numbers("outcomes.next_state", given.next_state), numbers("outcomes.reward", given.reward)
+    p = real_tensor("the outcomes", given.probability).to(mdp.reward.device)
+    s_next, r = real_tensor("outcomes.next_state", given.next_state), real_tensor("outcomes.reward", given.reward)
     futures = p.shape[-1:]
     if p.shape[:-1] != mdp.reward.shape or s_next.shape != futures or r.shape != futures:
         raise InputError(

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from gio_pyro.errors import InputError, describe_error, shown
 from gio_pyro.tabular.information import LARGEST_REWARD, SUM_TOLERANCE, as_flags
-from gio_pyro.utils.checks import MOST_NUMBERS, real, refused, switch, whole
-from gio_pyro.utils.memory import require_room
+from gio_pyro.utils.checks import MAX_DENSE, invalid_argument, real, switch, whole
+from gio_pyro.utils.memory import require_memory
 
 FORM = "(probability, next state, reward, terminated)"
 MOST_ACTIONS = 100_000
@@ -41,12 +41,12 @@ def rows_of(table: Any) -> tuple[Tensor, list[list[int]]]:
 def offers(offered: list[list[int]], mask: Any) -> Tensor:
     """Return which actions each state has, `[S, A]` booleans, where `mask(state)` may leave some out."""
     actions = max(max(some, default=-1) for some in offered) + 1
-    if (size := len(offered) ** 2 * actions) > MOST_NUMBERS:
+    if (size := len(offered) ** 2 * actions) > MAX_DENSE:
         raise InputError(
-            f"Expected env.P with a table of at most {MOST_NUMBERS:,} numbers, but {len(offered)} states and {actions} "
+            f"Expected env.P with a table of at most {MAX_DENSE:,} numbers, but {len(offered)} states and {actions} "
             f"actions have {size:,}; take a smaller world."
         )
-    require_room(
+    require_memory(
         COPIES * 8 * size,
         f"the tables of {len(offered)} states and {actions} actions",
         "take a smaller world, or learn it (gio.GIO)",
@@ -102,7 +102,7 @@ def _outcomes(of_state: Any, s: int, a: int, states: int) -> Iterator[tuple[floa
     where = f"P[{s}][{a}]"
     outcomes, total = _at(of_state, a, f"P[{s}]"), 0.0
     if not isinstance(outcomes, Iterable) or isinstance(outcomes, str | bytes | dict | type):
-        raise refused(f"a list of outcomes {FORM} in env.{where}", outcomes)
+        raise invalid_argument(f"a list of outcomes {FORM} in env.{where}", outcomes)
     for outcome in outcomes:
         row = _row(outcome, where, states)
         total += row[0]
@@ -118,7 +118,7 @@ def _row(outcome: Any, where: str, states: int) -> tuple[float, float, float, fl
     try:
         p, s_next, r, done = outcome
     except (TypeError, ValueError) as error:
-        raise refused(f"outcomes {FORM} in env.{where}", outcome) from error
+        raise invalid_argument(f"outcomes {FORM} in env.{where}", outcome) from error
     if _usual(p, s_next, r, done) and 0.0 <= p <= 1.0 and 0 <= s_next < states and abs(r) <= LARGEST_REWARD:
         return p, float(s_next), float(r), float(done)
     return (

@@ -9,7 +9,7 @@ from gio_pyro.collection.make import Env, make_env
 from gio_pyro.data.samples import KEYS
 from gio_pyro.errors import InputError, ProgramError
 from gio_pyro.intrinsic_reward import IntrinsicReward
-from gio_pyro.utils.trees import each
+from gio_pyro.utils.trees import tree_map
 
 Samples = dict[str, Any]
 
@@ -63,7 +63,7 @@ def _observed(reward: IntrinsicReward, order: str, streams: list[Samples], toget
 
 
 def _cut(samples: Samples, piece: slice) -> Samples:
-    return {key: each(lambda leaf: leaf[piece], samples[key]) for key in KEYS}
+    return {key: tree_map(lambda leaf: leaf[piece], samples[key]) for key in KEYS}
 
 
 def _require_equal(name: str, order: str, first: Any, other: Any) -> None:
@@ -92,7 +92,7 @@ def _walk(env: Any, steps: int, *, seed: int) -> Samples:
 
 
 def _joined(trees: list[Any], axis: int) -> Any:
-    return each(lambda *leaves: np.concatenate(leaves, axis), *trees)
+    return tree_map(lambda *leaves: np.concatenate(leaves, axis), *trees)
 
 
 def _stacked(column: Any) -> Any:

@@ -12,22 +12,22 @@ import numpy as np
 from torch import Tensor
 
 
-def plain(value: Any) -> Any:
+def to_builtin(value: Any) -> Any:
     """Return a number, text or sequence of these as Python's own: what is not is returned as it is.
 
     NumPy's and torch's numbers, fractions, decimals, enumerations and paths could not be read again from a file.
     """
     try:
-        return _plain(value)
+        return _convert_builtin(value)
     except (ArithmeticError, RuntimeError, TypeError, ValueError):  # a number beyond a float's, a tensor of no values
         return value
 
 
-def _plain(value: Any) -> Any:
+def _convert_builtin(value: Any) -> Any:
     if isinstance(value, Enum):
-        return plain(value.value)
+        return to_builtin(value.value)
     if isinstance(value, np.ndarray | np.generic | Tensor):
-        return plain(value.tolist())
+        return to_builtin(value.tolist())
     if isinstance(value, bool):
         return value
     if isinstance(value, Integral):
@@ -36,16 +36,16 @@ def _plain(value: Any) -> Any:
         return float(value)
     if isinstance(value, str | os.PathLike):
         return str(value)
-    return tuple(map(plain, value)) if isinstance(value, list | tuple) else value
+    return tuple(map(to_builtin, value)) if isinstance(value, list | tuple) else value
 
 
-def make_plain(frozen: Any) -> None:
+def fields_to_builtin(frozen: Any) -> None:
     """Make the fields of a frozen dataclass `plain`; for its `__post_init__`."""
     for field in fields(frozen):
-        object.__setattr__(frozen, field.name, plain(getattr(frozen, field.name)))
+        object.__setattr__(frozen, field.name, to_builtin(getattr(frozen, field.name)))
 
 
-def parsed(text: str) -> tuple[str, list[Any], dict[str, Any]]:
+def parse_call(text: str) -> tuple[str, list[Any], dict[str, Any]]:
     """Return the name and the literal arguments of a call, or of a name alone; an empty name for anything else."""
     try:
         node = ast.parse(text.strip(), mode="eval").body

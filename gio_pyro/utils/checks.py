@@ -16,16 +16,16 @@ from torch import Tensor
 
 from gio_pyro.errors import InputError, article, shown
 
-MOST_NUMBERS = 2**30
+MAX_DENSE = 2**30
 """Numbers of a sparse table, 8 bytes each, above which it is not written out."""
-MOST = 2**63 - 1
-LONGEST = 1_000_000
+MAX_INT = 2**63 - 1
+MAX_STEPS = 1_000_000
 """Steps that anything is followed for, one after the other."""
 
 Kind = TypeVar("Kind")
 
 
-def number(value: object) -> float | int | None:
+def as_number(value: object) -> float | int | None:
     """Return a real number, of whichever library, as one of Python's; None for anything else, switches too."""
     if type(value) is float or type(value) is int:
         return value
@@ -55,56 +55,56 @@ def real(name: str, value: object, low: float, high: float, *, wanted: str = "",
         wanted: what was expected, in other words than these.
         advice: what to do instead.
     """
-    found = number(value)
+    found = as_number(value)
     if found is None or not low <= found <= high:
-        raise refused(wanted or f"{name} to be a number from {low:.9g} to {high:.9g}", value, advice)
+        raise invalid_argument(wanted or f"{name} to be a number from {low:.9g} to {high:.9g}", value, advice)
     return float(found)
 
 
 def positive(name: str, value: object, *, wanted: str = "", advice: str = "") -> float:
     """Return a number as a float; raises `InputError` unless it is finite and above 0."""
-    found = number(value)
+    found = as_number(value)
     if found is None or not 0 < found <= sys.float_info.max:
-        raise refused(wanted or f"{name} to be a number above 0", value, advice)
+        raise invalid_argument(wanted or f"{name} to be a number above 0", value, advice)
     return float(found)
 
 
-def whole(name: str, value: object, low: int, high: int = MOST, *, wanted: str = "", advice: str = "") -> int:
+def whole(name: str, value: object, low: int, high: int = MAX_INT, *, wanted: str = "", advice: str = "") -> int:
     """Return a whole number as an int; raises `InputError` unless it is one from `low` to `high`."""
-    found = number(value)
+    found = as_number(value)
     if not isinstance(found, int) or not low <= found <= high:
-        span = f"of at least {low}" if high == MOST else f"from {low} to {high}"
-        raise refused(wanted or f"{name} to be a whole number {span}", value, advice)
+        span = f"of at least {low}" if high == MAX_INT else f"from {low} to {high}"
+        raise invalid_argument(wanted or f"{name} to be a whole number {span}", value, advice)
     return found
 
 
-def refused(wanted: str, value: object, advice: str = "") -> InputError:
+def invalid_argument(wanted: str, value: object, advice: str = "") -> InputError:
     """Return the error that says what was expected, what was given instead, and what to do."""
     return InputError(f"Expected {wanted}, but got {shown(value)}{f'; {advice}' if advice else ''}.")
 
 
 def switch(name: str, value: object) -> bool:
     """Return True or False, also of 1 or 0; raises `InputError` for anything else."""
-    if not isinstance(value, bool | np.bool_) and number(value) not in (0, 1):
-        raise refused(f"{name} to be True or False", value)
+    if not isinstance(value, bool | np.bool_) and as_number(value) not in (0, 1):
+        raise invalid_argument(f"{name} to be True or False", value)
     return bool(value)
 
 
 def function(name: str, value: Callable[..., Kind], of: str) -> Callable[..., Kind]:
     """Return what can be called; raises `InputError` for what cannot, or is a class. `of` says what it is asked."""
     if not callable(value) or isinstance(value, type):
-        raise refused(f"{name} to be a function of {of}", value)
+        raise invalid_argument(f"{name} to be a function of {of}", value)
     return value
 
 
 def instance(name: str, value: object, kind: type[Kind], advice: str = "") -> Kind:
     """Return what is of a class; raises `InputError` for anything else."""
     if not isinstance(value, kind):
-        raise refused(f"{name} to be {article(kind.__name__)}", value, advice)
+        raise invalid_argument(f"{name} to be {article(kind.__name__)}", value, advice)
     return value
 
 
-def numbers(name: str, table: Any) -> Tensor:
+def real_tensor(name: str, table: Any) -> Tensor:
     """Return a table of real numbers as a float64 tensor on its own device.
 
     Args:
@@ -115,46 +115,46 @@ def numbers(name: str, table: Any) -> Tensor:
         InputError: something else, or something in it that is no real number.
     """
     if isinstance(table, Tensor):
-        return _of_tensor(name, table)
+        return _dense_float64(name, table)
     if isinstance(table, list | tuple) and any(hasattr(row, "toarray") or isinstance(row, Tensor) for row in table):
-        return _stacked(name, [numbers(name, row) for row in table])
+        return _stack_rows(name, [real_tensor(name, row) for row in table])
     if hasattr(table, "toarray") and not isinstance(table, type):
-        _require_room(name, table.shape)
+        _require_dense_size(name, table.shape)
         table = table.toarray()
     try:
         array = np.asarray(table)
     except Exception as error:  # ragged lists, rows of tensors, and whatever somebody else's class may raise
         if isinstance(table, list | tuple) and table:
-            return _stacked(name, [numbers(name, row) for row in table])
-        raise refused(f"{name} as a table of numbers", table, "fill its rows up") from error
+            return _stack_rows(name, [real_tensor(name, row) for row in table])
+        raise invalid_argument(f"{name} as a table of numbers", table, "fill its rows up") from error
     if array.dtype.kind == "O":
-        array = _of_objects(name, table, array)
+        array = _objects_to_float64(name, table, array)
     if array.dtype.kind not in "biuf" or np.ma.is_masked(table):
-        raise _no_table(name, table)
+        raise _not_a_table(name, table)
     return torch.as_tensor(array.astype(np.float64))
 
 
-def _of_tensor(name: str, table: Tensor) -> Tensor:
+def _dense_float64(name: str, table: Tensor) -> Tensor:
     if table.dtype == torch.float64 and table.layout == torch.strided and not table.is_meta:
         return table
     if table.is_complex() or table.is_meta or table.is_quantized:
-        raise _no_table(name, table)
+        raise _not_a_table(name, table)
     if table.layout != torch.strided:
-        _require_room(name, table.shape)
+        _require_dense_size(name, table.shape)
         table = table.to_dense()
     return table.double()
 
 
-def _of_objects(name: str, table: Any, array: Any) -> Any:
+def _objects_to_float64(name: str, table: Any, array: Any) -> Any:
     if not array.size or not all(isinstance(one, Real | Decimal) for one in array.flat):
-        raise _no_table(name, table)
+        raise _not_a_table(name, table)
     try:
         return array.astype(np.float64)
     except (OverflowError, TypeError, ValueError) as error:
-        raise _no_table(name, table) from error
+        raise _not_a_table(name, table) from error
 
 
-def _stacked(name: str, rows: list[Tensor]) -> Tensor:
+def _stack_rows(name: str, rows: list[Tensor]) -> Tensor:
     try:
         return torch.stack(rows)
     except RuntimeError as error:
@@ -163,24 +163,24 @@ def _stacked(name: str, rows: list[Tensor]) -> Tensor:
         ) from error
 
 
-def _require_room(name: str, shape: Any) -> None:
-    if math.prod(shape) > MOST_NUMBERS:
+def _require_dense_size(name: str, shape: Any) -> None:
+    if math.prod(shape) > MAX_DENSE:
         raise InputError(
-            f"Expected {name} of at most {MOST_NUMBERS:,} numbers once written out, but it has shape {tuple(shape)}; "
+            f"Expected {name} of at most {MAX_DENSE:,} numbers once written out, but it has shape {tuple(shape)}; "
             "take fewer states or features of them."
         )
 
 
-def _no_table(name: str, table: object) -> InputError:
-    return refused(f"{name} as a table of real numbers", table, "give an array of numbers")
+def _not_a_table(name: str, table: object) -> InputError:
+    return invalid_argument(f"{name} as a table of real numbers", table, "give an array of numbers")
 
 
 def labels(name: str, table: object) -> Tensor:
     """Return whole numbers from 0, `[N]`, as a tensor of int64; raises `InputError` for anything else."""
-    found = numbers(name, table)
+    found = real_tensor(name, table)
     whole_ = found.ndim == 1 and len(found) > 0 and bool(((found == found.floor()) & (found >= 0)).all())
     if not whole_ or bool((found > 2**53).any()):
-        raise refused(f"{name}, a whole number from 0, for each future", table)
+        raise invalid_argument(f"{name}, a whole number from 0, for each future", table)
     return found.long()
 
 
@@ -188,5 +188,5 @@ def batch(name: str, values: object, axes: int = 1) -> Tensor:
     """Return a batch of real numbers of at least so many axes, `[B, ...]`; raises `InputError` for anything else."""
     plain = isinstance(values, Tensor) and values.ndim >= axes and values.layout == torch.strided
     if not plain or values.is_complex() or values.is_meta:  # type: ignore[attr-defined]
-        raise refused(f"{name} as a tensor of a batch", values)
+        raise invalid_argument(f"{name} as a tensor of a batch", values)
     return values  # type: ignore[return-value]

@@ -26,7 +26,7 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     A reader sees the old file or the new one, and several writers do not meet. While it is written it is locked, so
     that others know that its writer is alive.
     """
-    file, temporary = _opened(path)
+    file, temporary = _open_temporary(path)
     try:
         with file:
             yield file
@@ -39,10 +39,10 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
         raise
-    _settle(path.parent)
+    _sync_folder(path.parent)
 
 
-def put(path: Path, content: bytes | str) -> None:
+def write_file(path: Path, content: bytes | str) -> None:
     """Write a whole file in the place of `path`; what is on the disk then is what was there before, or all of it.
 
     Raises:
@@ -55,17 +55,17 @@ def put(path: Path, content: bytes | str) -> None:
         raise InputError(f"Expected to write {path}, but: {error}; make room, or take another folder.") from error
 
 
-def _opened(path: Path) -> tuple[BinaryIO, Path]:
+def _open_temporary(path: Path) -> tuple[BinaryIO, Path]:
     """Make a file beside `path`, with the rights that the user gives to any file, and lock it."""
     while True:
         temporary = path.with_name(f"{path.name}.{secrets.token_hex(8)}.part")
         file = temporary.open("x+b")
-        if _locked(file) is None or _is_there(temporary, file):
+        if _lock(file) is None or _is_same_file(temporary, file):
             return file, temporary
         file.close()  # somebody took it for a dead writer's before it was locked
 
 
-def _locked(file: BinaryIO, *, wait: bool = True) -> bool | None:
+def _lock(file: BinaryIO, *, wait: bool = True) -> bool | None:
     """Lock a file; returns whether that could be done, None where the platform knows no such thing."""
     if fcntl is None:
         return None
@@ -78,14 +78,14 @@ def _locked(file: BinaryIO, *, wait: bool = True) -> bool | None:
     return True
 
 
-def _is_there(path: Path, file: BinaryIO) -> bool:
+def _is_same_file(path: Path, file: BinaryIO) -> bool:
     try:
         return os.path.samestat(path.stat(), os.fstat(file.fileno()))
     except OSError:
         return False
 
 
-def _settle(folder: Path) -> None:
+def _sync_folder(folder: Path) -> None:
     """Bring the name of the new file to the disk as well, where the platform can do that to a folder."""
     with suppress(OSError):
         handle = os.open(folder, os.O_RDONLY)
@@ -100,7 +100,7 @@ def remove_unfinished(folder: Path) -> None:
     for stale in folder.glob("*.part"):
         if UNFINISHED.fullmatch(stale.name):
             with suppress(OSError), stale.open("rb") as file:
-                if _locked(file, wait=False):
+                if _lock(file, wait=False):
                     stale.unlink(missing_ok=True)
 
 

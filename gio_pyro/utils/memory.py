@@ -17,13 +17,13 @@ from torch.overrides import TorchFunctionMode
 
 from gio_pyro.errors import InputError
 
-SMALL = 2**26
+MIN_CHECKED = 2**26
 """Bytes below which nobody is asked whether they are there: asking takes a fraction of a millisecond."""
-LARGE = 2**28
+MIN_SIZED_BUILD = 2**28
 """Bytes from which one tensor is a reason to size everything beside it too."""
-TRAINED = 4
+COPIES_PER_PARAMETER = 4
 """Copies of a trained number: itself, its gradient and the two moments of Adam."""
-SMALLER = "lower hidden, batch_size or buffer_size, or wrap the environment to show less"
+REDUCE_ADVICE = "lower hidden, batch_size or buffer_size, or wrap the environment to show less"
 """What takes less memory."""
 FACTORIES: frozenset[Callable[..., Any]] = frozenset((torch.empty, torch.zeros, torch.ones, torch.rand, torch.randn))
 """What makes tensors of a size."""
@@ -45,10 +45,10 @@ def free_bytes(device: torch.device | str = "cpu") -> float:
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
         return float(free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device))
-    return min(_available(), *(_left(*files) for files in _control_groups()))
+    return min(_host_free_bytes(), *(_group_free_bytes(*files) for files in _control_groups()))
 
 
-def written(count: float) -> str:
+def format_bytes(count: float) -> str:
     """Return a number of bytes as text: 393 GB."""
     if count < 1000:
         return f"{count:.0f} B"
@@ -56,15 +56,16 @@ def written(count: float) -> str:
     return f"{count / 1000**power:,.3g} {('kB', 'MB', 'GB', 'TB', 'PB', 'EB')[power - 1]}"
 
 
-def require_room(needed: float, what: str, advice: str, device: torch.device | str = "cpu") -> None:
+def require_memory(needed: float, what: str, advice: str, device: torch.device | str = "cpu") -> None:
     """Raise `InputError`, saying how many bytes `what` needs and what to do, where a device has fewer of them free."""
-    if needed >= SMALL and needed > (free := free_bytes(device)):
+    if needed >= MIN_CHECKED and needed > (free := free_bytes(device)):
         raise InputError(
-            f"Expected {written(needed)} of memory for {what}, but {written(free)} is free on {device}; {advice}."
+            f"Expected {format_bytes(needed)} of memory for {what}, but {format_bytes(free)} is free on {device}; "
+            f"{advice}."
         )
 
 
-class Sized(TorchFunctionMode):
+class MemoryCheck(TorchFunctionMode):
     """Inside the block, tensors that do not fit the device are refused by `InputError` before they are made.
 
     Args:
@@ -93,15 +94,15 @@ class Sized(TorchFunctionMode):
         if func in FACTORIES or func in METHODS:
             numbers = _count(args if func in FACTORIES else args[1:], given)
             needed = numbers * (given.get("dtype") or torch.get_default_dtype()).itemsize
-            if needed >= LARGE and self.build is not None and not _DESCRIBING.get():
+            if needed >= MIN_SIZED_BUILD and self.build is not None and not _DESCRIBING.get():
                 build, self.build = self.build, None
-                needed = max(needed, wanted(build))
-            if needed >= SMALL and not _DESCRIBING.get():
-                require_room(needed, self.what, self.advice, self.device)
+                needed = max(needed, required_bytes(build))
+            if needed >= MIN_CHECKED and not _DESCRIBING.get():
+                require_memory(needed, self.what, self.advice, self.device)
         return func(*args, **given)
 
 
-def wanted(build: Callable[[], object]) -> int:
+def required_bytes(build: Callable[[], object]) -> int:
     """Return the bytes of what `build` makes, trained, or 0 where it cannot be made without memory."""
     asked = _DESCRIBING.set(True)
     try:
@@ -115,7 +116,7 @@ def wanted(build: Callable[[], object]) -> int:
         return 0
     trained = sum(parameter.nbytes for parameter in built.parameters() if parameter.requires_grad)
     everything = sum(tensor.nbytes for tensor in (*built.parameters(), *built.buffers()))
-    return everything + (TRAINED - 1) * trained
+    return everything + (COPIES_PER_PARAMETER - 1) * trained
 
 
 @contextmanager
@@ -124,26 +125,26 @@ def memory_errors(advice: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if (lack := lack_of(error, advice)) is not None:
+        if (lack := as_memory_error(error, advice)) is not None:
             raise lack from error
         raise
 
 
-def lack_of(error: BaseException | None, advice: str) -> InputError | None:
+def as_memory_error(error: BaseException | None, advice: str) -> InputError | None:
     """Return an error, or what it came from, as a sentence on memory; None where it is about something else."""
     while error is not None:
         text = " ".join(str(error).split())
         if isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in text:
             asked = re.search(r"(?:allocate|tried to allocate) ([\d.]+ ?\w*i?B|\d+ bytes)", text)
             wanted = asked.group(1) if asked else "more memory than there is"
-            return InputError(f"Expected {_in_words(wanted)} of memory, but they are not free; {advice}.")
+            return InputError(f"Expected {_format_size(wanted)} of memory, but they are not free; {advice}.")
         error = error.__cause__
     return None
 
 
-def _in_words(wanted: str) -> str:
+def _format_size(wanted: str) -> str:
     number, _, unit = wanted.partition(" ")
-    return written(float(number)) if unit == "bytes" else wanted
+    return format_bytes(float(number)) if unit == "bytes" else wanted
 
 
 def _count(args: Sequence[Any], kwargs: Mapping[str, Any]) -> int:
@@ -155,16 +156,16 @@ def _count(args: Sequence[Any], kwargs: Mapping[str, Any]) -> int:
         return 0
 
 
-def _available() -> float:
+def _host_free_bytes() -> float:
     try:
         lines = Path("/proc/meminfo").read_text().splitlines()
         found = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
     except (OSError, ValueError, StopIteration):
-        return _physical()
+        return _physical_bytes()
     return float(found)
 
 
-def _physical() -> float:
+def _physical_bytes() -> float:
     """All that the machine has, where nothing says what is available of it."""
     try:
         return float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
@@ -190,7 +191,7 @@ def _control_groups() -> list[tuple[Path, Path, Path, str]]:
     return found
 
 
-def _left(limit: Path, use: Path, statistics: Path, cache: str) -> float:
+def _group_free_bytes(limit: Path, use: Path, statistics: Path, cache: str) -> float:
     try:
         most, used = limit.read_text().strip(), int(use.read_text())
         kept = [int(line.split()[1]) for line in statistics.read_text().splitlines() if line.split()[0] == cache]

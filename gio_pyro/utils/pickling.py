@@ -18,12 +18,12 @@ from contextvars import ContextVar
 from typing import Any
 
 from gio_pyro.errors import GioError, InputError, describe_error
-from gio_pyro.utils.randomness import ONE_AT_A_TIME
+from gio_pyro.utils.randomness import PROCESS_LOCK
 
-FILES = "gio_pyro_user_"
+USER_MODULE_PREFIX = "gio_pyro_user_"
 """What the names of modules begin with that were read from a file of the user's: no other process can import them."""
-CLASS = "class_attributes"
-_INSIDE: ContextVar[bool] = ContextVar("inside", default=False)
+CLASS_ATTRIBUTES = "class_attributes"
+_PICKLING_PARTS: ContextVar[bool] = ContextVar("inside", default=False)
 
 
 class Picklable:
@@ -35,12 +35,12 @@ class Picklable:
         Raises:
             InputError: a part of it cannot be pickled.
         """
-        if _INSIDE.get():
+        if _PICKLING_PARTS.get():
             return super().__reduce_ex__(protocol)
-        return pickle.loads, (_pickled(self),)
+        return pickle.loads, (_pickle_whole(self),)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Any:
-        with ONE_AT_A_TIME:
+        with PROCESS_LOCK:
             made = object.__new__(type(self))
             memo[id(self)] = made
             state: Any = copy.deepcopy(self.__getstate__(), memo)
@@ -49,12 +49,12 @@ class Picklable:
             return made
 
 
-def _pickled(whole: Picklable) -> bytes:
-    with ONE_AT_A_TIME, _as_parts(), _by_value():
+def _pickle_whole(whole: Picklable) -> bytes:
+    with PROCESS_LOCK, _pickling_parts(), _user_modules_by_value():
         try:
             return _dumps(whole)
         except Exception as error:
-            raise _sentence(whole, error) from error
+            raise _pickle_error(whole, error) from error
 
 
 def _dumps(thing: Any) -> bytes:
@@ -65,9 +65,9 @@ def _dumps(thing: Any) -> bytes:
 
         def reducer_override(self, obj: Any) -> Any:
             state = getattr(obj, "__dict__", {})
-            if not isinstance(obj, type) and CLASS in state and "venv" in state:
-                own = {name: value for name, value in state.items() if name != CLASS}
-                return object.__new__, (type(obj),), own, None, None, _again
+            if not isinstance(obj, type) and CLASS_ATTRIBUTES in state and "venv" in state:
+                own = {name: value for name, value in state.items() if name != CLASS_ATTRIBUTES}
+                return object.__new__, (type(obj),), own, None, None, _restore_wrapper
             return super().reducer_override(obj)
 
     content = io.BytesIO()
@@ -75,25 +75,25 @@ def _dumps(thing: Any) -> bytes:
     return content.getvalue()
 
 
-def _again(wrapper: Any, state: dict[str, Any]) -> None:
-    vars(wrapper).update(state | {CLASS: dict(inspect.getmembers(type(wrapper)))})
+def _restore_wrapper(wrapper: Any, state: dict[str, Any]) -> None:
+    vars(wrapper).update(state | {CLASS_ATTRIBUTES: dict(inspect.getmembers(type(wrapper)))})
 
 
 @contextmanager
-def _as_parts() -> Iterator[None]:
-    before = _INSIDE.set(True)
+def _pickling_parts() -> Iterator[None]:
+    before = _PICKLING_PARTS.set(True)
     try:
         yield
     finally:
-        _INSIDE.reset(before)
+        _PICKLING_PARTS.reset(before)
 
 
 @contextmanager
-def _by_value() -> Iterator[None]:
+def _user_modules_by_value() -> Iterator[None]:
     """Let classes of the user's files go along whole."""
     import cloudpickle
 
-    theirs = [module for name, module in list(sys.modules.items()) if name.startswith(FILES)]
+    theirs = [module for name, module in list(sys.modules.items()) if name.startswith(USER_MODULE_PREFIX)]
     for module in theirs:
         cloudpickle.register_pickle_by_value(module)
     try:
@@ -103,7 +103,7 @@ def _by_value() -> Iterator[None]:
             cloudpickle.unregister_pickle_by_value(module)
 
 
-def _sentence(whole: Picklable, error: Exception) -> GioError:
+def _pickle_error(whole: Picklable, error: Exception) -> GioError:
     """Return one sentence that names the part at fault."""
     for name, part in vars(whole).items():
         try:

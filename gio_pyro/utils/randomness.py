@@ -8,16 +8,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gio_pyro.utils.queueing import OneAtATime
+from gio_pyro.utils.fair_lock import FairLock
 
-ONE_AT_A_TIME = OneAtATime()
+PROCESS_LOCK = FairLock()
 """The generators, like Pyro's stack of handlers, belong to the process: threads that share them take turns."""
 
 
 @contextmanager
-def undisturbed() -> Iterator[None]:
+def preserve_random_state() -> Iterator[None]:
     """Put the process's own random streams, Python's, NumPy's and torch's, back to where they were before the block."""
-    with ONE_AT_A_TIME:
+    with PROCESS_LOCK:
         python, legacy, cpu = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
         try:
             yield
@@ -59,7 +59,7 @@ class PrivateRandom:
     @contextmanager
     def use(self) -> Iterator[None]:
         """Draw from this stream inside the block; a block inside the block goes on with it. Other threads wait."""
-        with ONE_AT_A_TIME:
+        with PROCESS_LOCK:
             if self._in_use:
                 yield
                 return

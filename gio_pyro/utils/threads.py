@@ -6,10 +6,10 @@ from contextvars import ContextVar
 
 import torch
 
-SMALL = 512
+SMALL_LAYER = 512
 """Hidden units up to which one thread is faster, and steadier, than several."""
 
-_USERS: ContextVar[int | None] = ContextVar("users_threads", default=None)
+_USER_THREADS: ContextVar[int | None] = ContextVar("users_threads", default=None)
 """How many threads the user had before the outermost block."""
 
 
@@ -20,11 +20,11 @@ def few_threads(hidden: Sequence[int] = ()) -> Iterator[None]:
     Where one is large, the block has the threads that the user had, also inside a block of one thread.
     """
     before = torch.get_num_threads()
-    users = _USERS.get() or before
-    outermost = _USERS.set(users)
-    torch.set_num_threads(1 if max(hidden, default=0) <= SMALL else users)
+    users = _USER_THREADS.get() or before
+    outermost = _USER_THREADS.set(users)
+    torch.set_num_threads(1 if max(hidden, default=0) <= SMALL_LAYER else users)
     try:
         yield
     finally:
         torch.set_num_threads(before)
-        _USERS.reset(outermost)
+        _USER_THREADS.reset(outermost)

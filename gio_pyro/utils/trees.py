@@ -12,31 +12,31 @@ from gio_pyro.errors import InputError, shown
 Array = np.ndarray[Any, np.dtype[Any]]
 
 
-def each(change: Callable[..., Any], *trees: Any) -> Any:
+def tree_map(change: Callable[..., Any], *trees: Any) -> Any:
     """Return a tree whose leaves are `change` of the leaves of all `trees`, which are alike."""
     first = trees[0]
     if isinstance(first, Mapping):
-        return {key: each(change, *(tree[key] for tree in trees)) for key in first}
+        return {key: tree_map(change, *(tree[key] for tree in trees)) for key in first}
     if isinstance(first, tuple):
-        return tuple(each(change, *parts) for parts in zip(*trees, strict=True))
+        return tuple(tree_map(change, *parts) for parts in zip(*trees, strict=True))
     return change(*trees)
 
 
-def copied(tree: Any) -> Any:
+def copy_tree(tree: Any) -> Any:
     """Return a copy of a batch of observations."""
-    return each(np.array, tree)
+    return tree_map(np.array, tree)
 
 
-def replaced(tree: Any, row: int, one: Any) -> None:
+def set_row(tree: Any, row: int, one: Any) -> None:
     """Put one observation into a row of a batch."""
     if isinstance(tree, Mapping | tuple):
         for key in tree if isinstance(tree, Mapping) else range(len(tree)):
-            replaced(tree[key], row, one[key])
+            set_row(tree[key], row, one[key])
         return
     tree[row] = one
 
 
-class Fit:
+class SpaceConverter:
     """Between the spaces of somebody's environments and those that a reward was made of.
 
     Pictures may have their channels first where the reward has them last, as Stable-Baselines3 shows them to its
@@ -54,32 +54,32 @@ class Fit:
         if not (isinstance(theirs, tuple) and len(theirs) == 2 and all(isinstance(one, Space) for one in theirs)):
             raise InputError(f"Expected spaces as the observation and the action space, but got {shown(theirs)}.")
         for name, given, made in zip(("observations", "actions"), theirs, mine, strict=True):
-            if not _same(given, made):
+            if not _compatible(given, made):
                 raise InputError(
-                    f"Expected {name} of {_short(made)}, of which the reward was made, but the environments have "
-                    f"{_short(given)}; make the reward from what it wraps."
+                    f"Expected {name} of {_describe_space(made)}, of which the reward was made, but the environments "
+                    f"have {_describe_space(given)}; make the reward from what it wraps."
                 )
         self.theirs, self.mine = theirs[0], mine[0]
 
     def __call__(self, tree: Any) -> Any:
         """Return a batch of their observations as those of the reward."""
-        return _moved(tree, self.theirs, self.mine)
+        return _convert(tree, self.theirs, self.mine)
 
 
-def _moved(tree: Any, theirs: Space[Any], mine: Space[Any]) -> Any:
+def _convert(tree: Any, theirs: Space[Any], mine: Space[Any]) -> Any:
     if isinstance(mine, Dict) and isinstance(theirs, Dict):
-        return {key: _moved(tree[key], theirs[key], part) for key, part in mine.spaces.items()}
+        return {key: _convert(tree[key], theirs[key], part) for key, part in mine.spaces.items()}
     if isinstance(mine, Tuple) and isinstance(theirs, Tuple):
-        return tuple(map(_moved, tree, theirs.spaces, mine.spaces))
+        return tuple(map(_convert, tree, theirs.spaces, mine.spaces))
     array = np.asarray(tree).reshape(-1, *(theirs.shape or ()))
     return array if theirs.shape == mine.shape else np.moveaxis(array, 1, -1)
 
 
-def _same(theirs: Space[Any], mine: Space[Any]) -> bool:
+def _compatible(theirs: Space[Any], mine: Space[Any]) -> bool:
     if isinstance(mine, Dict | Tuple):
-        if type(theirs) is not type(mine) or _entries(theirs).keys() != _entries(mine).keys():
+        if type(theirs) is not type(mine) or _sub_spaces(theirs).keys() != _sub_spaces(mine).keys():
             return False
-        return all(_same(_entries(theirs)[key], part) for key, part in _entries(mine).items())
+        return all(_compatible(_sub_spaces(theirs)[key], part) for key, part in _sub_spaces(mine).items())
     if isinstance(mine, Box):
         if not isinstance(theirs, Box) or (mine.dtype == np.uint8) != (theirs.dtype == np.uint8):
             return False
@@ -89,16 +89,13 @@ def _same(theirs: Space[Any], mine: Space[Any]) -> bool:
     return type(theirs) is type(mine)
 
 
-def _entries(space: Any) -> dict[Any, Space[Any]]:
+def _sub_spaces(space: Any) -> dict[Any, Space[Any]]:
     return dict(space.spaces.items() if isinstance(space, Dict) else enumerate(space.spaces))
 
 
-def _short(space: Space[Any]) -> str:
+def _describe_space(space: Space[Any]) -> str:
     """Return a space in short: nested and array spaces by their shapes."""
     if isinstance(space, Dict | Tuple):
-        return (
-            f"{type(space).__name__}({', '.join(f'{key}: {_short(part)}' for key, part in _entries(space).items())})"[
-                :90
-            ]
-        )
+        parts = ", ".join(f"{key}: {_describe_space(part)}" for key, part in _sub_spaces(space).items())
+        return f"{type(space).__name__}({parts})"[:90]
     return f"{space.dtype} Box{space.shape}" if isinstance(space, Box) else " ".join(str(space).split())[:90]

@@ -429,7 +429,7 @@ class TestFile:
             raise PermissionError
 
         monkeypatch.setattr(os, "open", opened)
-        files._settle(tmp_path)
+        files._sync_folder(tmp_path)
 
     def test_actions_in_double_precision_are_loaded(self, tmp_path: Path):
         torch.set_default_dtype(torch.float64)

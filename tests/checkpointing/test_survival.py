@@ -94,7 +94,7 @@ def resumed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any
     folders = {name: folder / str(number) for number, name in enumerate(CASES)}
     for name, make_agent in CASES.items():
         agent = make_agent()
-        if agent.collector.world.count > 1 or name == "CartPole":
+        if agent.collector.environments.count > 1 or name == "CartPole":
             agent.learn(WHOLE, callback=stop_at(HALF))
         else:
             agent.learn(HALF)

@@ -12,7 +12,7 @@ from gymnasium.vector import SyncVectorEnv
 
 from gio_pyro.checkpointing import specs
 from gio_pyro.cli import worlds
-from gio_pyro.collection import copy_that_renders, fresh_copy
+from gio_pyro.collection import copy_environment, copy_for_rendering
 from gio_pyro.errors import CheckpointError, InputError
 
 TRANSPOSE = "gymnasium.wrappers:FlattenObservation"
@@ -84,14 +84,14 @@ class TestWorld:
     @pytest.mark.parametrize("count", [1, 2])
     def test_what_is_wrapped_can_be_made_again_by_gymnasium(self, count: int):
         env = worlds.world("Pendulum-v1", {"g": 5.0}, [TRANSPOSE], worlds.several(count))
-        copy = copy_that_renders(env, "rgb_array")
+        copy = copy_for_rendering(env, "rgb_array")
         assert isinstance(copy, gym.wrappers.FlattenObservation)
         assert (copy.unwrapped.g, copy.render_mode) == (5.0, "rgb_array")
 
     def test_a_wrapper_that_records_nothing_can_be_made_again(self):
         pytest.importorskip("minigrid")
         env = worlds.world("minigrid:MiniGrid-Empty-8x8-v0", {}, ["minigrid.wrappers:ImgObsWrapper"])
-        assert fresh_copy(env).observation_space == env.observation_space
+        assert copy_environment(env).observation_space == env.observation_space
 
 
 class TestAgain:

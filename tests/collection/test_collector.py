@@ -12,7 +12,7 @@ from torch import Tensor
 
 from gio_pyro.collection import Collector
 from gio_pyro.errors import GioWarning, InputError, TrainingError
-from tests.collection.places import CPU, Diary, Draws, Script, collect, collector
+from tests.collection.environments import CPU, Diary, Draws, Script, collect, collector
 
 THREE = [(1, 0.0, False, False), (2, 0.5, False, False), (3, 1.0, True, False)]
 CUT = [(1, 0.0, False, False), (2, 0.5, False, True)]

@@ -18,7 +18,7 @@ from gio_pyro.collection import Collected, Collector
 from gio_pyro.collection.episode_recorder import generator_state
 from gio_pyro.errors import GioWarning
 from tests.agents import differences
-from tests.collection.places import Diary, DiaryVector, Draws, collector, sync
+from tests.collection.environments import Diary, DiaryVector, Draws, collector, sync
 from tests.slow import slow_but
 
 
@@ -102,7 +102,7 @@ def test_a_resumed_run_is_the_run(make: Callable[[], Any], steps: int):
     for _ in range(2):
         assert same(going.collect(behaviour, steps), fresh.collect(again, steps))
     assert not differences(counts(going), counts(fresh))
-    states = [[generator_state(tape.env) for tape in each.world.tapes] for each in (going, fresh)]
+    states = [[generator_state(recorder.env) for recorder in each.environments.recorders] for each in (going, fresh)]
     assert states[0] == states[1]
 
 
@@ -142,7 +142,7 @@ def falls(record: dict[str, Any], make: Callable[[], Any], words: str) -> Collec
         fresh = resumed(record, make)
     assert len(told) == 1
     collected = fresh.collect(Draws(fresh.actions), 5)
-    assert bool(collected.begins[: fresh.world.count].all())
+    assert bool(collected.begins[: fresh.environments.count].all())
     return fresh
 
 

@@ -13,8 +13,8 @@ from gymnasium.wrappers import NormalizeObservation, NormalizeReward
 from gymnasium.wrappers import vector as vector_wrappers
 
 from gio_pyro import GIO
-from gio_pyro.collection.evaluate import Evaluation, play, play_together
-from gio_pyro.collection.masks import Aside
+from gio_pyro.collection.evaluate import Evaluation, play_episodes, play_vector_episodes
+from gio_pyro.collection.mask_handlers import SeparateMaskHandler
 from gio_pyro.errors import InputError, TrainingError
 from tests.agents import differences
 
@@ -92,12 +92,12 @@ def test_an_episode_that_does_not_end_is_cut(monkeypatch: pytest.MonkeyPatch):
 
 def test_numbers_out_of_range_are_refused():
     with pytest.raises(InputError, match="episodes"):
-        play(lambda *_: (0, None), Anything(), 0, deterministic=False, seed=0, max_steps=9)
+        play_episodes(lambda *_: (0, None), Anything(), 0, deterministic=False, seed=0, max_steps=9)
 
 
 def playing(**given: Any) -> Any:
     how = {"episodes": 1, "deterministic": False, "seed": 0, "max_steps": 3, **given}
-    return play(lambda observation, deterministic: (Anything().action_space.sample(), None), Anything(), **how)
+    return play_episodes(lambda observation, deterministic: (Anything().action_space.sample(), None), Anything(), **how)
 
 
 @pytest.mark.parametrize("name", ["episodes", "seed", "max_steps"])
@@ -135,8 +135,8 @@ class Uneven(gym.Env[Any, Any]):
 
 
 def together(env: Any, episodes: int, **kwargs: Any) -> Evaluation:
-    how = {"seed": 0, "max_steps": 99, "keeping": Aside(), **kwargs}
-    return play_together(lambda states, allowed: np.zeros(len(states), dtype=np.int64), env, episodes, **how)
+    how = {"seed": 0, "max_steps": 99, "mask_handler": SeparateMaskHandler(), **kwargs}
+    return play_vector_episodes(lambda states, allowed: np.zeros(len(states), dtype=np.int64), env, episodes, **how)
 
 
 @pytest.mark.parametrize("mode", list(AutoresetMode))

@@ -10,7 +10,7 @@ from gymnasium.spaces import Box, Graph, MultiBinary, MultiDiscrete, Text
 
 from gio_pyro.collection import make_env
 from gio_pyro.errors import InputError
-from tests.collection.places import Diary, DiaryVector, Script
+from tests.collection.environments import Diary, DiaryVector, Script
 
 THREE = [(1, 0.0, False, False), (2, 0.5, False, False), (3, 1.0, True, False)]
 

@@ -12,7 +12,7 @@ from gymnasium.vector import AsyncVectorEnv, AutoresetMode
 
 from gio_pyro.collection import Collected
 from gio_pyro.errors import InputError, TrainingError
-from tests.collection.places import Diary, DiaryVector, Draws, collect, collector, sync
+from tests.collection.environments import Diary, DiaryVector, Draws, collect, collector, sync
 
 MODES = list(AutoresetMode)
 

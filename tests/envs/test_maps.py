@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from gio_pyro.envs.maps import PLAIN, Layout, layout_of
+from gio_pyro.envs.maps import PLAIN_MARKS, Layout, layout_of
 from gio_pyro.errors import InputError
 
 NORTH, SOUTH, EAST, WEST = (-1, 0), (1, 0), (0, 1), (0, -1)
@@ -91,4 +91,4 @@ def test_a_shorter_first_row_is_what_to_fill_up():
 
 
 def test_the_plain_characters():
-    assert PLAIN == "#.SG+"
+    assert PLAIN_MARKS == "#.SG+"

@@ -11,7 +11,7 @@ import torch
 from gio_pyro import tabular
 from gio_pyro.envs import KlyubinMaze, Maze, NoisyTV, Rooms, SlipperyLine, SparseMaze
 from gio_pyro.envs.maps import layout_of
-from gio_pyro.envs.tables import COMPASS, reached, table_of, with_screen
+from gio_pyro.envs.tables import COMPASS, add_screen, reachable_states, table_of
 from gio_pyro.errors import InputError
 from gio_pyro.tabular import TabularMDP
 from gio_pyro.tabular.grids import KLYUBIN_WALLS
@@ -129,7 +129,7 @@ def test_walls_are_states_that_nothing_enters_or_leaves():
 
 
 def test_watching_draws_a_channel_in_front_of_the_screen_only():
-    table = with_screen(table_of(layout_of("ST", marks="ST"), MOVES), (1,), 4)
+    table = add_screen(table_of(layout_of("ST", marks="ST"), MOVES), (1,), 4)
     assert cells_after(table[1 * 4 + 2][4]) == {4: 0.25, 5: 0.25, 6: 0.25, 7: 0.25}
     assert cells_after(table[0 * 4 + 2][4]) == {2: 1}
     assert cells_after(table[0 * 4 + 2][2]) == {1 * 4 + 2: 1}
@@ -152,7 +152,7 @@ def test_a_goal_beside_a_television_ends_the_episode_on_any_channel():
 
 
 def test_what_can_be_reached():
-    assert reached(table_of(layout_of("S.#."), MOVES), 0) == {0, 1}
+    assert reachable_states(table_of(layout_of("S.#."), MOVES), 0) == {0, 1}
 
 
 @pytest.mark.parametrize(

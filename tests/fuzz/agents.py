@@ -13,7 +13,7 @@ import gio_pyro as gio
 from gio_pyro import signals
 from gio_pyro.adapters.bonus import Bonus
 from gio_pyro.models import DirichletModel
-from gio_pyro.schedules.temperature import parse
+from gio_pyro.schedules.temperature import parse_temperature
 from gio_pyro.schedules.weights import weight_of
 from tests.signals.worlds import FINITE, fitted, some
 
@@ -115,7 +115,7 @@ CALLS: dict[str, Callable[[], Call]] = {
     "IntrinsicReward.update": lambda: (reward().update, {"samples": samples()}),
     "IntrinsicReward.load_state_dict": lambda: (reward().load_state_dict, {"state": reward().state_dict()}),
     "samples": lambda: (changed(), samples()),
-    "parse": lambda: (parse, {"given": 0.5}),
+    "parse": lambda: (parse_temperature, {"given": 0.5}),
     "weight_of": lambda: (weight_of, {"weight": 0.5}),
     "Bonus": lambda: (Bonus, {"reward": reward(), "weight": 0.5, "update_every": 10, "spaces": None}),
 }

@@ -8,7 +8,7 @@ import torch
 from gymnasium.spaces import Discrete
 
 from gio_pyro.errors import InputError
-from gio_pyro.schedules.temperature import Temperature, parse, target_entropy_of
+from gio_pyro.schedules.temperature import Temperature, parse_temperature, target_entropy_of
 from tests.spaces import vector
 
 
@@ -116,7 +116,7 @@ def test_what_is_no_temperature_is_refused_in_one_sentence(given: Any):
     ],
 )
 def test_the_parts_of_a_temperature(given: float | str, kind: str, numbers: tuple[float, ...]):
-    assert parse(given) == (kind, numbers)
+    assert parse_temperature(given) == (kind, numbers)
 
 
 @pytest.mark.parametrize(
@@ -188,7 +188,7 @@ class TestFromTheCriticsLoss:
         ],
     )
     def test_its_parts(self, given: str, numbers: tuple[float, ...]):
-        kind, found = parse(given)
+        kind, found = parse_temperature(given)
         assert (kind, found) == ("loss", pytest.approx(numbers))
 
     @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from gio_pyro.data import replay_buffer as replays
 from gio_pyro.data.replay_buffer import bytes_of
 from gio_pyro.errors import GioWarning, InputError
 from gio_pyro.utils import memory
-from gio_pyro.utils.memory import Sized, free_bytes, memory_errors, wanted, written
+from gio_pyro.utils.memory import MemoryCheck, format_bytes, free_bytes, memory_errors, required_bytes
 from tests.data.test_replay_buffer import filled, rows
 from tests.environments import make
 
@@ -54,7 +54,7 @@ def free(monkeypatch: pytest.MonkeyPatch, count: float) -> None:
     [(5, "5 B"), (1234, "1.23 kB"), (393_222_000_000, "393 GB"), (8.8e12, "8.8 TB")],
 )
 def test_bytes_are_written_as_people_do(count: float, text: str):
-    assert written(count) == text
+    assert format_bytes(count) == text
 
 
 def test_what_is_free_is_what_the_control_group_leaves(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
@@ -65,7 +65,7 @@ def test_what_is_free_is_what_the_control_group_leaves(monkeypatch: pytest.Monke
     monkeypatch.setattr(memory, "_control_groups", lambda: [group, (*[tmp_path / "none"] * 3, "")])
     assert free_bytes() == 500
     (tmp_path / "limit").write_text("max\n")
-    assert 2**20 < free_bytes() == memory._available()
+    assert 2**20 < free_bytes() == memory._host_free_bytes()
 
 
 HUGE = Discrete(10**5)
@@ -145,7 +145,7 @@ def test_a_block_that_sizes_changes_nothing_that_fits():
         torch.manual_seed(3)
         return nn.Linear(5, 4).weight.sum() + torch.rand(3).sum()
 
-    with torch.device("cpu"), Sized("x", "y", build=drawn):
+    with torch.device("cpu"), MemoryCheck("x", "y", build=drawn):
         inside = drawn()
     assert inside == drawn()
 
@@ -156,8 +156,8 @@ def test_what_training_adds_is_counted():
             super().__init__()
             self.trained, self.kept = nn.Parameter(torch.zeros(100)), nn.Buffer(torch.zeros(1000))
 
-    assert wanted(Both) == 4 * (4 * 100 + 1000)
-    assert wanted(lambda: Both().kept.sum().item()) == 0  # it cannot be made without memory
+    assert required_bytes(Both) == 4 * (4 * 100 + 1000)
+    assert required_bytes(lambda: Both().kept.sum().item()) == 0  # it cannot be made without memory
 
 
 @pytest.mark.parametrize(

@@ -7,19 +7,19 @@ import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
-from gio_pyro.collection.observations import MASK
+from gio_pyro.collection.infos import MASK
 
-HOME = "stable_baselines3.common.vec_env.base_vec_env"
+VEC_ENV_MODULE = "stable_baselines3.common.vec_env.base_vec_env"
 """Where `VecEnv` is defined: whoever holds one has imported it."""
 
 
-def is_stable(thing: object) -> bool:
+def is_vec_env(thing: object) -> bool:
     """Whether something is a `VecEnv` of Stable-Baselines3."""
-    kind = getattr(sys.modules.get(HOME), "VecEnv", None)
+    kind = getattr(sys.modules.get(VEC_ENV_MODULE), "VecEnv", None)
     return kind is not None and isinstance(thing, kind)
 
 
-class StableVector(VectorEnv[Any, Any, Any]):
+class StableBaselinesVector(VectorEnv[Any, Any, Any]):
     """A `VecEnv`, wrapped as it is, seen as a vector that resets in the same step.
 
     Args:
@@ -47,7 +47,7 @@ class StableVector(VectorEnv[Any, Any, Any]):
         if options:
             self.venv.set_options(options)
         seen = self.venv.reset()
-        return seen, _masks([info.get(MASK) for info in self.venv.unwrapped.reset_infos])
+        return seen, _batch_masks([info.get(MASK) for info in self.venv.unwrapped.reset_infos])
 
     def step(self, actions: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
         """Take a step; the last observation of an episode that ended is in `info["final_obs"]`."""
@@ -58,8 +58,8 @@ class StableVector(VectorEnv[Any, Any, Any]):
         for number in np.flatnonzero(done).tolist():
             last[number] = infos[number].get("terminal_observation")
         fresh = self.venv.unwrapped.reset_infos
-        now = _masks([(fresh[i] if done[i] else info).get(MASK) for i, info in enumerate(infos)])
-        final = _masks([info.get(MASK) for info in infos])
+        now = _batch_masks([(fresh[i] if done[i] else info).get(MASK) for i, info in enumerate(infos)])
+        final = _batch_masks([info.get(MASK) for info in infos])
         told = {"final_obs": last, "_final_obs": done, "infos": infos, "final_info": final}
         return seen, reward, done & ~cut, done & cut, told | now
 
@@ -72,7 +72,7 @@ class StableVector(VectorEnv[Any, Any, Any]):
         self.venv.close()
 
 
-def _masks(given: list[Any]) -> dict[str, Any]:
+def _batch_masks(given: list[Any]) -> dict[str, Any]:
     """Return the action masks of N environments as Gymnasium batches them; nothing where there are none."""
     there = np.array([mask is not None for mask in given], dtype=np.bool_)
     if not there.any():

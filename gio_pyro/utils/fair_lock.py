@@ -6,9 +6,9 @@ import time
 from collections import deque
 from itertools import takewhile
 
-LONGEST = 10.0
+FORK_TIMEOUT = 10.0
 """Seconds that a fork waits for another thread to come to the end of what it is at."""
-BRIEFLY = 0.0005
+POLL_INTERVAL = 0.0005
 """Seconds between two looks at the queue."""
 
 
@@ -19,7 +19,7 @@ class Ticket:
         self.thread = thread
 
 
-class OneAtATime:
+class FairLock:
     """A lock that a thread may take again while it holds it, and that goes to whoever has waited longest.
 
     A thread that learns gives it back after every round and wants it again at once; with an ordinary lock one that
@@ -60,7 +60,7 @@ class OneAtATime:
             while self._others_before(ticket):
                 if end is not None and time.monotonic() > end:
                     return False
-                time.sleep(BRIEFLY)
+                time.sleep(POLL_INTERVAL)
             return self._lock.acquire(timeout=-1 if end is None else max(end - time.monotonic(), 0.0))
         finally:
             self._queue.remove(ticket)
@@ -83,7 +83,7 @@ class OneAtATime:
         os.register_at_fork(before=self._before_fork, after_in_parent=self._after_fork, after_in_child=self._renew)
 
     def _before_fork(self) -> None:
-        self._held_for_fork = self._take(LONGEST)
+        self._held_for_fork = self._take(FORK_TIMEOUT)
 
     def _after_fork(self) -> None:
         if self._held_for_fork:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from gio_pyro.envs import IDS, KlyubinMaze, Maze, NoisyTV, SlipperyLine
-from gio_pyro.envs.pictures import AGENT, COLOURS, DARK, MOST_CHANNELS, channel_colour
+from gio_pyro.envs.rendering import AGENT, COLOURS, DARK, MAX_CHANNELS, channel_colour
 from gio_pyro.errors import InputError
 from gio_pyro.plotting.grid import grid_of
 
@@ -22,7 +22,7 @@ def test_every_state_has_a_picture_of_its_own(id_: str):
 
 
 def test_no_two_channels_have_the_same_colour_nor_that_of_anything_else():
-    for channels in (1, 2, 3, 7, MOST_CHANNELS):
+    for channels in (1, 2, 3, 7, MAX_CHANNELS):
         colours = {channel_colour(channel, channels) for channel in range(channels)}
         assert len(colours) == channels
         assert not colours & {AGENT, *COLOURS.values()}

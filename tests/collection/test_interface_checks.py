@@ -14,9 +14,9 @@ from gymnasium.spaces import Box, Discrete
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 from gio_pyro.collection import make_env
-from gio_pyro.collection.evaluate import play
+from gio_pyro.collection.evaluate import play_episodes
 from gio_pyro.errors import InputError
-from tests.collection.places import DiaryVector, collect
+from tests.collection.environments import DiaryVector, collect
 
 STEP = (np.zeros(2, "f"), 1.0, False, False, {})
 FIELDS = ("observation", "reward", "terminated", "truncated", "info")
@@ -50,7 +50,7 @@ def a_few_steps(env: Any) -> Any:
 
 
 def played(env: Any) -> Any:
-    return play(lambda *_, **__: (0, None), env, 1, deterministic=True, seed=0, max_steps=3)
+    return play_episodes(lambda *_, **__: (0, None), env, 1, deterministic=True, seed=0, max_steps=3)
 
 
 def several(make: Callable[[], Any]) -> Any:

@@ -12,11 +12,11 @@ from gymnasium import wrappers
 from gymnasium.envs.registration import EnvSpec
 from gymnasium.vector import AsyncVectorEnv, SyncVectorEnv
 
-from gio_pyro.collection import copy_that_renders, fresh_copy
-from gio_pyro.collection.playground import playground
-from gio_pyro.collection.statistics import own_rewards
+from gio_pyro.collection import copy_environment, copy_for_rendering
+from gio_pyro.collection.evaluation_environment import evaluation_environment
+from gio_pyro.collection.wrapper_statistics import unnormalised_rewards
 from gio_pyro.errors import InputError
-from tests.collection.places import Diary, Script
+from tests.collection.environments import Diary, Script
 
 THREE = [(1, 0.0, False, False), (2, 0.5, False, False), (3, 1.0, True, False)]
 
@@ -68,7 +68,7 @@ def test_a_copy_is_another_environment_with_what_was_set_on_it():
     env = played(cart())
     env.unwrapped.gravity, env.unwrapped.note = 3.0, {"a": [1]}
     env.set_wrapper_attr("_max_episode_steps", 7)
-    state, twin = env.unwrapped.state, fresh_copy(env)
+    state, twin = env.unwrapped.state, copy_environment(env)
     assert (twin.unwrapped.gravity, twin._max_episode_steps, twin.spec.id) == (3.0, 7, "CartPole-v1")
     assert twin.unwrapped.note == env.unwrapped.note
     assert twin.unwrapped.note["a"] is not env.unwrapped.note["a"]
@@ -79,13 +79,13 @@ def test_a_copy_is_another_environment_with_what_was_set_on_it():
 def test_what_makes_itself_anew_when_it_is_copied_is_copied_as_it_stands():
     env = Constructed(THREE)
     env.gravity = 3.0
-    assert fresh_copy(env).gravity == 3.0
+    assert copy_environment(env).gravity == 3.0
 
 
 @pytest.mark.parametrize("make", [lambda: Script(THREE), lambda: Mine(cart()), lambda: Mine(Diary(2))])
 def test_what_gymnasium_cannot_make_again_is_copied(make: Callable[[], Any]):
     env = played(make())
-    twin = fresh_copy(env)
+    twin = copy_environment(env)
     assert type(twin) is type(env)
     assert twin.unwrapped is not env.unwrapped
     assert twin.observation_space.contains(twin.reset(seed=1)[0])
@@ -106,7 +106,7 @@ def test_functions_mean_the_copy_where_they_meant_the_environment(depth: int):
     env.unwrapped.step = taken if depth == 0 else lambda action: taken(action)
     played(env)
     state, steps = env.unwrapped.state, len(seen)
-    twin = played(fresh_copy(env), 8)
+    twin = played(copy_environment(env), 8)
     assert env.unwrapped.state is state
     assert (counted, len(seen)) == (steps, 2 * steps)
     assert np.array_equal(twin.unwrapped.state[:1], twin.unwrapped.state[:1])
@@ -122,7 +122,7 @@ def test_a_vector_is_copied_as_a_whole_with_what_is_around_and_inside():
     env.unwrapped.envs[1].unwrapped.gravity = 3.0
     played(env)
     before = env.unwrapped.envs[0].unwrapped.state
-    twin = fresh_copy(env)
+    twin = copy_environment(env)
     assert str(twin) == str(env)
     assert [one.unwrapped.gravity for one in twin.unwrapped.envs] == [9.8, 3.0]
     assert np.abs(twin.reset(seed=0)[0]).max() > 1
@@ -133,7 +133,7 @@ def test_a_vector_is_copied_as_a_whole_with_what_is_around_and_inside():
 def test_a_custom_vector_is_copied_with_or_without_a_spec():
     env = gym.make_vec("CartPole-v1", 3)
     env.gravity, env.unwrapped.spec = 3.0, None
-    twin = fresh_copy(env)
+    twin = copy_environment(env)
     assert (twin.gravity, twin.num_envs) == (3.0, 3)
 
 
@@ -148,13 +148,13 @@ def test_of_environments_in_other_processes_one_is_made_again_with_its_numbers_a
     try:
         env.set_attr("gravity", [3.0, 3.0])
         played(env)
-        twin = fresh_copy(env)
+        twin = copy_environment(env)
         assert isinstance(twin, gym.Env)
         assert twin.unwrapped.gravity == 3.0
         assert twin.obs_rms.count > 4
         assert np.array_equal(twin.obs_rms.mean, env.get_attr("obs_rms")[0].mean)
         with pytest.raises(InputError, match=r"is a wrapped AsyncVectorEnv; pass another .*environment="):
-            fresh_copy(wrappers.vector.RecordEpisodeStatistics(env))
+            copy_environment(wrappers.vector.RecordEpisodeStatistics(env))
     finally:
         env.close()
 
@@ -164,9 +164,9 @@ def test_what_only_shows_or_films_is_left_out():
     shown = object.__new__(wrappers.RecordVideo)
     gym.Wrapper.__init__(shown, gym.make("CartPole-v1", render_mode="rgb_array"))
     shown.writer = threading.Lock()
-    twin = fresh_copy(Mine(shown))
+    twin = copy_environment(Mine(shown))
     assert isinstance(twin.env, wrappers.TimeLimit)
-    assert fresh_copy(gym.make("CartPole-v1", render_mode="human")).render_mode is None
+    assert copy_environment(gym.make("CartPole-v1", render_mode="human")).render_mode is None
 
 
 @pytest.mark.parametrize("registered", [True, False])
@@ -178,14 +178,14 @@ def test_what_cannot_be_copied_comes_from_one_made_again_or_is_refused(
     env.unwrapped.size, env.unwrapped.window = 5, threading.Lock()
     if not registered:
         with pytest.raises(InputError, match=r"but Locked\.lock cannot be; pass another one to play in \(environment="):
-            fresh_copy(env)
+            copy_environment(env)
         return
-    twin = fresh_copy(env).unwrapped
+    twin = copy_environment(env).unwrapped
     assert (twin.size, twin.window) == (5, None)
     assert twin.lock is not env.unwrapped.lock
     env.unwrapped.extra = threading.Lock()
     with pytest.raises(InputError, match=r"Locked\.extra cannot be"):
-        fresh_copy(env)
+        copy_environment(env)
 
 
 def test_what_releases_something_when_it_is_deleted_is_not_copied():
@@ -196,21 +196,21 @@ def test_what_releases_something_when_it_is_deleted_is_not_copied():
     env = Script(THREE)
     env.handles = [Handle()]
     with pytest.raises(InputError, match=r"Script\.handles cannot be"):
-        fresh_copy(env)
+        copy_environment(env)
 
 
 class TestRendering:
     def test_it_is_made_again_to_render_with_its_numbers(self):
         env = gym.make("FrozenLake-v1", map_name="8x8")
         env.unwrapped.P[0][0] = [(1.0, 5, 0.0, False)]
-        twin = copy_that_renders(SyncVectorEnv([lambda: env]), "rgb_array")
+        twin = copy_for_rendering(SyncVectorEnv([lambda: env]), "rgb_array")
         assert twin.render_mode == "rgb_array"
         assert twin.unwrapped.P[0][0] == [(1.0, 5, 0.0, False)]
 
     @pytest.mark.parametrize("env", [Script(THREE), vector(wrappers.vector.RecordEpisodeStatistics)])
     def test_others_are_refused(self, env: Any):
         with pytest.raises(InputError, match=r"it has no spec|the wrappers of the vector"):
-            copy_that_renders(env, "rgb_array")
+            copy_for_rendering(env, "rgb_array")
 
 
 NORMALISING: dict[str, Callable[[], Any]] = {
@@ -228,7 +228,7 @@ def sums(env: Any) -> list[Any]:
 def test_statistics_stand_still_in_a_copy_and_go_on_in_training(make: Callable[[], Any]):
     env = played(make())
     before = [(one.mean.copy(), one.var.copy(), one.count) for one in sums(env)]
-    with playground(env, None) as twin:
+    with evaluation_environment(env, None) as twin:
         shown = played(twin, 9).reset(seed=9)[0].reshape(-1, 4)
         raw = np.stack([cart().reset(seed=9 + i)[0] for i in range(len(shown))])
         own = sums(twin) * (1 if len(sums(twin)) == len(raw) else len(raw))
@@ -246,13 +246,13 @@ def test_statistics_stand_still_in_a_copy_and_go_on_in_training(make: Callable[[
 @pytest.mark.parametrize("make", NORMALISING.values(), ids=NORMALISING)
 def test_a_given_environment_that_has_seen_nothing_borrows_the_statistics(make: Callable[[], Any]):
     env, given = played(played(make())), normalised()
-    with playground(env, given) as twin:
+    with evaluation_environment(env, given) as twin:
         assert twin is given
         assert np.array_equal(given.obs_rms.mean, sums(env)[0].mean)
         played(given)
     assert (given.obs_rms.count, given.update_running_mean) == (1e-4, True)
     counted = played(normalised())
-    with playground(env, counted):
+    with evaluation_environment(env, counted):
         assert not np.array_equal(counted.obs_rms.mean, sums(env)[0].mean)
 
 
@@ -266,7 +266,7 @@ def test_a_given_environment_that_has_seen_nothing_borrows_the_statistics(make: 
     ],
 )
 def test_a_given_environment_of_other_spaces_is_refused(given: Any, words: str):
-    with pytest.raises(InputError, match=words), playground(cart(), given):
+    with pytest.raises(InputError, match=words), evaluation_environment(cart(), given):
         pass
 
 
@@ -274,7 +274,7 @@ def test_a_given_environment_of_other_actions_is_refused():
     scaled = wrappers.RescaleAction(gym.make("Pendulum-v1"), -1, 1)
     with (
         pytest.raises(InputError, match="the action space that was learned with"),
-        playground(gym.make("Pendulum-v1"), scaled),
+        evaluation_environment(gym.make("Pendulum-v1"), scaled),
     ):
         pass
 
@@ -291,7 +291,7 @@ REWARDED: dict[str, Callable[[Any], Any]] = {
 def test_rewards_are_read_below_what_normalises_them(wrap: Callable[[Any], Any], count: int | None):
     env: Any = wrap(cart()) if count is None else SyncVectorEnv([lambda: wrap(cart())] * count)
     layout = str(env)
-    with own_rewards(env) as below:
+    with unnormalised_rewards(env) as below:
         env.reset(seed=0)
         for _ in range(3):
             given = env.step(env.action_space.sample())[1]
@@ -302,9 +302,9 @@ def test_rewards_are_read_below_what_normalises_them(wrap: Callable[[Any], Any],
 
 def test_rewards_of_a_vector_are_read_below_what_normalises_them_and_others_as_they_come():
     env = wrappers.vector.NormalizeReward(vector())
-    with own_rewards(env) as below:
+    with unnormalised_rewards(env) as below:
         env.reset(seed=0)
         assert below(env.step(env.action_space.sample())[1]).tolist() == [1.0, 1.0]
     scaled = wrappers.TransformReward(cart(), lambda reward: 5 * reward)
-    with own_rewards(scaled) as below:
+    with unnormalised_rewards(scaled) as below:
         assert below(5.0) == 5.0

@@ -9,7 +9,7 @@ from gymnasium.spaces import Box, Discrete
 
 from gio_pyro.envs.arguments import choice
 from gio_pyro.envs.maps import Layout
-from gio_pyro.envs.pictures import OBSERVED, RENDERED, Image, channel_colour, picture, text
+from gio_pyro.envs.rendering import OBSERVATION_SIDE, RENDER_SIDE, RGBImage, channel_colour, layout_text, picture
 from gio_pyro.envs.tables import Outcome, Table
 from gio_pyro.errors import InputError, shown
 
@@ -68,7 +68,7 @@ class GridWorld(gym.Env[Any, Any]):
         self.initial_state_distrib[self._starts] = 1 / len(self._starts)
         self.state = self._starts[0]
         self.action_space = Discrete(len(self.actions))
-        sides = (OBSERVED * layout.rows, OBSERVED * layout.columns, 3)
+        sides = (OBSERVATION_SIDE * layout.rows, OBSERVATION_SIDE * layout.columns, 3)
         self.observation_space = Discrete(len(table)) if observations == "state" else Box(0, 255, sides, np.uint8)
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
@@ -90,23 +90,23 @@ class GridWorld(gym.Env[Any, Any]):
     def render(self) -> Any:
         """Return the world as text, as a picture uint8 `[24 · rows, 24 · columns, 3]`, or None, by `render_mode`."""
         if self.render_mode == "rgb_array":
-            return self.picture(self.state, side=RENDERED)
+            return self.picture(self.state, side=RENDER_SIDE)
         if self.render_mode == "ansi":
             cell, channel = self._seen_in(self.state)
             shown = "" if channel is None else f"\nchannel {channel}"
-            return text(self.layout, cell) + shown + "\n"
+            return layout_text(self.layout, cell) + shown + "\n"
         return None
 
-    def picture(self, state: int, *, side: int = OBSERVED) -> Image:
+    def picture(self, state: int, *, side: int = OBSERVATION_SIDE) -> RGBImage:
         """Return the picture of a state, uint8 `[side · rows, side · columns, 3]`, another for every state.
 
         Raises:
             InputError: a state that there is not, or less than 4 pixels along the side of a cell.
         """
-        if state not in self.P or side < OBSERVED:
+        if state not in self.P or side < OBSERVATION_SIDE:
             raise InputError(
-                f"Expected a state from 0 to {len(self.P) - 1} and a side of at least {OBSERVED} pixels, but got "
-                f"{shown(state)} and {shown(side)}."
+                f"Expected a state from 0 to {len(self.P) - 1} and a side of at least {OBSERVATION_SIDE} pixels, "
+                f"but got {shown(state)} and {shown(side)}."
             )
         cell, channel = self._seen_in(state)
         colour = None if channel is None else channel_colour(channel, self.channels or 1)

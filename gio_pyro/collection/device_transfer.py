@@ -37,7 +37,7 @@ def unpack(buffer: Tensor, like: dict[str, Array]) -> dict[str, Tensor]:
     """Return views of what `pack` made of arrays of these shapes and dtypes."""
     starts, _ = _layout(like)
     return {
-        name: buffer[start : start + array.nbytes].view(_dtype(array)).view(array.shape)
+        name: buffer[start : start + array.nbytes].view(_torch_dtype(array)).view(array.shape)
         for start, (name, array) in zip(starts, like.items(), strict=True)
     }
 
@@ -50,5 +50,5 @@ def _layout(arrays: dict[str, Array]) -> tuple[list[int], int]:
     return starts, end
 
 
-def _dtype(array: Array) -> torch.dtype:
+def _torch_dtype(array: Array) -> torch.dtype:
     return torch.from_numpy(np.empty(0, dtype=array.dtype)).dtype

@@ -22,7 +22,7 @@ from stable_baselines3.common.vec_env import (
 
 from gio_pyro import GIO, IntrinsicReward
 from gio_pyro.collection import Collected, make_env
-from tests.collection.places import Diary, Draws, collect, collector
+from tests.collection.environments import Diary, Draws, collect, collector
 from tests.collection.test_vectors import check, diaries
 
 

@@ -5,11 +5,11 @@ import time
 
 import pytest
 
-from gio_pyro.utils.queueing import OneAtATime
+from gio_pyro.utils.fair_lock import FairLock
 
 
 def test_a_thread_may_take_it_again():
-    lock = OneAtATime()
+    lock = FairLock()
     with lock, lock:
         pass
     with lock:
@@ -18,7 +18,7 @@ def test_a_thread_may_take_it_again():
 
 def test_who_waits_comes_before_who_has_just_had_it():
     """A thread that gives the lock back and takes it at once would keep an ordinary one for itself."""
-    lock, order, over = OneAtATime(), [], threading.Event()
+    lock, order, over = FairLock(), [], threading.Event()
 
     def greedy() -> None:
         while not over.is_set():
@@ -38,7 +38,7 @@ def test_who_waits_comes_before_who_has_just_had_it():
 
 
 def test_it_is_given_back_after_an_error():
-    lock = OneAtATime()
+    lock = FairLock()
     with pytest.raises(KeyError), lock:
         raise KeyError
     taken = threading.Thread(target=lambda: lock.__enter__())

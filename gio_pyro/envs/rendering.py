@@ -8,12 +8,12 @@ import numpy as np
 
 from gio_pyro.envs.maps import DOOR, FLOOR, GOAL, SCREEN, START, WALL, Layout
 
-Image = np.ndarray[Any, np.dtype[np.uint8]]
+RGBImage = np.ndarray[Any, np.dtype[np.uint8]]
 Colour = tuple[int, int, int]
 
-OBSERVED = 4
+OBSERVATION_SIDE = 4
 """Pixels along a side of a cell, as an agent sees it."""
-RENDERED = 24
+RENDER_SIDE = 24
 """The same as a person sees it."""
 
 BRIGHT, DARK = (238, 238, 232), (58, 60, 68)
@@ -22,7 +22,7 @@ COLOURS = MappingProxyType(
 )
 AGENT = (36, 84, 196)
 
-MOST_CHANNELS = 256
+MAX_CHANNELS = 256
 """How many colours a screen may show; each differs from all others."""
 
 
@@ -36,7 +36,7 @@ def channel_colour(channel: int, channels: int) -> Colour:
     return sides[side]
 
 
-def picture(layout: Layout, agent: int, *, screen: Colour | None = None, side: int = OBSERVED) -> Image:
+def picture(layout: Layout, agent: int, *, screen: Colour | None = None, side: int = OBSERVATION_SIDE) -> RGBImage:
     """Return a picture of a layout, uint8 `[rows · side, columns · side, 3]`.
 
     Args:
@@ -45,15 +45,15 @@ def picture(layout: Layout, agent: int, *, screen: Colour | None = None, side: i
         screen: the colour of the television's cells.
         side: pixels along a side of a cell, at least 4.
     """
-    image = _empty(layout, screen, side).copy()
-    top, left = _corner(layout, agent, side)
+    image = _draw_layout(layout, screen, side).copy()
+    top, left = _cell_corner(layout, agent, side)
     rim = side // 4
     image[top + rim : top + side - rim, left + rim : left + side - rim] = AGENT
     return image
 
 
 @lru_cache(maxsize=16)
-def _empty(layout: Layout, screen: Colour | None, side: int) -> Image:
+def _draw_layout(layout: Layout, screen: Colour | None, side: int) -> RGBImage:
     """A picture without an agent; of the same one a world shows thousands."""
     palette = COLOURS if screen is None else COLOURS | {SCREEN: screen}
     cells = np.array([palette[mark] for mark in layout.marks], dtype=np.uint8)
@@ -61,11 +61,11 @@ def _empty(layout: Layout, screen: Colour | None, side: int) -> Image:
     if layout.south_first:
         image = image[::-1].copy()
     for pair in layout.barriers:
-        _part(image, [_corner(layout, cell, side) for cell in sorted(pair)], side)
+        _draw_barrier(image, [_cell_corner(layout, cell, side) for cell in sorted(pair)], side)
     return image
 
 
-def text(layout: Layout, agent: int) -> str:
+def layout_text(layout: Layout, agent: int) -> str:
     """Return a layout as lines of text with `@` for the agent, and `|` and `-` where thin walls part its cells."""
     marks = np.array([*layout.marks]).reshape(layout.rows, layout.columns)
     marks[divmod(agent, layout.columns)] = "@"
@@ -79,13 +79,13 @@ def text(layout: Layout, agent: int) -> str:
     return "\n".join("".join(line) for line in (marks[::-1] if layout.south_first else marks))
 
 
-def _corner(layout: Layout, cell: int, side: int) -> tuple[int, int]:
+def _cell_corner(layout: Layout, cell: int, side: int) -> tuple[int, int]:
     """The first row and column of a cell's pixels."""
     row, column = divmod(cell, layout.columns)
     return (layout.rows - 1 - row if layout.south_first else row) * side, column * side
 
 
-def _part(image: Image, corners: list[tuple[int, int]], side: int) -> None:
+def _draw_barrier(image: RGBImage, corners: list[tuple[int, int]], side: int) -> None:
     """Draw a thin wall between two cells, along the edges of both."""
     width = max(1, side // 12)
     (top, left), (other_top, other_left) = corners

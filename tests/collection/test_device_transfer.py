@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from gio_pyro.collection.transfer import ALIGNMENT, pack, to_device, unpack
+from gio_pyro.collection.device_transfer import ALIGNMENT, pack, to_device, unpack
 
 ARRAYS: dict[str, Any] = {
     "flags": np.array([True, False, True]),

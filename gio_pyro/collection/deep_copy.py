@@ -13,16 +13,24 @@ from dis import get_instructions
 from types import BuiltinFunctionType, CellType, FunctionType, MethodType, ModuleType
 from typing import Any
 
-from gio_pyro.collection.layers import chain, inside, layers, shows, wrapped
+from gio_pyro.collection.wrappers import all_layers, is_display_wrapper, sub_envs, wrapped_env, wrapper_chain
 
 Memo = dict[int, Any]
 
-SHARED = ("spec", "_cached_spec", "_saved_kwargs", "_ezpickle_args", "_ezpickle_kwargs", "env_fns", "class_attributes")
+SHARED_ATTRIBUTES = (
+    "spec",
+    "_cached_spec",
+    "_saved_kwargs",
+    "_ezpickle_args",
+    "_ezpickle_kwargs",
+    "env_fns",
+    "class_attributes",
+)
 """How an environment was made: nobody changes these."""
-CODE = (type, ModuleType, FunctionType, BuiltinFunctionType)
-MOST = 1_000_000
+CODE_TYPES = (type, ModuleType, FunctionType, BuiltinFunctionType)
+MAX_OBJECTS = 1_000_000
 """Objects looked at, at most, for one that cannot be copied."""
-DEPTH = 3
+MAX_DEPTH = 3
 """How many objects deep something that cannot be copied is looked for; around it, the rest is copied."""
 
 
@@ -30,7 +38,7 @@ class CannotCopy(Exception):  # noqa: N818
     """What cannot be copied, as `Class.attribute`; never leaves this room."""
 
 
-def copied(env: Any, again: Callable[[Any], Any]) -> Any:
+def copy_layers(env: Any, again: Callable[[Any], Any]) -> Any:
     """Return a copy of an environment or of a vector, without what only shows or films it.
 
     Args:
@@ -40,47 +48,54 @@ def copied(env: Any, again: Callable[[Any], Any]) -> Any:
     Raises:
         CannotCopy: something cannot be copied, and a new environment does not have the like of it.
     """
-    every = layers(env)
-    memo: Memo = {id(layer): object.__new__(type(layer)) for layer in every if not shows(layer)}
+    every = all_layers(env)
+    memo: Memo = {id(layer): object.__new__(type(layer)) for layer in every if not is_display_wrapper(layer)}
     for layer in reversed(every):
-        if shows(layer):
-            memo[id(layer)] = memo[id(wrapped(layer))]
-    for each in [chain(env), *map(chain, inside(env))]:
-        missing = [(layer, name) for layer in each if not shows(layer) for name in _fill(layer, memo[id(layer)], memo)]
+        if is_display_wrapper(layer):
+            memo[id(layer)] = memo[id(wrapped_env(layer))]
+    for each in [wrapper_chain(env), *map(wrapper_chain, sub_envs(env))]:
+        missing = [
+            (layer, name)
+            for layer in each
+            if not is_display_wrapper(layer)
+            for name in _copy_attributes(layer, memo[id(layer)], memo)
+        ]
         if missing:
-            _take(missing, each, again, memo)
+            _take_from_remade(missing, each, again, memo)
     twin = memo[id(env)]
-    for layer in layers(twin):  # no window is opened: whoever wants to see an environment gives it one (environment=)
+    for layer in all_layers(
+        twin
+    ):  # no window is opened: whoever wants to see an environment gives it one (environment=)
         if vars(layer).get("render_mode") == "human":
             vars(layer)["render_mode"] = None
     return twin
 
 
-def _fill(source: Any, target: Any, memo: Memo) -> Iterator[str]:
+def _copy_attributes(source: Any, target: Any, memo: Memo) -> Iterator[str]:
     """Copy the attributes of an object; give the names of those that cannot be copied."""
     for name, value in list(vars(source).items()):
         try:
-            vars(target)[name] = value if name in SHARED else one_copied(value, memo)
+            vars(target)[name] = value if name in SHARED_ATTRIBUTES else copy_value(value, memo)
         except Exception:  # whatever the class of the value raises
             yield name
 
 
-def one_copied(value: Any, memo: Memo) -> Any:
+def copy_value(value: Any, memo: Memo) -> Any:
     """Return a copy of a value; raises where there is none."""
     if id(value) in memo:
         return memo[id(value)]
     if isinstance(value, FunctionType):
-        return _function(value, memo)
+        return _copy_function(value, memo)
     if type(value) in (list, tuple) and any(isinstance(item, FunctionType) for item in value):
-        return type(value)(one_copied(item, memo) for item in value)
+        return type(value)(copy_value(item, memo) for item in value)
     if type(value) is dict and any(isinstance(item, FunctionType) for item in value.values()):
-        return {key: one_copied(item, memo) for key, item in value.items()}
-    if _releases(value, memo):
+        return {key: copy_value(item, memo) for key, item in value.items()}
+    if _has_finaliser(value, memo):
         raise TypeError
     return deepcopy(value, memo)
 
 
-def _function(function: FunctionType, memo: Memo) -> FunctionType:
+def _copy_function(function: FunctionType, memo: Memo) -> FunctionType:
     """Return a function that means the copied environment where this one means the environment.
 
     It has variables of its own where this one assigns to variables outside itself; what it only reads is shared.
@@ -89,13 +104,13 @@ def _function(function: FunctionType, memo: Memo) -> FunctionType:
     assigned = {step.argval for step in get_instructions(code) if step.opname in ("STORE_DEREF", "STORE_GLOBAL")}
     memo[id(function)] = function  # one that names itself
     own = {
-        name: one_copied(value, memo)
+        name: copy_value(value, memo)
         for name, value in ((name, function.__globals__.get(name)) for name in code.co_names)
-        if name in assigned or _means_copied(value, memo)
+        if name in assigned or _refers_to_copied(value, memo)
     }
     inner = [
-        CellType(one_copied(cell.cell_contents, memo))
-        if _filled(cell) and (name in assigned or _means_copied(cell.cell_contents, memo))
+        CellType(copy_value(cell.cell_contents, memo))
+        if _cell_has_value(cell) and (name in assigned or _refers_to_copied(cell.cell_contents, memo))
         else cell
         for name, cell in zip(code.co_freevars, cells, strict=True)
     ]
@@ -108,14 +123,14 @@ def _function(function: FunctionType, memo: Memo) -> FunctionType:
     return twin
 
 
-def _means_copied(value: Any, memo: Memo) -> bool:
+def _refers_to_copied(value: Any, memo: Memo) -> bool:
     """Whether a variable is the environment, a method of it, or a function that means it."""
     if isinstance(value, FunctionType):
-        return one_copied(value, memo) is not value
+        return copy_value(value, memo) is not value
     return id(value.__self__ if isinstance(value, MethodType) else value) in memo
 
 
-def _filled(cell: CellType) -> bool:
+def _cell_has_value(cell: CellType) -> bool:
     try:
         cell.cell_contents  # noqa: B018
     except ValueError:
@@ -123,12 +138,12 @@ def _filled(cell: CellType) -> bool:
     return True
 
 
-def _releases(value: Any, memo: Memo) -> bool:
+def _has_finaliser(value: Any, memo: Memo) -> bool:
     """Whether a value holds something that releases what it owns when it is deleted: a copy would do so too."""
     waiting, seen = [value], {id(value)}
-    while waiting and len(seen) < MOST:
+    while waiting and len(seen) < MAX_OBJECTS:
         one = waiting.pop()
-        if id(one) in memo or isinstance(one, CODE):
+        if id(one) in memo or isinstance(one, CODE_TYPES):
             continue
         if hasattr(type(one), "__del__"):
             return True
@@ -138,13 +153,16 @@ def _releases(value: Any, memo: Memo) -> bool:
     return False
 
 
-def _take(missing: list[tuple[Any, str]], old: list[Any], again: Callable[[Any], Any], memo: Memo) -> None:
+def _take_from_remade(missing: list[tuple[Any, str]], old: list[Any], again: Callable[[Any], Any], memo: Memo) -> None:
     """Put what a new environment has in the place of what cannot be copied; the chains meet at their inner ends."""
     first, name = missing[0]
     new = again(old[-1])
     if new is None:
         raise CannotCopy(f"{type(first).__name__}.{name}")
-    pairs = zip(*([layer for layer in reversed(each) if not shows(layer)] for each in (old, chain(new))), strict=False)
+    pairs = zip(
+        *([layer for layer in reversed(each) if not is_display_wrapper(layer)] for each in (old, wrapper_chain(new))),
+        strict=False,
+    )
     beside = {id(one): other for one, other in pairs if type(one) is type(other)}
     target: Any
     for layer, name in missing:
@@ -153,10 +171,10 @@ def _take(missing: list[tuple[Any, str]], old: list[Any], again: Callable[[Any],
         if name not in fresh:
             raise CannotCopy(where)
         target = vars(memo[id(layer)])
-        target[name] = _instead(vars(layer)[name], fresh[name], where, memo, DEPTH)
+        target[name] = _replacement(vars(layer)[name], fresh[name], where, memo, MAX_DEPTH)
 
 
-def _instead(value: Any, new: Any, where: str, memo: Memo, depth: int) -> Any:
+def _replacement(value: Any, new: Any, where: str, memo: Memo, depth: int) -> Any:
     """Return the new value for one that cannot be copied, with the parts of the old one that can be."""
     if new is None:
         return None
@@ -165,8 +183,8 @@ def _instead(value: Any, new: Any, where: str, memo: Memo, depth: int) -> Any:
     if depth and hasattr(new, "__dict__"):
         memo[id(value)] = new
         fresh: Any = vars(new)
-        for name in list(_fill(value, new, memo)):
+        for name in list(_copy_attributes(value, new, memo)):
             if name not in fresh:
                 raise CannotCopy(f"{where}.{name}")
-            fresh[name] = _instead(vars(value)[name], fresh[name], f"{where}.{name}", memo, depth - 1)
+            fresh[name] = _replacement(vars(value)[name], fresh[name], f"{where}.{name}", memo, depth - 1)
     return new
