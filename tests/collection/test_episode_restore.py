@@ -257,7 +257,7 @@ def test_environments_in_other_processes_begin_anew():
 
 def test_a_very_long_episode_begins_anew(monkeypatch: pytest.MonkeyPatch):
     for module in ("episode_recorder", "episode_restore"):
-        monkeypatch.setattr(f"gio_pyro.collection.{module}.LONGEST", 10)
+        monkeypatch.setattr(f"gio_pyro.collection.{module}.MAX_RECORDED_STEPS", 10)
     make = partial(gym.make, "Pendulum-v1")
     record = run(make, 11)
     assert len(record["running"]["episodes"][0]["actions"]) == 10

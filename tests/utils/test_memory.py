@@ -46,7 +46,7 @@ def free(monkeypatch: pytest.MonkeyPatch, count: float) -> None:
     """Let so many bytes be free, whatever the machine has."""
     for module in (memory, replays):
         monkeypatch.setattr(module, "free_bytes", lambda device="cpu": count)
-        monkeypatch.setattr(module, "SMALL", 0)
+        monkeypatch.setattr(module, "MIN_CHECKED", 0)
 
 
 @pytest.mark.parametrize(
