@@ -37,16 +37,16 @@ ENVIRONMENT, STEPS = "Pendulum-v1", 6_000
 KEYS = ("steps", "seed", "guide")
 GUIDES = ("learned", "halved")
 SUMMARY = ("return_before", "return_after", "return_after_error", "intrinsic_nats", "entropy", "steps_per_second")
-"""What `gio train` prints at the end; the last is kept and not told, as the machine was busy."""
+"""What `gio train` prints at the end; the last is kept, but not shown, as the machine was busy."""
 FIGURES = {
-    "surprise": ("surprise a number, nats", "surprise beyond"),
-    "rank_nats": ("rank divergence, nats", "ranks of the true actions"),
-    "rank_spread": ("rank spread beyond uniform", "their spread beyond uniform"),
-    "lost": ("share that the guide loses", "share of the information that it loses"),
-    "k_hat": ("share of k-hat above 0.7", "share of futures with k-hat"),
-    "unfounded": ("share paid that is not borne out", "share paid that is not borne out"),
+    "surprise": ("surprise a number, nats", "surprise"),
+    "rank_nats": ("rank divergence, nats", "ranks"),
+    "rank_spread": ("rank spread beyond uniform", "spread"),
+    "lost": ("share that the guide loses", "loss"),
+    "k_hat": ("share of k-hat above 0.7", "k_hat"),
+    "unfounded": ("share paid that is not borne out", "unconfirmed"),
 }
-"""Column, its name in the table, and how the figure of `diagnose` begins."""
+"""Column, its name in the table, and the kind of its verdict."""
 
 
 class Halved(nn.Module):
@@ -104,8 +104,8 @@ def run(steps: int, seed: int, place: Path) -> list[dict[str, object]]:
 def judged(found: Diagnosis) -> dict[str, object]:
     """Return every figure, its limit, and the verdict."""
     row: dict[str, object] = {}
-    for column, (_, begins) in FIGURES.items():
-        (verdict,) = [v for v in found.verdicts if v.figure.startswith(begins)]
+    for column, (_, kind) in FIGURES.items():
+        (verdict,) = [v for v in found.verdicts if v.kind == kind]
         row |= {column: float(verdict.value), f"{column}_limit": verdict.threshold, f"{column}_ok": verdict.believed}
     return row | {"believed": found.believed}
 

@@ -20,7 +20,7 @@ from gio_pyro.cli.film import can_film, filmed
 from gio_pyro.cli.run_folder import RunFolder
 from gio_pyro.cli.stopping import Stopped, asked_to_stop, status_of
 from gio_pyro.cli.worlds import world
-from gio_pyro.diagnostics.inference_data import netcdf
+from gio_pyro.diagnostics.arviz_versions import netcdf
 from gio_pyro.errors import GioError, InputError, TrainingError, describe_error
 from gio_pyro.plotting.grid import grid_of
 from gio_pyro.plotting.plots import ARROWS, LATEST, learning_curve, policy_map

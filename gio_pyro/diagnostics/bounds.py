@@ -23,6 +23,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gio_pyro.diagnostics.arviz_versions import pareto_k
 from gio_pyro.diagnostics.evidence import Triples
 from gio_pyro.inference.objectives import prior, score
 from gio_pyro.programs import ActionSamples, choices, drawn
@@ -79,22 +80,14 @@ def log_evidence(agent: GIO, triples: Triples, draws: int) -> Tensor:
 
 def k_hats(agent: GIO, triples: Triples, draws: int) -> np.ndarray:
     """Return PSIS k-hat of the guide at each future `[N]`, from `draws` of its own actions."""
-    from gio_pyro.diagnostics.inference_data import arviz
-
     ratios = []
     for part in _parts(triples, draws):
         chosen = choices(agent.guide.posterior(agent.policy, part.state, part.future), draws)
         log_pi = prior(agent.policy, part.state, chosen)
         ratios.append(_likelihood(agent, part, chosen) + (log_pi - chosen.log_prob))
     log_weight = torch.cat(ratios).double().cpu().numpy()
-    found: np.ndarray = np.array([_k_hat(row, arviz()) for row in log_weight])
+    found: np.ndarray = np.array([pareto_k(row) for row in log_weight])
     return found
-
-
-def _k_hat(log_weight: np.ndarray, az: object) -> float:
-    if np.ptp(log_weight) < 1e-6:
-        return -np.inf  # all weights are equal: the guide is the posterior, and there is no tail to fit
-    return float(az.psislw(log_weight)[1])  # type: ignore[attr-defined]
 
 
 def _likelihood(agent: GIO, triples: Triples, chosen: ActionSamples) -> Tensor:

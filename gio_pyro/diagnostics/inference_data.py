@@ -1,21 +1,21 @@
-"""An agent's programs as an arviz InferenceData: the latent is the action, the data are replayed futures."""
+"""Export an agent's programs to arviz: the latent variable is the action, the data are replayed futures."""
 
 from __future__ import annotations
 
-import io
 import math
-import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from gymnasium import Space
+from gymnasium.spaces import Discrete
 from torch import Tensor
 
 from gio_pyro.data.training_batches import fair
+from gio_pyro.diagnostics.arviz_versions import grouped
+from gio_pyro.diagnostics.dimension_names import action_names, future_names, observation_names
 from gio_pyro.diagnostics.marginals import marginal_log_prob
 from gio_pyro.errors import InputError
-from gio_pyro.nn import width
 from gio_pyro.utils.randomness import PrivateRandom
 
 if TYPE_CHECKING:
@@ -24,15 +24,15 @@ if TYPE_CHECKING:
 CHAINS = 4
 SCORES = ("log_likelihood", "sample_stats")
 NUMBERS = 2_000_000
-"""About how many numbers `affordable` allows in the largest variable."""
+"""About how many numbers `affordable` allows in the largest variable of the file."""
 HELD = 32_000_000
-"""And how many in what the programs make of it on the way: a probability for each of many finite futures."""
+"""About how many numbers it allows in memory, where a finite future has a probability for each of its values."""
 
 
 def affordable(agent: GIO) -> tuple[int, int]:
-    """Return how many transitions and draws of them `to_arviz` can take without a file of gigabytes."""
+    """Return how many transitions, and draws of each, `to_arviz` takes by default: a file of megabytes at most."""
     spaces = (agent.spec.state_space, agent.spec.future_space)
-    kept, held = (max(map(size, spaces)) for size in (_numbers, width))
+    kept, held = (max(map(size, spaces)) for size in (_numbers, _values))
     rows = max(min(NUMBERS // kept, HELD // held) // CHAINS, 40)
     transitions = min(64, max(rows // 10, 4))
     return transitions, min(250, rows // transitions)
@@ -42,29 +42,35 @@ def _numbers(space: Space[Any]) -> int:
     return math.prod(space.shape or ())
 
 
+def _values(space: Space[Any]) -> int:
+    return int(space.n) if isinstance(space, Discrete) else _numbers(space)
+
+
 def to_arviz(agent: GIO, *, transitions: int | None = None, draws: int | None = None) -> Any:
-    """Return an `arviz.InferenceData` about transitions drawn from replay; the agent is not changed.
+    """Return transitions drawn from replay, and draws about them, for arviz; the agent is not changed.
 
-    For each transition the unknown is its action, once its state and future are seen. Groups, each variable
-    `(chain, draw, transition)` unless it says otherwise; the draws are independent, so the four chains only serve
-    arviz's between-chain statistics. There are 64 transitions and 250 draws of each chain, or what `affordable` says
-    where futures are large:
+    The result is an `arviz.InferenceData` with arviz 0.x (Python 3.11) and an `xarray.DataTree` with arviz 1.x; the
+    groups are the same. For each transition the latent variable is its action, given its state and future. The draws
+    are independent, so the four chains only serve arviz's between-chain statistics. By default there are 64
+    transitions and 250 draws of each chain, or fewer where futures are large (see `affordable`). Variables are
+    `(chain, draw, transition)` unless it says otherwise:
 
-        posterior             action ~ q_φ(a|s, F), which the guide believes was taken
+        posterior             action ~ q_φ(a|s, F)
         prior                 action ~ π(a|s)
         posterior_predictive  future ~ p_ψ(F|s, a) at the posterior's actions
-        log_likelihood        future: log p_ψ(F|s, a) at the posterior's actions, nats; of a future that is a vector
-                              or an image each number's own, where the model's distribution knows it
-        sample_stats          log_p: log p_ψ(F|s, a) of the whole future at each draw, log_q: log q_φ(a|s, F) of it,
+        log_likelihood        future: log p_ψ(F|s, a) at the posterior's actions, nats; of each number of a future that
+                              is a vector or an image, where the model's distribution factorises
+        sample_stats          log_p: log p_ψ(F|s, a) of the whole future at each draw, log_q: log q_φ(a|s, F),
                               log_pi: log π(a|s), nats
         observed_data         future `(transition)`
-        constant_data         state, action: what was really done `(transition)`
+        constant_data         state, action: those of the transition `(transition)`
 
-    Actions, states and futures that are vectors or images have further dimensions: `action_dim`, or `state_dim_0`,
-    `state_dim_1`, ... Continuous actions are those of the site, before the squash.
+    Vectors have a further dimension, `state_dim`, `action_dim` or `future_dim`, whose coordinates are names such as
+    "cos θ" or "observation[3]"; images have `state_dim_0`, `state_dim_1`, ... Continuous actions are those of the site,
+    before the squash.
 
     Raises:
-        InputError: an empty replay, or fewer than 1 transition or draw asked for.
+        InputError: the replay is empty, or `transitions` or `draws` is below 1.
     """
     most = affordable(agent)
     transitions = most[0] if transitions is None else transitions
@@ -82,42 +88,29 @@ def to_arviz(agent: GIO, *, transitions: int | None = None, draws: int | None = 
         "observed_data": {"future": future.cpu().numpy()},
         "constant_data": {"state": batch.state.cpu().numpy(), "action": batch.action.cpu().numpy()},
     }
-    sets = {group: _dataset(arrays, ["chain", "draw"]) for group, arrays in groups.items()}
-    sets |= {group: _dataset(arrays, []) for group, arrays in data.items()}
+    names = {"state": observation_names(agent), "action": action_names(agent), "future": future_names(agent)}
+    sets = {group: _dataset(arrays, ["chain", "draw"], names) for group, arrays in groups.items()}
+    sets |= {group: _dataset(arrays, [], names) for group, arrays in data.items()}
     about = {"inference_library": "gio_pyro", "draws": "independent; chains are for between-chain statistics"}
-    return arviz().InferenceData(**sets, attrs=about)
+    return grouped(sets, about)
 
 
-def netcdf(data: Any) -> bytes:
-    """Return an `InferenceData` as the bytes of a netCDF file, the one that its `to_netcdf` writes.
+def _dataset(arrays: dict[str, np.ndarray], leading: list[str], names: dict[str, tuple[str, ...]]) -> Any:
+    """Return one group: each array has the leading dimensions, `transition`, and those of its own values."""
+    from xarray import Dataset
 
-    HDF5 on a full disk can end the process: it writes to memory here.
-    """
-    import h5netcdf
-    from xarray.backends import H5NetCDFStore
-
-    content = io.BytesIO()
-    with h5netcdf.File(content, "w") as root:
-        root.attrs.update(data.attrs)
-        for name in data.groups():
-            group = data[name].copy()
-            for variable in group.variables.values():
-                if variable.dtype.kind in "iufb":
-                    variable.encoding["zlib"] = True
-            group.dump_to_store(H5NetCDFStore(root.create_group(name)))
-    return content.getvalue()
-
-
-def _dataset(arrays: dict[str, np.ndarray], leading: list[str]) -> Any:
-    """One group: each array has the leading dimensions, then the transitions, then those of its own values."""
-    dims = {}
+    variables: dict[str, tuple[list[str], np.ndarray]] = {}
+    coords: dict[str, np.ndarray] = {}
     for name, array in arrays.items():
         own = array.ndim - len(leading) - 1
-        dims[name] = ["transition", *([f"{name}_dim"] if own == 1 else [f"{name}_dim_{i}" for i in range(own)])]
-    coords = {"transition": np.arange(next(iter(arrays.values())).shape[len(leading)])}
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="More chains")  # few draws asked for are few draws given
-        return arviz().dict_to_dataset(arrays, coords=coords, dims=dims, default_dims=leading)
+        dims = [f"{name}_dim"] if own == 1 else [f"{name}_dim_{i}" for i in range(own)]
+        variables[name] = ([*leading, "transition", *dims], array)
+        coords |= {dim: np.arange(size) for dim, size in zip(dims, array.shape[-own:], strict=False)}
+        if own == 1:
+            coords[dims[0]] = np.array(names[name])
+    first = next(iter(arrays.values()))
+    coords |= {dim: np.arange(first.shape[axis]) for axis, dim in enumerate([*leading, "transition"])}
+    return Dataset(variables, coords)
 
 
 def _draw(agent: GIO, state: Tensor, future: Tensor, count: int) -> dict[tuple[str, str], Tensor]:
@@ -142,11 +135,3 @@ def _draw(agent: GIO, state: Tensor, future: Tensor, count: int) -> dict[tuple[s
 
 def _repeated(rows: Tensor, count: int) -> Tensor:
     return rows.repeat(count, *(1 for _ in rows.shape[1:]))
-
-
-def arviz() -> Any:
-    """Import arviz, without what it says once a day."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)
-        import arviz
-    return arviz

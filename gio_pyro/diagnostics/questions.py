@@ -1,14 +1,14 @@
-"""Is the model right, is the guide right, is the mutual information right: answered by effects, not by tests alone.
+"""Judge an agent: is the model right, is the guide right, is the mutual information right? Limits are effect sizes.
 
-    the model        surprise: how much less likely than it says is what happens, nats for each number of F
+    the model        excess surprise: how much less likely observed futures are than the model expects, nats a dimension
     the guide        calibration of its ranks (Talts et al., 2018); PSIS k-hat; loss against the exact posterior
-    the information  what the guide earns in the world itself, which is a lower bound whatever the model (theory,
-                     equation 3), beside what the agent is paid in its imagination
+    the information  the guide's lower bound on environment transitions, which holds whatever the model (theory,
+                     equation 3), beside the reward on the model's own futures
 
-Where the environment is a table, the exact values decide as well (see `gio_pyro.diagnostics.exact`).
+Where the environment has a transition table, the exact values are judged as well (see `gio_pyro.diagnostics.exact`).
 
-A model that says *less* than it could, with scales above its true errors, is not held against it: the floor of its
-scales does that on purpose, and understates the information. One that says more is.
+An underconfident model passes: its scales have a floor on purpose, and it understates the information. An overconfident
+one fails.
 """
 
 from __future__ import annotations
@@ -33,46 +33,46 @@ if TYPE_CHECKING:
     from gio_pyro.collection.make import Env, Vector
 
 SURPRISE = 0.1
-"""Nats for each number of F: as a normal model whose scales are a tenth too small."""
+"""Nats per dimension of F: as a normal model whose scales are a tenth too small."""
 RANK_NATS = 0.25
-"""Nats: divergence of the worst number's ranks from uniform."""
+"""Nats: divergence of the worst dimension's ranks from uniform."""
 RANK_SPREAD = 0.25
-"""Share by which the ranks of the true actions may crowd at the ends (+) or in the middle (−)."""
+"""Largest relative excess (+) or lack (−) of mean distance of the ranks from ½."""
 K_HAT = 0.7
-"""Above this a guide's draws cannot stand in for the posterior (Vehtari et al., 2024)."""
+"""Above this, importance sampling from the guide is unreliable (Vehtari et al., 2024)."""
 K_HAT_SHARE = 0.1
-"""Share of futures whose k-hat may be above that."""
+"""Largest share of futures whose k-hat is above that."""
 LOST = 0.2
-"""Share of the information that the guide may lose."""
+"""Largest share of the information that the guide loses."""
 UNCERTIFIED = 0.1
-"""Share of the information that may be paid in imagination and not be found in the world."""
+"""Largest share of the reward that environment transitions do not confirm."""
 LEAST_INFORMATION = 0.25
-"""Nats: shares are of this, where there is less information."""
+"""Nats: least denominator of shares."""
 LEAST_STEPS = 1_000
-"""Environment steps before an agent says enough to be judged."""
+"""Environment steps below which an agent is not judged."""
 LEAST = MappingProxyType({"transitions": 10, "draws": 2, "tails": 1, "tail_draws": 100})
-"""Below these there is no figure to speak of."""
+"""Least values of the arguments of `diagnose`."""
 MOST_NUMBERS = 16
-"""Numbers of a future that are looked at one by one."""
+"""Dimensions of a future whose ranks are computed."""
 
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What was found about an agent, and the numbers behind it."""
+    """Verdicts on an agent, and the numbers behind them."""
 
     verdicts: tuple[Verdict, ...]
     model: Uniformity
-    """Quantiles of what happened among what p_ψ said."""
+    """Ranks of observed futures among draws of p_ψ."""
     guide: Uniformity
-    """Ranks of the actions that led to a future among what q_φ says of it."""
+    """Ranks of true actions among draws of q_φ, on the model's own futures."""
     k_hats: np.ndarray
-    """Of some futures; empty where actions are finite."""
+    """PSIS k-hat of some futures; empty where actions are finite."""
     imagined: Bounds
-    """Under the model's own futures."""
+    """Bounds on the model's own futures."""
     world: Bounds
-    """On what really happened; its upper bound is the model's."""
+    """Bounds on environment transitions; the upper one is under the model."""
     numbers: tuple[int, ...]
-    """Which numbers of F were looked at."""
+    """Indices of the dimensions of F in `model`."""
 
     @property
     def believed(self) -> bool:
@@ -81,25 +81,23 @@ class Diagnosis:
 
     @property
     def overpaid(self) -> bool:
-        """Whether more is paid in imagination than there is, beyond chance: then the guide is no distribution."""
+        """Whether the reward exceeds the upper bound beyond chance: then the guide is not a normalised distribution."""
         return _overpaid(self.imagined)
 
     @property
     def conclusion(self) -> str:
-        """What to do with the number, in words."""
+        """Whether to believe the mutual information, in words."""
         return "believe the mutual information" if self.believed else "do not believe the mutual information"
 
     @property
     def remark(self) -> str:
-        """What is believed: how much there is at least, and whether that says anything; empty if nothing is."""
+        """The lower bound that is believed, with a warning where it is small; empty if it is not believed."""
         if not self.believed:
             return ""
         least = max(min(float(self.imagined.lower.mean()), float(self.world.lower.mean())), 0.0)
         small = LOST * LEAST_INFORMATION
-        told = f"There are {least:.2g} nats, or more."
-        return (
-            told if least >= small else f"{told} That says little: a guide that misses {small:g} nats is believed too."
-        )
+        bound = f"It is at least {least:.2g} nats."
+        return bound if least >= small else f"{bound} That is little: a guide that loses {small:g} nats passes, too."
 
     def about(self, question: str) -> tuple[Verdict, ...]:
         """Return the verdicts on one question."""
@@ -107,9 +105,9 @@ class Diagnosis:
 
 
 def require_experience(agent: GIO, least_steps: int = LEAST_STEPS) -> None:
-    """Raise `InputError` where an agent has seen too little to be judged, and no table can tell.
+    """Raise `InputError` for an agent with too few steps, unless its environment has a transition table.
 
-    A model that has learned nothing says next to nothing, and nothing of that is wrong.
+    An untrained model predicts so little that nothing of it is wrong.
     """
     if agent.steps < least_steps and exact_world(agent) is None:
         raise InputError(
@@ -136,20 +134,20 @@ def diagnose(
     """Judge an agent on fresh episodes of its own policy; the agent is not changed.
 
     Args:
-        agent: it has learned.
-        transitions: how many are played, and imagined; 10 at least.
-        draws: of actions, futures and ranks at each; 2 at least.
-        tails: futures whose k-hat is computed; 1 at least.
-        tail_draws: draws for each of them, 100 at least; with a thousand, k-hat is underestimated.
-        least_steps: environment steps below which there is nothing to judge, unless the world is known exactly; 0 for
-            programs that were not learned but set.
-        environment: another one to play in, of the same spaces, instead of a copy of the agent's own as it stands (see
+        agent: a trained agent.
+        transitions: number of environment transitions, and of imagined ones; at least 10.
+        draws: actions and futures drawn for each; at least 2.
+        tails: number of futures whose k-hat is computed; at least 1.
+        tail_draws: draws for each k-hat, at least 100; with a thousand, k-hat is underestimated.
+        least_steps: environment steps below which an agent is refused, unless its environment has a transition table;
+            0 for programs that were set, not learned.
+        environment: another environment with the same spaces, instead of a copy of the agent's own (see
             `GIO.evaluate`); then there is no exact value to compare with.
 
     Raises:
-        InputError: a number out of range, an agent that has seen too little, a guide that ignores the future, or an
-            environment that cannot be copied or has other spaces.
-        TrainingError: the model or the guide gives NaN.
+        InputError: a number is out of range, the agent has too few steps, the guide ignores the future, or the
+            environment cannot be copied or has other spaces.
+        TrainingError: a log-probability of the model or the guide is NaN.
     """
     for name, number, least in zip(LEAST, (transitions, draws, tails, tail_draws), LEAST.values(), strict=True):
         _require_at_least(name, number, least)
@@ -170,7 +168,7 @@ def diagnose(
         tail = k_hats(agent, few, tail_draws) if dream.action.is_floating_point() else np.empty(0)
         dreamt, world = bounds(agent, dream, draws), bounds(agent, real, draws)
     verdicts = (
-        Verdict(MODEL, "surprise beyond what it says, for each number", surprise, SURPRISE, one_sided=True),
+        Verdict(MODEL, "excess surprise per dimension", surprise, SURPRISE, one_sided=True, kind="surprise"),
         *_of_the_guide(guide, tail, dreamt),
         _of_the_information(dreamt, world),
     )
@@ -200,28 +198,30 @@ def _surprise(said: torch.distributions.Distribution, real: Triples, draws: int)
 
 def _of_the_guide(ranks: Uniformity, tail: np.ndarray, dreamt: Bounds) -> tuple[Verdict, ...]:
     information = max(float(dreamt.upper.mean()), LEAST_INFORMATION)
+    nats, spread = float(ranks.nats.max()), float(ranks.spread[ranks.worst]) - 1
     found = [
-        Verdict(GUIDE, f"ranks of the true actions, {ranks.leaning}", float(ranks.nats.max()), RANK_NATS),
-        Verdict(GUIDE, "their spread beyond uniform", float(ranks.spread[ranks.worst]) - 1, RANK_SPREAD, unit=""),
-        Verdict(GUIDE, "share of the information that it loses", dreamt.gap / information, LOST, unit=""),
+        Verdict(GUIDE, f"rank divergence from uniform, {ranks.leaning}", nats, RANK_NATS, one_sided=True, kind="ranks"),
+        Verdict(GUIDE, "rank spread, relative to uniform", spread, RANK_SPREAD, unit="", kind="spread"),
+        Verdict(GUIDE, "share of the information that is lost", dreamt.gap / information, LOST, unit="", kind="loss"),
     ]
     if len(tail):
-        share = float((~(tail <= K_HAT)).mean())  # one that is NaN is no good either
-        found.append(Verdict(GUIDE, f"share of futures with k-hat above {K_HAT}", share, K_HAT_SHARE, unit=""))
+        share, name = float((~(tail <= K_HAT)).mean()), f"share of futures with k-hat above {K_HAT}"  # NaN fails, too
+        found.append(Verdict(GUIDE, name, share, K_HAT_SHARE, unit="", one_sided=True, kind="k_hat"))
     return tuple(found)
 
 
 def _of_the_information(dreamt: Bounds, world: Bounds) -> Verdict:
-    """The lower bound needs no model: what is paid beyond it and two standard errors is not there to be had.
+    """Return the share of the reward that the environment does not confirm.
 
-    It needs a guide that is a distribution: nothing that another is paid is borne out.
+    The lower bound on environment transitions holds whatever the model; reward beyond it and two standard errors is
+    unconfirmed, and all of it where the guide is not a normalised distribution.
     """
     information = max(float(dreamt.upper.mean()), LEAST_INFORMATION)
     missing = float(dreamt.lower.mean() - world.lower.mean()) - _chance(dreamt.lower, world.lower)
     if _overpaid(dreamt):
         missing = float(dreamt.lower.mean())
-    figure = "share paid that is not borne out"
-    return Verdict(INFORMATION, figure, missing / information, UNCERTIFIED, "", one_sided=True)
+    figure = "share of the reward that the environment does not confirm"
+    return Verdict(INFORMATION, figure, missing / information, UNCERTIFIED, "", one_sided=True, kind="unconfirmed")
 
 
 def _overpaid(dreamt: Bounds) -> bool:

@@ -7,55 +7,55 @@ from gio_pyro.diagnostics.verdict import GUIDE, INFORMATION, MODEL
 
 
 def words(diagnosis: Diagnosis, question: str) -> str:
-    """Return the answer to one question as a few sentences; the reason for a "no" is among them."""
+    """Return the answer to one question as a few sentences, with the reason where it is no."""
     return {MODEL: _of_the_model, GUIDE: _of_the_guide, INFORMATION: _of_the_information}[question](diagnosis)
 
 
 def _of_the_model(diagnosis: Diagnosis) -> str:
     surprise, *others = diagnosis.about(MODEL)
-    told = [_of_surprise(surprise.value, surprise.threshold)]
-    told += [f"But it fails by another figure: {v.figure}, {v.value:.3g} {v.unit}." for v in others if not v.believed]
-    return " ".join(told)
+    sentences = [_of_surprise(surprise.value, surprise.threshold)]
+    sentences += [f"Another figure fails: {v.figure}, {v.value:.3g} {v.unit}." for v in others if not v.believed]
+    return " ".join(sentences)
 
 
 def _of_surprise(value: float, threshold: float) -> str:
     if not value <= threshold:
         return (
-            f"What happens surprises the model by {value:.2f} nats for each number of the future more than it expects: "
-            "it says more than it knows, and what is paid under it is too much."
+            f"Observed futures are less likely than the model expects, by {value:.2f} nats per dimension: it is "
+            "overconfident, and the reward that is computed under it is too high."
         )
     if value < -threshold:
         return (
-            f"What happens is likelier than the model says, by {-value:.2f} nats for each number of the future: it "
-            "says less than it could, by a floor of its scales or because it has not learned more. The information is "
-            "understated, not overstated."
+            f"Observed futures are more likely than the model expects, by {-value:.2f} nats per dimension: it is "
+            "underconfident, because its scales have a floor or training was short. The information is "
+            "underestimated, not overestimated."
         )
-    return "What happens is as likely as it says."
+    return "Observed futures are as likely as the model expects."
 
 
 def _of_the_guide(diagnosis: Diagnosis) -> str:
     of, lost = float(diagnosis.imagined.upper.mean()), diagnosis.imagined.gap
-    failed = {verdict.figure.partition(",")[0] for verdict in diagnosis.about(GUIDE) if not verdict.believed}
+    failed = {verdict.kind for verdict in diagnosis.about(GUIDE) if not verdict.believed}
     if diagnosis.overpaid:
-        told = [
-            f"It is paid {-lost:.2f} nats more than the {of:.2f} that the model's futures tell, which no distribution "
-            "over actions can be: its density does not integrate to 1."
+        sentences = [
+            f"Its reward is {-lost:.2f} nats above the {of:.2f} of the upper bound, which is impossible for a "
+            "distribution over actions: its density does not integrate to 1."
         ]
     else:
-        told = [f"Of {of:.2f} nats that the model's futures tell, the guide loses {max(lost, 0.0):.2f}."]
-    told.append(_of_ranks(diagnosis.guide.leaning))
-    if any("k-hat" in figure for figure in failed):
+        sentences = [f"It loses {short(max(lost, 0.0))} of {short(of)} nats of mutual information under the model."]
+    sentences.append(_of_ranks(diagnosis.guide.leaning))
+    if "k_hat" in failed:
         share = float((~(diagnosis.k_hats <= K_HAT)).mean())
-        told.append(f"At {share:.0%} of the futures its draws miss part of the posterior (k-hat above {K_HAT}).")
-    return " ".join(told)
+        sentences.append(f"At {share:.0%} of the futures it misses part of the posterior (k-hat above {K_HAT}).")
+    return " ".join(sentences)
 
 
 def _of_ranks(leaning: str) -> str:
     return {
-        "overconfident": "True actions lie rather at the edges of what it says: it leans to overconfidence.",
-        "underconfident": "True actions lie rather in the middle of what it says: it leans to underconfidence.",
-        "shifted or skewed": "True actions lie more to one side of what it says: it is shifted or skewed.",
-    }.get(leaning, "True actions lie evenly in what it says.")
+        "overconfident": "True actions fall into its tails too often: it tends to overconfidence.",
+        "underconfident": "True actions fall into its middle too often: it tends to underconfidence.",
+        "shifted or skewed": "True actions fall to one side of it too often: it is shifted or skewed.",
+    }.get(leaning, "The ranks of true actions among its draws are uniform.")
 
 
 def _of_the_information(diagnosis: Diagnosis) -> str:
@@ -63,11 +63,36 @@ def _of_the_information(diagnosis: Diagnosis) -> str:
     error = diagnosis.world.lower.std() / math.sqrt(len(diagnosis.world.lower))
     if diagnosis.overpaid:
         return (
-            f"The agent is paid {low:.2f} nats in its imagination, where there are only {high:.2f}: the guide is no "
-            "distribution over actions, and nothing that it is paid is a bound."
+            f"The reward on the model's own futures is {low:.2f} nats, where at most {high:.2f} are possible: the "
+            "guide is not a normalised distribution, and its reward is not a bound on information."
         )
-    between = f"where there are between {low:.2f} and {high:.2f}" if low < high else f"where there are {high:.2f}"
+    bounds = f"between {short(low)} and {short(high)}" if short(low) != short(high) and low < high else short(high)
     return (
-        f"The agent is paid {low:.2f} nats in its imagination, {between}. In the world itself the guide earns "
-        f"{diagnosis.world.lower.mean():.2f} ± {error:.2f}, and the truth is that or more, whatever the model."
+        f"On the model's own futures the reward is {short(low)} nats, and the information is {bounds}. On environment "
+        f"transitions the lower bound is {short(diagnosis.world.lower.mean())} ± {error:.1g} nats, which holds "
+        "whatever the model."
     )
+
+
+def short(nats: float) -> str:
+    """Return nats with two decimals, or two digits where that would be 0.00."""
+    return f"{nats:.2f}" if abs(nats) >= 0.05 or nats == 0 else f"{nats:.2g}"
+
+
+def notes(diagnosis: Diagnosis) -> list[str]:
+    """Return a note for each unusual bound: crossed ones, and lower ones below 0."""
+    imagined, world = diagnosis.imagined, diagnosis.world
+    found = []
+    if imagined.gap < 0 and not diagnosis.overpaid:
+        found.append(
+            f"The bounds on the model's futures cross by {-imagined.gap:.3f} nats. Both are estimates from "
+            f"{len(imagined.lower):,} transitions, and the difference is within chance: take them as equal."
+        )
+    if world.gap < 0:
+        found.append(
+            f"In the environment the bounds cross by {-world.gap:.3f} nats. The upper one is no bound there, as it "
+            "scores real futures with the model; only the lower one counts."
+        )
+    if min(imagined.lower.mean(), world.lower.mean()) < 0:
+        found.append("A lower bound below 0 counts as 0 in the verdict, as information is never negative.")
+    return found

@@ -1,24 +1,24 @@
-"""Which environments are drawn as a grid, and as what."""
+"""The layout of grid worlds for drawing."""
 
 from dataclasses import dataclass
+from typing import Any
 
+import gymnasium as gym
 import numpy as np
-
-from gio_pyro.collection.make import Env, Vector
 
 
 @dataclass(frozen=True)
 class Grid:
-    """The layout of a grid world whose state s stands at (s // columns, s % columns)."""
+    """Rows, columns and labels of a grid world; state s is the cell (s // columns, s % columns)."""
 
     rows: int
     columns: int
     labels: tuple[str, ...]
-    """One mark for each cell, possibly empty."""
+    """A label for each cell, as `S`, `F`, `H` and `G` in FrozenLake; possibly empty."""
 
 
-def grid_of(env: Env | Vector) -> Grid | None:
-    """Return the grid of a toy-text world with one state for each cell, or None where there is none to draw."""
+def grid_of(env: gym.Env[Any, Any] | gym.vector.VectorEnv[Any, Any, Any]) -> Grid | None:
+    """Return the grid of an environment with one state for each cell (FrozenLake, CliffWalking), or None."""
     world = env.unwrapped
     count = int(getattr(env.observation_space, "n", 0))
     marks = getattr(world, "desc", None)

@@ -127,7 +127,7 @@ class TestRunFolder:
             assert len(image.convert("RGB").getcolors(1 << 24)) > 10
 
     def test_posterior_opens_in_arviz_with_its_groups_and_dims(self, run: Any):
-        from gio_pyro.diagnostics.inference_data import arviz
+        from gio_pyro.diagnostics.arviz_versions import arviz
 
         data = arviz().from_netcdf(str(run.path / "posterior.nc"))
         groups = {"posterior", "prior", "posterior_predictive", "log_likelihood", "sample_stats"}
@@ -220,7 +220,7 @@ class TestNetworks:
         assert (tmp_path / "run" / "learning_curve.png").stat().st_size > 1000
 
     def test_posterior_has_the_dimensions_of_vectors(self, pendulum: Any):
-        from gio_pyro.diagnostics.inference_data import arviz
+        from gio_pyro.diagnostics.arviz_versions import arviz
 
         data = arviz().from_netcdf(str(pendulum.path / "posterior.nc"))
         assert data.posterior["action"].dims == ("chain", "draw", "transition", "action_dim")

@@ -10,7 +10,8 @@ import torch
 
 from gio_pyro import GIO
 from gio_pyro.diagnostics import affordable, to_arviz
-from gio_pyro.diagnostics.inference_data import CHAINS, arviz
+from gio_pyro.diagnostics.arviz_versions import arviz, has_data_tree, names_of_groups, pareto_k
+from gio_pyro.diagnostics.inference_data import CHAINS
 from gio_pyro.errors import InputError
 from tests.agents import differences, untouched
 from tests.environments import make
@@ -171,6 +172,19 @@ class TestVectors:
             ):
                 np.testing.assert_allclose(score.values[chain, draw], expected, rtol=1e-4, atol=1e-4)
 
+    def test_numbers_are_named(self, pendulum: GIO, poles: GIO):
+        data = to_arviz(pendulum, transitions=2, draws=3)
+        for variable in (
+            data.posterior_predictive["future"],
+            data.observed_data["future"],
+            data.log_likelihood["future"],
+        ):
+            assert variable["future_dim"].values.tolist() == ["cos θ", "sin θ", "θ̇"]
+        assert data.constant_data["state_dim"].values.tolist() == ["cos θ", "sin θ", "θ̇"]
+        assert data.posterior["action_dim"].values.tolist() == ["torque"]
+        poles_data = to_arviz(poles, transitions=2, draws=3)
+        assert poles_data.constant_data["state_dim"].values.tolist()[::2] == ["cart position", "pole angle"]
+
     @pytest.mark.filterwarnings("ignore:Passing a dict or None as alias_mapping")  # between arviz and matplotlib
     def test_they_go_to_a_file_and_plots_can_be_drawn(self, pendulum: GIO, tmp_path: Path):
         from matplotlib import use
@@ -178,13 +192,17 @@ class TestVectors:
         use("Agg")
         to_arviz(pendulum, transitions=8, draws=20).to_netcdf(str(tmp_path / "posterior.nc"))
         back = az.from_netcdf(str(tmp_path / "posterior.nc"))
-        assert az.plot_ppc(back, num_pp_samples=5, random_seed=0) is not None
-        assert set(az.summary(back, var_names=["action"]).index) == {f"action[{i}, 0]" for i in range(8)}
+        assert back.posterior_predictive["future_dim"].values.tolist() == ["cos θ", "sin θ", "θ̇"]
+        assert set(az.summary(back, var_names=["action"]).index) == {f"action[{i}, torque]" for i in range(8)}
         assert az.plot_trace(back, var_names=["action"], coords={"transition": [0, 1]}) is not None
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # a latent of each transition has no stable leave-one-out
-            assert az.loo(back).n_data_points == 8 * 3
-            assert az.plot_loo_pit(back, y="future") is not None
+            found = az.loo(back)
+            assert found.n_data_points == 8 * 3
+            assert np.isfinite(found.elpd if has_data_tree() else found.elpd_loo)
+            draw = az.plot_ppc_dist if has_data_tree() else az.plot_ppc
+            assert draw(back) is not None
+            assert (az.plot_loo_pit(back) if has_data_tree() else az.plot_loo_pit(back, y="future")) is not None
 
     @pytest.mark.parametrize(
         ("shape", "transitions", "draws"), [((3,), 64, 250), ((151,), 64, 51), ((27_648,), 4, 10), ((10**6,), 4, 10)]
@@ -212,7 +230,7 @@ class TestManners:
 
     def test_twice_gives_the_same(self, agent: GIO):
         first, second = (to_arviz(agent, transitions=5, draws=20) for _ in range(2))
-        for group in first.groups():
+        for group in names_of_groups(first):
             assert first[group].equals(second[group])
 
     def test_there_are_no_warnings(self, agent: GIO):
@@ -237,8 +255,16 @@ class TestArviz:
         from matplotlib import use
 
         use("Agg")
-        axes = az.plot_ppc(data, num_pp_samples=5, random_seed=0)
-        assert axes is not None
+        draw = az.plot_ppc_dist if has_data_tree() else az.plot_ppc
+        assert draw(data) is not None
+
+    @pytest.mark.parametrize("tail", [0.3, 0.9])
+    def test_k_hat_is_the_shape_of_the_tail_with_its_sign(self, tail: float):
+        """Ratios u^(−k) have a Pareto tail of shape k; their inverses have none."""
+        log_ratio = -tail * np.log(np.random.default_rng(0).random(20_000))
+        assert pareto_k(log_ratio) == pytest.approx(tail, abs=0.15)
+        assert pareto_k(-log_ratio) < 0
+        assert pareto_k(np.zeros(100)) == -np.inf
 
     def test_an_environment_without_a_spec_is_exported_too(self):
         assert to_arviz(GIO(make(), train_freq=50).learn(50), draws=5).posterior.sizes["transition"] == 64
