@@ -231,8 +231,8 @@ def docstrings() -> Iterator[tuple[Path, str]]:
 
 
 THEORY = (ROOT / "docs/theory.md").read_text()
-EQUATION = re.compile(r" {2,}\((\d+)\)$", re.M)
-"""Where an equation is numbered: at the end of its line."""
+EQUATION = re.compile(r"\\tag\{(\d+)\}")
+"""Where an equation is numbered."""
 MENTION = re.compile(
     r"(?<!arXiv 1812.05905, )\bequations?\s+(\d+)(?:\s+(?:to|and)\s+(\d+))?|(?<![\w)\]}^|])\((\d{1,2})\)"
 )

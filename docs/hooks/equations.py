@@ -10,6 +10,8 @@ from typing import Any
 from latex2mathml.converter import convert
 
 MARKED = re.compile(r'<(span|div) class="arithmatex">\\[(\[](.*?)\\[)\]]</\1>', re.DOTALL)
+NAMES = re.compile(r"(<mi>(?:log|exp|max|min|tanh|det)</mi>)(?!<mo|</m(?:sub|under))")
+"""Functions, which have a space before their argument unless it is in brackets."""
 TAG = re.compile(r"\\tag\{(\d+)\}")
 
 
@@ -22,6 +24,7 @@ def rendered(latex: str, *, display: bool) -> str:
     """Return an equation as HTML."""
     tag = TAG.search(latex)
     body = convert(TAG.sub("", latex).strip(), display="block" if display else "inline")
+    body = NAMES.sub(r'\1<mspace width="0.17em"></mspace>', body)
     if not display:
         return body
     number = f'<span class="number">({tag[1]})</span>' if tag else ""

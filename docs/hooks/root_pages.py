@@ -12,6 +12,8 @@ from mkdocs.structure.files import File, Files
 
 ROOT = Path(__file__).parents[2]
 PAGES = {"README.md": "index.md", "CONTRIBUTING.md": "contributing.md", "CHANGELOG.md": "changelog.md"}
+ALONE = {"index.md", "theory.md", "results.md"}
+"""Pages that are the only one of their tab, where a list of its pages would be one line."""
 PICTURES = (".png", ".gif", ".svg")
 LINK = re.compile(r"(!?)\[([^\]]*)\]\((?!https?:|#)([^)\s]+)\)")
 SOURCE = re.compile(r'src="(?!https?:)([^"]+)"')
@@ -29,6 +31,8 @@ def on_files(files: Files, config: Any) -> Files:
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     """Rewrite the links of a page; what is not in the site becomes plain text."""
     here = page.file.src_uri
+    if here in ALONE:
+        page.meta["hide"] = ["navigation"]
     if here.startswith("reference/"):
         return markdown
     folder = "examples" if here.startswith("notebooks/") else "" if here in PAGES.values() else "docs"

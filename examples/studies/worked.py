@@ -79,7 +79,8 @@ def forgetful() -> Iterator[str]:
     """Section 1: a ~ N(0, 1), F = a + noise of variance v; the guide N(F, v) has forgotten the prior."""
     v = 0.5
     exact, read = 0.5 * math.log(1 + 1 / v), 0.5 * math.log(1 / v)
-    yield f"`½ log 3 = {exact:.4f}`; the guide `N(F, {v})` yields {read:.4f}, and the difference, {exact - read:.4f},"
+    yield rf"$\tfrac12 \log 3 = {exact:.4f}$; the guide $\mathcal{{N}}(F, {v})$ yields {read:.4f},"
+    yield f"and the difference, {exact - read:.4f},"
 
 
 def random_mdps(discount: float) -> tabular.TabularMDP:
@@ -114,16 +115,17 @@ def rates() -> Iterator[str]:
         shares.append(float(((best.value - values[1:]) / bound).max()))
         fall = max(fall, float((-values.diff(dim=0)).max()))
     assert fall < 1e-12
-    yield f"{shares[0]:.2f} (`γ = 0`) and {shares[1]:.2f} (`γ = 0.9`) of its bound, and no value fell by more than"
+    yield rf"{shares[0]:.2f} ($\gamma = 0$) and {shares[1]:.2f} ($\gamma = 0.9$) of its bound, and no value fell"
 
 
 def falls() -> Iterator[str]:
     """Sections 2 and 4: futures that depend on the policy, and MIRL's moving prior."""
     fall = -history(0.9, future=tabular.state_after(2)).diff(dim=0)
     some, most = int((fall.amax((0, 2)) > 1e-9).sum()), tidy(float(fall.max()))
-    yield f"fell in some round in {some} of the 60 random MDPs (`γ = 0.9`), by {most} reward units at most"
+    yield rf"fell in some round in {some} of the 60 random MDPs ($\gamma = 0.9$), by {most} reward units at most"
     values = history(0.9, guide=tabular.marginal)
-    yield f"single states may lose (by up to {-float(values.diff(dim=0).min()):.2f} on the random MDPs, `γ = 0.9`)"
+    loss = -float(values.diff(dim=0).min())
+    yield rf"single states may lose (by up to {loss:.2f} on the random MDPs, $\gamma = 0.9$)"
     assert float(values.mean(-1).diff(dim=0).min()) > -1e-9
 
 
@@ -138,7 +140,7 @@ def underflow() -> Iterator[str]:
     ends = [plainly(mdp, alpha) for alpha in (0.1, 0.03, 0.01)]
     assert ends[2] < -90  # 100 steps without the goal
     first, second = (f"−{-end:.0f}" for end in ends[:2])
-    yield f"ends at a return of {first} for `α = 0.1`, {second} for `α = 0.03`, and never reaches the goal for"
+    yield rf"ends at a return of {first} for $\alpha = 0.1$, {second} for $\alpha = 0.03$, and never reaches the goal"
     one = tabular.TabularMDP([[[1.0], [1.0]]], [[0.0, 1.0]], discount=0.9)
     values = tabular.policy_iteration(one, 0.1, [[1.0, 1e-200]]).history[:, 0]
     still = int((values.diff().abs() < 1e-9).sum())
@@ -196,13 +198,13 @@ def bent() -> Iterator[str]:
     yield f"= {slopes[0]:.3f} for a = 0 and {slopes[1]:.3f} for a = 1, not 0"
     yield f"not 0 ({logits[0]:.4f} and {logits[1]:.4f} in the logit of outcome 1"
     both = fitted(even, skew, dynamics=1.0)
-    yield f"ends at `p(1|0) = {both[0]:.3f}`, `p(1|1) = {both[1]:.3f}`"
+    yield rf"ends at $p(1 \mid 0) = {both[0]:.3f}$, $p(1 \mid 1) = {both[1]:.3f}$"
     yield f"reads {nats(both, skew):.4f} nats where the truth is {nats(TRUTH, skew):.4f}"
     alone = fitted(even, skew, dynamics=0.0)
     where = f"{alone[0]:.3f} and {alone[1]:.3f}"
     yield f"started at the truth, ends at {where} (one of many optima), {nats(alone, skew):.4f} nats"
     held = fitted(skew, skew, dynamics=1.0, guide=even)
-    yield f"`p(1|1)` ends at {held[1]:.3f} and the information at {nats(held, skew):.4f} nats"
+    yield rf"$p(1 \mid 1)$ ends at {held[1]:.3f} and the information at {nats(held, skew):.4f} nats"
 
 
 def fitted(mu: Tensor, pi: Tensor, *, dynamics: float, guide: Tensor | None = None) -> Tensor:
@@ -250,7 +252,7 @@ def linear() -> Iterator[str]:
     seen = torch.full((2,), 0.01)
     bits = [float(linear_empowerment(step, push, n, 1.0, final_noise=seen)) / math.log(2) for n in (1, 2)]
     yield f"{bits[0]:.1f} bits. n = 2"
-    yield f"`½ log₂ 3.005 = {bits[1]:.4f}` bits"
+    yield rf"$\tfrac12 \log_2 3.005 = {bits[1]:.4f}$ bits"
     a = torch.linspace(-8, 8, 100_001, dtype=torch.float64)
     slope = float((torch.softmax(-0.5 * a**2, 0) / torch.cosh(0.5 * a) ** 2).sum())
     yield f"counts {slope:.2f} of its slope at 0"
