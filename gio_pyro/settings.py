@@ -33,7 +33,8 @@ class Settings:
     """Discount factor γ in [0, 1)."""
     objective: str | None = None
     """Objective that model and guide are fitted with: elbo, joint_elbo, forward_kl, sleep, wake_sleep, trajectory_elbo
-    or weighted_trajectory_elbo; None takes the guide's own (its attribute `objective`), else sleep."""
+    or weighted_trajectory_elbo; by default (None) the guide's own (its attribute
+    `objective`), else sleep."""
     intrinsic: str = "imagined"
     """Futures that the guide is evaluated on: "imagined", drawn from the model for actions of the policy, or
     "replayed"."""
@@ -44,12 +45,13 @@ class Settings:
     signal_weight: float | str = 1.0
     """β, reward units per unit of the signal: a number, or "linear:FROM:TO:STEPS"."""
     reward_weight: float | None = None
-    """Scale of the environment's own reward. None is 1, or 0 with a signal, which then drives alone. 0 without a signal
-    is intrinsic control by itself: the reward is not counted, and α I(F; A | s) is all that the agent maximises."""
+    """Scale of the environment's own reward; by default (None) 1, or 0 with a signal, which then drives alone. 0
+    without a signal is intrinsic control by itself: the reward is not counted, and α I(F; A | s) is all that the agent
+    maximises."""
     signal_value: bool = False
     """Learn a separate value function of the signal, Q = Q_task + β Q_signal, instead of adding it to the reward."""
     signal_discount: float | None = None
-    """Discount factor in [0, 1) of the signal's own value function; None takes `discount`."""
+    """Discount factor in [0, 1) of the signal's own value function; by default (None) `discount`."""
     dream_horizon: int = 0
     """Steps that the policy is rolled out in the model from replayed states, to learn from these too; 0 for none."""
     dream_share: float = 0.0
@@ -81,7 +83,8 @@ class Settings:
     improvements: int = 3
     """Evaluations and improvements of the policy (theory, equations 5 and 6) in an update."""
     batch_size: int | None = None
-    """Transitions in a gradient step; None takes the whole replay, with equal transitions merged (finite worlds)."""
+    """Transitions in a gradient step; in finite worlds by default (None) the whole replay, with equal transitions
+    merged."""
     buffer_size: int = 1_000_000
     """Transitions kept in replay, which grows as it fills. A size that would not fit in memory is warned of at once; if
     replay can grow no further, learning stops with an `InputError` and keeps what it has."""
@@ -98,10 +101,10 @@ class Settings:
     """Collect the policy's most probable action, with ties broken at random, instead of a sample (finitely many
     actions)."""
     initial_value: float | str | None = None
-    """Value of untried state-action pairs in tables, in reward units; None takes an upper bound from the rewards seen
-    (optimism), "neutral" the policy's value of the actions tried in the same state."""
+    """Value of untried state-action pairs in tables, in reward units; by default (None) an upper bound from the
+    rewards seen (optimism); "neutral" is the policy's value of the actions tried in the same state."""
     target_entropy: float | None = None
-    """Entropy in nats that an automatic temperature maintains; None takes that of the kind of action."""
+    """Entropy in nats that an automatic temperature maintains; by default (None) that of the kind of action."""
     log_interval: int = 500
     """Environment steps between reports, at which metrics are logged, the callback is called, and every number is
     checked to be finite."""

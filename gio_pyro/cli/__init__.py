@@ -1,4 +1,4 @@
 """The command line."""
 
-LEFT = 141
-"""Exit status where a reader left before the end, as a shell gives it."""
+BROKEN_PIPE = 141
+"""Exit status where the reader of standard output is gone: 128 and the number of SIGPIPE, as in a shell."""

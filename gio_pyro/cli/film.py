@@ -1,4 +1,4 @@
-"""One episode of the trained policy as a moving picture."""
+"""Film of an evaluation episode, as a GIF."""
 
 import io
 import os
@@ -15,35 +15,35 @@ from gio_pyro.collection.wrapper_statistics import freeze_statistics
 from gio_pyro.utils.files import write_file
 
 FRAMES = 200
-"""Most pictures of an episode; longer ones are shown with every second, fourth, ... step left out."""
+"""Largest number of frames; longer episodes are shown with every second, fourth, ... step."""
 SIDE = 240
-"""Pixels: the longer side."""
+"""Length of the longer side, pixels."""
 COLOURS = 64
 DRIVER = "SDL_VIDEODRIVER"
 STEPS = 1_000
-"""Most steps of an episode that are filmed."""
+"""Largest number of steps that are filmed."""
 
 
 def can_film(agent: GIO) -> bool:
-    """Whether the environment says that it renders pictures."""
+    """Return whether the environment renders images."""
     return "rgb_array" in (agent.env.metadata.get("render_modes") or ())
 
 
 def film(agent: GIO, path: Path) -> None:
-    """Write the GIF of `filmed`; raises `InputError` where the file cannot be written."""
-    write_file(path, filmed(agent))
+    """Write the GIF of `render_gif`; raises `InputError` where the file cannot be written."""
+    write_file(path, render_gif(agent))
 
 
-def filmed(agent: GIO) -> bytes:
+def render_gif(agent: GIO) -> bytes:
     """Play the first episode of an evaluation and return it as a GIF.
 
-    Whatever rendering raises is let through: a package that is missing, no display, no spec.
+    Errors of rendering are passed on: a missing package, no display, an environment without a spec.
     """
     with _no_display():
         env = copy_for_rendering(agent.env, "rgb_array")
         try:
             with freeze_statistics(env):
-                kept, every = _pictures(agent, env)
+                kept, every = _frames(agent, env)
         finally:
             env.close()
     rate = float(env.metadata.get("render_fps") or 30)
@@ -55,7 +55,7 @@ def filmed(agent: GIO) -> bytes:
 
 @contextmanager
 def _no_display() -> Iterator[None]:
-    """Tell SDL, which pygame draws with, to look for no display: pictures need none, and it would complain."""
+    """Make SDL, which pygame draws with, use no display while frames are rendered."""
     before = os.environ.get(DRIVER)
     os.environ.setdefault(DRIVER, "dummy")
     try:
@@ -65,19 +65,19 @@ def _no_display() -> Iterator[None]:
             del os.environ[DRIVER]
 
 
-def _pictures(agent: GIO, env: Env) -> tuple[list[Any], int]:
-    """Return at most `FRAMES` pictures of an episode, evenly spaced, and how many steps apart they are."""
+def _frames(agent: GIO, env: Env) -> tuple[list[Any], int]:
+    """Return at most `FRAMES` images of an episode, evenly spaced, and the number of steps between them."""
     kept, every = [], 1
     episode = episode_steps(agent.predict, env, agent.settings.seed + OTHER_SEED, deterministic=True)
     for step, _ in enumerate(islice(episode, STEPS)):
         if step % every == 0:
-            kept.append(_small(env.render()))
+            kept.append(_thumbnail(env.render()))
         if len(kept) > FRAMES:
             kept, every = kept[::2], 2 * every
     return kept, every
 
 
-def _small(picture: Any) -> Any:
+def _thumbnail(picture: Any) -> Any:
     from PIL import Image
 
     image = Image.fromarray(picture)

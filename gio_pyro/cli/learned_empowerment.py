@@ -1,4 +1,4 @@
-"""`gio empowerment --variational`: learned where it can be, and judged where it can be judged."""
+"""`gio empowerment --variational`: learn the bound, and compare it with the exact value where there is a table."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,12 +9,12 @@ from torch import Tensor
 
 from gio_pyro import tabular
 from gio_pyro.cli import report
-from gio_pyro.cli.worlds import several, world
+from gio_pyro.cli.environment_flags import make_environment, vector_arguments
 from gio_pyro.empowerment import learn_empowerment
 from gio_pyro.errors import GioError, InputError
 
 AT_ONCE = 16
-"""Environments that sequences are taken in together."""
+"""Number of environments that action sequences are executed in together."""
 
 
 def learned_empowerment(
@@ -23,13 +23,13 @@ def learned_empowerment(
     """Learn the empowerment of every state of an environment and return it, `[S]` nats.
 
     Args:
-        one: the environment; more of it are made to learn in.
+        one: the environment; copies of it are made to learn in.
         name: its id.
-        arguments: what it was made with.
-        horizon: n actions.
+        arguments: keyword arguments that it was made with.
+        horizon: n, number of actions.
         steps: environment steps.
         updates: gradient steps.
-        seed: of everything.
+        seed: seed of learning.
 
     Raises:
         InputError: states that cannot be listed, or numbers out of range.
@@ -37,17 +37,20 @@ def learned_empowerment(
     if not isinstance(one.observation_space, Discrete):
         raise InputError(
             f"Expected Discrete observations, whose states can be listed, but {name} has {one.observation_space}; use "
-            "gio_pyro.empowerment.learn_empowerment, which is then asked about states of your choice."
+            "gio_pyro.empowerment.learn_empowerment, which evaluates states of your choice."
         )
-    many = world(name, arguments, vector=several(AT_ONCE))
+    many = make_environment(name, arguments, vector=vector_arguments(AT_ONCE))
     learned = learn_empowerment(many, horizon, steps, updates=updates, seed=seed)
     nats = learned(torch.arange(int(one.observation_space.n))).double()
-    beside(one, horizon, nats)
+    _compare_with_exact(one, horizon, nats)
     return nats
 
 
-def beside(env: Any, horizon: int, nats: Tensor) -> None:
-    """Print the exact values and the error, where there is a transition table that is small enough."""
+def _compare_with_exact(env: Any, horizon: int, nats: Tensor) -> None:
+    """Print the exact values and the mean error, where there is a transition table that is small enough.
+
+    States that are never reached are set to NaN in `nats`, since nothing was learned about them.
+    """
     try:
         mdp = tabular.TabularMDP.from_env(env)
         exact = tabular.empowerment(mdp, horizon)
@@ -57,6 +60,6 @@ def beside(env: Any, horizon: int, nats: Tensor) -> None:
     met = tabular.reachable(mdp) & ~mdp.terminal
     rows = [(f"exact, {name}", text) for name, text in report.nats_rows(exact[met])]
     off = (nats - exact)[met].abs()
-    rows.append(("mean error", f"{off.mean():.4f} nats, over {int(met.sum())} states that can be met"))
-    nats[~met] = torch.nan  # nothing was learned about the others
+    rows.append(("mean error", f"{off.mean():.4f} nats, over {int(met.sum())} states that can be reached"))
+    nats[~met] = torch.nan
     print(report.table(rows))

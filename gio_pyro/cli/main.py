@@ -1,4 +1,4 @@
-"""`gio`: the command line. A user's mistake is answered with one sentence on standard error and exit status 2."""
+"""`gio`: the command line. A mistake of the user gives one sentence on standard error and exit status 2."""
 
 import io
 import os
@@ -6,14 +6,15 @@ import sys
 import warnings
 from collections.abc import Callable, Sequence
 from contextlib import redirect_stderr
+from importlib import metadata
 from types import FrameType
 from typing import Any
 
-from gio_pyro.cli import LEFT
+from gio_pyro.cli import BROKEN_PIPE
 from gio_pyro.cli.stopping import Stopped, status_of, stoppable
 
 TRACEBACK = "GIO_TRACEBACK"
-"""An environment variable; where it is set, an error that nobody foresaw is shown whole."""
+"""Environment variable that makes an internal error show its traceback."""
 
 
 def entry_point(arguments: Sequence[str] | None = None) -> int:
@@ -25,87 +26,85 @@ def entry_point(arguments: Sequence[str] | None = None) -> int:
         print("Interrupted.", file=sys.stderr)
         return status_of(stop)
     except BrokenPipeError:
-        return LEFT
+        return BROKEN_PIPE
     except OSError as error:
         print(f"gio: Expected files that can be read and written, but: {error}.", file=sys.stderr)
         return 2
 
 
 def _run(arguments: Sequence[str] | None) -> int:
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if given == ["--version"]:
+        print(f"gio-pyro {metadata.version('gio-pyro')}")
+        return 0
     os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
     _import_everything()
 
-    from gio_pyro.cli import usage
     from gio_pyro.cli.commands import COMMANDS
+    from gio_pyro.cli.usage_errors import with_flags
     from gio_pyro.errors import GioError, GioWarning, describe_error
     from gio_pyro.utils.threads import few_threads
 
-    given = list(sys.argv[1:] if arguments is None else arguments)
     with few_threads(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         warnings.simplefilter("always", GioWarning)
-        warnings.showwarning = _say
+        warnings.showwarning = _print_warning
         try:
             return _command(given)()
         except GioError as error:
-            print(f"gio: {usage.with_flags(str(error), COMMANDS.values())}", file=sys.stderr)
+            print(f"gio: {with_flags(str(error), COMMANDS.values())}", file=sys.stderr)
             return 2
         except OSError:
             raise
-        except Exception as error:  # no mistake that is known; a status of its own would read as a verdict
+        except Exception as error:  # a status of its own could be read as a verdict of gio diagnose
             if os.environ.get(TRACEBACK):
                 raise
-            print(
-                f"gio: Expected no such trouble, but got {describe_error(error)}; if the fault is not in "
-                f"a program or an "
-                f"environment of your own, report it with what {TRACEBACK}=1 shows.",
-                file=sys.stderr,
-            )
+            print(f"gio: Internal error: {describe_error(error)}; set {TRACEBACK}=1 and report it.", file=sys.stderr)
             return 2
 
 
 def _command(arguments: list[str]) -> Callable[[], int]:
-    """Return the command that the arguments name, with what it was given; what tyro says of mistakes is told anew."""
+    """Parse the arguments and return the command with them bound; tyro's errors become one sentence."""
     import tyro
 
-    from gio_pyro.cli import usage
     from gio_pyro.cli.commands import COMMANDS
-    from gio_pyro.cli.worlds import rewritten
+    from gio_pyro.cli.environment_flags import expand_flags
+    from gio_pyro.cli.usage_errors import deferred, sentence
     from gio_pyro.errors import InputError
 
-    commands: dict[str, Any] = {name: usage.later(command) for name, command in COMMANDS.items()}
+    commands: dict[str, Any] = {name: deferred(command) for name, command in COMMANDS.items()}
     printed = io.StringIO()
     try:
         with redirect_stderr(printed):
             chosen: Callable[[], int] = tyro.extras.subcommand_cli_from_dict(
                 commands,
                 prog="gio",
-                description="Intrinsic control as probabilistic programs.",
-                args=rewritten(arguments),
+                description="Intrinsic control as probabilistic programs. gio --version prints the version.",
+                args=expand_flags(arguments),
             )
     except SystemExit as leaving:
         if not leaving.code:
             raise
-        raise InputError(usage.sentence(printed.getvalue(), arguments, COMMANDS)) from None
+        raise InputError(sentence(printed.getvalue(), arguments, COMMANDS)) from None
     return chosen
 
 
-def _say(message: Warning | str, *_: Any, **__: Any) -> None:
+def _print_warning(message: Warning | str, *_: Any, **__: Any) -> None:
     """Show a warning as one line, without the line of code that gave it."""
     print(f"gio: {message}", file=sys.stderr)
 
 
 def _import_everything() -> None:
-    """Import the heavy libraries; a signal meanwhile is remembered, since some of them swallow it."""
-    asked: list[int] = []
+    """Import the heavy libraries; a stop signal meanwhile takes effect afterwards, since some of them swallow it."""
+    received: list[int] = []
 
     def remember(number: int, frame: FrameType | None) -> None:
-        asked.append(number)
+        received.append(number)
 
     with stoppable(remember):
         import gio_pyro.cli.commands  # noqa: F401
-    if asked:
-        raise Stopped(asked[0])
+    if received:
+        raise Stopped(received[0])
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What the commands print, and how they open what a run left."""
+"""Tables and lines that the commands print, and loading the run that they are about."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -10,8 +10,8 @@ from torch import Tensor
 from gio_pyro.agent import GIO
 from gio_pyro.checkpointing import file_format
 from gio_pyro.checkpointing.agent_state import DAMAGE, restore
+from gio_pyro.cli.environment_flags import remake_environment
 from gio_pyro.cli.run_folder import RunFolder
-from gio_pyro.cli.worlds import again
 from gio_pyro.collection.evaluate import Evaluation
 from gio_pyro.diagnostics import ExactReport
 from gio_pyro.errors import CheckpointError, GioError, InputError, describe_error
@@ -24,10 +24,10 @@ def table(rows: Sequence[tuple[str, str]]) -> str:
 
 
 def training_rows(report: ExactReport) -> list[tuple[str, str]]:
-    """Return the table printed after training in a world that is known exactly."""
+    """Return the table printed after training in an environment whose transition table is known."""
     rows = [
         ("return before (uniform policy)", f"{report.return_uniform:.4f}"),
-        ("return after", f"{report.return_learned:.4f}   {_way(report.share_of_gap)}".rstrip()),
+        ("return after", f"{report.return_learned:.4f}   {_share(report.share_of_gap)}".rstrip()),
         ("return of the optimal policy", f"{report.return_optimal:.4f}"),
     ]
     if report.guide_sees_future:
@@ -43,12 +43,12 @@ def training_rows(report: ExactReport) -> list[tuple[str, str]]:
     return rows
 
 
-def _way(share: float) -> str:
+def _share(share: float) -> str:
     return f"({share:.1%} of the way to the optimum)" if share == share else ""
 
 
 def played_rows(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Return the table printed after training in a world that is known from playing only, from `summary.json`."""
+    """Return the table printed after training in any other environment, from `summary.json`."""
     rows = []
     if "return_before" in summary:
         before = f"{summary['return_before']:.4g} ± {summary['return_before_error']:.2g}"
@@ -66,16 +66,31 @@ def played_rows(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def nats_rows(nats: Tensor) -> list[tuple[str, str]]:
-    """Return the least, mean and greatest of some numbers in nats and bits."""
+    """Return the minimum, mean and maximum of some numbers in nats and bits."""
     rows = (("least", nats.min()), ("mean", nats.mean()), ("most", nats.max()))
     return [(name, f"{value:.4f} nats = {value / math.log(2):.4f} bits") for name, value in rows]
 
 
 def mean_of(played: Evaluation) -> str:
-    """Return the mean return of played episodes with its standard error, which a single one does not have, as text."""
+    """Return the mean return of episodes as text, with its standard error where there are several."""
     if len(played.returns) == 1:
         return f"{played.mean:.4g} (1 episode)"
     return f"{played.mean:.4g} ± {played.standard_error:.2g} (standard error, {len(played.returns)} episodes)"
+
+
+def progress_line(figures: Mapping[str, float], end: int) -> str:
+    """Return one line about a report of training.
+
+    Args:
+        figures: the metrics of the report; the mean return is NaN before the first episode has ended.
+        end: environment step at which training ends.
+    """
+    mean = figures["rollout/ep_rew_mean"]
+    return (
+        f"step {figures['time/total_timesteps']:,.0f} of {end:,}: "
+        f"return {'not known yet' if mean != mean else f'{mean:.4g}'}, {figures['intrinsic/nats']:.4f} nats, "
+        f"{figures['time/fps']:,.0f} steps per second"
+    )
 
 
 def load_run(
@@ -90,20 +105,20 @@ def load_run(
     explorer: str | None = None,
     device: str = "auto",
 ) -> tuple[GIO, RunFolder]:
-    """Return the agent and the folder of a finished or interrupted run.
+    """Load the agent and open the folder of a finished or interrupted run.
 
     Raises:
-        CheckpointError: no checkpoint, or one that is damaged, or names what must be named again.
-        InputError: an environment or wrappers that are not the run's.
+        CheckpointError: no checkpoint, a damaged one, or one with parts of the user's own that are not given.
+        InputError: an environment or wrappers other than those of the run.
     """
     if run.is_dir() and not (run / file_format.NAME).exists():
         raise CheckpointError(
-            f"Expected a checkpoint in {run}, but there is none: it is no run, or one that stopped before its first "
+            f"Expected a checkpoint in {run}, but there is none: it is not a run folder, or stopped before its first "
             "checkpoint; start it again with another --out."
         )
     state = file_format.read(run)
     try:
-        environment = again(state["environment"], env, wrappers)
+        environment = remake_environment(state["environment"], env, wrappers)
     except DAMAGE as error:
         if isinstance(error, GioError):
             raise
@@ -115,7 +130,7 @@ def load_run(
 
 
 def require_new(path: Path) -> None:
-    """Raise `InputError` if a PNG file to be written is there already, or its folder is not."""
+    """Raise `InputError` if a PNG file to be written exists, or its folder does not."""
     if path.suffix != ".png":
         raise InputError(f"Expected the name of a .png file, but got {path}.")
     if path.exists():

@@ -1,13 +1,13 @@
-"""The folder that a run leaves behind: readable config, metrics, checkpoint, posterior, pictures.
+"""The folder of a run: config, metrics, checkpoint, posterior samples, figures.
 
-config.json      every setting and program, as text, the step at which the run is done, and whether it is
-metrics.csv      one row a report; the same figures as TensorBoard scalars in tensorboard/. One that cannot be read is
-                 put aside as metrics.damaged.csv by a run that goes on
+config.json      every setting and program as text, the step at which the run is complete, and whether it is
+metrics.csv      one row per report; the same values as TensorBoard scalars in tensorboard/. A file that cannot be read
+                 is renamed to metrics.damaged.csv when the run is resumed
 checkpoint.pt    tensors and plain types (see gio_pyro.checkpointing.file_format)
 summary.json     the table printed at the end
 posterior.nc     an arviz InferenceData
-*.png            learning curve; maps where the world is a grid
-diagnosis.html   what `gio diagnose` found
+*.png            learning curve; maps of grid worlds
+diagnosis.html   the page of `gio diagnose`
 episode.gif      an episode of the trained policy, where the environment renders
 """
 
@@ -71,24 +71,24 @@ class RunFolder:
             raise InputError(f"Expected to make the folder {path or 'runs'}, but: {error}.") from error
 
     def claim(self) -> None:
-        """Keep other processes from training in this folder; raises `InputError` where one is at it."""
+        """Lock the folder against other training processes; raises `InputError` where it is locked."""
         self._claim = files.claim(self.path)
         files.remove_unfinished(self.path)
 
     def remove(self) -> None:
-        """Delete the folder with all that is in it."""
+        """Delete the folder and its contents."""
         self.close()
         shutil.rmtree(self.path, ignore_errors=True)
 
     def write_config(
         self, agent: GIO, *, steps: int | None = None, checkpoint_every: int | None = None, reported: bool = False
     ) -> None:
-        """Write `config.json`, which has what a run that goes on must know besides its checkpoint.
+        """Write `config.json`, which holds what a resumed run needs besides its checkpoint.
 
         Args:
-            agent: whose settings and programs are written.
-            steps: the environment step at which the run will be done.
-            checkpoint_every: least environment steps between checkpoints.
+            agent: the agent whose settings and programs are written.
+            steps: the environment step at which the run is complete.
+            checkpoint_every: smallest number of environment steps between checkpoints.
             reported: whether the final report is written.
         """
         config = {
@@ -119,7 +119,7 @@ class RunFolder:
         return path
 
     def read_json(self, name: str) -> dict[str, Any]:
-        """Return what `write_json` wrote; an empty dictionary where there is nothing, or nothing whole."""
+        """Return what `write_json` wrote; an empty dictionary where the file is missing or damaged."""
         try:
             content = json.loads((self.path / name).read_text())
         except (OSError, ValueError):
@@ -127,7 +127,7 @@ class RunFolder:
         return content if isinstance(content, dict) else {}
 
     def log(self, metrics: dict[str, float]) -> None:
-        """Append one report's figures to `metrics.csv` and TensorBoard.
+        """Append the metrics of one report to `metrics.csv` and TensorBoard.
 
         Raises:
             InputError: the folder cannot be written, as on a full disk.
@@ -136,12 +136,12 @@ class RunFolder:
         try:
             with (self.path / METRICS).open("a", newline="") as file:
                 csv.DictWriter(file, columns, restval=math.nan, lineterminator="\n").writerow(metrics)
-            self._show(metrics, int(metrics[STEPS]))
+            self._write_scalars(metrics, int(metrics[STEPS]))
         except OSError as error:
             raise InputError(f"Expected to write into {self.path}, but: {error}; make room.") from error
 
-    def _show(self, metrics: dict[str, float], step: int) -> None:
-        """Give one report's figures to TensorBoard."""
+    def _write_scalars(self, metrics: dict[str, float], step: int) -> None:
+        """Write the metrics of one report as TensorBoard scalars."""
         if self._writer is None:
             from torch.utils.tensorboard import SummaryWriter
 
@@ -150,11 +150,11 @@ class RunFolder:
         if self._full:
             raise self._full[0]
         for name, value in metrics.items():
-            if value == value:  # TensorBoard would only complain about NaN
+            if value == value:  # TensorBoard would warn about NaN
                 self._writer.add_scalar(name, value, step)
 
     def _columns_for(self, metrics: dict[str, float]) -> list[str]:
-        """Return the file's columns; those of figures that it has not seen yet are added, with NaN in earlier rows."""
+        """Return the columns of the file, after adding those that are new, with NaN in earlier rows."""
         have, _ = self._read_metrics()
         new = [name for name in metrics if name not in have]
         if new:
@@ -162,7 +162,7 @@ class RunFolder:
         return have + new
 
     def _write_columns(self, columns: dict[str, list[float]]) -> None:
-        """Replace `metrics.csv`; columns that are shorter than others are filled with NaN."""
+        """Replace `metrics.csv`; shorter columns are filled with NaN."""
         text = io.StringIO(newline="")
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(columns)
@@ -170,7 +170,7 @@ class RunFolder:
         files.write_file(self.path / METRICS, text.getvalue())
 
     def rewind(self, steps: int) -> None:
-        """Drop from `metrics.csv` what a killed run wrote after its checkpoint at `steps`, and rows cut in half."""
+        """Drop rows of `metrics.csv` after the checkpoint at `steps`, which a killed run left, and incomplete ones."""
         columns = self.metrics()
         path = self.path / METRICS
         if not columns:
@@ -181,7 +181,7 @@ class RunFolder:
         self._write_columns({name: [column[row] for row in kept] for name, column in columns.items()})
 
     def metrics(self) -> dict[str, list[float]]:
-        """Return the columns of `metrics.csv`; an empty dictionary before the first round. Broken rows are left out."""
+        """Return the columns of `metrics.csv`, without damaged rows; an empty dictionary before the first report."""
         header, lines = self._read_metrics()
         rows = [row for row in map(_numbers, lines) if row is not None and len(row) == len(header)]
         if STEPS not in header or not rows:
@@ -189,7 +189,7 @@ class RunFolder:
         return {name: [row[i] for row in rows] for i, name in enumerate(header)}
 
     def _read_metrics(self) -> tuple[list[str], list[list[str]]]:
-        """Return the names and the lines of `metrics.csv`, whatever is in it; nothing where it is not there."""
+        """Return the column names and the cells of each line of `metrics.csv`; nothing where the file is missing."""
         path = self.path / METRICS
         if not path.is_file():
             return [], []
@@ -197,17 +197,17 @@ class RunFolder:
         return header, lines
 
     def close(self) -> None:
-        """Close TensorBoard's file, and let others train in this folder."""
+        """Close TensorBoard's file and unlock the folder."""
         files.release(self._claim)
         self._claim = None
         if self._writer is not None:
-            with suppress(OSError):  # a full disk is told by what must be written
+            with suppress(OSError):  # a full disk is reported by the files that must be written
                 self._writer.close()
             self._writer = None
 
 
 def _cells(text: str) -> Iterator[list[str]]:
-    """Yield the cells of each line; a line that is none of a table, such as one with a NUL, has no cells."""
+    """Yield the cells of each line; a line that is not CSV, such as one with a NUL, has no cells."""
     for line in text.splitlines():
         try:
             yield next(csv.reader([line]), [])
@@ -216,7 +216,7 @@ def _cells(text: str) -> Iterator[list[str]]:
 
 
 class _Guarded:
-    """A writer of records in another thread, whose errors are kept for the one that asks instead of printed."""
+    """TensorBoard's record writer, with errors of its thread kept in a list instead of printed."""
 
     def __init__(self, inner: Any) -> None:
         self.inner = inner
@@ -231,20 +231,20 @@ class _Guarded:
     def close(self) -> None:
         self._try(self.inner.close)
 
-    def _try(self, do: Callable[..., Any], *given: Any) -> None:
+    def _try(self, write: Callable[..., Any], *arguments: Any) -> None:
         try:
             if not self.errors:
-                do(*given)
+                write(*arguments)
         except OSError as error:
             self.errors.append(error)
 
 
 def _guarded(writer: Any) -> list[OSError]:
-    """Return the list in which TensorBoard's thread, which would print them, will leave its errors."""
+    """Return the list that collects the errors of TensorBoard's writer thread."""
     try:
         worker = writer._get_file_writer().event_writer._async_writer._worker
         worker._record_writer = guard = _Guarded(worker._record_writer)
-    except AttributeError:  # a version that keeps it elsewhere
+    except AttributeError:  # another version of TensorBoard
         return []
     return guard.errors
 

@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM and SIGHUP: three ways to ask a command to stop, which answers with 128 and the signal's number."""
+"""Stop signals: Ctrl-C, SIGTERM and SIGHUP end a command with exit status 128 + the number of the signal."""
 
 import signal
 import threading
@@ -10,10 +10,10 @@ SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP"
 
 
 class Stopped(KeyboardInterrupt):
-    """A signal that ends what is going on.
+    """Raised by a stop signal.
 
     Args:
-        number: of the signal.
+        number: number of the signal.
     """
 
     def __init__(self, number: int) -> None:
@@ -22,15 +22,15 @@ class Stopped(KeyboardInterrupt):
 
 
 def status_of(stop: KeyboardInterrupt) -> int:
-    """Return the exit status of a command that a signal ended, as a shell gives it."""
+    """Return the exit status of a command that a signal ended, as in a shell."""
     return 128 + getattr(stop, "number", signal.SIGINT)
 
 
 @contextmanager
 def stoppable(handler: Callable[[int, Any], None] | None = None) -> Iterator[None]:
-    """Handle the signals inside the block, by default by raising `Stopped`, and as before after it.
+    """Handle stop signals inside the block, by default by raising `Stopped`; restore the handlers after it.
 
-    SIGTERM and SIGHUP that were ignored stay so (nohup); a thread other than the main one handles none.
+    SIGTERM and SIGHUP stay ignored where they were (nohup). Threads other than the main one handle no signals.
     """
     before: dict[int, Any] = {}
     if threading.current_thread() is threading.main_thread():
@@ -45,20 +45,20 @@ def stoppable(handler: Callable[[int, Any], None] | None = None) -> Iterator[Non
 
 
 @contextmanager
-def asked_to_stop() -> Iterator[list[int]]:
-    """Collect the signals that come inside the block, so that what is begun can be ended well.
+def collect_signals() -> Iterator[list[int]]:
+    """Collect the stop signals received inside the block, so that the current round can be finished and saved.
 
-    A second Ctrl-C does not wait; what asks without a person, perhaps by several signals at once, does.
+    A second Ctrl-C raises `Stopped` at once; SIGTERM and SIGHUP, which may come several times, never do.
     """
-    asked: list[int] = []
+    received: list[int] = []
 
-    def ask(number: int, frame: Any) -> None:
-        if number == signal.SIGINT and number in asked:
+    def collect(number: int, frame: Any) -> None:
+        if number == signal.SIGINT and number in received:
             raise Stopped(number)
-        asked.append(number)
+        received.append(number)
 
-    with stoppable(ask):
-        yield asked
+    with stoppable(collect):
+        yield received
 
 
 def _raise(number: int, frame: Any) -> None:

@@ -1,4 +1,4 @@
-"""`gio train`, step by step: open, learn with checkpoints, judge, leave everything in the run folder."""
+"""`gio train`: build the agent and its run folder, learn with checkpoints, evaluate, and write the report."""
 
 import math
 import sys
@@ -16,10 +16,10 @@ from gio_pyro import diagnostics, tabular
 from gio_pyro.actor_critic import TableActorCritic
 from gio_pyro.agent import GIO, Metrics
 from gio_pyro.cli import report
-from gio_pyro.cli.film import can_film, filmed
+from gio_pyro.cli.environment_flags import make_environment
+from gio_pyro.cli.film import can_film, render_gif
 from gio_pyro.cli.run_folder import RunFolder
-from gio_pyro.cli.stopping import Stopped, asked_to_stop, status_of
-from gio_pyro.cli.worlds import world
+from gio_pyro.cli.stopping import Stopped, collect_signals, status_of
 from gio_pyro.diagnostics.arviz_versions import netcdf
 from gio_pyro.errors import GioError, InputError, TrainingError, describe_error
 from gio_pyro.plotting.grid import grid_of
@@ -29,18 +29,18 @@ from gio_pyro.utils.files import write_file
 
 DEFAULT_ENVIRONMENT = "Pendulum-v1"
 STEPS = {True: 40_000, False: 6_000}
-"""Environment steps by default, of finite worlds and of others."""
+"""Default number of training steps, with tables and with networks."""
 BEFORE, AFTER = 5, 20
-"""Episodes played before and after learning where there is no table to compute returns from."""
+"""Evaluation episodes before and after learning where returns cannot be computed exactly."""
 CHECKPOINT_EVERY = 5_000
-"""Least environment steps between checkpoints by default."""
+"""Default of the smallest number of environment steps between checkpoints."""
 LONGEST = 1_000
-"""Most steps of these episodes where the environment has no limit of its own."""
+"""Largest length of these episodes where the environment has no limit of its own."""
 
 
 @dataclass(frozen=True)
 class Place:
-    """The environment of a new run, as it was asked for (see `gio_pyro.cli.worlds.world`)."""
+    """Environment of a new run: the arguments of `gio_pyro.cli.environment_flags.make_environment`."""
 
     name: str
     arguments: Mapping[str, Any]
@@ -57,12 +57,12 @@ def open_run(
     device: str,
     settings: dict[str, Any],
 ) -> tuple[GIO, RunFolder]:
-    """Build the agent first, so that a mistake leaves no folder behind; None stands for the default."""
+    """Build the agent and then its run folder, so that a mistake leaves no folder behind; None is the default."""
     if out is not None and out.exists():
         raise InputError(f"Expected a new folder, but {out} exists; name another, or continue it with --resume.")
-    named = {kind: name for kind, name in programs.items() if name is not None}
-    env = world(place.name, place.arguments, place.wrappers, place.vector)
-    agent = GIO(env, **named, future=future, device=device, **settings)
+    given = {kind: name for kind, name in programs.items() if name is not None}
+    env = make_environment(place.name, place.arguments, place.wrappers, place.vector)
+    agent = GIO(env, **given, future=future, device=device, **settings)
     diagnostics.exact_world(agent)
     folder = RunFolder.create(out, place.name.rpartition(":")[2])
     folder.claim()
@@ -70,27 +70,27 @@ def open_run(
 
 
 def default_steps(agent: GIO) -> int:
-    """Return how many steps a new run takes that was not told."""
+    """Return the default number of training steps."""
     return STEPS[finite_world(agent.spec.state_space, agent.spec.action_space)]
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What is left to do."""
+    """Remaining training of a run."""
 
     end: int
-    """The environment step at which the run is done."""
+    """Environment step at which the run is complete."""
     checkpoint_every: int
-    """Least environment steps between checkpoints."""
+    """Smallest number of environment steps between checkpoints."""
 
 
 def planned(agent: GIO, folder: RunFolder, further: int | None, checkpoint_every: int | None) -> Plan:
-    """Return what is left to do of a run that goes on: what its config says unless it is said again.
+    """Return the remaining training of a resumed run, as its config says or the flags override.
 
-    A run that took all its steps and was stopped before its final report is done once that is written.
+    A run that took all its steps but was stopped before its final report still has the report to write.
 
     Raises:
-        InputError: nothing is left to do.
+        InputError: the run is complete, and no further steps are given.
     """
     config = folder.read_json("config.json")
     kept = config.get("checkpoint_every")
@@ -101,26 +101,26 @@ def planned(agent: GIO, folder: RunFolder, further: int | None, checkpoint_every
     if not isinstance(end, int) or (end <= agent.steps and config.get("reported")):
         raise InputError(
             f"Expected a run with steps left to take, but {folder.path} has taken its {agent.steps}; say with --steps "
-            "how many further ones to take."
+            "how many more to take."
         )
     return Plan(max(end, agent.steps), every)
 
 
-def run_training(agent: GIO, folder: RunFolder, plan: Plan, *, progress_bar: bool) -> int:
-    """Learn up to the end of the plan, save, report; returns the exit status.
+def run_training(agent: GIO, folder: RunFolder, plan: Plan, *, quiet: bool) -> int:
+    """Learn up to the end of the plan, save, evaluate and report; returns the exit status.
 
-    What the plan is stands in the folder before the first checkpoint, so that no run is without it.
+    The plan is written into the folder before the first checkpoint, so that every run can be resumed.
     """
     folder.write_config(agent, steps=plan.end, checkpoint_every=plan.checkpoint_every)
     agent.save(folder.path)
     try:
         figures = {} if diagnostics.exact_world(agent) is not None else _before(agent, folder)
-        asked = _learn(agent, folder, plan, progress_bar=progress_bar)
+        signals = _learn(agent, folder, plan, quiet=quiet)
     except KeyboardInterrupt as stop:
         return _interrupted(folder, stop, "at once; the last checkpoint is kept")
     try:
-        if asked:
-            raise Stopped(asked[0])
+        if signals:
+            raise Stopped(signals[0])
         _finish(agent, folder, figures)
         folder.write_config(agent, steps=plan.end, checkpoint_every=plan.checkpoint_every, reported=True)
     except KeyboardInterrupt as stop:
@@ -135,9 +135,9 @@ def _interrupted(folder: RunFolder, stop: KeyboardInterrupt, how: str) -> int:
 
 
 def _before(agent: GIO, folder: RunFolder) -> dict[str, Any]:
-    """Play a few episodes of the untrained policy, and keep what they returned; a run that goes on reads it again.
+    """Evaluate the untrained policy and keep its mean return; a resumed run reads it from its folder.
 
-    What is drawn for them is drawn again later: a run that was killed here must end as one that was not.
+    The random state is restored afterwards, so that a run killed here and resumed ends as one that was not killed.
     """
     kept = folder.read_json("summary.json")
     known = {name: kept.get(name) for name in ("return_before", "return_before_error")}
@@ -160,14 +160,16 @@ def _longest(agent: GIO) -> int:
     return limit or LONGEST
 
 
-def _learn(agent: GIO, folder: RunFolder, plan: Plan, *, progress_bar: bool) -> list[int]:
-    """Learn with checkpoints; returns the signals that asked to stop. The last whole round is always saved."""
+def _learn(agent: GIO, folder: RunFolder, plan: Plan, *, quiet: bool) -> list[int]:
+    """Learn with checkpoints; returns the stop signals received. The last complete round is always saved."""
     saved = first = agent.steps
     ended = agent.collector.episodes
     table = diagnostics.exact_world(agent)
     start = time.perf_counter()
+    terminal = sys.stderr.isatty()
+    bar = terminal and not quiet
 
-    with asked_to_stop() as asked:
+    with collect_signals() as signals:
 
         def report_round(agent: GIO, metrics: Metrics) -> None:
             nonlocal saved, ended
@@ -176,7 +178,10 @@ def _learn(agent: GIO, folder: RunFolder, plan: Plan, *, progress_bar: bool) -> 
                 "train/learning_rate": agent.settings.learning_rate,
                 LATEST: _latest_return(agent, ended),
             }
-            folder.log(metrics | more | _exact_return(agent, table))
+            figures = metrics | more | _exact_return(agent, table)
+            folder.log(figures)
+            if not quiet and not terminal:
+                print(report.progress_line(figures, plan.end), file=sys.stderr, flush=True)
             ended = agent.collector.episodes
             if agent.steps - saved >= plan.checkpoint_every:
                 agent.save(folder.path)
@@ -184,18 +189,18 @@ def _learn(agent: GIO, folder: RunFolder, plan: Plan, *, progress_bar: bool) -> 
 
         try:
             left = max(plan.end - agent.steps, 0)
-            agent.learn(left, callback=report_round, progress_bar=progress_bar, stop=lambda: bool(asked))
+            agent.learn(left, callback=report_round, progress_bar=bar, stop=lambda: bool(signals))
             if not bool(agent.sound):
-                agent.metrics()  # says why; what went wrong since the last report is not saved
+                agent.metrics()  # raises what went wrong since the last report, which is not saved
             agent.save(folder.path)
         except (GioError, OSError) as error:
             what = str(error) if isinstance(error, GioError) else f"Expected files that can be written, but: {error}."
             kept = f"; step {saved} is saved in {folder.path}." if agent.steps else "."
             raise TrainingError(what.rstrip(".") + kept) from error
         finally:
-            with suppress(OSError):  # a full disk is told by the first who meets it
+            with suppress(OSError):  # the error that is already raised says more
                 folder.close()
-    return asked
+    return signals
 
 
 def _latest_return(agent: GIO, ended: int) -> float:
@@ -205,7 +210,7 @@ def _latest_return(agent: GIO, ended: int) -> float:
 
 
 def _exact_return(agent: GIO, world: tabular.TabularMDP | None) -> dict[str, float]:
-    """Return what the policy of this moment earns without exploration, where that can be computed."""
+    """Return the exact return of the current policy without exploration, where it can be computed."""
     if world is None or agent.env.spec is None or agent.env.spec.max_episode_steps is None:
         return {}
     policy = diagnostics.policy_table(agent, world)
@@ -214,7 +219,7 @@ def _exact_return(agent: GIO, world: tabular.TabularMDP | None) -> dict[str, flo
 
 def _finish(agent: GIO, folder: RunFolder, before: dict[str, Any]) -> None:
     if not len(agent.replay):
-        print("Nothing was learned, since no step was taken.")
+        print("No step was taken, so nothing was learned.")
         return
     known = diagnostics.exact_world(agent) is not None
     references = _compare(agent, folder) if known else _play(agent, folder, before)
@@ -232,9 +237,9 @@ def _sees_future(agent: GIO) -> bool:
 
 
 def _film(agent: GIO, path: Path) -> None:
-    """Rendering needs packages and displays of its own: a run does not fail for the want of them."""
+    """Write a film of an episode; a run does not fail where rendering lacks a package or a display."""
     try:
-        content = filmed(agent)
+        content = render_gif(agent)
     except Exception as error:
         path.unlink(missing_ok=True)
         print(f"No {path.name}, because rendering raised {describe_error(error)}.", file=sys.stderr)
@@ -243,7 +248,7 @@ def _film(agent: GIO, path: Path) -> None:
 
 
 def _play(agent: GIO, folder: RunFolder, before: dict[str, Any]) -> dict[str, float]:
-    """Print and keep the table of what was played; returns the returns to draw as lines."""
+    """Evaluate the trained agent, print and keep the table; returns reference returns for the learning curve."""
     after = agent.evaluate(AFTER, deterministic=True, max_steps=_longest(agent))
     figures = {name: column[-1] for name, column in folder.metrics().items()}
     if "intrinsic/nats" not in figures or "train/entropy" not in figures:  # the file was damaged
@@ -265,11 +270,11 @@ def _play(agent: GIO, folder: RunFolder, before: dict[str, Any]) -> dict[str, fl
 
 
 def _compare(agent: GIO, folder: RunFolder) -> dict[str, float]:
-    """Print and keep the table beside the exact tier; returns the returns to draw as lines."""
+    """Compare with the exact solution, print and keep the table; returns reference returns for the learning curve."""
     try:
         exact = diagnostics.compare_with_exact(agent)
     except InputError as error:
-        print(f"\nThis world has no exact return to compare with: {error}")
+        print(f"\nThere is no exact return to compare with: {error}")
         return {}
     folder.write_json("summary.json", {**asdict(exact), "share_of_gap": exact.share_of_gap, "steps": agent.steps})
     print("\n" + report.table(report.training_rows(exact)))

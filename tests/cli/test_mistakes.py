@@ -12,7 +12,7 @@ import pytest
 import torch
 
 import gio_pyro as gio_library
-from gio_pyro.cli import usage
+from gio_pyro.cli import usage_errors
 from gio_pyro.cli.commands import COMMANDS as COMMANDS_OF_GIO
 from gio_pyro.errors import CheckpointError, GioError, GioWarning
 from tests.cli.shell import gio, train
@@ -161,7 +161,7 @@ SAID = {
     "run without a checkpoint": (["--resume", "empty"], "stopped before its first checkpoint; start it again"),
 }
 """What some mistakes of `gio train` are answered."""
-ONE_OF = "a command, one of train, evaluate, diagnose, empowerment, but got"
+ONE_OF = "a command, one of train, evaluate, diagnose, empowerment, completion, but got"
 TAKES = "arguments that gio train takes, but got"
 USAGE = {
     "no command": ([], f"{ONE_OF} none; see gio --help."),
@@ -202,6 +202,18 @@ USAGE = {
     ),
     "too many environments": (["train", "FrozenLake-v1", "Taxi-v4"], f"{TAKES} Taxi-v4; see gio train --help."),
     "evaluate without a run": (["evaluate"], "RUN after gio evaluate, but got none; see gio evaluate --help."),
+    "completion of an unknown shell": (
+        ["completion", "tcsh"],
+        "shell to be one of bash, zsh, fish, but got 'tcsh'; see gio completion --help.",
+    ),
+    "completion without a shell": (
+        ["completion"],
+        "SHELL after gio completion, but got none; see gio completion --help.",
+    ),
+    "batch size not a number": (
+        ["train", "--batch-size", "1.5"],
+        "--batch-size to be a whole number, but got '1.5'; see gio train --help.",
+    ),
     "out is no name": (["train", "--out", ""], "--out to be a path, but got ''; see gio train --help."),
 }
 
@@ -255,7 +267,7 @@ def test_wrong_usage_is_answered_by_one_sentence(
 
 def test_what_is_not_known_of_tyro_is_one_sentence_too():
     box = "╭─ Odd ─────╮\n│ Some odd  │\n│ thing.    │\n│ ───────── │\n│ And help. │\n╰───────────╯\n"
-    said = usage.sentence(box, ["train", "--odd"], COMMANDS_OF_GIO)
+    said = usage_errors.sentence(box, ["train", "--odd"], COMMANDS_OF_GIO)
     assert said == "Expected arguments that gio train takes, but: Some odd thing; see gio train --help."
 
 

@@ -380,7 +380,7 @@ class TestArguments:
     def test_no_steps_leave_a_run_that_goes_on(self, tmp_path: Path, capsys: Any):
         run = tmp_path / "run"
         assert train("FrozenLake-v1", "--out", run, steps=0) == 0
-        assert capsys.readouterr().out == f"Nothing was learned, since no step was taken.\n\nrun folder: {run}\n"
+        assert capsys.readouterr().out == f"No step was taken, so nothing was learned.\n\nrun folder: {run}\n"
         assert gio_library.GIO.load(run).steps == 0
         assert train("--resume", run, steps=500) == 0
         assert gio_library.GIO.load(run).steps == 500
@@ -510,7 +510,7 @@ class TestResume:
         before = contents(run)
         capsys.readouterr()
         assert gio("train", "--resume", run, "--quiet") == 2
-        said = f"Expected a run with steps left to take, but {run} has taken its 20; say with --steps how many"
+        said = f"Expected a run with steps left to take, but {run} has taken its 20; say with --steps how many more"
         assert capsys.readouterr().err.startswith(f"gio: {said}")
         assert contents(run) == before
 

@@ -1,4 +1,4 @@
-"""Sentences of the library name settings; the command line names flags.
+"""Errors of the library name settings; the command line names flags.
 
 Cost: under a second.
 """
@@ -7,13 +7,13 @@ import gymnasium as gym
 import pytest
 
 from gio_pyro.cli.commands import train
-from gio_pyro.cli.usage import with_flags
+from gio_pyro.cli.usage_errors import with_flags
 from gio_pyro.errors import InputError
 from gio_pyro.settings import Settings
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("given", "message"),
     [
         (
             {"signal_weight": 0.5},
@@ -47,13 +47,13 @@ from gio_pyro.settings import Settings
         ),
     ],
 )
-def test_settings_are_told_as_flags(given: dict[str, object], said: str):
+def test_settings_are_named_as_flags(given: dict[str, object], message: str):
     with pytest.raises(InputError) as caught:
         Settings.of(given, states=gym.spaces.Discrete(3), actions=gym.spaces.Discrete(2))
-    assert with_flags(str(caught.value), [train]) == said
+    assert with_flags(str(caught.value), [train]) == message
 
 
-def test_what_is_no_setting_of_the_command_stays():
+def test_names_that_are_not_settings_stay():
     for text in (
         "Expected learning_rate_of_mine to be small.",
         "Expected observe of Mine to run, but it raised KeyError: 'signal_weight'; correct its method observe.",

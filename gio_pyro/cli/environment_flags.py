@@ -1,4 +1,4 @@
-"""Environments as the command line names them: an id with arguments, wrappers, how many, and the same again later."""
+"""Environments from command-line flags: an id, its arguments, wrappers, and a number of copies."""
 
 from __future__ import annotations
 
@@ -19,88 +19,91 @@ AnyWrapper = gym.Wrapper[Any, Any, Any, Any]
 Wrap = Callable[[Env], AnyWrapper]
 
 FLAG = "--env."
-PYTHONS = {"True": True, "False": False, "None": None}
-"""Words of Python that are none of JSON."""
+PYTHON_LITERALS = {"True": True, "False": False, "None": None}
+"""Python's spellings of JSON's true, false and null."""
 
 
-def rewritten(arguments: Sequence[str]) -> list[str]:
+def expand_flags(arguments: Sequence[str]) -> list[str]:
     """Return command-line arguments with each `--env.NAME=VALUE`, or `--env.NAME VALUE`, as `--env-arg NAME=VALUE`."""
-    found: list[str] = []
-    waiting = list(reversed(arguments))
-    while waiting:
-        argument = waiting.pop()
+    expanded: list[str] = []
+    remaining = list(reversed(arguments))
+    while remaining:
+        argument = remaining.pop()
         if not argument.startswith(FLAG):
-            found.append(argument)
+            expanded.append(argument)
             continue
         name, equals, value = argument.removeprefix(FLAG).partition("=")
-        if name and not equals and waiting and not waiting[-1].startswith("--"):
-            equals, value = "=", waiting.pop()
-        found += ["--env-arg", f"{name.replace('-', '_')}{equals}{value}"]
-    return found
+        if name and not equals and remaining and not remaining[-1].startswith("--"):
+            equals, value = "=", remaining.pop()
+        expanded += ["--env-arg", f"{name.replace('-', '_')}{equals}{value}"]
+    return expanded
 
 
-def parsed(given: Sequence[str]) -> dict[str, Any]:
-    """Return the arguments of `NAME=VALUE` texts, the values as JSON where they are JSON and as text where not.
+def parse_arguments(given: Sequence[str]) -> dict[str, Any]:
+    """Parse `NAME=VALUE` texts; values are read as JSON where they are valid JSON, else as text.
 
     Raises:
-        InputError: text without a name or value.
+        InputError: a text without a name or without a value.
     """
     arguments: dict[str, Any] = {}
     for text in given:
         name, _, value = text.partition("=")
         if not name.isidentifier() or not value:
             raise InputError(f"Expected --env.NAME=VALUE, but got --env.{text}; for text that is empty give '\"\"'.")
-        arguments[name] = _value(value)
+        arguments[name] = _parse_value(value)
     return arguments
 
 
-def _value(text: str) -> Any:
-    if text in PYTHONS:
-        return PYTHONS[text]
+def _parse_value(text: str) -> Any:
+    if text in PYTHON_LITERALS:
+        return PYTHON_LITERALS[text]
     try:
         return json.loads(text)
     except ValueError:
         return text
 
 
-def world(
+def make_environment(
     name: str, arguments: Mapping[str, Any], wrappers: Sequence[str] = (), vector: Mapping[str, Any] | None = None
 ) -> Env | Vector:
     """Make an environment.
 
     Args:
         name: its id, or `module:id` where importing the module registers it.
-        arguments: those of a single environment.
+        arguments: keyword arguments of each environment.
         wrappers: `package.module:Name` of each wrapper, the innermost first.
         vector: further arguments of `gymnasium.make_vec`; None for a single environment.
 
     Raises:
-        InputError: an unknown id, arguments it does not take, or a wrapper that does not fit.
+        InputError: an unknown id, arguments that it does not take, or a wrapper that does not fit.
     """
-    kinds = [wrapper_named(wrapper) for wrapper in wrappers]
+    wrap_all = [find_wrapper(wrapper) for wrapper in wrappers]
     with creation_errors(name, dict(arguments)):
         if vector is not None:
-            return gym.make_vec(name, **vector, **arguments, wrappers=kinds)
+            return gym.make_vec(name, **vector, **arguments, wrappers=wrap_all)
         env: Env = gym.make(name, **arguments)
-    for kind in kinds:
-        env = kind(env)
+    for wrap in wrap_all:
+        env = wrap(env)
     return env
 
 
-def several(count: int | None) -> dict[str, Any] | None:
-    """Return the further arguments of `count` environments stepped together; raises `InputError` for less than 1."""
+def vector_arguments(count: int | None) -> dict[str, Any] | None:
+    """Return the `vector` arguments of `make_environment` for `count` copies; raises `InputError` for less than 1."""
     if count is not None and count < 1:
         raise InputError(f"Expected at least 1 environment, but got {count}.")
     return None if count in (None, 1) else {"num_envs": count, "vectorization_mode": "sync"}
 
 
-def again(record: dict[str, Any] | None, name: str | None, wrappers: Sequence[str]) -> Env | Vector | None:
-    """Return the environment of a run where its id or its wrappers are named again, None where they are not.
+def remake_environment(record: dict[str, Any] | None, name: str | None, wrappers: Sequence[str]) -> Env | Vector | None:
+    """Make the environment of a run from its record, where the user names its id or wrappers; else return None.
 
-    Its arguments and its number are those of the record.
+    Args:
+        record: what the checkpoint holds of the environment: id, arguments, wrappers, number of copies.
+        name: the id given by the user, or `module:id`.
+        wrappers: `package.module:Name` of each wrapper given by the user.
 
     Raises:
-        InputError: the environment or the wrappers are others than the run's.
+        InputError: an id or wrappers other than those of the run.
     """
     if (name is None and not wrappers) or (name is None and record is None):
         return None
@@ -111,45 +114,45 @@ def again(record: dict[str, Any] | None, name: str | None, wrappers: Sequence[st
         return None
     if recorded:
         specs.require_registered(recorded, named=name is not None)
-    made = world(name or recorded["id"], recorded.get("kwargs", {}), wrappers, recorded.get("vector"))
-    now = specs.environment_record(made)
-    if recorded and now is not None and now.get("wrappers", []) != recorded.get("wrappers", []):
-        expected, got = (", ".join(r.get("wrappers", [])) or "no wrapper" for r in (recorded, now))
+    made = make_environment(name or recorded["id"], recorded.get("kwargs", {}), wrappers, recorded.get("vector"))
+    new = specs.environment_record(made)
+    if recorded and new is not None and new.get("wrappers", []) != recorded.get("wrappers", []):
+        expected, got = (", ".join(r.get("wrappers", [])) or "no wrapper" for r in (recorded, new))
         raise InputError(f"Expected the run's own wrappers, {expected}, but got {got}; name them with --wrapper.")
     return made
 
 
-def another(
+def other_environment(
     own: Env | Vector, name: str | None, arguments: Mapping[str, Any], wrappers: Sequence[str]
 ) -> Env | Vector | None:
-    """Return the environment that a run is to be judged in instead of its own, None where none is named.
+    """Make another environment to evaluate a run in, or return None where neither an id nor arguments are given.
 
     Args:
-        own: the run's; without a name, its id and arguments are taken, but for those given.
+        own: the run's environment, whose id and arguments are the defaults.
         name: an id, or `module:id`.
-        arguments: of the environment.
-        wrappers: `package.module:Name` of each, the innermost first.
+        arguments: keyword arguments of the environment.
+        wrappers: `package.module:Name` of each wrapper, the innermost first.
 
     Raises:
-        InputError: an unknown id, arguments it does not take, a wrapper that does not fit, or no id to take.
+        InputError: an unknown id, arguments that it does not take, a wrapper that does not fit, or no id at all.
     """
     if name is None and not arguments:
         return None
     record = specs.environment_record(own) if name is None else {}
     if record is None:
         raise InputError("Expected --environment ID beside --env.NAME, since the run's own environment has no id.")
-    return world(name or record["id"], {**record.get("kwargs", {}), **arguments}, wrappers)
+    return make_environment(name or record["id"], {**record.get("kwargs", {}), **arguments}, wrappers)
 
 
 def _with_module(name: str | None, id_: str) -> str:
     return f"{(name or '').partition(':')[0]}:{id_}"
 
 
-def wrapper_named(name: str) -> Wrap:
-    """Return the wrapper of that name, made so that Gymnasium can make it again.
+def find_wrapper(name: str) -> Wrap:
+    """Import a wrapper, so adapted that Gymnasium can recreate it from the environment's spec.
 
     Raises:
-        InputError: there is none, or it cannot be imported.
+        InputError: it does not exist, or cannot be imported.
     """
     place, _, attribute = name.rpartition(":")
     if not place:
@@ -162,11 +165,11 @@ def wrapper_named(name: str) -> Wrap:
         ) from error
     if not isinstance(kind, type) or not issubclass(kind, gym.Wrapper):
         raise InputError(f"Expected {name} to be a gymnasium.Wrapper, but got {kind!r}.")
-    return _remade(kind)
+    return _recording(kind)
 
 
-def _remade(kind: type[AnyWrapper]) -> Wrap:
-    """The same wrapper, recording in the environment's spec that it was made from the environment alone."""
+def _recording(kind: type[AnyWrapper]) -> Wrap:
+    """Return the wrapper, recording in the environment's spec that it takes no arguments but the environment."""
 
     def start(self: Any, env: Env) -> None:
         RecordConstructorArgs.__init__(self)

@@ -1,0 +1,113 @@
+"""Options of the commands that are not settings, by group; their docstrings are the help."""
+
+from dataclasses import dataclass
+
+from gio_pyro.cli.flag_types import EnvironmentArguments, OptionalInt, OptionalPath, OptionalText, Repeated
+
+
+@dataclass(frozen=True)
+class AgentOptions:
+    """Programs, objective, and what is maximised."""
+
+    model: OptionalText = None
+    """Model p(F | s, a): a name in `gio_pyro.models`, package.module:Name or file.py:Name; one that fits the spaces by
+    default."""
+    guide: OptionalText = None
+    """Guide q(a | s, F), which selects the method: a name in `gio_pyro.guides`, or a program of your own; one that fits
+    the spaces by default."""
+    future: OptionalText = None
+    """Future F to be controlled: NextState (the default), "StateAfter(3)", "Return(50, 0.99)" or another of
+    `gio_pyro.futures`, or one of your own."""
+
+
+@dataclass(frozen=True)
+class NetworkOptions:
+    """Policy and critic."""
+
+
+@dataclass(frozen=True)
+class CollectionOptions:
+    """The environment, how data are collected from it, and how often the agent learns from them."""
+
+    envs: OptionalInt = None
+    """Number of environments stepped together; 1 by default."""
+    env_arg: EnvironmentArguments = ()
+    wrapper: Repeated = ()
+    """Wrapper put around the environment, package.module:Name; may be given several times, the innermost first."""
+
+
+@dataclass(frozen=True)
+class SignalOptions:
+    """Another intrinsic reward."""
+
+
+@dataclass(frozen=True)
+class ExplorerOptions:
+    """A second policy that only collects data."""
+
+
+@dataclass(frozen=True)
+class DreamOptions:
+    """Learning from rollouts in the model."""
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """Length, output and hardware."""
+
+    steps: OptionalInt = None
+    """Environment steps to take: 40,000 with tables and 6,000 with networks by default. With --resume: further steps,
+    by default those that are left."""
+    out: OptionalPath = None
+    """Run folder, which must not exist; runs/ENV-001, -002, ... by default."""
+    resume: OptionalPath = None
+    """Run folder to continue, with its own settings. Name again what is not part of the library: environments that a
+    module registers, wrappers, and your own programs, futures, signals and explorers."""
+    device: str = "auto"
+    """Where tables, networks and replay are kept: cpu, cuda or auto."""
+    checkpoint_every: OptionalInt = None
+    """Smallest number of environment steps between checkpoints, 5,000 by default. One is written with the next report,
+    and at the end, also after Ctrl-C, SIGTERM or SIGHUP."""
+    quiet: bool = False
+    """Print no progress: neither the bar nor, where standard error is not a terminal, a line per report."""
+
+
+TRAINING = {
+    "Agent": AgentOptions,
+    "Networks": NetworkOptions,
+    "Collection": CollectionOptions,
+    "Signal": SignalOptions,
+    "Explorer": ExplorerOptions,
+    "Dreams": DreamOptions,
+    "Run": RunOptions,
+}
+"""Groups of `gio train`, beside the settings of the same group in `gio_pyro.settings.GROUPS`."""
+
+
+@dataclass(frozen=True)
+class OwnParts:
+    """Needed only for a run whose environment or programs are not part of the library."""
+
+    env: OptionalText = None
+    """Environment of the run, if Gymnasium does not know it by itself: its id, or module:id."""
+    wrapper: Repeated = ()
+    """Wrapper of the run; may be given several times, the innermost first."""
+    model: OptionalText = None
+    """Model of the run: package.module:Name or file.py:Name."""
+    guide: OptionalText = None
+    """Guide of the run, likewise."""
+    future: OptionalText = None
+    """Future of the run, likewise."""
+    signal: OptionalText = None
+    """Signal of the run, likewise."""
+    explorer: OptionalText = None
+    """Explorer of the run, likewise."""
+
+
+@dataclass(frozen=True)
+class OtherEnvironment:
+    """To play in another environment with the same spaces, or in the run's own with other arguments."""
+
+    environment: OptionalText = None
+    """Id of the environment, or module:id; that of the run by default. The wrappers of the run are put around it."""
+    env_arg: EnvironmentArguments = ()
