@@ -41,7 +41,7 @@ ORDER = [
     ["agent"],
     ["diagnostics", "testing"],
     ["plotting", "adapters"],
-    ["cli"],
+    ["cli", "__main__"],
 ]
 """Left never imports right; a room may import its neighbours in the same group."""
 NOUNS = ("types", "errors", "nn", "distributions")
