@@ -91,21 +91,21 @@ def test_a_vector_of_environments_is_learned_on(world: str, mode: AutoresetMode)
 
 
 def test_one_seed_fixes_everything():
-    assert not differences(deep(seed=3).learn(80), deep(seed=3).learn(80))
+    assert not differences(deep(seed=3).learn(50), deep(seed=3).learn(50))
 
 
 def test_another_seed_changes_everything():
-    found = differences(deep(seed=3).learn(80), deep(seed=4).learn(80))
+    found = differences(deep(seed=3).learn(50), deep(seed=4).learn(50))
     assert {"/replay/rows/state", "/control/policy.net.0.weight", "/random/cpu"} <= set(found)
 
 
 def test_two_agents_in_turn_are_as_each_alone():
     first, second = deep(seed=1), deep("CartPole-v1", seed=2)
     for _ in range(3):
-        first.learn(30)
-        second.learn(40)
-    assert not differences(first, deep(seed=1).learn(30).learn(30).learn(30))
-    assert not differences(second, deep("CartPole-v1", seed=2).learn(40).learn(40).learn(40))
+        first.learn(18)
+        second.learn(20)
+    assert not differences(first, deep(seed=1).learn(18).learn(18).learn(18))
+    assert not differences(second, deep("CartPole-v1", seed=2).learn(20).learn(20).learn(20))
 
 
 def test_looking_changes_nothing():
@@ -114,7 +114,7 @@ def test_looking_changes_nothing():
         agent.intrinsic_reward(agent.replay.latest(3).state)
         agent.predict(np.zeros(3, dtype=np.float32))
 
-    found = differences(deep().learn(90, callback=look), deep().learn(90))
+    found = differences(deep().learn(60, callback=look), deep().learn(60))
     assert [place for place in found if not place.startswith("/playing")] == []
 
 
@@ -136,7 +136,7 @@ def test_every_kind_of_temperature_is_used_and_reported(temperature: float | str
 @pytest.mark.parametrize("objective", ["elbo", "joint_elbo", "forward_kl", "sleep", "wake_sleep"])
 @pytest.mark.parametrize("world", ["Pendulum-v1", "CartPole-v1"])
 def test_every_objective_and_reading_learns(world: str, objective: str, intrinsic: str):
-    agent = deep(world, objective=objective, intrinsic=intrinsic).learn(60)
+    agent = deep(world, objective=objective, intrinsic=intrinsic).learn(50)
     assert all(bool(torch.isfinite(p).all()) for p in agent.policy.parameters())
 
 
@@ -204,7 +204,7 @@ class NeverAsking(TorchDispatchMode):
 def test_an_update_asks_the_host_for_nothing(observations: str, actions: str, settings: dict[str, Any]):
     if (observations, actions) in {("discrete", "discrete"), ("discrete", "multidiscrete")}:
         pytest.skip("a finite world, learned as tables")
-    agent = deep(Anything(OBSERVATIONS[observations], ACTIONS[actions]), **settings).learn(60)
+    agent = deep(Anything(OBSERVATIONS[observations], ACTIONS[actions]), **settings).learn(45)
     with agent._private(), NeverAsking():
         agent._update(improvements=1)
 

@@ -134,9 +134,13 @@ def prior_of(agent: GIO) -> Tensor:
 
 @pytest.mark.parametrize(
     ("temperature", "discount", "earned", "information", "first"),
-    [(0.5, 0.0, 0.880797, 0.135069, 0.893911), (0.5, 0.5, 0.880797, 0.135069, 0.893911),
-     (0.25, 0.0, None, 0.410308, None), (1.0, 0.0, 0.8, 0.0, 1.0)],
-)  # fmt: skip
+    [
+        (0.5, 0.0, 0.880797, 0.135069, 0.893911),
+        (1.0, 0.0, 0.8, 0.0, 1.0),
+        pytest.param(0.5, 0.5, 0.880797, 0.135069, 0.893911, marks=pytest.mark.slow),
+        pytest.param(0.25, 0.0, None, 0.410308, None, marks=pytest.mark.slow),
+    ],
+)
 def test_the_loop_meets_the_oracles(
     temperature: float, discount: float, earned: float | None, information: float, first: float | None
 ):

@@ -106,7 +106,7 @@ def test_a_policy_in_single_precision_is_no_way_out_of_a_world_without_end():
 
 def test_two_threads_learn_what_each_would_alone():
     def learned(seed: int) -> GIO:
-        return GIO("FrozenLake-v1", train_freq=20, gradient_steps=5, seed=seed).learn(400)
+        return GIO("FrozenLake-v1", train_freq=20, gradient_steps=5, seed=seed).learn(120)
 
     alone = [learned(seed) for seed in (0, 1)]
     with ThreadPoolExecutor(2) as pool:

@@ -433,7 +433,7 @@ class TestArguments:
         assert train("--resume", "run", steps=100) == 2
 
     @pytest.mark.usefixtures("brief")
-    @pytest.mark.parametrize("env", ["CliffWalking-v1", "Taxi-v4"])
+    @pytest.mark.parametrize("env", ["CliffWalking-v1", pytest.param("Taxi-v4", marks=pytest.mark.slow)])
     def test_other_worlds_of_toy_text_train(self, tmp_path: Path, env: str):
         assert train(env, "--out", tmp_path / "run", steps=500) == 0
         assert (tmp_path / "run" / "policy.png").exists() == (env == "CliffWalking-v1")
@@ -739,10 +739,11 @@ class TestDamagedMetrics:
         "content",
         [
             b"\x00\xff\xfe" * 40,
-            b"a,b\n1,2\n",
-            b"time/total_timesteps\nnan",
-            b"time/total_timesteps\n10\n\x00,1\n",
             None,
+            *(
+                pytest.param(content, marks=pytest.mark.slow)
+                for content in (b"a,b\n1,2\n", b"time/total_timesteps\nnan", b"time/total_timesteps\n10\n\x00,1\n")
+            ),
         ],
     )
     def test_they_never_block_a_resume(

@@ -14,6 +14,7 @@ from gio_pyro.diagnostics import policy_table
 from gio_pyro.distributions.masks import ILLEGAL, restricted
 from gio_pyro.errors import InputError, TrainingError
 from tests.masked import Board, Crossing
+from tests.slow import slow_but
 
 QUICK = {"learning_starts": 100, "hidden": (16,), "batch_size": 32, "train_freq": 20}
 """For networks."""
@@ -202,7 +203,7 @@ def test_restricted_log_probabilities():
     assert (logits.grad[~allowed] == 0).all()
 
 
-@pytest.mark.parametrize("guide", ["CategoricalGuide", "BayesGuide", "UniformGuide"])
+@pytest.mark.parametrize("guide", slow_but(["CategoricalGuide", "BayesGuide", "UniformGuide"], "CategoricalGuide"))
 def test_what_is_learned_is_what_the_exact_tier_says(guide: str):
     """Value iteration over the allowed actions, their information, and of uniform ones their entropy."""
     agent = gio.GIO(Crossing(), guide=guide, temperature=0.2, discount=0.9, uniform_share=0.3, seed=0).learn(4_000)

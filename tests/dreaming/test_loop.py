@@ -67,7 +67,7 @@ KINDS: dict[str, Any] = {
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_dreams_are_of_the_kind_that_replay_holds(kind: str):
-    agent = GIO(KINDS[kind](), **SMALL, **DREAM).learn(130)
+    agent = GIO(KINDS[kind](), **SMALL, **DREAM).learn(60)
     read, seen = agent.dreaming.beside(agent.actor_critic.rows(agent.replay)), agent.replay.all()
     assert [x.dtype for x in read.tensors()] == [x.dtype for x in seen.tensors()]
     assert [x.shape[1:] for x in read.tensors()] == [x.shape[1:] for x in seen.tensors()]

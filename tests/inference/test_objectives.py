@@ -29,9 +29,10 @@ from gio_pyro.programs import Guide, Model, build_guide, build_model, choices
 from gio_pyro.types import Policy, Spec, Transitions
 from tests.finite import true_model
 from tests.inference.worlds import A, S, build, expected_kl, fit, make_world, policy_of
+from tests.slow import slow_but
 
 
-@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize("seed", slow_but([0, 1, 2], 0))
 @pytest.mark.parametrize("objective", [Elbo(), Sleep(), WakeSleep(), ForwardKL()], ids=lambda o: type(o).__name__)
 def test_reaches_the_exact_posterior_on_another_policys_replay(objective, seed):
     world = make_world(seed)
@@ -46,7 +47,7 @@ def test_unweighted_forward_kl_learns_the_posterior_of_the_wrong_policy(seed):
     assert expected_kl(world, guide) > 0.05
 
 
-@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("seed", slow_but([0, 1], 0))
 @pytest.mark.parametrize("name", ["elbo", "forward_kl", "sleep", "wake_sleep"])
 def test_model_and_guide_fitted_together_reach_the_truth(name, seed):
     world = make_world(seed)

@@ -21,6 +21,7 @@ import gio_pyro as gio
 from gio_pyro.adapters.gymnasium import IntrinsicVector
 from gio_pyro.errors import GioError
 from tests.agents import differences
+from tests.slow import slow_but
 
 SMALL: dict[str, Any] = {"learning_starts": 20, "batch_size": 8, "hidden": (8,), "log_interval": 20}
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -97,6 +98,7 @@ class Own(CategoricalModel):
 """
 
 
+@pytest.mark.slow
 def test_a_program_of_a_file_goes_to_a_spawned_process_and_comes_back(tmp_path: Path):
     (tmp_path / "own.py").write_text(OWN)
     (tmp_path / "script.py").write_text(SPAWNED)
@@ -200,7 +202,7 @@ def learning(agent: gio.GIO) -> Iterator[None]:
 
 
 class TestThreads:
-    @pytest.mark.parametrize("name", ["tables", "continuous"])
+    @pytest.mark.parametrize("name", slow_but(["tables", "continuous"], "continuous"))
     def test_whatever_is_asked_of_an_agent_that_learns_is_of_one_moment(self, tmp_path: Path, name: str):
         agent = AGENTS[name]().learn(40)
         future = agent.future if name == "tables" else None
@@ -236,6 +238,7 @@ class TestThreads:
         assert gio.GIO.load(tmp_path).steps in (20, 40)
         assert {path.name for path in tmp_path.iterdir()} == {"checkpoint.pt", *(path.name for path in foreign)}
 
+    @pytest.mark.slow
     @pytest.mark.skipif(not hasattr(os, "fork"), reason="the platform does not fork")
     @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
     def test_a_child_that_is_forked_while_another_thread_learns_has_an_agent_that_is_whole(self):

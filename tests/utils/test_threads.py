@@ -8,6 +8,7 @@ import torch
 from tqdm import tqdm
 
 import gio_pyro as gio
+from gio_pyro.cli import training
 from gio_pyro.inference import Inference
 from gio_pyro.utils.threads import few_threads
 from tests.cli.shell import train
@@ -47,6 +48,8 @@ def test_the_command_line_trains_large_networks_with_the_users_threads(
     inside = Inference.step
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(Inference, "step", lambda *given: (seen.append(torch.get_num_threads()), inside(*given))[1])
+    monkeypatch.setattr(training, "BEFORE", 1)
+    monkeypatch.setattr(training, "_finish", lambda *_: None)
     assert train("CartPole-v1", "--hidden", hidden, steps=136) == 0
     assert set(seen) == {threads}
     assert torch.get_num_threads() == 3
