@@ -21,6 +21,7 @@ _CLASSES = {
 }
 _MODULES = [
     "adapters",
+    "callbacks",
     "diagnostics",
     "empowerment",
     "envs",

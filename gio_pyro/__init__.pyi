@@ -1,4 +1,5 @@
 from gio_pyro import adapters as adapters
+from gio_pyro import callbacks as callbacks
 from gio_pyro import diagnostics as diagnostics
 from gio_pyro import empowerment as empowerment
 from gio_pyro import envs as envs

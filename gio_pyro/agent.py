@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import partial
-from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,9 @@ from tqdm import tqdm
 
 from gio_pyro.actor_critic import NetworkActorCritic, actor_critic_of, steppers, temperature_of
 from gio_pyro.actor_critic.guide_reward import finite_nats, reward_named
+from gio_pyro.callbacks import Callback, Metrics, combined
 from gio_pyro.checkpointing import agent_state, file_format
+from gio_pyro.checkpointing.summary import summary
 from gio_pyro.collection import Actions, Collector, Env, Observations, copy_environment, make_env
 from gio_pyro.collection.collector import Behaviour
 from gio_pyro.collection.environment_adapter import Array
@@ -39,7 +40,7 @@ from gio_pyro.signals import Fitted
 from gio_pyro.signals.reward_mix import reward_mix_of
 from gio_pyro.training_monitor import TrainingMonitor, paid_at_most
 from gio_pyro.types import PyroProgram, Transitions, finite, in_space
-from gio_pyro.utils.checks import batch, function, invalid_argument, switch
+from gio_pyro.utils.checks import batch, function, invalid_argument, switch, whole
 from gio_pyro.utils.memory import REDUCE_ADVICE, MemoryCheck, memory_errors
 from gio_pyro.utils.pickling import Picklable
 from gio_pyro.utils.randomness import PROCESS_LOCK, PrivateRandom
@@ -52,10 +53,6 @@ OTHER_SEED = 1_000_003
 
 OBSERVED_AT_ONCE = 100
 """Environment steps between two updates of input statistics: telling them every step would cost a tenth of the time."""
-
-Metrics = dict[str, float]
-Callback = Callable[["GIO", Metrics], bool | None]
-"""Called at every report (see `GIO.learn`) with the agent and its metrics; returning False stops `learn`."""
 
 
 class GIO(Picklable):
@@ -152,48 +149,41 @@ class GIO(Picklable):
 
     def learn(
         self,
-        steps: int,
+        steps: int | None = None,
         *,
-        callback: Callback | None = None,
+        total_timesteps: int | None = None,
+        callback: Callback | Sequence[Callback] | None = None,
         progress_bar: bool = False,
         stop: Callable[[], bool] | None = None,
     ) -> GIO:
-        """Take `steps` environment steps, learning after every `train_freq` of them; returns the agent.
+        """Take `steps` environment steps, learning after every `train_freq` of them; return the agent.
 
         Learning goes in rounds of `train_freq` steps, the last one shorter if need be; so two calls of N steps are one
         call of 2 N where `train_freq` divides N. With several environments a round takes at least one step of each,
         and the last round may take a few steps too many.
 
         Args:
-            steps: environment steps, counted over all environments.
-            callback: called every `log_interval` steps, and at the end, with the agent and its metrics; returning
-                False stops.
+            steps: environment steps, counted over all environments; they come on top of those already taken.
+            total_timesteps: Stable-Baselines3's name of `steps`; give one of them.
+            callback: called every `log_interval` steps, and at the end, with the agent and its metrics (see
+                `metrics`); returning False stops. A list is called in order (see `gio_pyro.callbacks`).
             progress_bar: show one, with return, mutual information and steps per second.
-            stop: asked after every round; learning ends there, without a report, once it returns True.
+            stop: called after every round; learning ends there, without a report, once it returns True.
 
-        What other threads ask of the agent meanwhile (`save`, `evaluate`, `metrics`, `predict`, a copy) waits for the
-        end of the round, and comes before the next one.
+        Calls from other threads meanwhile (`save`, `evaluate`, `metrics`, `predict`, a copy) run between two rounds.
 
         Raises:
-            InputError: `steps` is no number or negative, `callback` cannot be called, or the environment gives an
+            InputError: `steps` is not a number or negative, `callback` cannot be called, or the environment gives an
                 observation of another shape or kind than its space; the bounds of a Box are not checked.
             TrainingError: a loss, a reward or an observation is NaN or infinite, or the environment raises.
             ProgramError: the model or the guide raises.
         """
-        if not isinstance(steps, Integral) or isinstance(steps, bool) or not 0 <= steps <= MOST_STEPS:
-            raise InputError(
-                f"Expected a whole number of steps, at least 0, but got {shown(steps)}; say how many the environment "
-                "takes."
-            )
-        if callback is not None and (not callable(callback) or isinstance(callback, type)):
-            raise InputError(
-                f"Expected callback to be a function of the agent and its metrics, but got {shown(callback)}; pass "
-                "one, or None."
-            )
+        count = _number_of_steps(steps, total_timesteps)
+        report = combined(callback)
         progress_bar = switch("progress_bar", progress_bar)
         stop = None if stop is None else function("stop", stop, "nothing that says whether to end")
-        end = self.steps + int(steps)
-        with tqdm(total=int(steps), unit="step") if progress_bar else nullcontext() as bar:
+        end = self.steps + count
+        with tqdm(total=count, unit="step") if progress_bar else nullcontext() as bar:
             while self.steps < end:
                 before = self.steps
                 with PROCESS_LOCK:
@@ -206,8 +196,7 @@ class GIO(Picklable):
                 if due:
                     if bar is not None:
                         bar.set_postfix_str(_headline(metrics))
-                    going_on = None if callback is None else callback(self, metrics)
-                    if isinstance(going_on, bool | np.bool_) and not going_on:
+                    if report(self, metrics) is False:
                         break
                 if stop is not None and stop():
                     break
@@ -215,6 +204,10 @@ class GIO(Picklable):
 
     def _reports_between(self, before: int, after: int) -> bool:
         return after // self.settings.log_interval > before // self.settings.log_interval
+
+    def __repr__(self) -> str:
+        """Return environment, spaces, programs, steps, and the settings that are not the defaults."""
+        return summary(self)
 
     @contextmanager
     def _private(self) -> Iterator[None]:
@@ -303,7 +296,28 @@ class GIO(Picklable):
         self.sound &= torch.isfinite(torch.stack(list(figures.values()))).all()
 
     def metrics(self) -> Metrics:
-        """Return the figures of this moment; the intrinsic reward is averaged over the states visited last.
+        """Return the metrics that are logged: losses of the last gradient step, and means over states visited last.
+
+        The intrinsic reward (theory, equation 3) is averaged over the last `log_interval` states; it is a bound on
+        mutual information if the guide sees the future.
+
+            time/total_timesteps                      environment steps taken
+            rollout/ep_rew_mean, rollout/ep_len_mean  mean return and length of the last 100 collected episodes
+            intrinsic/nats, intrinsic/nats_std        mean and standard deviation of the intrinsic reward over states
+            intrinsic/reward                          that mean times the temperature, reward units
+            intrinsic/signal                          mean of the signal, in its own unit; 0 without one
+            train/ent_coef                            temperature α, reward units per nat
+            train/entropy                             entropy of the policy, nats; after the squash where continuous
+            train/dynamics_nats, train/guide_nats     log-likelihood of the model, objective of the guide
+            train/value_change                        largest change of Q in the last sweep (tables)
+            train/critic_loss, train/q                loss of the critic and mean Q (networks)
+            train/actor_loss                          loss of the policy (networks)
+            train/signal_*                            as above, for the signal's own value function
+            train/explorer_*                          as above, for the explorer; its share of steps and goals reached
+            train/dream_*                             errors of the fitted reward, termination and action mask
+            train/*_gradient                          norm of a gradient
+
+        Further keys of `train/` are losses of the signal, by its own names.
 
         Raises:
             TrainingError: a loss has been NaN or infinite since the last time; no such step was taken.
@@ -508,6 +522,18 @@ class GIO(Picklable):
             state = file_format.read(file_format.folder_named(path))
             given = (environment, model, guide, future, device)
             return agent_state.restore(cls, state, *given, signal=signal, explorer=explorer)
+
+
+def _number_of_steps(steps: int | None, total_timesteps: int | None) -> int:
+    """Return the environment steps to take, from either argument of `learn`."""
+    if steps is not None and total_timesteps is not None:
+        raise InputError(
+            f"Expected steps or total_timesteps, which mean the same, but got both, {shown(steps)} and "
+            f"{shown(total_timesteps)}; give one."
+        )
+    given = total_timesteps if steps is None else steps
+    wanted, advice = "a whole number of steps, at least 0", "say how many the environment takes"
+    return whole("steps", given, 0, MOST_STEPS, wanted=wanted, advice=advice)
 
 
 def _listed(figures: Metrics) -> str:

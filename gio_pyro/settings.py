@@ -116,12 +116,13 @@ class Settings:
 
     @classmethod
     def of(cls, given: dict[str, Any], *, states: Space[Any], actions: Space[Any]) -> "Settings":
-        """Return the settings for these spaces with those `given` in their place.
+        """Return the default settings for these spaces, updated with those `given`, under either name of `ALIASES`.
 
         Raises:
-            InputError: a name that is no setting, or a value out of range.
+            InputError: an unknown setting, one given under both of its names, or a value out of range.
         """
         known = [field.name for field in fields(cls)]
+        given = _under_own_names(given)
         for name in given:
             if name not in known:
                 raise InputError(unknown("settings", name, known, advice="see gio_pyro.Settings"))
@@ -190,6 +191,9 @@ class Settings:
 
 INTRINSIC = ("imagined", "replayed")
 
+ALIASES: Mapping[str, str] = MappingProxyType({"gamma": "discount", "tau": "target_rate"})
+"""Stable-Baselines3's names of settings that are called otherwise here; both are accepted."""
+
 NETWORK: Mapping[str, Any] = MappingProxyType(
     {
         "temperature": 0.05,
@@ -247,6 +251,17 @@ def defaults(states: Space[Any], actions: Space[Any]) -> Mapping[str, Any]:
     if finite_world(states, actions):
         return {}
     return NETWORK if isinstance(actions, Discrete) else CONTINUOUS
+
+
+def _under_own_names(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings without aliases; raises `InputError` for one that is given twice."""
+    for alias, name in ALIASES.items():
+        if alias in given and name in given:
+            raise InputError(
+                f"Expected {name} or {alias}, which mean the same, but got both, {shown(given[name])} and "
+                f"{shown(given[alias])}; give one."
+            )
+    return {ALIASES.get(name, name): value for name, value in given.items()}
 
 
 def _check_explorer(s: Settings) -> None:

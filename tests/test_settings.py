@@ -272,3 +272,33 @@ def test_the_closest_name_is_suggested(make: Any, meant: str):
 def test_every_setting_is_in_one_group():
     grouped = [name for names in GROUPS.values() for name in names]
     assert sorted(grouped) == sorted(field.name for field in fields(Settings))
+
+
+@pytest.mark.parametrize(("alias", "name"), [("gamma", "discount"), ("tau", "target_rate")])
+def test_names_of_stable_baselines_are_accepted_but_not_beside_ours(alias: str, name: str):
+    assert (
+        gio.GIO("CartPole-v1", hidden=(8,), **{alias: 0.5}).settings
+        == gio.GIO("CartPole-v1", hidden=(8,), **{name: 0.5}).settings
+    )
+    with pytest.raises(
+        InputError, match=rf"^Expected {name} or {alias}, which mean the same, but got both, 0.5 and 0.6"
+    ):
+        gio.GIO("CartPole-v1", **{name: 0.5, alias: 0.6})
+
+
+def test_an_agent_prints_what_it_is_made_of_and_what_is_not_the_default():
+    agent = gio.GIO("CartPole-v1", hidden=(8,), guide="UniformGuide", gamma=0.9, seed=3).learn(8)
+    lines = [" ".join(line.split()) for line in repr(agent).splitlines()]
+    assert lines == [
+        "GIO(",
+        "environment CartPole-v1",
+        "observations Box(4,)",
+        "actions Discrete(2)",
+        "model GaussianModel",
+        "guide UniformGuide",
+        "future NextState",
+        "steps 8",
+        "settings temperature=0.05, discount=0.9, seed=3, hidden=(8,)",
+        f"device {agent.device}",
+        ")",
+    ]

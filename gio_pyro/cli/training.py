@@ -14,7 +14,8 @@ import torch
 
 from gio_pyro import diagnostics, tabular
 from gio_pyro.actor_critic import TableActorCritic
-from gio_pyro.agent import GIO, Metrics
+from gio_pyro.agent import GIO
+from gio_pyro.callbacks import Metrics
 from gio_pyro.cli import report
 from gio_pyro.cli.environment_flags import make_environment
 from gio_pyro.cli.film import can_film, render_gif

@@ -9,6 +9,7 @@ Three numbers of mutual information, each averaged over the states that the lear
 
 from __future__ import annotations
 
+import math
 import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -22,6 +23,7 @@ from gio_pyro.errors import ConvergenceWarning, InputError, MixedTerminationErro
 from gio_pyro.futures import exact_of, has_exact
 from gio_pyro.programs import every_action, log_probs
 from gio_pyro.tabular.information import safe_log
+from gio_pyro.utils.text import table
 
 if TYPE_CHECKING:
     from gio_pyro.agent import GIO
@@ -58,6 +60,23 @@ class ExactReport:
         """How much of the way from the uniform to the optimal return was made; 1 is all, NaN where there is none."""
         gap = self.return_optimal - self.return_uniform
         return (self.return_learned - self.return_uniform) / gap if gap > 0 else float("nan")
+
+    def __str__(self) -> str:
+        """Return the figures as a table."""
+        source = "from the guide" if self.guide_sees_future else "from the guide, which ignores the future"
+        way = "" if math.isnan(self.share_of_gap) else f"   ({self.share_of_gap:.1%} of the way to the optimum)"
+        rows = [
+            ("return, uniform policy", f"{self.return_uniform:.4f}"),
+            ("return, learned policy", f"{self.return_learned:.4f}{way}"),
+            ("return, optimal policy", f"{self.return_optimal:.4f}"),
+            ("return, exact optimum of the agent's objective", f"{self.return_regularised:.4f}"),
+            (f"intrinsic reward, {source}", f"{self.information_learned:.4f} nats"),
+            ("mutual information, fitted model", f"{self.information_model:.4f} nats"),
+            ("mutual information, transition table", f"{self.information_exact:.4f} nats"),
+            ("amortisation gap", f"{self.amortisation_gap:.4f} nats"),
+            ("model error, KL", f"{self.model_error:.4f} nats"),
+        ]
+        return table(rows)
 
     @property
     def amortisation_gap(self) -> float:

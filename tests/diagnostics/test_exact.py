@@ -184,3 +184,14 @@ class TestVerdict:
             assert verdict.question.endswith("?")
             assert verdict.threshold > 0
             assert verdict.figure
+
+
+def test_a_report_prints_as_a_table():
+    report = ExactReport(0.25, 0.5, 1.0, 0.75, 0.125, 0.25, 0.3, 0.01)
+    lines = str(report).splitlines()
+    assert {line[:46].strip() != "" and line[46:48] for line in lines} == {"  "}
+    assert lines[1].endswith("0.5000   (33.3% of the way to the optimum)")
+    assert lines[7].split() == ["amortisation", "gap", "0.1250", "nats"]
+    blind = str(ExactReport(0.0, 0.0, 0.0, 0.0, 0.1, 0.0, 0.0, 0.0, guide_sees_future=False))
+    assert "intrinsic reward, from the guide, which ignores the future  0.1000 nats" in blind
+    assert "of the way" not in blind
