@@ -20,7 +20,10 @@ from gio_pyro.errors import InputError, shown
 from gio_pyro.utils.checks import real, switch, whole
 from gio_pyro.utils.randomness import PrivateRandom
 
+__all__ = ["Callback", "EvalCallback", "LogCallback", "Metrics", "StopOnReturn"]
+
 Metrics = dict[str, float]
+"""Metrics by name; see `GIO.metrics`."""
 Callback = Callable[[Any, Metrics], bool | None]
 """Called at every report (see `GIO.learn`) with the agent and its metrics; returning False stops `learn`."""
 

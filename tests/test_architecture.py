@@ -38,6 +38,7 @@ ORDER = [
     ["signals"],
     ["intrinsic_reward", "explorers", "dreaming"],
     ["checkpointing"],
+    ["callbacks"],
     ["agent"],
     ["diagnostics", "testing"],
     ["plotting", "adapters"],

@@ -9,6 +9,7 @@ ROOT = Path(__file__).parents[2]
 FOLDER = "reference"
 TITLES = {
     "gio_pyro": "The agent and its settings",
+    "gio_pyro.callbacks": "Callbacks",
     "gio_pyro.models": "Models",
     "gio_pyro.guides": "Guides",
     "gio_pyro.futures": "Futures",

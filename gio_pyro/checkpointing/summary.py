@@ -22,7 +22,7 @@ ALWAYS = ("temperature", "discount", "seed")
 def summary(agent: TrainedAgent) -> str:
     """Return environment, spaces, programs, steps, and the settings that are not the defaults, a line for each."""
     states, actions = single_spaces(agent.env)
-    count = agent.collector.world.count
+    count = agent.collector.environments.count
     rows = [
         ("environment", agent.env.spec.id if agent.env.spec else type(agent.env).__name__),
         ("observations", _short(states)),
