@@ -1,7 +1,10 @@
 """Every test starts from the same random numbers and an empty parameter store, in whatever order tests run."""
 
+import os
 import random
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -28,9 +31,16 @@ def seed_all() -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Keep the seeds of this file where pytest-randomly is asked for another order (`-p randomly`)."""
+    """Keep the seeds of this file where pytest-randomly is asked for another order; do without a home that is written.
+
+    The order is random with `-p randomly`. Matplotlib warns of a home folder that it cannot write to, and arviz 0.23
+    cannot be imported there.
+    """
     if hasattr(config.option, "randomly_reset_seed"):
         config.option.randomly_reset_seed = False
+    if not os.access(Path.home(), os.W_OK):
+        for name in ("MPLCONFIGDIR", "XDG_CACHE_HOME"):
+            os.environ.setdefault(name, tempfile.mkdtemp())
 
 
 @pytest.hookimpl(hookwrapper=True)
