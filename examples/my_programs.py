@@ -58,7 +58,7 @@ class MyGuide(PyroModule):
             pyro.sample("action", dist.Categorical(logits=policy(state).logits + self.net(x)))
 
 
-class MyFuture:
+class MyFuture(gio.futures.Future):
     """F: whether the next state is odd."""
 
     def space(self, state_space: Discrete) -> Discrete:

@@ -32,7 +32,7 @@ from gio_pyro.distributions.masks import restricted
 from gio_pyro.dreaming import dreams_of
 from gio_pyro.errors import InputError, TrainingError, shown
 from gio_pyro.explorers import scheduler_of
-from gio_pyro.futures import Future, future_from, spec_of, steps_of, without_masks
+from gio_pyro.futures import Future, FutureLike, future_from, spec_of, without_masks
 from gio_pyro.inference import Inference, objective_for, pieces_of
 from gio_pyro.programs import build_pair, chosen_programs, log_probs, without_validation
 from gio_pyro.settings import Settings, device_named
@@ -84,7 +84,7 @@ class GIO(Picklable):
         *,
         model: str | PyroProgram | None = None,
         guide: str | PyroProgram | None = None,
-        future: str | Future | None = None,
+        future: str | FutureLike | None = None,
         device: str = "auto",
         **settings: Any,
     ) -> None:
@@ -121,7 +121,7 @@ class GIO(Picklable):
             self.temperature = temperature_of(self.spec, s).to(self.device)
         objective = objective_for(self.guide, s.objective, samples=s.samples)
         compiled = s.compile and isinstance(self.actor_critic, NetworkActorCritic)
-        if pieces_of(objective) > 1 and steps_of(self.future):
+        if pieces_of(objective) > 1 and self.future.sequential:
             raise InputError(
                 f"Expected a future of one step for an objective along trajectories, but got {self.future}; take "
                 "another objective, such as sleep."
@@ -247,9 +247,9 @@ class GIO(Picklable):
     def _observe(self) -> None:
         """Tell whoever keeps statistics of its inputs about the rows that came since the last time."""
         rows, future = newest(self.future, self.replay, self.policy, self.spec.state_space, self.unobserved)
-        self.monitor.known(len(rows), len(self.replay), self.future)
+        self.monitor.known(len(rows), len(self.replay), self.future.steps)
         for program in (self.model, self.guide) if len(rows) else ():
-            program.observe(rows.state, rows.action, future, rows.weight if steps_of(self.future) else None)
+            program.observe(rows.state, rows.action, future, rows.weight if self.future.sequential else None)
         latest = self.replay.latest(self.unobserved)
         self.actor_critic.observe(latest.state)
         self.dreaming.observe(latest)
@@ -501,7 +501,7 @@ class GIO(Picklable):
         environment: str | Env | Vector | None = None,
         model: PyroProgram | str | None = None,
         guide: PyroProgram | str | None = None,
-        future: str | Future | None = None,
+        future: str | FutureLike | None = None,
         signal: str | None = None,
         explorer: str | None = None,
         device: str = "auto",

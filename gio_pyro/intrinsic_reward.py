@@ -19,7 +19,7 @@ from gio_pyro.data.replay_buffer import Replay, warn_of_size
 from gio_pyro.data.samples import Read, Samples, first_of
 from gio_pyro.distributions.squash import uniform_in_box
 from gio_pyro.errors import CheckpointError, InputError, TrainingError, describe_error, shown, unknown
-from gio_pyro.futures import Future, future_from, spec_of, steps_of
+from gio_pyro.futures import FutureLike, future_from, spec_of
 from gio_pyro.inference import Inference, objective_for
 from gio_pyro.programs import build_pair, chosen_programs, without_validation
 from gio_pyro.settings import Settings, device_named
@@ -71,7 +71,7 @@ class IntrinsicReward(Picklable):
         self,
         environment: str | Env | Vector,
         *,
-        future: str | Future | None = None,
+        future: str | FutureLike | None = None,
         model: str | PyroProgram | None = None,
         guide: str | PyroProgram | None = None,
         signal: str = "Control",
@@ -95,7 +95,7 @@ class IntrinsicReward(Picklable):
         self.device, self.future = device_named(device), future_from(future)
         raw_states, raw_actions = single_spaces(make_env(environment))
         self.observations, self.actions = Observations.of(raw_states, quiet=True), Actions.of(raw_actions)
-        if steps_of(self.future):
+        if self.future.sequential:
             raise InputError(
                 f"Expected a future of one step, which single transitions hold, but got {self.future}; take NextState "
                 "or NextStateAndReward."

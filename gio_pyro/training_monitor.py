@@ -15,7 +15,6 @@ from gio_pyro.errors import (
     TrainingError,
     UnknownFutureWarning,
 )
-from gio_pyro.futures import Future, steps_of
 
 NOISE = 10.0
 """Nats: a standard deviation of the read reward over visited states above which it is mostly noise."""
@@ -61,17 +60,17 @@ class TrainingMonitor:
             self._tell(EntropyCollapseWarning, text)
         self._critic(metrics, reward)
 
-    def known(self, found: int, replayed: int, future: Future) -> None:
+    def known(self, found: int, replayed: int, steps: int) -> None:
         """Warn where none of the latest futures is known, although replay holds many times their steps.
 
         Args:
             found: how many are.
             replayed: transitions in replay.
-            future: what is read from them.
+            steps: how many transitions a future is read from.
         """
-        if not found and replayed > MANY * steps_of(future):
+        if not found and replayed > MANY * steps:
             text = (
-                f"replay holds {replayed:,} steps, but none that knows what follows in {steps_of(future)}: time limits "
+                f"replay holds {replayed:,} steps, but none that knows what follows in {steps}: time limits "
                 "cut it off, and the programs learn nothing; take a shorter future, or a longer time limit"
             )
             self._tell(UnknownFutureWarning, text)

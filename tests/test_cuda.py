@@ -12,7 +12,7 @@ from torch import Tensor
 import gio_pyro as gio
 from gio_pyro import tabular
 from gio_pyro.checkpointing import agent_state
-from gio_pyro.programs import choices, detached
+from gio_pyro.programs import detached, sample_actions
 from gio_pyro.types import Transitions
 from tests.agents import leaves
 
@@ -118,7 +118,7 @@ def test_a_run_on_the_gpu_goes_on_on_the_cpu_and_leaves_nothing_behind(tmp_path:
     torch.cuda.empty_cache()
     assert {place: leaf.shape for place, leaf in tensors(other).items()}.keys() >= before.keys() - {"/random/cuda"}
     other.learn(50)
-    chosen = choices(other.policy(other.replay.latest(4).state))
+    chosen = sample_actions(other.policy(other.replay.latest(4).state))
     assert chosen.action.device.type == "cpu"
 
 

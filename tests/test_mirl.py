@@ -25,7 +25,7 @@ from gio_pyro.data.replay_buffer import merge
 from gio_pyro.diagnostics import policy_table
 from gio_pyro.guides import MovingMarginalGuide
 from gio_pyro.guides.priors import LEAST_PRIOR
-from gio_pyro.programs import choices
+from gio_pyro.programs import sample_actions
 from gio_pyro.settings import Settings
 from gio_pyro.types import Policy, Spec, Transitions
 from tests.agents import differences
@@ -74,7 +74,7 @@ def test_a_table_that_is_improved_has_the_soft_maximum_as_its_value():
     q, log_prior, alpha = torch.randn(5, 4, generator=g), torch.log_softmax(torch.randn(4, generator=g), -1), 0.4
     policy = TablePolicy(5, 4)
     policy.improve(torch.arange(5), q, log_prior.expand(5, -1), temperature=alpha)
-    chosen = choices(policy(torch.arange(5)))
+    chosen = sample_actions(policy(torch.arange(5)))
     value = chosen.mean(q) + alpha * intrinsic_reward(chosen, log_prior.expand(5, -1))
     torch.testing.assert_close(value, alpha * torch.logsumexp(log_prior + q / alpha, -1), atol=1e-5, rtol=0)
 
@@ -88,7 +88,7 @@ def test_the_networks_target_is_the_soft_one_and_a_policy_that_lags_gets_less():
         torch.randn(count, 3), torch.randint(4, (count,)), torch.randn(count), torch.randn(count, 3),
         torch.rand(count) < 0.3, torch.zeros(count, dtype=torch.bool), torch.zeros(count), torch.ones(count),
     )  # fmt: skip
-    uniform = choices(control.policy(rows.next_state))
+    uniform = sample_actions(control.policy(rows.next_state))
     with torch.no_grad():
         score = log_prior + control.critic.later(rows.next_state, uniform) / alpha
 
@@ -234,7 +234,7 @@ class Late:
         with torch.no_grad():
             pi = agent.policy(every)
             self.seen.append(
-                (pi.probs.double(), prior_of(agent).clone(), agent.actor_critic.critic(every, choices(pi)))
+                (pi.probs.double(), prior_of(agent).clone(), agent.actor_critic.critic(every, sample_actions(pi)))
             )
 
     def averages(self) -> list[Tensor]:

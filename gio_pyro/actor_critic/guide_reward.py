@@ -24,7 +24,7 @@ from torch import Tensor
 from gio_pyro.distributions.masks import legal
 from gio_pyro.distributions.squash import tanh_log_det, uniform_in_box
 from gio_pyro.errors import InputError, TrainingError, shown
-from gio_pyro.futures import Future, steps_of
+from gio_pyro.futures import Future
 from gio_pyro.programs import ActionSamples, Guide, Model, imagine
 from gio_pyro.types import Policy, Transitions
 
@@ -116,7 +116,7 @@ def reward_named(name: str, model: Model, guide: Guide, future: Future, *, sampl
         raise InputError(f"Expected intrinsic to be imagined or replayed, but got {shown(name)}.")
     if name == "imagined":
         return Imagined(model, guide, samples)
-    if steps_of(future):
+    if future.sequential:
         raise InputError(
             f"Expected a future of one step where the reward is read at replayed transitions, but got {future}; take "
             'intrinsic="imagined".'

@@ -13,7 +13,7 @@ from gio_pyro.actor_critic.network_policy import network_policy
 from gio_pyro.actor_critic.twin_critic import TwinCritic
 from gio_pyro.data.replay_buffer import Replay
 from gio_pyro.nn.gradient_step import Descent, Figures, adam
-from gio_pyro.programs import choices, detached
+from gio_pyro.programs import detached, sample_actions
 from gio_pyro.schedules.temperature import Temperature, allowed_entropy_share
 from gio_pyro.settings import Settings
 from gio_pyro.types import Policy, Spec, Transitions
@@ -113,7 +113,7 @@ class NetworkActorCritic(nn.Module):
         return loss, {"signal_critic_loss": loss, "signal_q": mean_q}
 
     def _policy_loss(self, reward: Reward, alpha: Tensor, state: Tensor) -> tuple[Tensor, Figures]:
-        chosen = choices(self.policy(state))
+        chosen = sample_actions(self.policy(state))
         with torch.set_grad_enabled(self.policy.pathwise):
             q = total(self.critic, self.apart, state, chosen)
             bonus = reward.bonus(detached(self.policy), state, chosen)
@@ -123,7 +123,7 @@ class NetworkActorCritic(nn.Module):
     @torch.no_grad()
     def target(self, policy: Policy, batch: Transitions, reward: Reward, alpha: Tensor) -> Tensor:
         """Return r + α paid + γ V(s') of each transition, `[B]` reward units (see `guide_reward`)."""
-        after = choices(policy(batch.next_state))
+        after = sample_actions(policy(batch.next_state))
         bonus = reward.bonus(policy, batch.next_state, after)
         value = after.mean(self.critic.later(batch.next_state, after) + alpha * (bonus - after.log_prob))
         here = batch.reward + alpha * reward.paid(policy, batch)
@@ -132,17 +132,17 @@ class NetworkActorCritic(nn.Module):
     @torch.no_grad()
     def target_apart(self, other: AuxiliaryValue, policy: Policy, batch: Transitions) -> Tensor:
         """Return r + γ E_π Q(s', a') of each transition, `[B]`, for a value without entropy or information in it."""
-        after = choices(policy(batch.next_state))
+        after = sample_actions(policy(batch.next_state))
         value = after.mean(other.critic.later(batch.next_state, after))
         return batch.reward + other.discount * (~batch.terminated) * value
 
     @torch.no_grad()
     def intrinsic(self, reward: Reward, state: Tensor) -> Tensor:
         """Return what the guide pays in each state `[B, ...]`, `[B]` nats; one draw each of continuous actions."""
-        chosen = choices(self.policy(state))
+        chosen = sample_actions(self.policy(state))
         return intrinsic_reward(chosen, reward.bonus(self.policy, state, chosen))
 
     @torch.no_grad()
     def entropy(self, state: Tensor) -> Tensor:
         """Return the policy's mean entropy over the given states, nats; of continuous actions after the squash."""
-        return self.policy.entropy(choices(self.policy(state)))
+        return self.policy.entropy(sample_actions(self.policy(state)))

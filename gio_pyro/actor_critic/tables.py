@@ -14,7 +14,7 @@ from gio_pyro.actor_critic.table_critic import TableCritic, optimistic_value
 from gio_pyro.actor_critic.table_policy import TablePolicy
 from gio_pyro.data.replay_buffer import Replay
 from gio_pyro.nn.gradient_step import Figures
-from gio_pyro.programs import choices
+from gio_pyro.programs import sample_actions
 from gio_pyro.schedules.temperature import Temperature, allowed_entropy_share
 from gio_pyro.settings import NEUTRAL, Settings
 from gio_pyro.types import Policy, Spec, Transitions, finite
@@ -112,14 +112,14 @@ class TableActorCritic(nn.Module):
     def _bonus(self, reward: Reward, state: Tensor) -> Tensor:
         """Return log ρ̄ `[B, A]` nats, of so many states at once that their futures take bounded memory."""
         parts = state.split(max(1, AT_ONCE // self.width))
-        nats = [reward.bonus(self.policy, part, choices(self.policy(part))) for part in parts]
+        nats = [reward.bonus(self.policy, part, sample_actions(self.policy(part))) for part in parts]
         return finite_nats(nats[0] if len(nats) == 1 else torch.cat(nats), "the guide")
 
     @torch.no_grad()
     def intrinsic(self, reward: Reward, state: Tensor) -> Tensor:
         """Return what the guide pays in each state `[B]`, `[B]` nats."""
         distinct, where = torch.unique(state, return_inverse=True)
-        return intrinsic_reward(choices(self.policy(distinct)), self._bonus(reward, distinct))[where]
+        return intrinsic_reward(sample_actions(self.policy(distinct)), self._bonus(reward, distinct))[where]
 
     def entropy(self, state: Tensor) -> Tensor:
         """Return the policy's mean entropy over the given states, nats."""

@@ -31,7 +31,8 @@ from gio_pyro.checkpointing.validation import (
 from gio_pyro.collection import Actions, Env, Observations, make_env
 from gio_pyro.collection.make import Vector, single_spaces
 from gio_pyro.errors import CheckpointError, GioError, GioWarning, InputError, describe_error, out_of_memory
-from gio_pyro.futures import Future, written
+from gio_pyro.futures import FutureLike, unwrapped_future, written
+from gio_pyro.futures.wrapped import WithoutMasks
 from gio_pyro.nn import restore_optimiser
 from gio_pyro.types import PyroProgram
 
@@ -97,7 +98,7 @@ def restore(
     environment: str | Env | Vector | None,
     model: str | PyroProgram | None,
     guide: str | PyroProgram | None,
-    future: str | Future | None,
+    future: str | FutureLike | None,
     device: str,
     *,
     signal: str | None = None,
@@ -128,7 +129,7 @@ def restore(
             env,
             model=specs.program_from(state["programs"]["model"], "model") if model is None else model,
             guide=specs.program_from(state["programs"]["guide"], "guide") if guide is None else guide,
-            future=specs.future_from(state["future"]) if future is None else future,
+            future=specs.future_named(state["future"]) if future is None else future,
             device=device,
             **state["settings"] | _reference_again(state["settings"], signal=signal, explorer=explorer),
         )
@@ -226,8 +227,9 @@ def _with_new_episodes(agent: TrainedAgent, state: dict[str, Any], before: int) 
 
 def _program_words(agent: TrainedAgent) -> dict[str, str]:
     """Return what must be the same in the programs of a restored agent, in words."""
-    future = written(agent.future) or type(agent.future).__name__
-    names = {"model": agent.model.name, "guide": agent.guide.name, "future": future}
+    future = agent.future if isinstance(agent.future, WithoutMasks) else unwrapped_future(agent.future)
+    kind_of_future = written(future) or type(future).__name__
+    names = {"model": agent.model.name, "guide": agent.guide.name, "future": kind_of_future}
     return {kind: f"the {kind} {name}" for kind, name in names.items()}
 
 

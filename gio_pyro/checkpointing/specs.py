@@ -17,7 +17,7 @@ from gymnasium.vector import VectorEnv
 from gio_pyro.collection.make import VECTOR_ARGUMENTS, Env, Vector, register_example_worlds
 from gio_pyro.collection.wrappers import wrapper_chain
 from gio_pyro.errors import CheckpointError, article, describe_error
-from gio_pyro.futures import FUTURES, Future, unwrapped_future, written
+from gio_pyro.futures import FUTURES, FutureLike, unwrapped_future, written
 from gio_pyro.programs import reference
 from gio_pyro.programs.build import HOMES
 from gio_pyro.programs.registry import elsewhere
@@ -179,12 +179,12 @@ def _bare_name(text: str) -> str:
     return name.rpartition(":")[2] + bracket + rest
 
 
-def future_record(future: Future) -> str:
+def future_record(future: FutureLike) -> str:
     """Return the text of one of this library's futures, or where another one came from."""
     return written(future) or reference(unwrapped_future(future))
 
 
-def future_from(name: str) -> str:
+def future_named(name: str) -> str:
     """Return the text of one of this library's futures; raises `CheckpointError` for any other."""
     if name.partition("(")[0] not in FUTURES:
         raise CheckpointError(

@@ -234,7 +234,7 @@ def _finish(agent: GIO, folder: RunFolder, before: dict[str, Any]) -> None:
 
 
 def _sees_future(agent: GIO) -> bool:
-    return not getattr(agent.guide.program, "ignores_future", False)
+    return not agent.guide.ignores_future
 
 
 def _film(agent: GIO, path: Path) -> None:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from gio_pyro.data.replay_buffer import Replay, merge_by
 from gio_pyro.errors import InputError
-from gio_pyro.futures import Future, steps_of
+from gio_pyro.futures import Future
 from gio_pyro.types import UNKNOWN, Policy, Sequences, Spec, Transitions
 from gio_pyro.utils.memory import require_memory
 
@@ -33,12 +33,12 @@ def examples(
         states: the state space.
         size: how many are drawn; None takes the whole replay, equal examples of finite worlds merged.
     """
-    if not (steps := steps_of(future)):
+    if not future.sequential:
         batch = replay.batch(size)
         return batch, future.of(batch)
-    pieces = replay.sequences(size, steps)
-    rows = replace(pieces.steps[:, 0], weight=future.weight(policy, pieces))  # type: ignore[attr-defined]
-    found: Tensor = future.read(pieces, states)  # type: ignore[attr-defined]
+    drawn = replay.sequences(size, future.steps)
+    rows = replace(drawn.steps[:, 0], weight=future.weight(policy, drawn))
+    found = future.read(drawn, states)
     return _merged(rows, found) if size is None else (rows, found)
 
 
@@ -83,15 +83,15 @@ def newest(
     A future of one step is known at once. One of several steps is when the last of them is there, or when the episode
     terminated before; transitions then have the weights of `future.weight`, and those that weigh nothing are left out.
     """
-    if not (steps := steps_of(future)):
+    if not future.sequential:
         rows = replay.latest(count)
         return rows, future.of(rows)
-    drawn = replay.sequences(count + (steps - 1) * replay.stride, steps, newest=True)
+    drawn = replay.sequences(count + (future.steps - 1) * replay.stride, future.steps, newest=True)
     last = torch.where(drawn.valid, drawn.steps.time, UNKNOWN).amax(1)
     drawn = Sequences(drawn.steps[last >= replay.added - count], drawn.valid[last >= replay.added - count])
-    rows = replace(drawn.steps[:, 0], weight=future.weight(policy, drawn))  # type: ignore[attr-defined]
+    rows = replace(drawn.steps[:, 0], weight=future.weight(policy, drawn))
     known = rows.weight > 0
-    return rows[known], future.read(drawn, states)[known]  # type: ignore[attr-defined]
+    return rows[known], future.read(drawn, states)[known]
 
 
 def fair(future: Future, replay: Replay, policy: Policy, states: Space[Any], size: int) -> tuple[Transitions, Tensor]:
@@ -100,13 +100,13 @@ def fair(future: Future, replay: Replay, policy: Policy, states: Space[Any], siz
     Raises:
         InputError: the replay is empty, or knows no future of so many steps.
     """
-    if not steps_of(future):
+    if not future.sequential:
         batch = replay.sample(size)
         return batch, future.of(batch)
     rows, found = examples(future, replay, policy, states, CANDIDATES * size)
     if not bool((rows.weight > 0).any()):
         raise InputError(
-            f"Expected replay to know what follows in {steps_of(future)} steps, but it is too short; learn for longer."
+            f"Expected replay to know what follows in {future.steps} steps, but it is too short; learn for longer."
         )
     drawn = torch.multinomial(rows.weight, size, replacement=True)
     return replace(rows[drawn], weight=torch.ones_like(rows.weight[drawn])), found[drawn]

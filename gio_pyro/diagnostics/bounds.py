@@ -26,7 +26,7 @@ from torch import Tensor
 from gio_pyro.diagnostics.arviz_versions import pareto_k
 from gio_pyro.diagnostics.evidence import Triples
 from gio_pyro.inference.objectives import prior, score
-from gio_pyro.programs import ActionSamples, choices, drawn
+from gio_pyro.programs import ActionSamples, drawn, sample_actions
 
 if TYPE_CHECKING:
     from gio_pyro.agent import GIO
@@ -66,7 +66,7 @@ def log_evidence(agent: GIO, triples: Triples, draws: int) -> Tensor:
     """Return log p̂_ψ(F|s) of each triple, `[N]` nats: exact for finite actions, an estimate from below for others."""
     pi = agent.policy(triples.state)
     if pi.has_enumerate_support:
-        every = choices(pi)
+        every = sample_actions(pi)
         return torch.logsumexp(_likelihood(agent, triples, every) + every.log_prob, -1)
     q = agent.guide.posterior(agent.policy, triples.state, triples.future)
     size = torch.Size([draws // 2])
@@ -82,7 +82,7 @@ def k_hats(agent: GIO, triples: Triples, draws: int) -> np.ndarray:
     """Return PSIS k-hat of the guide at each future `[N]`, from `draws` of its own actions."""
     ratios = []
     for part in _parts(triples, draws):
-        chosen = choices(agent.guide.posterior(agent.policy, part.state, part.future), draws)
+        chosen = sample_actions(agent.guide.posterior(agent.policy, part.state, part.future), draws)
         log_pi = prior(agent.policy, part.state, chosen)
         ratios.append(_likelihood(agent, part, chosen) + (log_pi - chosen.log_prob))
     log_weight = torch.cat(ratios).double().cpu().numpy()

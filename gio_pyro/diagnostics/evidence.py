@@ -16,7 +16,6 @@ from gio_pyro.collection.make import Vector
 from gio_pyro.data.replay_buffer import Replay
 from gio_pyro.data.training_batches import fair
 from gio_pyro.errors import InputError, TrainingError
-from gio_pyro.futures import steps_of
 from gio_pyro.programs import without_validation
 from gio_pyro.utils.randomness import PrivateRandom
 
@@ -63,7 +62,8 @@ def played(agent: GIO, count: int, environment: str | Env | Vector | None = None
         seed = (agent.settings.seed + OTHER_SEED) % 2**31
         mask_handler = agent.collector.environments.masks.handler
         collector = Collector(env, seed=seed, device=agent.device, mask_handler=mask_handler)
-        steps = count + steps_of(agent.future) * collector.environments.count
+        incomplete = agent.future.steps * collector.environments.count if agent.future.sequential else 0
+        steps = count + incomplete
         collected = collector.collect(agent.actor_critic.behaviour(uniform_share=0.0), steps)
     replay = Replay(len(collected.rows))
     replay.add(collected.rows, *collected.links())
@@ -79,7 +79,7 @@ def imagined(agent: GIO, state: Tensor) -> Triples:
 
 def require_future_is_read(agent: GIO) -> None:
     """Raise `InputError` for a guide that does not look at the future: what it pays is no information."""
-    if getattr(agent.guide.program, "ignores_future", False):
+    if agent.guide.ignores_future:
         raise InputError(
             f"Expected a guide that looks at the future, but {agent.guide.name} does not: what it pays bounds no "
             "mutual information, and there is nothing to judge."

@@ -135,7 +135,7 @@ def compare_with_exact(agent: GIO) -> ExactReport:
         information_model=float((visits * tabular.mutual_information(channel, pi)).sum()),
         information_exact=float((visits * tabular.mutual_information(truth, pi)).sum()),
         model_error=float((visits[:, None] * pi * divergence.sum(-1)).sum()),
-        guide_sees_future=not getattr(agent.guide.program, "ignores_future", False),
+        guide_sees_future=not agent.guide.ignores_future,
     )
 
 

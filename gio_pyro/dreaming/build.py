@@ -17,7 +17,7 @@ def dreams_of(settings: Settings, fitted: Fitted) -> NoRollouts:
     s, spec = settings, fitted.spec
     if not s.dream_horizon:
         return NoRollouts()
-    if not callable(getattr(fitted.future, "outcome", None)):
+    if not callable(fitted.future.outcome):
         raise InputError(
             f"Expected a future that holds the next state where the policy dreams, but got {fitted.future}; take "
             "NextState or NextStateAndReward, or leave dream_horizon out."

@@ -73,8 +73,9 @@ class NetworkDreams(NoRollouts):
         policy, space = self.fitted.policy, self.fitted.spec.state_space
         pi = policy(state)
         action = pi.sample()
-        found = self.fitted.model.future(policy, state, action).sample()
-        next_state, reward = self.fitted.future.outcome(found, space)  # type: ignore[attr-defined]
+        found, outcome = self.fitted.model.future(policy, state, action).sample(), self.fitted.future.outcome
+        assert outcome is not None  # `dreams_of` requires it
+        next_state, reward = outcome(found, space)
         next_state = self.outcomes.masked(state, action, self.frame(next_state))
         mean, logit = self.outcomes(state, action, next_state)
         ended = torch.rand_like(logit) < logit.sigmoid()

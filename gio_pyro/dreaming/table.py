@@ -65,7 +65,9 @@ class TableDreams(NoRollouts):
         tried = known.tried(state[row], action)
         row, action, log_pi = row[tried], action[tried], log_pi[tried]
         dream = imagine(model, policy, state[row], action, samples=self.samples)
-        next_state, reward = self.fitted.future.outcome(dream.future, self.fitted.spec.state_space)  # type: ignore
+        outcome = self.fitted.future.outcome
+        assert outcome is not None  # `dreams_of` requires it
+        next_state, reward = outcome(dream.future, self.fitted.spec.state_space)
         here, action, log_pi = (dream.spread(x) for x in (state[row], action, log_pi))
         mean, ending = known.of(here, action, next_state)
         share = dream.spread(weight[row]) * log_pi.exp() * dream.weight

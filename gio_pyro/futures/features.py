@@ -11,20 +11,22 @@ from torch import Tensor
 
 from gio_pyro import tabular
 from gio_pyro.errors import InputError, describe_error, shown
-from gio_pyro.futures.base import Future, exact_of, require_future, steps_of
+from gio_pyro.futures.base import Future, FutureLike
+from gio_pyro.futures.spec import exact_of
+from gio_pyro.futures.wrapped import as_future
 from gio_pyro.types import Policy, Sequences, Transitions, finite
 from gio_pyro.utils.checks import instance
 from gio_pyro.utils.pickling import Picklable
 
 
 @dataclass(frozen=True)
-class Features(Picklable):
+class Features(Picklable, Future):
     """F = φ(F'), a function of another future F'. Exact counterpart: `tabular.features`.
 
-    It carries at most the information of F'. Replay is read, and weighted, as for F'.
+    F has at most the information of F'. It is read from replay, and weighted, as F' is.
     """
 
-    future: Future
+    future: FutureLike
     """F'."""
     function: Callable[[Tensor], Tensor]
     """φ, a torch function from F' `[B, ...]` to values `[B, ...]` of the space `to`."""
@@ -32,7 +34,9 @@ class Features(Picklable):
     """Discrete, counted from 0, or Box."""
 
     def __post_init__(self) -> None:
-        require_future(self.future)
+        inner = as_future(self.future)
+        object.__setattr__(self, "steps", inner.steps)
+        object.__setattr__(self, "sequential", inner.sequential)
         if not callable(self.function):
             raise InputError(f"Expected features to be a function of a future, but got {shown(self.function)}.")
         if not isinstance(self.to, Box | Discrete) or getattr(self.to, "start", 0) != 0:
@@ -40,13 +44,8 @@ class Features(Picklable):
                 f"Expected the Gymnasium space of the features, Discrete(n) from 0 or a Box, but got {shown(self.to)}."
             )
 
-    @property
-    def steps(self) -> int:
-        """Those of F': 0 where single transitions will do."""
-        return steps_of(self.future)
-
     def space(self, state_space: Space[Any]) -> Space[Any]:
-        """Return `to`, once F' has accepted the states."""
+        """Return `to`; raises `InputError` where F' does not support the states."""
         self.future.space(state_space)
         return self.to
 
@@ -55,13 +54,12 @@ class Features(Picklable):
         return self._apply(self.future.of(instance("transitions", transitions, Transitions)))
 
     def read(self, pieces: Sequences, state_space: Space[Any]) -> Tensor:
-        """Return φ(F') of each piece."""
-        return self._apply(self.future.read(instance("pieces", pieces, Sequences), state_space))  # type: ignore[attr-defined]
+        """Return φ(F') of each sequence."""
+        return self._apply(as_future(self.future).read(instance("pieces", pieces, Sequences), state_space))
 
     def weight(self, policy: Policy, pieces: Sequences) -> Tensor:
-        """Return how much each piece counts, as for F'."""
-        weight: Tensor = self.future.weight(policy, pieces)  # type: ignore[attr-defined]
-        return weight
+        """Return the importance weight of each sequence, as for F'."""
+        return as_future(self.future).weight(policy, pieces)
 
     def exact(self) -> tabular.Future:
         """Return the exact counterpart, of a function from one Discrete space to another.
@@ -79,14 +77,13 @@ class Features(Picklable):
         return future
 
     def _apply(self, values: Tensor) -> Tensor:
-        """Return φ of `values`, once it is sure that it lies in `to`."""
+        """Return φ of `values`; raises `InputError` where φ raises or its values are not in `to`."""
         try:
             found = self.function(values)
         except Exception as error:
             raise InputError(
                 f"Expected the function of {type(self).__name__} to take {_kind(values)}, but it raised "
-                f"{describe_error(error)}; "
-                "correct it."
+                f"{describe_error(error)}; correct it."
             ) from error
         if (wrong := _outside(found, len(values), self.to)) is not None:
             raise InputError(
@@ -97,7 +94,7 @@ class Features(Picklable):
 
 
 def _outside(found: object, count: int, space: Space[Any]) -> str | None:
-    """Return what is wrong with a batch of values of a space, or None."""
+    """Return a description of the first value, or the shape, that is not in the space; None where all are."""
     if not isinstance(found, Tensor):
         return f"a {type(found).__name__}"
     whole = not (found.is_floating_point() or found.is_complex() or found.dtype == torch.bool)

@@ -1,4 +1,4 @@
-"""Futures of several steps: read from sequences, which were collected by another policy than the current one."""
+"""Futures of several steps, read from replayed sequences that earlier policies collected."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -22,14 +22,14 @@ from gio_pyro.types import Policy, Sequences
 from gio_pyro.utils.checks import as_number, batch, instance
 
 MOST_VALUES = 2**20
-"""Values of a finite trajectory above which it is refused."""
+"""The largest number of distinct trajectories of a finite state space."""
 
 
 @dataclass(frozen=True)
 class StateAfter(Later):
     """F = s_{t+k}, the k − 1 later actions from the current policy. Exact counterpart: `tabular.state_after`.
 
-    Off-policy: replayed pieces are weighted by π/μ of their later actions (see `Later`).
+    Off-policy: replayed sequences are weighted by π/μ of their later actions (see `Later`).
     """
 
     def space(self, state_space: Space[Any]) -> Space[Any]:
@@ -37,7 +37,7 @@ class StateAfter(Later):
         return state_space
 
     def read(self, pieces: Sequences, state_space: Space[Any]) -> Tensor:
-        """Return the last state of each piece, `[B, ...]`."""
+        """Return the last state of each sequence, `[B, ...]`."""
         return instance("pieces", pieces, Sequences).steps.next_state[:, -1]
 
     def baseline(self, state: Tensor) -> Tensor:
@@ -51,13 +51,13 @@ class StateAfter(Later):
 
 @dataclass(frozen=True)
 class FinalState(StateAfter):
-    """F = s_{t+n} of an open-loop sequence of n actions: the first is the agent's, the others are drawn blindly.
+    """F = s_{t+n} of an open-loop sequence of n actions: the first is the agent's, the others are uniform.
 
-    They are uniform over what is allowed, over the action box where actions are continuous. What is paid is how much of
-    one's own action is still to be seen after n − 1 that ignore it. Exact counterpart: `tabular.final_state`, whose
-    channel does not depend on the policy.
+    They are uniform over the allowed actions, or over the action box where actions are continuous. The reward is the
+    information about the agent's action that is left after n − 1 actions independent of it. Exact counterpart:
+    `tabular.final_state`, whose channel does not depend on the policy.
 
-    Off-policy: replayed pieces are weighted by uniform/μ of their later actions (see `Later`).
+    Off-policy: replayed sequences are weighted by uniform/μ of their later actions (see `Later`).
     """
 
     def source(self, policy: Policy) -> Policy:
@@ -80,11 +80,11 @@ class FinalState(StateAfter):
 class Trajectory(Later):
     """F = (s_{t+1}, …, s_{t+k}), the later actions from the current policy. Exact counterpart: `tabular.trajectory`.
 
-    Discrete states count like the digits of one number, the last one fastest; others are stacked, `[k, ...]`. As it
-    contains s', in a Markov world it carries exactly the information of s' alone: what it changes is how hard the
-    programs are to learn, not what there is to be paid.
+    Discrete states are the digits of one index, the last one fastest; others are stacked, `[k, ...]`. As F contains s',
+    in a Markov environment it has exactly the information of s': the reward is the same, the programs are harder to
+    learn.
 
-    Off-policy: replayed pieces are weighted by π/μ of their later actions (see `Later`).
+    Off-policy: replayed sequences are weighted by π/μ of their later actions (see `Later`).
     """
 
     def space(self, state_space: Space[Any]) -> Space[Any]:
@@ -102,7 +102,7 @@ class Trajectory(Later):
         return Box(low, high, dtype=state_space.dtype.type)
 
     def read(self, pieces: Sequences, state_space: Space[Any]) -> Tensor:
-        """Return the states of each piece, `[B, k, ...]`, or their number `[B]`."""
+        """Return the states of each sequence, `[B, k, ...]`, or their index `[B]`."""
         states = instance("pieces", pieces, Sequences).steps.next_state
         if not isinstance(state_space, Discrete):
             return states
@@ -110,7 +110,7 @@ class Trajectory(Later):
         return (states * place).sum(1)
 
     def baseline(self, state: Tensor) -> Tensor:
-        """Return s, k times."""
+        """Return s, repeated k times."""
         return batch("state", state).unsqueeze(1).expand(-1, self.steps, *state.shape[1:])
 
     def exact(self) -> tabular.Future:
@@ -120,19 +120,19 @@ class Trajectory(Later):
 
 @dataclass(frozen=True)
 class Return(Later):
-    """F = Σ_{i<h} γ^i r_{t+i}, for credit assignment: pays for actions whose consequences are told by what is earned.
+    """F = Σ_{i<h} γ^i r_{t+i}, for credit assignment: rewards actions whose effect shows in the return.
 
     The later actions are from the current policy. Exact counterpart: `tabular.discounted_return`. A return is a
-    function of the trajectory with rewards, so it carries at most the information of that. With `levels` F is the
-    number of the interval that the sum falls into, as worlds of few rewards need it; without, F is the sum, `[1]`.
+    function of the trajectory with rewards, so it has at most the information of that. With `levels` F is the index of
+    the interval that contains the sum, for finite environments; without, F is the sum itself, `[1]`.
 
-    Off-policy: replayed pieces are weighted by π/μ of their later actions (see `Later`).
+    Off-policy: replayed sequences are weighted by π/μ of their later actions (see `Later`).
     """
 
     discount: float = 1.0
-    """γ in [0, 1], of this sum only."""
+    """γ in [0, 1], of this sum alone."""
     levels: tuple[float, ...] = ()
-    """Increasing bounds, reward units; a sum on a bound belongs to the interval above it."""
+    """Increasing bounds, reward units; a sum on a bound is in the interval above it."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -149,11 +149,11 @@ class Return(Later):
         return Box(-np.inf, np.inf, (1,), np.float32)
 
     def read(self, pieces: Sequences, state_space: Space[Any]) -> Tensor:
-        """Return the sum `[B, 1]`, or its interval `[B]`."""
+        """Return the sum `[B, 1]`, or the index of its interval `[B]`."""
         pieces = instance("pieces", pieces, Sequences)
-        reward = pieces.steps.reward * pieces.valid
-        share = self.discount ** torch.arange(reward.shape[1], dtype=reward.dtype, device=reward.device)
-        total = (reward * share).sum(1)
+        reward = pieces.steps.reward * pieces.valid  # nothing is earned after the end of an episode
+        weight = self.discount ** torch.arange(reward.shape[1], dtype=reward.dtype, device=reward.device)
+        total = (reward * weight).sum(1)
         if not self.levels:
             return total[:, None]
         return interval_of(total, torch.tensor(self.levels, dtype=torch.float64))

@@ -6,74 +6,74 @@ from types import MappingProxyType
 from typing import Any
 
 from gio_pyro.errors import InputError, shown, unknown
-from gio_pyro.futures.base import Future, require_future
+from gio_pyro.futures.base import Future, FutureLike
 from gio_pyro.futures.later import FinalState, Return, StateAfter, Trajectory
-from gio_pyro.futures.masked import unwrapped_future
 from gio_pyro.futures.one_step import NextState, NextStateAndReward
-from gio_pyro.programs import named
+from gio_pyro.futures.wrapped import as_future, unwrapped_future
+from gio_pyro.programs import load_named
 from gio_pyro.utils.calls import parse_call
 
 MOST_SHOWN = 80
-"""Characters of a text that an error repeats."""
+"""The most characters of a text that an error quotes."""
 FUTURES: Mapping[str, Callable[..., Any]] = MappingProxyType(
     {kind.__name__: kind for kind in (NextState, NextStateAndReward, FinalState, StateAfter, Trajectory, Return)}
 )
-"""The futures that are known by name; those with numbers are written with them."""
+"""The futures that are known by name; in text their arguments follow in brackets."""
 
 
-def future_from(future: str | Future | None) -> Future:
-    """Return the future of a text, the one given, or the next state for None.
+def future_from(future: str | FutureLike | None) -> Future:
+    """Return the future that a text names, the given one, or `NextState()` for None.
 
-    A text is a name with its numbers, or `package.module:Name` or `path/file.py:Name` of a future of one's own, or of
-    its class, with numbers or without.
+    A text is a name with its arguments, or `package.module:Name` or `path/file.py:Name` of a user's own future, or of
+    its class, with or without arguments.
 
     Raises:
-        InputError: no such future, or numbers that it does not take.
-        ProgramError: a file or module that is not there or does not import.
+        InputError: an unknown future, arguments that it does not take, or an object that is not a future.
+        ProgramError: a file or module that does not exist or cannot be imported.
     """
     if isinstance(future, str):
         future = _elsewhere(future) if ":" in future.partition("(")[0] else _known(future)
-    found = NextState() if future is None else future
-    require_future(found)
-    return found
+    return as_future(NextState() if future is None else future)
 
 
-def written(future: Future) -> str | None:
-    """Return the text that `future_from` makes this future of, or None where there is none."""
-    future = unwrapped_future(future)
-    if FUTURES.get(type(future).__name__) is not type(future):
+def written(future: FutureLike) -> str | None:
+    """Return the text that `future_from` makes this future from, or None for a user's own."""
+    own = unwrapped_future(future)
+    if FUTURES.get(type(own).__name__) is not type(own):
         return None
-    given = [(f.name, getattr(future, f.name)) for f in fields(future) if getattr(future, f.name) != f.default]
-    numbers = ", ".join(f"{name}={value!r}" for name, value in given)
-    return type(future).__name__ + (f"({numbers})" if numbers else "")
+    given = [(f.name, getattr(own, f.name)) for f in fields(own) if getattr(own, f.name) != f.default]
+    arguments = ", ".join(f"{name}={value!r}" for name, value in given)
+    return type(own).__name__ + (f"({arguments})" if arguments else "")
 
 
-def _known(text: str) -> Future:
-    name, numbers, named_ones = parse_call(text)
+def _known(text: str) -> FutureLike:
+    name, arguments, by_name = parse_call(text)
     if name not in FUTURES:
         raise InputError(unknown("a future", text, map(_shown, FUTURES), also=", or file.py:Name"))
-    return _made(FUTURES[name], numbers, named_ones, f"{_shown(name)} with its own numbers", text)
+    return _made(FUTURES[name], arguments, by_name, f"{_shown(name)} with its own numbers", text)
 
 
-def _elsewhere(text: str) -> Future:
+def _elsewhere(text: str) -> FutureLike:
     name, bracket, rest = text.partition("(")
-    kind = named(name.strip(), "future")
+    kind = load_named(name.strip(), "future")
     if not isinstance(kind, type):
-        future: Future = kind
+        future: FutureLike = kind
         return future
-    _, numbers, named_ones = parse_call(f"_{bracket}{rest}")
-    return _made(kind, numbers, named_ones, f"{name} with what it takes", text)
+    _, arguments, by_name = parse_call(f"_{bracket}{rest}")
+    return _made(kind, arguments, by_name, f"{name} with what it takes", text)
 
 
-def _made(kind: Callable[..., Any], numbers: list[Any], named_ones: dict[str, Any], wanted: str, text: str) -> Future:
+def _made(
+    kind: Callable[..., Any], arguments: list[Any], by_name: dict[str, Any], wanted: str, text: str
+) -> FutureLike:
     try:
-        future: Future = kind(*numbers, **named_ones)
+        future: FutureLike = kind(*arguments, **by_name)
     except TypeError as error:
         raise InputError(f"Expected {wanted}, but got {shown(text, MOST_SHOWN)}: {error}.") from error
     return future
 
 
 def _shown(name: str) -> str:
-    """Return the name with the numbers that it must be given."""
+    """Return the name with its required arguments."""
     needed = [f.name for f in fields(FUTURES[name]) if f.default is MISSING]  # type: ignore[arg-type]
     return f"{name}({', '.join(needed)})" if needed else name

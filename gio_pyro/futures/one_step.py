@@ -1,4 +1,4 @@
-"""Futures of one step. Their channels do not depend on the policy, so any replay will do (theory, section 2)."""
+"""Futures of one step. Their channels do not depend on the policy, so replay needs no weights (theory, section 2)."""
 
 import math
 from collections.abc import Sequence
@@ -14,13 +14,14 @@ from torch import Tensor
 
 from gio_pyro import tabular
 from gio_pyro.errors import InputError, shown
+from gio_pyro.futures.base import Future
 from gio_pyro.tabular.mdp import as_mdp
 from gio_pyro.types import Transitions
 from gio_pyro.utils.checks import as_number, batch, instance, invalid_argument
 
 
 @dataclass(frozen=True)
-class NextState:
+class NextState(Future):
     """F = s': the state after the action. Exact counterpart: `tabular.next_state`."""
 
     def space(self, state_space: Space[Any]) -> Space[Any]:
@@ -32,7 +33,7 @@ class NextState:
         return instance("transitions", transitions, Transitions).next_state
 
     def outcome(self, found: Tensor, state_space: Space[Any]) -> tuple[Tensor, Tensor | None]:
-        """Return s' and r of futures `[B, ...]`; None for r, which this future does not hold."""
+        """Return s' and r of futures `[B, ...]`; r is None, as this future does not contain it."""
         return found, None
 
     def baseline(self, state: Tensor) -> Tensor:
@@ -45,12 +46,12 @@ class NextState:
 
 
 @dataclass(frozen=True)
-class NextStateAndReward:
+class NextStateAndReward(Future):
     """F = (s', r). Exact counterpart: `tabular.next_state_and_reward`.
 
-    Where states are Discrete, F is one number for each state and reward, s' · R + (which reward), and `rewards` lists
-    the R that occur; a reward counts as the nearest of them. Where states are vectors or images, F holds the numbers of
-    s', flattened, and r after them.
+    Where states are Discrete, F is the index s' · R + (index of the reward), and `rewards` lists the R rewards that
+    occur; any other reward is taken for the nearest of them. Where states are vectors or images, F is s', flattened,
+    followed by r.
     """
 
     rewards: Sequence[float] = ()
@@ -60,7 +61,7 @@ class NextStateAndReward:
         object.__setattr__(self, "rewards", increasing(self.rewards, "rewards"))
 
     def space(self, state_space: Space[Any]) -> Space[Any]:
-        """Return Discrete(S · R), or a Box of one number more than the state has.
+        """Return Discrete(S · R), or a Box of one number more than the state.
 
         Raises:
             InputError: Discrete states and no `rewards`, or the other way round.
@@ -85,7 +86,7 @@ class NextStateAndReward:
         return torch.cat([state.flatten(1).float(), reward[:, None]], -1)
 
     def outcome(self, found: Tensor, state_space: Space[Any]) -> tuple[Tensor, Tensor | None]:
-        """Return s' `[B, ...]` and r `[B]` of futures, as `of` put them together."""
+        """Return s' `[B, ...]` and r `[B]` of futures, the inverse of `of`."""
         found = batch("futures", found)
         if self.rewards:
             if found.is_floating_point():
@@ -114,7 +115,7 @@ class NextStateAndReward:
 
 
 def increasing(values: Sequence[float], name: str) -> tuple[float, ...]:
-    """Return numbers as a tuple; raises `InputError` unless they are finite and increase."""
+    """Return numbers as a tuple; raises `InputError` unless they are finite and increasing."""
     try:
         given = [None] if isinstance(values, str | bytes | dict | set) else [as_number(value) for value in values]
     except TypeError:

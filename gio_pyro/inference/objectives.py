@@ -22,7 +22,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from gio_pyro.programs import ActionSamples, Guide, Model, choices, frozen, imagine
+from gio_pyro.programs import ActionSamples, Guide, Model, frozen, imagine, sample_actions
 from gio_pyro.types import Policy, Transitions, weighted_mean
 
 Objective = Callable[[Model, Guide, Policy, Transitions, Tensor], Tensor]
@@ -44,7 +44,7 @@ class Elbo:
 
     def __call__(self, model: Model, guide: Guide, policy: Policy, batch: Transitions, future: Tensor) -> Tensor:
         """Return the mean bound on log p_ψ(F|s)."""
-        chosen = choices(guide.posterior(policy, batch.state, future), self.samples)
+        chosen = sample_actions(guide.posterior(policy, batch.state, future), self.samples)
         with nullcontext() if self.joint else frozen(model):
             log_p = score(model, policy, batch.state, chosen, future)
         log_pi = prior(policy, batch.state, chosen)
@@ -77,7 +77,7 @@ class Sleep:
         """Return the mean over replayed states of E_{a~π, F~p_ψ} log q(a|s, F)."""
         state, weight = batch.distinct_states()
         with torch.no_grad():
-            chosen = choices(policy(state), self.samples)
+            chosen = sample_actions(policy(state), self.samples)
             spread = chosen.spread(state)
             dream = imagine(model, policy, spread, chosen.action, samples=self.samples)
         log_q = guide.log_prob(policy, dream.spread(spread), dream.future, dream.spread(chosen.action))
@@ -99,7 +99,7 @@ class WakeSleep:
         """Return the mean over replayed futures of E_{a~p_π(·|s,F)} log q(a|s, F)."""
         q = guide.posterior(policy, batch.state, future)
         with torch.no_grad():
-            chosen = choices(q, self.proposals)
+            chosen = sample_actions(q, self.proposals)
             joint = score(model, policy, batch.state, chosen, future) + prior(policy, batch.state, chosen)
             posterior = torch.softmax(joint + (chosen.log_weight - chosen.log_prob), -1)
         actions = chosen.action.reshape(len(posterior), chosen.count, *chosen.action.shape[1:])

@@ -8,11 +8,11 @@ from gio_pyro.programs.build import (
     construct,
     default_programs,
     example,
-    named,
+    load_named,
     reference,
     resolve,
 )
-from gio_pyro.programs.expectations import ActionSamples, Imagined, choices, drawn, every_action, imagine
+from gio_pyro.programs.expectations import ActionSamples, FutureSamples, drawn, every_action, imagine, sample_actions
 from gio_pyro.programs.program import (
     Guide,
     Model,
@@ -27,15 +27,14 @@ from gio_pyro.programs.program import (
 
 __all__ = [
     "ActionSamples",
+    "FutureSamples",
     "Guide",
-    "Imagined",
     "Model",
     "Program",
     "all_actions",
     "build_guide",
     "build_model",
     "build_pair",
-    "choices",
     "chosen_programs",
     "construct",
     "default_programs",
@@ -46,9 +45,10 @@ __all__ = [
     "fitting",
     "frozen",
     "imagine",
+    "load_named",
     "log_probs",
-    "named",
     "reference",
     "resolve",
+    "sample_actions",
     "without_validation",
 ]

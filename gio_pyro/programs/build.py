@@ -68,13 +68,13 @@ def resolve(name: str | PyroProgram, kind: str) -> PyroProgram:
         if not callable(name):
             raise ProgramError(f"Expected a {kind}: a name, a class or a callable, but got {shown(name)}.")
         return name
-    program: PyroProgram = named(name, kind)
+    program: PyroProgram = load_named(name, kind)
     if not callable(program):
         raise ProgramError(f"Expected {name} to be a class or callable, but got {article(type(program).__name__)}.")
     return program
 
 
-def named(name: str, kind: str) -> Any:
+def load_named(name: str, kind: str) -> Any:
     """Return what `Name`, `package.module:Name` or `path/file.py:Name` stands for; see `resolve`."""
     place, _, attribute = name.rpartition(":")
     if not place and name.endswith(".py"):

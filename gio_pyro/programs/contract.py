@@ -83,7 +83,7 @@ def _check_scores(model: Model, s: Setting, spec: Spec) -> None:
                 f"Expected the futures of {model.name} to depend on the action, but they do not; use the sampled "
                 "action, or set ignores_action = True if that is the method."
             )
-        if isinstance(spec.action_space, Box) and not getattr(model.program, "ignores_action", False):
+        if isinstance(spec.action_space, Box) and not model.ignores_action:
             _check_path(model, s)
     _check_knowledge(model, s)
 
@@ -112,7 +112,7 @@ def _depends_on_action(model: Model, s: Setting, spec: Spec) -> bool:
 
     A made-up future may be one that no action leads to.
     """
-    if getattr(model.program, "ignores_action", False):
+    if model.ignores_action:
         return True
     tried = others(spec.action_space, s.action)
     futures = [s.future, *(model.future(s.policy, s.state, action).sample() for action in tried)]
@@ -161,7 +161,7 @@ def _check_guide_scores(guide: Guide, s: Setting, spec: Spec) -> None:
         return
     with fitting(guide):
         require_gradient(guide, guide.log_prob(s.policy, s.state, s.future, s.action), ACTION)
-    if count(spec.future_space) < 2 or getattr(guide.program, "ignores_future", False):
+    if count(spec.future_space) < 2 or guide.ignores_future:
         return
     scores = [guide.log_prob(s.policy, s.state, future, s.action) for future in others(spec.future_space, s.future)]
     if all(torch.allclose(scores[0], other) for other in scores[1:]):

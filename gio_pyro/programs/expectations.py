@@ -42,7 +42,7 @@ class ActionSamples:
         return (self.log_weight.exp() * values).sum(-1)
 
 
-def choices(distribution: Distribution, samples: int = 1) -> ActionSamples:
+def sample_actions(distribution: Distribution, samples: int = 1) -> ActionSamples:
     """Return every action of a batch of B distributions where they are finite, or `samples` draws of each.
 
     Where gradients are enabled, draws carry them to the distribution's parameters; raises `ProgramError` for a
@@ -56,7 +56,7 @@ def choices(distribution: Distribution, samples: int = 1) -> ActionSamples:
 
 
 def drawn(distribution: Distribution, draws: Tensor) -> ActionSamples:
-    """Return K draws for each of B states, `[K, B, ...]`, as choices, scored by a batch of B distributions."""
+    """Return K draws for each of B states, `[K, B, ...]`, as `ActionSamples`, scored by a batch of B distributions."""
     log_prob = distribution.log_prob(draws).T
     return ActionSamples(
         draws.transpose(0, 1).flatten(0, 1), log_prob, torch.full_like(log_prob, -math.log(len(draws)))
@@ -76,7 +76,7 @@ def _draws(distribution: Distribution, samples: int) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Imagined:
+class FutureSamples:
     """Futures of M pairs of a state and an action, as N weighted rows."""
 
     pair: Tensor
@@ -109,7 +109,7 @@ def every_action(policy: Policy, state: Tensor) -> tuple[Tensor, Tensor]:
     return row, actions.repeat(len(state))
 
 
-def imagine(model: Model, policy: Policy, state: Tensor, action: Tensor, *, samples: int) -> Imagined:
+def imagine(model: Model, policy: Policy, state: Tensor, action: Tensor, *, samples: int) -> FutureSamples:
     """Return the futures that the model gives to each pair of `state` `[M, ...]` and `action` `[M, ...]`.
 
     Finite futures of at most `MAX_ENUMERATED_FUTURES` values are enumerated with their probabilities. Others are
@@ -132,22 +132,22 @@ def imagine(model: Model, policy: Policy, state: Tensor, action: Tensor, *, samp
         raise TrainingError(f"Expected probabilities from {model.name}, but got NaN; look for log 0 or 0/0.")
     if len(values) <= MAX_ENUMERATED_FUTURES or weight.requires_grad:
         pair, which = (weight > 0).nonzero(as_tuple=True)
-        return Imagined(pair, values[which], weight[pair, which], pairs)
+        return FutureSamples(pair, values[which], weight[pair, which], pairs)
     return _even(values[systematic(weight, samples)], pairs, samples)
 
 
-def _all(values: Tensor, weight: Tensor) -> Imagined:
+def _all(values: Tensor, weight: Tensor) -> FutureSamples:
     """Return every future of each pair, impossible ones too: to leave those out is to wait for the device."""
     pairs, count = weight.shape
     pair = torch.arange(pairs, device=weight.device).repeat_interleave(count)
-    return Imagined(pair, values.repeat(pairs), weight.flatten(), pairs)
+    return FutureSamples(pair, values.repeat(pairs), weight.flatten(), pairs)
 
 
-def _even(draws: Tensor, pairs: int, samples: int) -> Imagined:
+def _even(draws: Tensor, pairs: int, samples: int) -> FutureSamples:
     """Return `samples` equally weighted futures of each pair, `draws` `[M, samples, ...]`."""
     pair = torch.arange(pairs, device=draws.device).repeat_interleave(samples)
     share = torch.full((len(pair),), 1.0 / samples, device=draws.device)
-    return Imagined(pair, draws.flatten(0, 1), share, pairs, single=samples == 1)
+    return FutureSamples(pair, draws.flatten(0, 1), share, pairs, single=samples == 1)
 
 
 def probabilities(distribution: Distribution, values: Tensor) -> Tensor:

@@ -281,6 +281,11 @@ class Model(Program):
 
     sites = (ACTION, FUTURE)
 
+    @property
+    def ignores_action(self) -> bool:
+        """Whether the program declares, by its attribute `ignores_action`, that p_ψ does not depend on a."""
+        return bool(getattr(self.program, "ignores_action", False))
+
     def future(self, policy: Policy, state: Tensor, action: Tensor) -> Distribution:
         """Return p_ψ(·|s, a), a batch of B distributions; `state` and `action` are `[B, ...]`."""
         return self.site(FUTURE, policy, state, data={ACTION: action})
@@ -365,6 +370,11 @@ class Guide(Program):
 
     sites = (ACTION,)
     allowed: Allowed | None = None
+
+    @property
+    def ignores_future(self) -> bool:
+        """Whether the program declares, by its attribute `ignores_future`, that q_φ does not depend on F."""
+        return bool(getattr(self.program, "ignores_future", False))
 
     def posterior(self, policy: Policy, state: Tensor, future: Tensor) -> Distribution:
         """Return q_φ(·|s, F), a batch of B distributions; `state` and `future` are `[B, ...]`."""

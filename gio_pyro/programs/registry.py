@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from gio_pyro.errors import InputError, article, closest, raised_by, shown, unknown
-from gio_pyro.programs import named
+from gio_pyro.programs import load_named
 from gio_pyro.utils.calls import parse_call
 
 Base = TypeVar("Base")
@@ -70,7 +70,7 @@ class Registry(Generic[Base]):
     def _kind(self, name: str) -> type[Base]:
         one = article(self.noun)
         if elsewhere(name):
-            kind = named(name, self.noun)
+            kind = load_named(name, self.noun)
             if not (isinstance(kind, type) and issubclass(kind, self.base)):
                 derived = f"{self.home}.{self.base.__name__}"
                 raise InputError(f"Expected {one}, a class derived from {derived}, but got {name}; derive it.")

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from gio_pyro.data.replay_buffer import Replay
 from gio_pyro.errors import InputError, TrainingError, raised_by
-from gio_pyro.futures import Future, steps_of
+from gio_pyro.futures import Future
 from gio_pyro.nn import restore_optimiser
 from gio_pyro.nn.gradient_step import Descent, Figures, Loss, adam
 from gio_pyro.programs import Guide, Model
@@ -146,7 +146,7 @@ def _of_transitions(method: Callable[..., Any]) -> Callable[..., Any]:
 def require_one_step(signal: Signal) -> None:
     """Raise `InputError` where the future of a transition is not in the transition."""
     future, name = signal.fitted.future, type(signal).__name__
-    if steps_of(future):
+    if future.sequential:
         raise InputError(
             f"Expected a future of one step for {name}, but got {future}; it is read at single transitions: take "
             "NextState."

@@ -164,7 +164,7 @@ def features(future: Future, labels: object) -> Future:
     table = as_labels("one label", labels)
     if int(table.max()) >= MOST_FUTURES:
         raise InputError(f"Expected labels below {MOST_FUTURES:,}, but got {int(table.max())}; count from 0.")
-    require_future(future)
+    _require_exact(future)
 
     def mapped(mdp: TabularMDP, policy: Tensor) -> Tensor:
         channel = channel_of(as_mdp(mdp), policy, future)
@@ -202,7 +202,7 @@ def _over_allowed(mdp: TabularMDP, omega: Tensor) -> Tensor:
     return shares if bool(mdp.allowed.all()) else shares / shares.sum(-1, keepdim=True)
 
 
-def require_future(future: object) -> None:
+def _require_exact(future: object) -> None:
     """Raise `InputError` for what cannot be a future of the exact tier."""
     if not callable(future) or isinstance(future, type):
         raise InputError(f"Expected a future such as tabular.next_state, but got {shown(future)}; see tabular.Future.")
@@ -215,7 +215,7 @@ def channel_of(mdp: TabularMDP, policy: Tensor, future: Future) -> Tensor:
         InputError: it is no function, or returns something else than a float64 tensor of that shape.
         ProgramError: it raises.
     """
-    require_future(future)
+    _require_exact(future)
     with raised_by(getattr(future, "__name__", type(future).__name__), "the future"):
         found = future(mdp, policy)
     shape = mdp.reward.shape

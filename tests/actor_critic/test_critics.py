@@ -11,7 +11,7 @@ from torch import Tensor
 
 from gio_pyro import tabular
 from gio_pyro.actor_critic import TableCritic, TwinCritic, optimistic_value
-from gio_pyro.programs import ActionSamples, choices
+from gio_pyro.programs import ActionSamples, sample_actions
 from gio_pyro.tabular import TabularMDP
 from gio_pyro.tabular.iteration import intrinsic_reward as exact_reward
 from gio_pyro.types import Policy, Spec, Transitions
@@ -276,8 +276,8 @@ def drawn(world: Spec, count: int = 6, draws: int = 1) -> tuple[Tensor, ActionSa
     with torch.random.fork_rng():
         torch.manual_seed(2)
         if isinstance(world.action_space, Discrete):
-            return state, choices(dist.Categorical(logits=torch.randn(count, 4)))
-        return state, choices(dist.Normal(torch.zeros(count, 2), 2.0).to_event(1), draws)
+            return state, sample_actions(dist.Categorical(logits=torch.randn(count, 4)))
+        return state, sample_actions(dist.Normal(torch.zeros(count, 2), 2.0).to_event(1), draws)
 
 
 @every_twin

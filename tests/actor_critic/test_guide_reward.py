@@ -23,7 +23,7 @@ from gio_pyro.guides import (
     UniformGuide,
 )
 from gio_pyro.models import GaussianModel
-from gio_pyro.programs import ActionSamples, Guide, Model, build_guide, build_model, choices
+from gio_pyro.programs import ActionSamples, Guide, Model, build_guide, build_model, sample_actions
 from gio_pyro.tabular.iteration import intrinsic_reward as exact_reward
 from gio_pyro.types import Policy, Spec, Transitions
 from tests.finite import exact_replay, table_policy, true_model
@@ -39,7 +39,7 @@ sizes = pytest.mark.parametrize(("states", "actions"), [(4, 3), (2, 2), (9, 5)])
 @torch.no_grad()
 def log_rho(model: Model, guide: Guide, policy: Policy, state: Tensor, samples: int) -> Tensor:
     """log ρ̄ of every action, as `GIO.intrinsic_reward` reads it."""
-    return finite_nats(Imagined(model, guide, samples).bonus(policy, state, choices(policy(state))), guide.name)
+    return finite_nats(Imagined(model, guide, samples).bonus(policy, state, sample_actions(policy(state))), guide.name)
 
 
 class Pair:
@@ -58,7 +58,7 @@ class Pair:
         return log_rho(self.model, self.guide, self.policy, self.state, samples=4)
 
     def reward(self) -> Tensor:
-        return intrinsic_reward(choices(self.policy(self.state)), self.log_rho())
+        return intrinsic_reward(sample_actions(self.policy(self.state)), self.log_rho())
 
 
 @seeds
@@ -139,7 +139,7 @@ def test_sampled_futures_pay_the_mutual_information_on_average():
     with torch.random.fork_rng():
         torch.manual_seed(0)
         state = torch.zeros(1_000, dtype=torch.long)
-        paid = intrinsic_reward(choices(policy(state)), log_rho(model, guide, policy, state, samples=8))
+        paid = intrinsic_reward(sample_actions(policy(state)), log_rho(model, guide, policy, state, samples=8))
     exact = float(tabular.mutual_information(mdp.transition, pi)[0])
     assert abs(float(paid.mean()) - exact) < 5 * float(paid.std()) / 1_000**0.5
 
@@ -149,7 +149,7 @@ def test_two_actions_told_apart_for_sure_pay_log_two():
     policy, model = table_policy(torch.full((2, 2), 0.5)), true_model(channel)
     guide = build_guide(BayesGuide, Spec(Discrete(2), Discrete(2), Discrete(2)), model, policy, torch.arange(2))
     state = torch.arange(2)
-    paid = intrinsic_reward(choices(policy(state)), log_rho(model, guide, policy, state, samples=1))
+    paid = intrinsic_reward(sample_actions(policy(state)), log_rho(model, guide, policy, state, samples=1))
     torch.testing.assert_close(paid, torch.full((2,), log(2)), **NATS)
 
 
@@ -202,7 +202,7 @@ def test_what_replay_is_paid_averages_to_what_is_imagined(seed: int, kind: str):
 
 def test_each_reading_leaves_nothing_for_the_other():
     pair = Pair(0, "dense", BayesGuide)
-    rows, chosen = exact_replay(pair.mdp), choices(pair.policy(pair.state))
+    rows, chosen = exact_replay(pair.mdp), sample_actions(pair.policy(pair.state))
     assert Imagined(pair.model, pair.guide, 1).paid(pair.policy, rows) == 0.0
     nothing = Replayed(pair.guide, NextState()).bonus(pair.policy, pair.state, chosen)
     assert torch.equal(nothing, torch.zeros(4, 3))
@@ -243,7 +243,7 @@ class Continuous:
 def test_drawn_actions_have_a_bonus_each(draws: int, samples: int):
     world = Continuous()
     with torch.random.fork_rng():
-        chosen = choices(world.policy(world.state), draws)
+        chosen = sample_actions(world.policy(world.state), draws)
         assert world.bonus(chosen, samples).shape == chosen.log_prob.shape == (6, draws)
 
 
@@ -251,7 +251,7 @@ def test_a_bonus_belongs_to_its_state_and_action():
     """With a guide that ignores the future nothing is random: each bonus is that of its own action."""
     world = Continuous(UniformGuide)
     with torch.random.fork_rng():
-        chosen = choices(world.policy(world.state), 3)
+        chosen = sample_actions(world.policy(world.state), 3)
         bonus = world.bonus(chosen)
     actions = chosen.action.reshape(6, 3, 2)
     expected = (0.5 * (1 - actions.double().tanh().square())).log().sum(-1)
@@ -261,7 +261,7 @@ def test_a_bonus_belongs_to_its_state_and_action():
 def test_a_bonus_passes_gradients_to_the_action_of_each_example():
     world = Continuous()
     with torch.random.fork_rng():
-        chosen = choices(world.policy(world.state))
+        chosen = sample_actions(world.policy(world.state))
         action = chosen.action.clone().requires_grad_(True)
         bonus = world.bonus(ActionSamples(action, chosen.log_prob, chosen.log_weight))
     (gradient,) = torch.autograd.grad(bonus.sum(), action)
@@ -276,7 +276,7 @@ def test_a_continuous_guide_that_is_the_policy_is_paid_nothing():
     prior.ignores_future = True  # type: ignore[attr-defined]
     world = Continuous(prior)
     with torch.no_grad(), torch.random.fork_rng():
-        chosen = choices(world.policy(world.state), 5)
+        chosen = sample_actions(world.policy(world.state), 5)
         torch.testing.assert_close(intrinsic_reward(chosen, world.bonus(chosen)), torch.zeros(6), **NATS)
 
 
@@ -303,7 +303,7 @@ def test_with_a_uniform_guide_replayed_continuous_actions_are_paid_a_constant():
     constant = torch.full((6,), -2 * log(2))
     torch.testing.assert_close(replayed.paid(world.policy, rows), constant, **NATS)
     with torch.random.fork_rng():
-        chosen = choices(world.policy(world.state), 5)
+        chosen = sample_actions(world.policy(world.state), 5)
         imagined = Imagined(world.model, world.guide, 1).bonus(world.policy, world.state, chosen)
     bonus = replayed.bonus(world.policy, world.state, chosen)
     torch.testing.assert_close(bonus + constant[:, None], imagined, **NATS)

@@ -12,7 +12,7 @@ from torch import Tensor
 from gio_pyro import tabular
 from gio_pyro.actor_critic import LOG_FLOOR, CategoricalPolicy, GaussianPolicy, TablePolicy, network_policy
 from gio_pyro.actor_critic.network_policy import LOG_SCALE
-from gio_pyro.programs import ActionSamples, choices
+from gio_pyro.programs import ActionSamples, sample_actions
 from tests.spaces import image, vector
 from tests.tabular.worlds import random_mdp, random_rows
 
@@ -135,7 +135,7 @@ def test_the_gradient_of_a_categorical_policy_is_its_difference_from_the_project
     g = torch.Generator().manual_seed(0)
     logits, q, bonus = (torch.randn(S, A, generator=g) for _ in range(3))
     policy = Logits(logits)
-    policy.loss(choices(policy(STATES)), q, bonus, alpha).backward()
+    policy.loss(sample_actions(policy(STATES)), q, bonus, alpha).backward()
     best = torch.softmax(q / alpha + bonus, -1)
     expected = (torch.softmax(logits, -1) - best) / S
     torch.testing.assert_close(policy.net[0].weight.grad.T, expected, atol=1e-6, rtol=1e-4)
@@ -146,7 +146,9 @@ def test_a_categorical_policy_comes_back_from_a_sure_mistake():
     policy = Logits(torch.tensor([[20.0, 0.0]]))
     optimiser = torch.optim.Adam(policy.parameters(), lr=0.3)
     for _ in range(150):
-        loss = policy.loss(choices(policy(torch.tensor([0]))), torch.tensor([[0.0, 1.0]]), torch.zeros(1, 2), 0.2)
+        loss = policy.loss(
+            sample_actions(policy(torch.tensor([0]))), torch.tensor([[0.0, 1.0]]), torch.zeros(1, 2), 0.2
+        )
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
@@ -157,21 +159,21 @@ def test_a_categorical_policy_comes_back_from_a_sure_mistake():
 def test_a_categorical_loss_takes_no_gradient_through_values_and_bonus():
     policy = Logits(torch.zeros(S, A))
     q, bonus = torch.randn(2, S, A).requires_grad_(True).unbind(0)
-    loss = policy.loss(choices(policy(STATES)), q, bonus, 0.5)
+    loss = policy.loss(sample_actions(policy(STATES)), q, bonus, 0.5)
     found = torch.autograd.grad(loss, [*policy.parameters(), q], allow_unused=True)
     assert found[-1] is None
 
 
 def test_a_learned_temperature_may_be_a_tensor():
     policy, q = Logits(torch.randn(S, A)), torch.randn(S, A)
-    given = [policy.loss(choices(policy(STATES)), q, q, alpha) for alpha in (0.3, torch.tensor(0.3))]
+    given = [policy.loss(sample_actions(policy(STATES)), q, q, alpha) for alpha in (0.3, torch.tensor(0.3))]
     torch.testing.assert_close(*given)
 
 
 def test_the_entropy_of_a_categorical_policy():
     policy = Logits(torch.tensor([[0.0, 0.0], [log(3.0), 0.0]]))
     by_hand = (log(2) + (0.75 * log(4 / 3) + 0.25 * log(4))) / 2
-    assert policy.entropy(choices(policy(torch.arange(2)))).item() == pytest.approx(by_hand, rel=1e-5)
+    assert policy.entropy(sample_actions(policy(torch.arange(2)))).item() == pytest.approx(by_hand, rel=1e-5)
 
 
 def test_the_likeliest_actions_of_network_policies():
@@ -214,7 +216,7 @@ def test_a_normal_policy_follows_the_gradient_of_values_and_bonus():
     policy = normal_policy([0.5], [0.0])
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        chosen = choices(policy(torch.zeros(4_000, 1)))
+        chosen = sample_actions(policy(torch.zeros(4_000, 1)))
     u = chosen.action
     loss = policy.loss(chosen, -(u - 2.0).square(), -0.1 * u, 0.3)
     gradient = torch.autograd.grad(loss, policy.net[0].bias)[0]
@@ -231,7 +233,7 @@ def test_the_entropy_of_a_normal_policy_is_that_of_the_squashed_action(mean: flo
     policy = normal_policy([mean], [log_scale])
     with torch.random.fork_rng(), torch.no_grad():
         torch.manual_seed(0)
-        drawn = choices(policy(torch.zeros(100_000, 1)))
+        drawn = sample_actions(policy(torch.zeros(100_000, 1)))
     assert float(policy.entropy(drawn)) == pytest.approx(exact, abs=0.03)
 
 

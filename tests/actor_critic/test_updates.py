@@ -23,7 +23,7 @@ from gio_pyro.actor_critic.guide_reward import Imagined, Replayed, Reward
 from gio_pyro.data.replay_buffer import Replay
 from gio_pyro.futures import NextState
 from gio_pyro.guides import BayesGuide, UniformGuide
-from gio_pyro.programs import ActionSamples, build_guide, choices, detached, without_validation
+from gio_pyro.programs import ActionSamples, build_guide, detached, sample_actions, without_validation
 from gio_pyro.schedules.temperature import Temperature
 from gio_pyro.settings import Settings
 from gio_pyro.tabular import TabularMDP
@@ -158,7 +158,7 @@ def test_the_replayed_reading_takes_log_rho_into_its_values(kind: str, guide: An
     state = torch.arange(world.mdp.states)[~world.mdp.terminal]
     reward = world.reward("imagined", imagined.policy)
     with torch.no_grad(), without_validation():
-        log_rho = reward.bonus(imagined.policy, state, choices(imagined.policy(state)))
+        log_rho = reward.bonus(imagined.policy, state, sample_actions(imagined.policy(state)))
     torch.testing.assert_close(replayed.critic(state), imagined.critic(state) + ALPHA * log_rho, atol=5e-3, rtol=1e-3)
     torch.testing.assert_close(imagined.critic(state).double(), world.solution().q[state], atol=5e-3, rtol=1e-3)
 

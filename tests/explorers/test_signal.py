@@ -13,7 +13,7 @@ from gio_pyro.actor_critic.guide_reward import Entropy, Imagined
 from gio_pyro.explorers import SignalExplorer
 from gio_pyro.guides import UniformGuide
 from gio_pyro.models import GaussianModel
-from gio_pyro.programs import build_guide, choices
+from gio_pyro.programs import build_guide, sample_actions
 from gio_pyro.types import Spec
 from tests.explorers.worlds import MDP_DISCOUNT, distances, everything, replay_of, source_of, table
 from tests.finite import table_policy, true_model
@@ -78,7 +78,7 @@ def test_entropy_pays_what_the_uniform_guide_does_for_finite_actions():
     policy, model, state = table_policy(pi), true_model(mdp.transition), torch.arange(4)
     spec = Spec(Discrete(4), Discrete(3), Discrete(4))
     guide = build_guide(UniformGuide, spec, model, policy, state)
-    chosen = choices(policy(state))
+    chosen = sample_actions(policy(state))
     expected = Imagined(model, guide, 1).bonus(policy, state, chosen)
     torch.testing.assert_close(Entropy().bonus(policy, state, chosen), expected)
 
@@ -86,7 +86,7 @@ def test_entropy_pays_what_the_uniform_guide_does_for_finite_actions():
 def test_entropy_pays_what_the_uniform_guide_does_for_continuous_actions():
     policy, model, state = policy_of(VECTORS), built(GaussianModel, VECTORS), torch.randn(5, 2)
     guide = build_guide(UniformGuide, VECTORS, model, policy, state)
-    chosen = choices(policy(state))
+    chosen = sample_actions(policy(state))
     with torch.no_grad():
         expected = Imagined(model, guide, 1).bonus(policy, state, chosen)
     torch.testing.assert_close(Entropy().bonus(policy, state, chosen), expected)

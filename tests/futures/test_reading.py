@@ -27,6 +27,7 @@ from gio_pyro.futures import (
     future_from,
     has_exact,
     steps_of,
+    unwrapped_future,
     written,
 )
 from gio_pyro.tabular.futures import interval_of
@@ -297,7 +298,7 @@ class TestOnesOwn:
             "own = Own()\nclass Later(StateAfter):\n    pass\n"
         )
         found = future_from(f"{tmp_path / 'mine.py'}:{named}")
-        assert type(found).__name__ == named[0].upper() + named[1:].partition("(")[0]
+        assert type(unwrapped_future(found)).__name__ == named[0].upper() + named[1:].partition("(")[0]
         assert steps_of(found) == (2 if "2" in named else 0)
 
     @pytest.mark.parametrize(

@@ -61,7 +61,7 @@ def methods() -> dict[str, Callable[[], Call]]:
     for name, future in (SHORT | LATER).items():
         found[f"{name}.space"] = lambda f=future: (f.space, {"state_space": STATES})
         found[f"{name}.exact()"] = lambda f=future: (f.exact(), {"mdp": mdp(), "policy": PI})
-        if hasattr(future, "baseline"):
+        if future.baseline is not None:
             found[f"{name}.anchor"] = lambda f=future: (f.baseline, {"state": torch.zeros(5, 2)})
     for name in ("StateAfter", "FinalState", "Trajectory", "Return"):
         found[f"{name}.source"] = lambda f=LATER[name]: (f.source, {"policy": POLICY})

@@ -23,7 +23,7 @@ from gio_pyro.guides import (
 )
 from gio_pyro.inference.objectives import score
 from gio_pyro.models import CategoricalModel, GaussianModel
-from gio_pyro.programs import Guide, Model, build_guide, build_model, choices, log_probs
+from gio_pyro.programs import Guide, Model, build_guide, build_model, log_probs, sample_actions
 from gio_pyro.types import Policy, Spec
 from tests.finite import table_policy, true_model
 from tests.spaces import GUIDES, KINDS, OTHER_GUIDES
@@ -313,5 +313,5 @@ def test_guides_over_discrete_actions_see_vectors_and_images(kind: str, name: st
     q = guide.posterior(policy, *state).probs
     assert q.shape == (6, actions)
     if name == "BayesGuide":
-        scores = score(model, policy, state[0], choices(policy(state[0])), state[1])
+        scores = score(model, policy, state[0], sample_actions(policy(state[0])), state[1])
         torch.testing.assert_close(q, torch.softmax(scores.detach() + pi.log(), -1), atol=1e-5, rtol=1e-4)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from gio_pyro import guides
 from gio_pyro.models import GaussianModel
-from gio_pyro.programs import Guide, build_guide, build_model, choices, without_validation
+from gio_pyro.programs import Guide, build_guide, build_model, sample_actions, without_validation
 from gio_pyro.types import Spec
 from tests.slow import slow_but
 from tests.spaces import vector
@@ -110,7 +110,7 @@ def test_an_autoregressive_guides_draws_are_of_its_density():
         for parameter in guide.parameters():
             parameter.add_(0.3 * torch.randn_like(parameter))
         q = guide.posterior(policy, torch.zeros(1, 1), torch.ones(1, 1))
-        chosen = choices(q, 50_000)
+        chosen = sample_actions(q, 50_000)
         wide = dist.Normal(chosen.action.mean(0), 1.5 * chosen.action.std(0)).to_event(1)
         proposals = wide.sample(torch.Size([50_000]))
         weight = (q.log_prob(proposals.unsqueeze(1)).squeeze(1) - wide.log_prob(proposals)).exp()

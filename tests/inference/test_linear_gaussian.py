@@ -15,7 +15,7 @@ from gio_pyro.actor_critic.guide_reward import Imagined, intrinsic_reward
 from gio_pyro.guides import GaussianGuide, UniformGuide
 from gio_pyro.inference import Elbo, ForwardKL, Objective, Sleep, WakeSleep
 from gio_pyro.models import GaussianModel
-from gio_pyro.programs import Guide, Model, choices, detached
+from gio_pyro.programs import Guide, Model, detached, sample_actions
 from gio_pyro.types import Policy, Spec, Transitions
 from tests.slow import slow_but
 
@@ -51,7 +51,7 @@ def _seeded() -> Any:
 def paid(pair: tuple[Model, Guide], policy: Policy, state: Tensor, samples: int = 1) -> tuple[float, float]:
     """What the guide pays on average over `state`, and the standard error of that."""
     with torch.no_grad():
-        chosen = choices(policy(state), samples)
+        chosen = sample_actions(policy(state), samples)
         nats = intrinsic_reward(chosen, Imagined(*pair, samples).bonus(policy, state, chosen))
     return float(nats.mean()), float(nats.std()) / sqrt(len(state))
 
@@ -370,7 +370,7 @@ def linear_policy() -> GaussianPolicy:
 
 
 def improvement_loss(policy: GaussianPolicy, reward: Imagined, state: Tensor) -> Tensor:
-    chosen = choices(policy(state))
+    chosen = sample_actions(policy(state))
     bonus = reward.bonus(detached(policy), state, chosen)
     q = quadratic(state, chosen.action).reshape(len(state), -1)
     return policy.loss(chosen, q, bonus, ALPHA)
@@ -411,7 +411,7 @@ def test_the_policy_settles_where_information_and_value_balance():
     schedule = torch.optim.lr_scheduler.LinearLR(optimiser, 1.0, 0.0, 300)
     state = torch.zeros(512, 1)
     for _ in range(300):
-        chosen = choices(policy(state))
+        chosen = sample_actions(policy(state))
         q = -0.5 * 0.2 * chosen.action.square()
         loss = policy.loss(chosen, q, reward.bonus(detached(policy), state, chosen), ALPHA)
         optimiser.zero_grad()

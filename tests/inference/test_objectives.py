@@ -25,7 +25,7 @@ from gio_pyro.inference import (
 )
 from gio_pyro.inference.objectives import score
 from gio_pyro.models import CategoricalModel
-from gio_pyro.programs import Guide, Model, build_guide, build_model, choices
+from gio_pyro.programs import Guide, Model, build_guide, build_model, sample_actions
 from gio_pyro.types import Policy, Spec, Transitions
 from tests.finite import true_model
 from tests.inference.worlds import A, S, build, expected_kl, fit, make_world, policy_of
@@ -69,7 +69,7 @@ def model_error(world, model) -> float:
     """Mean KL(p ‖ p_ψ) over states and actions."""
     row, column = torch.arange(S).repeat_interleave(S), torch.arange(S).repeat(S)
     with torch.no_grad():
-        log_p = score(model, world.policy, row, choices(world.policy(row)), column).double().reshape(S, S, A).mT
+        log_p = score(model, world.policy, row, sample_actions(world.policy(row)), column).double().reshape(S, S, A).mT
     return float((torch.special.xlogy(world.channel, world.channel) - world.channel * log_p).sum(-1).mean())
 
 
@@ -77,7 +77,7 @@ def test_the_score_of_every_action_is_that_of_each():
     world = make_world(0)
     model, _ = build(world, exact=True)
     state, future = torch.arange(S), torch.arange(S).flip(0)
-    table = score(model, world.policy, state, choices(world.policy(state)), future)
+    table = score(model, world.policy, state, sample_actions(world.policy(state)), future)
     for a in range(A):
         alone = model.log_prob(world.policy, state, torch.full((S,), a), future)
         torch.testing.assert_close(table[:, a], alone)

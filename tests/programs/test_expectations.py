@@ -1,4 +1,4 @@
-"""Imagined futures: exact where they can be enumerated, unbiased where they are drawn."""
+"""FutureSamples futures: exact where they can be enumerated, unbiased where they are drawn."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from gio_pyro.errors import ProgramError, TrainingError
-from gio_pyro.programs import Imagined, Model, choices, every_action, imagine
+from gio_pyro.programs import FutureSamples, Model, every_action, imagine, sample_actions
 from gio_pyro.programs.expectations import MAX_ENUMERATED_FUTURES, systematic
 from gio_pyro.types import Policy
 
@@ -49,7 +49,7 @@ def random_table(futures: int, seed: int = 0) -> Tensor:
     return torch.softmax(2 * torch.randn(S, A, futures, generator=g), -1)
 
 
-def sums(dream: Imagined) -> Tensor:
+def sums(dream: FutureSamples) -> Tensor:
     return dream.mean(torch.ones(len(dream.pair)))
 
 
@@ -59,7 +59,7 @@ PAIRS = STATE[ROW]
 SIZES = pytest.mark.parametrize("futures", [1, 2, 5, MAX_ENUMERATED_FUTURES, MAX_ENUMERATED_FUTURES + 1, 300])
 
 
-def dreams(model: Model, samples: int = 4, state: Tensor = PAIRS, action: Tensor = ACTION) -> Imagined:
+def dreams(model: Model, samples: int = 4, state: Tensor = PAIRS, action: Tensor = ACTION) -> FutureSamples:
     """Futures of every state with every action, unless others are given."""
     return imagine(model, policy, state, action, samples=samples)
 
@@ -254,14 +254,14 @@ def mixture(count: int) -> Distribution:
 def test_draws_that_would_lose_their_gradient_in_silence_are_refused():
     """The elbo of such a guide would not learn, and a policy would not feel such a model."""
     with pytest.raises(ProgramError) as error:
-        choices(mixture(4), 3)
+        sample_actions(mixture(4), 3)
     text = str(error.value)
     assert text.startswith(
         "Expected draws that pass on a gradient, but a MixtureSameFamily cannot be reparameterised; "
     )
     assert text.endswith(".")
     with torch.no_grad(), torch.random.fork_rng():
-        assert choices(mixture(4), 3).action.shape == (12, 1)
+        assert sample_actions(mixture(4), 3).action.shape == (12, 1)
 
 
 def test_futures_that_would_cut_the_policys_gradient_are_refused_only_where_one_is_wanted():
@@ -290,7 +290,7 @@ def test_nan_probabilities_stop_loudly(futures: int):
 def test_finite_actions_are_chosen_all_with_their_probabilities():
     logits = torch.randn(4, 3, generator=torch.Generator().manual_seed(0))
     before = torch.get_rng_state()
-    chosen = choices(dist.Categorical(logits=logits), 7)
+    chosen = sample_actions(dist.Categorical(logits=logits), 7)
     assert torch.equal(torch.get_rng_state(), before)
     assert chosen.count == 3
     assert chosen.action.tolist() == [0, 1, 2] * 4
@@ -304,7 +304,7 @@ def test_finite_actions_are_chosen_all_with_their_probabilities():
 def test_other_actions_are_drawn(samples: int):
     normal = dist.Normal(100.0 * torch.arange(4.0)[:, None].expand(4, 2), 1.0).to_event(1)
     with torch.random.fork_rng():
-        chosen = choices(normal, samples)
+        chosen = sample_actions(normal, samples)
     assert chosen.count == samples
     assert chosen.action.shape == (4 * samples, 2)
     assert chosen.log_prob.shape == (4, samples)
@@ -320,6 +320,6 @@ def test_other_actions_are_drawn(samples: int):
 def test_draws_carry_a_gradient_where_it_is_wanted():
     mean = torch.zeros(4, 2, requires_grad=True)
     with torch.random.fork_rng():
-        assert choices(dist.Normal(mean, 1.0).to_event(1)).action.requires_grad
+        assert sample_actions(dist.Normal(mean, 1.0).to_event(1)).action.requires_grad
         with torch.no_grad():
-            assert not choices(dist.Normal(mean, 1.0).to_event(1)).action.requires_grad
+            assert not sample_actions(dist.Normal(mean, 1.0).to_event(1)).action.requires_grad
