@@ -15,6 +15,7 @@ from gio_pyro import GIO
 from gio_pyro.cli.film import FRAMES, SIDE, can_film, film
 from tests.cli.shell import gio
 from tests.environments import make
+from tests.slow import slow_but
 
 
 class Painted(gym.Env[Any, Any]):
@@ -72,7 +73,7 @@ def test_every_step_of_a_short_episode_is_shown(tmp_path: Path, painted: str, st
     assert {frame.shape for frame in frames} == {(SIDE, SIDE * 400 // 600)}
 
 
-@pytest.mark.parametrize("steps", [FRAMES + 1, 999, 5000])
+@pytest.mark.parametrize("steps", slow_but([FRAMES + 1, 999, 5000], FRAMES + 1, 999))
 def test_a_long_episode_is_thinned_evenly(tmp_path: Path, painted: str, steps: int):
     film(agent_of(painted, steps=steps), tmp_path / "a.gif")
     frames = frames_of(tmp_path / "a.gif")

@@ -465,6 +465,7 @@ print(few - before, now - before, resource.getrusage(resource.RUSAGE_SELF).ru_ma
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs Linux's /proc")
 def test_the_process_grows_by_no_more_than_the_rows():
     """Kilobytes: with ten rows, with a million, and at the worst moment while the storage grows."""

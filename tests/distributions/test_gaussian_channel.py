@@ -151,6 +151,7 @@ def of_the_veiled(power: float) -> Tensor:
     return gaussian_capacity(torch.cat([A @ B, B], -1).expand_as(noise), noise, power)
 
 
+@pytest.mark.slow
 def test_a_latent_channel_reads_two_numbers_behind_ten():
     model = fitted(veiled, 2, steps=300, hidden=(64,), kind=LatentChannelModel, futures=SIZE)
     plain = fitted(veiled, 2, steps=300, hidden=(64,), futures=SIZE)

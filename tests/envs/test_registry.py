@@ -76,7 +76,7 @@ def test_several_worlds_are_stepped_together():
 
 
 def test_it_goes_on_exactly_where_it_stopped(tmp_path: Path):
-    settings = {"train_freq": 50, "learning_starts": 50}
+    settings = {"train_freq": 50, "learning_starts": 50, "gradient_steps": 5, "improvements": 2}
     whole = gio.GIO(make_env("gio/NoisyTV-v0", noise=0.2, channels=3), **settings).learn(230)
     half = gio.GIO(make_env("gio/NoisyTV-v0", noise=0.2, channels=3), **settings).learn(150)
     half.save(tmp_path / "half")
