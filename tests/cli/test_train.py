@@ -152,13 +152,15 @@ def learned(path: Path, *arguments: object, steps: int) -> SimpleNamespace:
 def poles(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
     """A run of networks over discrete actions that is long enough to improve."""
     path = tmp_path_factory.mktemp("poles") / "run"
-    return learned(path, "CartPole-v1", "--hidden", 8, "--env.sutton_barto_reward=false", steps=1500)
+    small = ("--hidden", 8, "--batch-size", 32, "--train-freq", 20)
+    return learned(path, "CartPole-v1", *small, "--env.sutton_barto_reward=false", steps=1500)
 
 
 @pytest.fixture(scope="module")
 def pendulum(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
     path = tmp_path_factory.mktemp("pendulum") / "run"
-    return learned(path, "--hidden", 8, "--temperature", "auto:0.5", "--env.g=9", steps=300)
+    world = ("--env.g=9", "--env.max_episode_steps=40")
+    return learned(path, "--hidden", 8, "--temperature", "auto:0.5", *world, steps=300)
 
 
 class TestNetworks:
@@ -174,7 +176,7 @@ class TestNetworks:
         assert config["environment"]["kwargs"] == {"max_episode_steps": 500, "sutton_barto_reward": False}
         assert config["settings"]["hidden"] == [8]
         config = json.loads((pendulum.path / "config.json").read_text())
-        assert config["environment"] == {"id": "Pendulum-v1", "kwargs": {"max_episode_steps": 200, "g": 9}}
+        assert config["environment"] == {"id": "Pendulum-v1", "kwargs": {"max_episode_steps": 40, "g": 9}}
         assert config["settings"]["temperature"] == "auto:0.5"
 
     def test_the_table_is_printed_and_kept(self, poles: Any):
@@ -269,9 +271,10 @@ class TestNetworks:
     def test_a_run_that_was_resumed_is_the_run_that_was_not(self, tmp_path: Path):
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(training, "_finish", lambda *_: None)
-            for name, first in (("whole", 1200), ("halves", 600)):
-                assert train("CartPole-v1", "--hidden", 8, "--out", tmp_path / name, steps=first) == 0
-            assert train("--resume", tmp_path / "halves", steps=600) == 0
+            small = ("--hidden", 8, "--learning-starts", 40, "--batch-size", 16, "--log-interval", 50)
+            for name, first in (("whole", 240), ("halves", 120)):
+                assert train("CartPole-v1", *small, "--out", tmp_path / name, steps=first) == 0
+            assert train("--resume", tmp_path / "halves", steps=120) == 0
         assert differences(*(file_format.read(tmp_path / name) for name in ("whole", "halves"))) == []
 
     def test_wrappers_are_named_again(self, tmp_path: Path, capsys: Any):
@@ -377,6 +380,7 @@ class TestOut:
 
 
 class TestArguments:
+    @pytest.mark.usefixtures("brief")
     def test_no_steps_leave_a_run_that_goes_on(self, tmp_path: Path, capsys: Any):
         run = tmp_path / "run"
         assert train("FrozenLake-v1", "--out", run, steps=0) == 0
@@ -455,6 +459,7 @@ class TestArguments:
         assert train(env, "--out", tmp_path / "run", steps=100) == 0
         assert (tmp_path / "run" / "posterior.nc").exists()
 
+    @pytest.mark.usefixtures("brief")
     def test_one_seed_gives_one_run(self, tmp_path: Path):
         for name in ("a", "b"):
             assert train("FrozenLake-v1", "--out", tmp_path / name, "--seed", 5, steps=500) == 0
@@ -465,6 +470,7 @@ class TestArguments:
 
 
 class TestResume:
+    @pytest.mark.usefixtures("brief")
     def test_step_counts_go_on_and_metrics_are_appended(self, tmp_path: Path):
         run = tmp_path / "run"
         assert train("FrozenLake-v1", "--out", run, steps=700) == 0
@@ -487,6 +493,7 @@ class TestResume:
         assert steps_of(run) == [500.0, 1000.0, 1500.0]
 
     @pytest.mark.parametrize("cut", [0, 60, -7])
+    @pytest.mark.usefixtures("brief")
     def test_a_row_that_was_cut_off_does_not_stop_it(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cut: int):
         run = tmp_path / "run"
         assert train(register(monkeypatch), "--out", run, steps=100) == 0
