@@ -14,7 +14,7 @@ import tyro
 
 from gio_pyro.cli.flag_types import flag_type
 from gio_pyro.cli.options import TRAINING
-from gio_pyro.settings import CONTINUOUS, GROUPS, NETWORK, Settings
+from gio_pyro.settings import ALIASES, CONTINUOUS, GROUPS, NETWORK, Settings
 
 KINDS: Mapping[str, Mapping[str, Any]] = {"tables": {}, "networks": NETWORK, "continuous": CONTINUOUS}
 """Kinds of agent and the defaults in which each differs from `Settings`; the docstring of `gio train` explains them."""
@@ -66,7 +66,8 @@ def _with_settings(heading: str) -> type:
     documents = dict(_field_docstrings(Settings))
     settings = []
     for name in GROUPS[heading]:
-        shown = tyro.conf.arg(help=_help(documents[name]), help_behavior_hint=_default(name))
+        aliases = [flag(alias) for alias, own in ALIASES.items() if own == name]
+        shown = tyro.conf.arg(help=_help(documents[name]), help_behavior_hint=_default(name), aliases=aliases)
         default = False if types[name] is bool else None
         settings.append((name, Annotated[flag_type(types[name]), shown], field(default=default)))
     return _documented(heading, TRAINING[heading], settings)

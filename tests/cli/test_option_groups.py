@@ -23,7 +23,7 @@ from gio_pyro.cli.commands import COMMANDS
 from gio_pyro.cli.flag_types import flag_type
 from gio_pyro.cli.option_groups import flag, option_names
 from gio_pyro.errors import InputError
-from gio_pyro.settings import GROUPS, Settings
+from gio_pyro.settings import ALIASES, GROUPS, Settings
 from tests.cli.shell import gio
 
 SETTINGS = [option.name for option in fields(Settings)]
@@ -81,17 +81,18 @@ def test_the_help_shows_defaults_and_names_flags(boxes: dict[str, str], heading:
     assert text in boxes[f"{heading} options"]
 
 
-@pytest.mark.parametrize("name", SETTINGS)
-def test_the_value_of_every_flag_arrives(monkeypatch: pytest.MonkeyPatch, capsys: Any, name: str):
+@pytest.mark.parametrize("given", [*SETTINGS, *ALIASES])
+def test_the_value_of_every_flag_arrives(monkeypatch: pytest.MonkeyPatch, capsys: Any, given: str):
+    name = ALIASES.get(given, given)
     arrived: dict[str, Any] = {}
 
-    def agent(*_: object, **given: Any) -> None:
-        arrived.update(given)
+    def agent(*_: object, **settings: Any) -> None:
+        arrived.update(settings)
         raise InputError("Expected an agent, but got settings.")
 
     monkeypatch.setattr(training, "GIO", agent)
     typed, value = VALUES[name]
-    assert gio("train", "FrozenLake-v1", flag(name), *(typed or "").split()) == 2
+    assert gio("train", "FrozenLake-v1", flag(given), *(typed or "").split()) == 2
     assert capsys.readouterr().err == "gio: Expected an agent, but got settings.\n"
     assert {key: arrived[key] for key in arrived if key in SETTINGS} == {name: value}
     assert type(arrived[name]) is type(value)
