@@ -1,4 +1,4 @@
-"""The world as the loop sees it: any Gymnasium environment, one or a vector of them, in whole transitions."""
+"""Environments in, transitions out: step any Gymnasium environment, or a vector of them."""
 
 from gio_pyro.collection.actions import Actions
 from gio_pyro.collection.collected import Collected

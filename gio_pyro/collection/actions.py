@@ -1,4 +1,4 @@
-"""What programs decide, as the actions that the environment takes."""
+"""Encode the actions of an environment as values of the site "action", and decode them."""
 
 import math
 from abc import ABC, abstractmethod
@@ -14,20 +14,20 @@ from gio_pyro.errors import InputError, TrainingError
 Array = np.ndarray[Any, np.dtype[Any]]
 
 MAX_COMBINATIONS = 4_096
-"""A MultiDiscrete or MultiBinary space is one site over all combinations of its parts; of more it is refused."""
+"""Largest number of combinations of a MultiDiscrete or MultiBinary action; one site ranges over all of them."""
 
 MAX_TANH = 1 - 1e-6
-"""A recorded action on its bound is taken for one just inside, whose site value is finite."""
+"""Largest |tanh| that is inverted: actions on a bound are encoded as just inside it, to keep site values finite."""
 
 
 class Actions(ABC):
-    """Between the site "action" of the programs and the environment's actions.
+    """Encoding of the environment's actions as values of the site "action".
 
     Attributes:
-        raw: the environment's space.
-        space: what the site ranges over: Discrete from 0, or all real vectors, which `decode` squashes by tanh into
-            the bounds.
-        parts: how many values each part of a MultiDiscrete or MultiBinary action has; empty for any other.
+        raw: the environment's action space.
+        space: the space of the site: Discrete from 0, or all real vectors, which `decode` squashes by tanh to the
+            bounds.
+        parts: number of values of each part of a MultiDiscrete or MultiBinary action; empty for other spaces.
     """
 
     raw: Space[Any]
@@ -39,7 +39,7 @@ class Actions(ABC):
         """Return the encoding of a space.
 
         Raises:
-            InputError: a space that no site can range over.
+            InputError: an unsupported space.
         """
         if isinstance(space, Discrete):
             return _DiscreteActions(space)
@@ -54,15 +54,15 @@ class Actions(ABC):
 
     @property
     def first(self) -> int:
-        """The environment's number of action 0 of a Discrete space; 0 for every other space."""
+        """The environment's action that is encoded as 0, for a Discrete space; 0 for other spaces."""
         return int(self.raw.start) if isinstance(self.raw, Discrete) else 0
 
     @abstractmethod
     def decode(self, site_values: Array) -> Array:
-        """Return the environment's actions of site values `[N, ...]`, in Gymnasium's batched form."""
+        """Return the environment's actions for site values `[N, ...]`, in Gymnasium's batched form."""
 
     def decode_one(self, site_values: Array) -> Any:
-        """Return the environment's action of site values `[1, ...]`."""
+        """Return the environment's action for site values `[1, ...]`."""
         return np.asarray(self.decode(site_values)[0])
 
     @abstractmethod
@@ -70,20 +70,20 @@ class Actions(ABC):
         """Return the site values `[N, ...]` of N actions of the environment, in Gymnasium's batched form."""
 
     def parse_mask(self, mask: Any) -> Array | None:
-        """Return an action mask, as environments give it, as flags `[A]` of the site's values; None where it is none.
+        """Return the action mask of an environment as flags `[A]` of the site's values; None if it is invalid.
 
-        Of an action of several parts that is a tuple of masks, one of each, or all of them in one vector; a combination
-        is allowed where each of its parts is.
+        For an action with several parts the mask is a tuple of masks, one for each part, or one vector of all of them;
+        a combination is allowed if all its parts are.
         """
         return None
 
     def mask_shape(self) -> str:
-        """Return, in words, the shape that a mask must have."""
+        """Return the expected shape of a mask, in words."""
         return "no shape"
 
 
 def integer_bounds(space: Space[Any]) -> tuple[Array, Array]:
-    """Return the least and the largest value of each part of a Discrete, MultiDiscrete or MultiBinary space, flat."""
+    """Return the lowest and highest value of each part of a Discrete, MultiDiscrete or MultiBinary space, `[P]`."""
     if isinstance(space, MultiBinary):
         least, count = np.zeros(space.shape, dtype=np.int64), np.full(space.shape, 2)
     else:
@@ -93,7 +93,7 @@ def integer_bounds(space: Space[Any]) -> tuple[Array, Array]:
 
 
 class _DiscreteActions(Actions):
-    """A Discrete space, which may start anywhere, counted from 0."""
+    """A Discrete space with any start, shifted to start at 0."""
 
     raw: Discrete
 
@@ -118,7 +118,7 @@ class _DiscreteActions(Actions):
 
 
 def _mask_flags(mask: Any, count: int) -> Array | None:
-    """Return flags `[count]`, or None for what has another shape or holds something else than 0 and 1."""
+    """Return flags `[count]`, or None for another shape or values other than 0 and 1."""
     try:
         given = np.asarray(mask)
     except ValueError:
@@ -129,7 +129,7 @@ def _mask_flags(mask: Any, count: int) -> Array | None:
 
 
 class _CombinedActions(Actions):
-    """A MultiDiscrete or MultiBinary space as one number for each combination, the last part counting fastest."""
+    """A MultiDiscrete or MultiBinary space as one index over all combinations, the last part varying fastest."""
 
     raw: MultiDiscrete | MultiBinary
 
@@ -153,7 +153,7 @@ class _CombinedActions(Actions):
         return np.asarray(np.ravel_multi_index(tuple(parts.T), self.parts))
 
     def parse_mask(self, mask: Any) -> Array | None:
-        flags = [part for part in self._of_parts(mask) if part is not None]
+        flags = [part for part in self._flags_of_parts(mask) if part is not None]
         if len(flags) != len(self.parts):
             return None
         whole = np.ones((), dtype=np.bool_)
@@ -164,12 +164,12 @@ class _CombinedActions(Actions):
     def mask_shape(self) -> str:
         return f"a tuple of masks of the sizes {self.parts}, or a vector of shape ({sum(self.parts)},)"
 
-    def _of_parts(self, mask: Any) -> list[Array | None]:
-        """Return the flags of each part."""
+    def _flags_of_parts(self, mask: Any) -> list[Array | None]:
+        """Return the flags of each part; None, or a shorter list, if the mask is invalid."""
         whole = _mask_flags(mask, sum(self.parts))
         if whole is not None:
             return list(np.split(whole, np.cumsum(self.parts)[:-1]))
-        if isinstance(self.raw, MultiBinary):  # Gymnasium's own: 2 is free, 0 and 1 are fixed
+        if isinstance(self.raw, MultiBinary):  # the format of MultiBinary.sample: 2 is free, 0 and 1 are fixed
             free = {0: [True, False], 1: [False, True], 2: [True, True]}
             values = np.asarray(mask).reshape(-1).tolist() if np.shape(mask) == self.raw.shape else []
             return [np.array(free[value]) for value in values if value in free]
@@ -180,14 +180,14 @@ class _CombinedActions(Actions):
 
 
 def _mask_parts(mask: Any, depth: int) -> list[Any]:
-    """Return the masks of all parts: tuples nest as the axes of the space do."""
+    """Return the masks of all parts in a flat list; tuples nest like the axes of the space."""
     if depth == 0 or not isinstance(mask, tuple | list | np.ndarray):
         return [mask]
     return [leaf for part in mask for leaf in _mask_parts(part, depth - 1)]
 
 
 class _BoxActions(Actions):
-    """A bounded Box: the site u is any real vector, the action low + (tanh(u) + 1) / 2 · (high − low)."""
+    """A bounded Box: the site value u is any real vector, the action low + (tanh(u) + 1) / 2 · (high − low)."""
 
     raw: Box
 
@@ -218,5 +218,5 @@ class _BoxActions(Actions):
 
 
 def _format_count(count: int) -> str:
-    """Return a number as text; Python writes none of more than 4,300 digits."""
+    """Return a number as text, approximately if large: Python converts at most 4,300 digits."""
     return f"{count:,}" if count < 10**15 else f"2^{count.bit_length() - 1} or more"

@@ -1,4 +1,4 @@
-"""What an environment was like, in short: whether one that is made again is the same world."""
+"""Digests of an environment's attributes, to detect that a remade environment differs from the one trained in."""
 
 import hashlib
 from collections.abc import Iterator, Mapping
@@ -12,18 +12,18 @@ from gio_pyro.collection.environment_copy import is_plain
 from gio_pyro.collection.wrappers import sub_envs, wrapped_env, wrapper_chain
 
 MAX_BYTES = 1_000_000
-"""Bytes of an attribute; what is larger is not looked at."""
+"""Largest attribute that is compared, bytes."""
 MAX_ENVIRONMENTS = 16
-"""Of a vector, at most this many are looked at."""
+"""Number of environments of a vector that are compared, at most."""
 GENERATOR_PREFIX = "_np_random"
 FLAG_TYPES = ("NoneType", "bool", "int")
 
 Digests = dict[str, str]
-"""For each attribute, named by its place, what identifies its value."""
+"""The digest of each attribute by its place, `environment.depth.Class.name`."""
 
 
 def attribute_digests(env: Any) -> Digests:
-    """Return what identifies the attributes of the innermost environments, and of wrappers that are not Gymnasium's."""
+    """Return digests of the attributes of innermost environments and of wrappers outside Gymnasium."""
     found: Digests = {}
     for number, each in enumerate([wrapper_chain(env), *map(wrapper_chain, sub_envs(env)[:MAX_ENVIRONMENTS])]):
         for depth, layer in enumerate(each):
@@ -50,7 +50,7 @@ def _layer_digests(layer: Any) -> Iterator[tuple[str, str]]:
 
 
 def _value_bytes(value: Any) -> Iterator[bytes]:
-    """Give a plain value piece by piece."""
+    """Yield the bytes of a plain value piece by piece."""
     if isinstance(value, np.ndarray | np.generic):
         yield f"{value.dtype}{np.shape(value)}".encode()
         yield value.tobytes() if value.nbytes <= MAX_BYTES else bytes(MAX_BYTES + 1)
@@ -70,9 +70,14 @@ def _value_bytes(value: Any) -> Iterator[bytes]:
 
 
 def digests_since(made: Digests, env: Any, episodes: int) -> dict[str, list[Any]]:
-    """Return what identifies each attribute now, and whether it is as it was when the agent was made.
+    """Return the current digest of each attribute, and whether it is unchanged since the agent was made.
 
-    Flags and counts that are, although no episode has ended yet, say nothing and are left out.
+    As long as no episode has ended, unchanged flags and counts are left out: they may still change.
+
+    Args:
+        made: the digests when the agent was made.
+        env: the environment now.
+        episodes: number of episodes that have ended.
     """
     found: dict[str, list[Any]] = {
         place: [one, one == made.get(place)] for place, one in attribute_digests(env).items()
@@ -83,12 +88,12 @@ def digests_since(made: Digests, env: Any, episodes: int) -> dict[str, list[Any]
 
 
 def belongs_to_wrapper(place: str, env: Any) -> bool:
-    """Whether an attribute is of a wrapper; the step limit belongs to what is wrapped."""
+    """Whether an attribute belongs to a wrapper; the step limit counts as the environment's."""
     number, depth, _ = place.split(".", 2)
     each = [wrapper_chain(env), *map(wrapper_chain, sub_envs(env))][int(number)]
     return int(depth) + 1 < len(each) and not place.endswith("._max_episode_steps")
 
 
 def attribute_name(place: str) -> str:
-    """Return an attribute's place as `Class.name`."""
+    """Return `Class.name` for an attribute's place."""
     return place.split(".", 2)[2]

@@ -1,4 +1,4 @@
-"""Steps of N environments, put together as transitions on the device."""
+"""Concatenate steps of N environments to batches of transitions on the device."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -14,16 +14,16 @@ from gio_pyro.types import Transitions
 
 @dataclass(frozen=True)
 class Collected:
-    """Transitions in the order in which they happened, and, on the host, how they hang together."""
+    """Transitions in the order of collection, and on the host which of them follow each other."""
 
     rows: Transitions
     """`[B, ...]` on the device."""
     stream: Tensor
-    """`[B]` int64: which of the N environments."""
+    """`[B]` int64: index of the environment."""
     begins: Tensor
-    """`[B]` booleans: True where the row does not continue the previous row of its stream."""
+    """`[B]` booleans: True where the row does not follow the previous row of its stream."""
     ends: Tensor
-    """`[B]` booleans: True where the episode ended with the row."""
+    """`[B]` booleans: True where the row is the last of its episode."""
 
     def links(self) -> tuple[list[int], list[bool], list[bool]]:
         """Return stream, begins and ends as lists."""
@@ -31,30 +31,30 @@ class Collected:
 
 
 class Step(NamedTuple):
-    """One step of N environments: transitions on the device, and what the host knows of them."""
+    """One step of N environments: transitions on the device, flags on the host."""
 
     rows: dict[str, Tensor]
-    """Each field of `Transitions` but the weight, `[N, ...]`."""
+    """Fields of `Transitions` except the weight, `[N, ...]`."""
     ends: Array
     """`[N]` booleans: the episode ended."""
     real: Array
-    """`[N]` booleans: a transition, not the beginning of an episode."""
+    """`[N]` booleans: True for a transition, False for a mere reset."""
 
     @property
-    def follows(self) -> Array:
-        """`[N]` booleans: what comes next begins an episode."""
+    def next_begins(self) -> Array:
+        """`[N]` booleans: True where the next row begins an episode."""
         return np.asarray(self.ends | ~self.real)
 
 
 def concatenate_steps(steps: list[Step], begins: Array) -> Collected:
-    """Put steps one after the other; those that only began an episode are left out.
+    """Return the transitions of steps in one batch, without mere resets.
 
     Args:
         steps: at least one.
-        begins: `[N]` booleans: the environments whose first step begins an episode.
+        begins: `[N]` booleans, True for environments whose first step begins an episode.
     """
     stream = np.tile(np.arange(len(begins)), len(steps))
-    fresh = np.concatenate([begins, *(step.follows for step in steps[:-1])])
+    begin_rows = np.concatenate([begins, *(step.next_begins for step in steps[:-1])])
     ends = np.concatenate([step.ends for step in steps])
     real = np.concatenate([step.real for step in steps])
     first = steps[0].rows
@@ -63,6 +63,6 @@ def concatenate_steps(steps: list[Step], begins: Array) -> Collected:
         device = first["reward"].device
         where = to_device({"where": np.flatnonzero(real)}, device)["where"]
         rows = {name: values[where] for name, values in rows.items()}
-        stream, fresh, ends = stream[real], fresh[real], ends[real]
-    hang = (torch.from_numpy(array) for array in (stream, fresh, ends))
-    return Collected(Transitions(**rows, weight=torch.ones_like(rows["reward"])), *hang)
+        stream, begin_rows, ends = stream[real], begin_rows[real], ends[real]
+    links = (torch.from_numpy(array) for array in (stream, begin_rows, ends))
+    return Collected(Transitions(**rows, weight=torch.ones_like(rows["reward"])), *links)

@@ -211,7 +211,7 @@ class Collector:
                 count += taken[-1].real.tolist().count(True)
                 if on_step is not None:
                     on_step(taken[-1])
-        self._begins = taken[-1].follows
+        self._begins = taken[-1].next_begins
         return concatenate_steps(taken, begins)
 
     def _states_to_act_upon(self) -> Tensor:

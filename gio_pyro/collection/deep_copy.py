@@ -1,9 +1,8 @@
-"""A copy of an environment as it stands: its numbers, the statistics of its wrappers, whatever was set on it.
+"""Deep-copy an environment in its current state: attributes, wrappers and their running statistics.
 
-Each layer is copied attribute by attribute, so that no class can put something else in the place of its copy: what
-`copy.deepcopy` makes of an environment with `gymnasium.utils.EzPickle` is a new one, of the arguments of the first.
-What cannot be copied, a lock, a window, a simulator in C, is taken from an environment that was made again, where that
-has the like of it; the copy is reset before it is played.
+Each wrapper is copied attribute by attribute. `copy.deepcopy` would not do: with `gymnasium.utils.EzPickle` it returns
+a new environment made from the original arguments. Attributes that cannot be copied, such as locks, windows or
+simulators in C, are taken from a remade environment if it has the same ones; the copy is reset before use.
 """
 
 import gc
@@ -26,27 +25,27 @@ SHARED_ATTRIBUTES = (
     "env_fns",
     "class_attributes",
 )
-"""How an environment was made: nobody changes these."""
+"""Construction arguments, which never change and are shared."""
 CODE_TYPES = (type, ModuleType, FunctionType, BuiltinFunctionType)
 MAX_OBJECTS = 1_000_000
-"""Objects looked at, at most, for one that cannot be copied."""
+"""Number of objects searched for a finaliser, at most."""
 MAX_DEPTH = 3
-"""How many objects deep something that cannot be copied is looked for; around it, the rest is copied."""
+"""Depth of nested objects up to which uncopyable attributes are replaced one by one."""
 
 
 class CannotCopy(Exception):  # noqa: N818
-    """What cannot be copied, as `Class.attribute`; never leaves this room."""
+    """The attribute that cannot be copied, as `Class.attribute`; always caught in this package."""
 
 
-def copy_layers(env: Any, again: Callable[[Any], Any]) -> Any:
-    """Return a copy of an environment or of a vector, without what only shows or films it.
+def copy_layers(env: Any, remake: Callable[[Any], Any]) -> Any:
+    """Return a copy of an environment or vector, without wrappers that display or record.
 
     Args:
-        env: it is not changed.
-        again: makes the innermost environment of a chain anew; called only where something cannot be copied.
+        env: the environment; not changed.
+        remake: remakes the innermost environment; called only if an attribute cannot be copied.
 
     Raises:
-        CannotCopy: something cannot be copied, and a new environment does not have the like of it.
+        CannotCopy: an attribute cannot be copied, and the remade environment does not have the same one.
     """
     every = all_layers(env)
     memo: Memo = {id(layer): object.__new__(type(layer)) for layer in every if not is_display_wrapper(layer)}
@@ -61,27 +60,27 @@ def copy_layers(env: Any, again: Callable[[Any], Any]) -> Any:
             for name in _copy_attributes(layer, memo[id(layer)], memo)
         ]
         if missing:
-            _take_from_remade(missing, each, again, memo)
-    twin = memo[id(env)]
+            _take_from_remade(missing, each, remake, memo)
+    copy_ = memo[id(env)]
     for layer in all_layers(
-        twin
+        copy_
     ):  # no window is opened: whoever wants to see an environment gives it one (environment=)
         if vars(layer).get("render_mode") == "human":
             vars(layer)["render_mode"] = None
-    return twin
+    return copy_
 
 
 def _copy_attributes(source: Any, target: Any, memo: Memo) -> Iterator[str]:
-    """Copy the attributes of an object; give the names of those that cannot be copied."""
+    """Copy the attributes of an object; yields the names of those that cannot be copied."""
     for name, value in list(vars(source).items()):
         try:
             vars(target)[name] = value if name in SHARED_ATTRIBUTES else copy_value(value, memo)
-        except Exception:  # whatever the class of the value raises
+        except Exception:  # any class may raise anything
             yield name
 
 
 def copy_value(value: Any, memo: Memo) -> Any:
-    """Return a copy of a value; raises where there is none."""
+    """Return a deep copy of a value; raises if it cannot be copied."""
     if id(value) in memo:
         return memo[id(value)]
     if isinstance(value, FunctionType):
@@ -96,13 +95,13 @@ def copy_value(value: Any, memo: Memo) -> Any:
 
 
 def _copy_function(function: FunctionType, memo: Memo) -> FunctionType:
-    """Return a function that means the copied environment where this one means the environment.
+    """Return a copy of a function that refers to the copied environment instead of the original.
 
-    It has variables of its own where this one assigns to variables outside itself; what it only reads is shared.
+    Outer variables that the function assigns to are copied, too; those that it only reads are shared.
     """
     code, cells = function.__code__, function.__closure__ or ()
     assigned = {step.argval for step in get_instructions(code) if step.opname in ("STORE_DEREF", "STORE_GLOBAL")}
-    memo[id(function)] = function  # one that names itself
+    memo[id(function)] = function  # a recursive function
     own = {
         name: copy_value(value, memo)
         for name, value in ((name, function.__globals__.get(name)) for name in code.co_names)
@@ -117,14 +116,14 @@ def _copy_function(function: FunctionType, memo: Memo) -> FunctionType:
     if not own and all(new is old for new, old in zip(inner, cells, strict=True)):
         return function
     names = function.__globals__ | own if own else function.__globals__
-    twin = FunctionType(code, names, function.__name__, function.__defaults__, tuple(inner))
-    twin.__kwdefaults__, twin.__qualname__ = function.__kwdefaults__, function.__qualname__
-    memo[id(function)] = twin
-    return twin
+    copy_ = FunctionType(code, names, function.__name__, function.__defaults__, tuple(inner))
+    copy_.__kwdefaults__, copy_.__qualname__ = function.__kwdefaults__, function.__qualname__
+    memo[id(function)] = copy_
+    return copy_
 
 
 def _refers_to_copied(value: Any, memo: Memo) -> bool:
-    """Whether a variable is the environment, a method of it, or a function that means it."""
+    """Whether a variable is the environment, a method of it, or a function that refers to it."""
     if isinstance(value, FunctionType):
         return copy_value(value, memo) is not value
     return id(value.__self__ if isinstance(value, MethodType) else value) in memo
@@ -139,7 +138,7 @@ def _cell_has_value(cell: CellType) -> bool:
 
 
 def _has_finaliser(value: Any, memo: Memo) -> bool:
-    """Whether a value holds something that releases what it owns when it is deleted: a copy would do so too."""
+    """Whether a value holds an object with `__del__`: its copy would release the same resource a second time."""
     waiting, seen = [value], {id(value)}
     while waiting and len(seen) < MAX_OBJECTS:
         one = waiting.pop()
@@ -153,10 +152,10 @@ def _has_finaliser(value: Any, memo: Memo) -> bool:
     return False
 
 
-def _take_from_remade(missing: list[tuple[Any, str]], old: list[Any], again: Callable[[Any], Any], memo: Memo) -> None:
-    """Put what a new environment has in the place of what cannot be copied; the chains meet at their inner ends."""
+def _take_from_remade(missing: list[tuple[Any, str]], old: list[Any], remake: Callable[[Any], Any], memo: Memo) -> None:
+    """Replace attributes that cannot be copied by those of a remade environment, matching wrappers from the inside."""
     first, name = missing[0]
-    new = again(old[-1])
+    new = remake(old[-1])
     if new is None:
         raise CannotCopy(f"{type(first).__name__}.{name}")
     pairs = zip(
@@ -167,24 +166,24 @@ def _take_from_remade(missing: list[tuple[Any, str]], old: list[Any], again: Cal
     target: Any
     for layer, name in missing:
         where = f"{type(layer).__name__}.{name}"
-        fresh = vars(beside[id(layer)]) if id(layer) in beside else {}
-        if name not in fresh:
+        remade = vars(beside[id(layer)]) if id(layer) in beside else {}
+        if name not in remade:
             raise CannotCopy(where)
         target = vars(memo[id(layer)])
-        target[name] = _replacement(vars(layer)[name], fresh[name], where, memo, MAX_DEPTH)
+        target[name] = _replacement(vars(layer)[name], remade[name], where, memo, MAX_DEPTH)
 
 
 def _replacement(value: Any, new: Any, where: str, memo: Memo, depth: int) -> Any:
-    """Return the new value for one that cannot be copied, with the parts of the old one that can be."""
+    """Return the replacement of a value that cannot be copied, with those parts of the old value that can be."""
     if new is None:
         return None
     if type(new) is not type(value):
         raise CannotCopy(where)
     if depth and hasattr(new, "__dict__"):
         memo[id(value)] = new
-        fresh: Any = vars(new)
+        remade: Any = vars(new)
         for name in list(_copy_attributes(value, new, memo)):
-            if name not in fresh:
+            if name not in remade:
                 raise CannotCopy(f"{where}.{name}")
-            fresh[name] = _replacement(vars(value)[name], fresh[name], f"{where}.{name}", memo, depth - 1)
+            remade[name] = _replacement(vars(value)[name], remade[name], f"{where}.{name}", memo, depth - 1)
     return new

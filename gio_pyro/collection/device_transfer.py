@@ -1,4 +1,4 @@
-"""What the environment gave, on its way to the device in one piece."""
+"""Move the arrays of a step to the device in one transfer."""
 
 from typing import Any
 
@@ -9,13 +9,17 @@ from torch import Tensor
 Array = np.ndarray[Any, np.dtype[Any]]
 
 ALIGNMENT = 16
-"""Each array starts at a multiple of this many bytes, so that it can be read back by its own dtype."""
+"""Alignment of each array in the packed buffer, bytes, as viewing it by its own dtype requires."""
 
 
 def to_device(arrays: dict[str, Array], device: torch.device) -> dict[str, Tensor]:
-    """Return the arrays as tensors on the device, none of them sharing memory with what was given.
+    """Return the arrays as tensors on the device, without sharing memory with the arrays.
 
-    To a GPU they go in one copy that does not wait: what a step gives is many small arrays, and each copy has its cost.
+    To a GPU they are packed and copied once, asynchronously: one copy for each small array would be slow.
+
+    Args:
+        arrays: arrays of any shapes and dtypes by name.
+        device: of the tensors.
     """
     if device.type == "cpu":
         return {name: torch.from_numpy(np.ascontiguousarray(array)).clone() for name, array in arrays.items()}
@@ -24,7 +28,7 @@ def to_device(arrays: dict[str, Array], device: torch.device) -> dict[str, Tenso
 
 
 def pack(arrays: dict[str, Array], *, pin: bool = False) -> Tensor:
-    """Return all bytes in one uint8 tensor, in pinned memory if asked for."""
+    """Return the bytes of all arrays in one uint8 tensor, in pinned memory if `pin`."""
     starts, size = _layout(arrays)
     buffer = torch.empty(size, dtype=torch.uint8, pin_memory=pin)
     view = buffer.numpy()
@@ -34,7 +38,7 @@ def pack(arrays: dict[str, Array], *, pin: bool = False) -> Tensor:
 
 
 def unpack(buffer: Tensor, like: dict[str, Array]) -> dict[str, Tensor]:
-    """Return views of what `pack` made of arrays of these shapes and dtypes."""
+    """Return views into a packed buffer, with the shapes and dtypes of the arrays `like`."""
     starts, _ = _layout(like)
     return {
         name: buffer[start : start + array.nbytes].view(_torch_dtype(array)).view(array.shape)

@@ -1,4 +1,4 @@
-"""How the running episode of an environment came about, so that it can be played again up to the same point."""
+"""Record the running episode of an environment, so that it can be replayed to the same point."""
 
 from collections.abc import Iterable, Mapping
 from copy import deepcopy
@@ -11,11 +11,11 @@ from gio_pyro.collection.infos import mask_of
 from gio_pyro.collection.interface_checks import check_reset, check_step
 
 MAX_RECORDED_STEPS = 100_000
-"""A longer episode is not recorded to its end, and cannot be played again."""
+"""Steps up to which an episode is recorded; a longer one cannot be replayed."""
 
 
 class EpisodeRecorder(gym.Wrapper[Any, Any, Any, Any]):
-    """Passes everything on, and remembers it since the last reset."""
+    """Wrapper that records seed or random state, actions and rewards since the last reset."""
 
     def __init__(self, env: gym.Env[Any, Any]) -> None:
         super().__init__(env)
@@ -25,10 +25,10 @@ class EpisodeRecorder(gym.Wrapper[Any, Any, Any, Any]):
         self.steps, self.total = 0, 0.0
         self.last: Any = None
         self.mask: Any = None
-        """The action mask that came with the last observation, as it was given."""
+        """The action mask that came with the last observation, unchecked."""
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
-        """Reset the environment; where no seed says how, its random state does."""
+        """Reset the environment; without a seed, record its random state."""
         self.seed, self.origin = seed, generator_state(self.env) if seed is None else None
         self.actions, self.steps, self.total = [], 0, 0.0
         given = self.env.reset(seed=seed, **({} if options is None else {"options": options}))
@@ -53,7 +53,7 @@ class EpisodeRecorder(gym.Wrapper[Any, Any, Any, Any]):
         return self.last, reward, terminated, truncated, info
 
     def play(self, seed: int | None, origin: Mapping[str, Any] | None, actions: Iterable[Any]) -> None:
-        """Reset as the recorded episode was reset, and take its actions."""
+        """Replay a recorded episode: reset with its seed or random state and take its actions."""
         if seed is None:
             set_generator_state(self.env, origin or {})
         self.reset(seed=seed)
@@ -62,14 +62,14 @@ class EpisodeRecorder(gym.Wrapper[Any, Any, Any, Any]):
 
 
 def generator_state(env: gym.Env[Any, Any]) -> Mapping[str, Any] | None:
-    """Return the state of an environment's random generator, or None where it has none of NumPy's."""
+    """Return the state of an environment's NumPy generator `np_random`, or None if it has none."""
     try:
         generator = env.unwrapped.np_random
-    except Exception:  # an environment may refuse to say
+    except Exception:  # the property may raise anything
         return None
     return generator.bit_generator.state if isinstance(generator, np.random.Generator) else None
 
 
 def set_generator_state(env: gym.Env[Any, Any], state: Mapping[str, Any]) -> None:
-    """Set what `generator_state` returned; raises what NumPy raises for a state of another kind of generator."""
+    """Set a state returned by `generator_state`; NumPy raises for a state of another kind of generator."""
     env.unwrapped.np_random.bit_generator.state = state

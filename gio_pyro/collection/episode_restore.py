@@ -1,8 +1,8 @@
-"""The running episodes of a world as plain values, and the same episodes again in fresh environments.
+"""Record the running episodes of environments as plain values, and restore them by replaying their actions.
 
-The state inside an environment cannot be read. What can be recorded is how it came about: the random state before the
-reset, or its seed, and the actions since. Playing them again leads to the same state, unless the environment hides
-something from its own random generator; then the states differ, or the rewards do, and that is noticed.
+The internal state of an environment cannot be read. Recorded are the seed, or the random state before the reset, and
+the actions since. Replaying them leads to the same state unless the environment has randomness outside its own
+generator; then states or rewards differ, which is detected.
 """
 
 import json
@@ -23,7 +23,7 @@ from gio_pyro.collection.wrappers import REWARD_NORMALISERS, wrapper_chain
 
 
 def record_episodes(environments: EnvironmentAdapter) -> dict[str, Any]:
-    """Return the running episodes of a world as tensors and plain types."""
+    """Return the running episodes as tensors and plain types."""
     return {
         "seen": torch.from_numpy(environments.states.copy()),
         "ended": environments.ended.tolist(),
@@ -32,7 +32,7 @@ def record_episodes(environments: EnvironmentAdapter) -> dict[str, Any]:
 
 
 def restore_episodes(environments: EnvironmentAdapter, record: Mapping[str, Any]) -> None:
-    """Bring a fresh world to where the recorded one was; raises `CannotRestore`, after which it must be reset."""
+    """Restore recorded episodes in new environments; raises `CannotRestore`, after which these must be reset."""
     environments.require_restorable()
     seen, episodes = record["seen"].numpy(), record["episodes"]
     if len(episodes) != len(environments.recorders):
@@ -40,9 +40,9 @@ def restore_episodes(environments: EnvironmentAdapter, record: Mapping[str, Any]
     try:
         for recorder, episode in zip(environments.recorders, episodes, strict=True):
             _replay_episode(recorder, episode)
-        bare = environments.replayed_states()
+        unmasked = environments.replayed_states()
         ended = np.array(record["ended"], dtype=np.bool_)
-        states = environments.masks.update(bare, [recorder.mask for recorder in environments.recorders], ended)
+        states = environments.masks.update(unmasked, [recorder.mask for recorder in environments.recorders], ended)
     except CannotRestore:
         raise
     except Exception as error:
@@ -73,7 +73,7 @@ def _replay_episode(recorder: EpisodeRecorder, episode: Mapping[str, Any]) -> No
     actions = episode["actions"].tolist() if episode["plain"] else episode["actions"].numpy()
     recorder.play(episode["seed"], _parse_generator(episode["origin"]), actions)
     if any(isinstance(layer, REWARD_NORMALISERS) for layer in wrapper_chain(recorder)):
-        recorder.total = episode["total"]  # what it paid was divided by the statistics of the time
+        recorder.total = episode["total"]  # rewards were normalised by the statistics of that time
     elif recorder.total != episode["total"]:
         raise CannotRestore("playing its episode again earned something else")
     if _generator_text(generator_state(recorder.env)) != now:
@@ -81,7 +81,7 @@ def _replay_episode(recorder: EpisodeRecorder, episode: Mapping[str, Any]) -> No
 
 
 def _generator_text(state: Mapping[str, Any] | None) -> str | None:
-    """A generator's state as text: its whole numbers have 128 bits."""
+    """Return a generator's state as text, as its integers have 128 bits."""
     return None if state is None else json.dumps(state, default=np.ndarray.tolist)
 
 

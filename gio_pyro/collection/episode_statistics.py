@@ -1,4 +1,4 @@
-"""What the episodes earned, running ones and those that ended."""
+"""Returns and lengths of running and finished episodes."""
 
 from collections import deque
 from collections.abc import Mapping
@@ -10,12 +10,12 @@ from gio_pyro.collection.environment_adapter import StepResult
 
 
 class EpisodeStatistics:
-    """Keeps count of the episodes of N environments.
+    """Accumulates returns and lengths of the episodes of N environments.
 
     Attributes:
         returns: undiscounted returns of the last 100 episodes that ended, reward units.
-        lengths: their steps.
-        episodes: how many have ended.
+        lengths: lengths of these episodes, steps.
+        episodes: number of episodes that have ended.
     """
 
     def __init__(self, count: int) -> None:
@@ -25,34 +25,34 @@ class EpisodeStatistics:
         self._return, self._length = np.zeros(count), np.zeros(count, dtype=np.int64)
 
     def reset_running(self) -> None:
-        """Drop the running episodes."""
+        """Discard the running episodes."""
         self._return[:], self._length[:] = 0.0, 0
 
     def add(self, result: StepResult) -> None:
-        """Add a step."""
+        """Add the rewards of a step."""
         self._return += result.reward
         self._length += result.real
         ended = result.terminated | result.truncated
-        if True in ended.tolist():  # for a few environments faster than to ask NumPy
+        if True in ended.tolist():  # for few environments faster than NumPy's any
             self.returns.extend(self._return[ended].tolist())
             self.lengths.extend(self._length[ended].tolist())
             self.episodes += int(ended.sum())
             self._return[ended], self._length[ended] = 0.0, 0
 
     def finished(self) -> dict[str, Any]:
-        """Return the counts of episodes that ended, as plain values."""
+        """Return the statistics of finished episodes, as plain values."""
         return {"episodes": self.episodes, "returns": list(self.returns), "lengths": list(self.lengths)}
 
     def running(self) -> dict[str, Any]:
-        """Return the counts of the running episodes, as plain values."""
+        """Return the statistics of running episodes, as plain values."""
         return {"return": self._return.tolist(), "length": self._length.tolist()}
 
     def load_finished(self, ended: Mapping[str, Any]) -> None:
-        """Take over what `ended` returned."""
+        """Load what `finished` returned."""
         self.episodes = int(ended["episodes"])
         self.returns.extend(float(r) for r in ended["returns"])
         self.lengths.extend(int(n) for n in ended["lengths"])
 
     def load_running(self, running: Mapping[str, Any]) -> None:
-        """Take over what `running` returned."""
+        """Load what `running` returned."""
         self._return[:], self._length[:] = running["return"], running["length"]

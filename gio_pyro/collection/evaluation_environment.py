@@ -1,4 +1,4 @@
-"""Where a policy is judged: a copy of the world that it learned in, or another world that the caller names."""
+"""The environment to evaluate a policy in: a copy of the training environment, or another one with its spaces."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,15 +20,15 @@ from gio_pyro.errors import InputError
 
 @contextmanager
 def evaluation_environment(own: Env | Vector, given: str | Env | Vector | None) -> Iterator[Env | Vector]:
-    """Give the environment to play in; its running statistics are held still meanwhile.
+    """Yield the environment to evaluate in, with its running statistics frozen.
 
     Args:
-        own: what was learned in; it is not changed.
-        given: another environment, or its id; a copy of `own` where None. One that keeps running statistics and has
-            seen nothing yet takes those of `own` while it is played. It is closed only if it was made here.
+        own: the training environment; not changed.
+        given: another environment, or its id; None for a copy of `own`. If its running statistics are still empty, it
+            uses those of `own` meanwhile. It is closed only if it was made here.
 
     Raises:
-        InputError: `own` cannot be copied, or `given` is no environment with the same spaces.
+        InputError: `own` cannot be copied, or `given` has other spaces.
     """
     env = copy_environment(own) if given is None else make_env(given)
     made_here = given is None or isinstance(given, str)
@@ -48,7 +48,7 @@ def evaluation_environment(own: Env | Vector, given: str | Env | Vector | None) 
 
 
 def require_same_spaces(env: Env | Vector, own: Env | Vector) -> None:
-    """Raise `InputError` for an environment whose observations or actions are not those that were learned with."""
+    """Raise `InputError` unless an environment has the observations and actions of the training environment `own`."""
     for name, mine, theirs in zip(("observation", "action"), single_spaces(own), single_spaces(env), strict=True):
         if not (same_observations(mine, theirs) if name == "observation" else mine == theirs):
             raise InputError(
@@ -58,7 +58,7 @@ def require_same_spaces(env: Env | Vector, own: Env | Vector) -> None:
 
 
 def same_observations(one: Space[Any], other: Space[Any]) -> bool:
-    """Whether observations of both spaces have the same form; the bounds of a Box may differ."""
+    """Whether observations of both spaces have the same structure, shapes and dtypes; Box bounds may differ."""
     if isinstance(one, Box) and isinstance(other, Box):
         return one.shape == other.shape and one.dtype == other.dtype
     if isinstance(one, Dict) and isinstance(other, Dict):

@@ -1,4 +1,4 @@
-"""Batches of nested observations as vectors: what `gymnasium.spaces.flatten` does to one, done to N at once."""
+"""Flatten batches of nested observations to vectors, as `gymnasium.spaces.flatten` does for one observation."""
 
 import math
 from collections.abc import Callable
@@ -17,7 +17,7 @@ Array = np.ndarray[Any, np.dtype[Any]]
 Path = tuple[str | int, ...]
 
 MAX_VALUES = 1_000_000
-"""A Discrete space becomes a table or one input for each value; more than this many are refused."""
+"""Largest number of values of a Discrete space, which becomes a table or one-hot inputs."""
 
 
 @dataclass(frozen=True)
@@ -25,17 +25,17 @@ class Leaf:
     """One entry of a nested space."""
 
     path: Path
-    """The keys and indices that lead to it."""
+    """Its keys and indices."""
     space: Space[Any]
     low: Array
     """Bounds of the flat entry, `[d]` float32."""
     high: Array
     encode: Callable[[Any], Array]
-    """From a batch of values to `[N, d]` float32."""
+    """Maps a batch of values to `[N, d]` float32."""
 
 
 def flat_leaves(space: Space[Any], path: Path = ()) -> tuple[list[Leaf], list[str]]:
-    """Return the entries of a space in the order of `gymnasium.spaces.flatten`, and the names of those left out."""
+    """Return the entries of a space in the order of `gymnasium.spaces.flatten`, and the names of unsupported ones."""
     if isinstance(space, Dict | Tuple):
         inner = space.spaces.items() if isinstance(space, Dict) else enumerate(space.spaces)
         found = [flat_leaves(part, (*path, key)) for key, part in inner]
@@ -59,7 +59,7 @@ def path_text(path: Path) -> str:
 
 
 def entry_at(tree: Any, path: Path) -> Any:
-    """Return the entry of an observation at a path; raises `InputError` where there is none."""
+    """Return the entry of an observation at a path; raises `InputError` if it is missing."""
     try:
         for key in path:
             tree = tree[key]
@@ -69,7 +69,7 @@ def entry_at(tree: Any, path: Path) -> Any:
 
 
 def as_array(values: Any, shape: tuple[int, ...]) -> Array:
-    """Return observations, or a batch of them, as an array; raises `InputError` where they are none."""
+    """Return an observation, or a batch of them, as an array; raises `InputError` if that is impossible."""
     try:
         return np.asarray(values.numpy(force=True) if isinstance(values, Tensor) else values)
     except ValueError as error:
@@ -84,7 +84,7 @@ def as_array(values: Any, shape: tuple[int, ...]) -> Array:
 
 
 def numeric_batch(batch: Any, shape: tuple[int, ...]) -> Array:
-    """Return a batch as an array `[N, *shape]`; raises `InputError` where it is none."""
+    """Return a batch as a numeric array `[N, *shape]`; raises `InputError` for other values or shapes."""
     given = as_array(batch, shape)
     if given.dtype.kind not in "biuf":
         raise InputError(
@@ -97,20 +97,20 @@ def numeric_batch(batch: Any, shape: tuple[int, ...]) -> Array:
 
 
 def require_equal_rows(parts: list[Array]) -> None:
-    """Raise `InputError` where the entries of a batch of observations differ in their number of rows."""
+    """Raise `InputError` if the entries of a batch differ in their number of rows."""
     if len({len(part) for part in parts}) > 1:
         rows = ", ".join(str(len(part)) for part in parts)
         raise InputError(f"Expected as many rows of each entry, but got {rows}; give one of each for an observation.")
 
 
 def require_enumerable(space: Space[Any], count: int) -> None:
-    """Raise `InputError` where a space has more values than a table can hold."""
+    """Raise `InputError` if a space has more than `MAX_VALUES` values."""
     if count > MAX_VALUES:
         raise InputError(f"Expected at most {MAX_VALUES:,} values, but {space} has {count:,}; wrap the environment.")
 
 
 def as_float32(values: Array) -> Array:
-    """Return a copy in float32, in rows; what is too large becomes infinite."""
+    """Return a copy in float32, in C order; values beyond its range become infinite."""
     if values.dtype != np.float64:
         return values.astype(np.float32, order="C")
     with np.errstate(over="ignore"):

@@ -1,4 +1,4 @@
-"""Pictures in whichever form environments show them, as one of three axes: `[H, W, C]` or `[C, H, W]`, uint8."""
+"""Convert image observations in all common layouts to one image `[H, W, C]` or `[C, H, W]`, uint8."""
 
 import math
 from dataclasses import dataclass
@@ -8,28 +8,25 @@ import numpy as np
 from gymnasium import Space
 from gymnasium.spaces import Box, Dict, Tuple
 
+from gio_pyro.collection.flattening import Path
 from gio_pyro.nn import Picture, channel_axis
 
 Array = np.ndarray[Any, np.dtype[Any]]
-Path = tuple[str | int, ...]
 
 MIN_GREY_SIDE = 8
-"""A matrix of uint8 from 0 to 255 is a grey picture where both sides have this many numbers; a smaller one a vector."""
+"""Least side of a uint8 matrix with the range 0 to 255 that counts as a grey image; smaller ones are vectors."""
 
 
 @dataclass(frozen=True)
 class ImageEntry:
-    """One entry of an observation that is a picture, or a stack of them.
-
-    Frame k's channel c becomes channel k · C + c.
-    """
+    """An entry of an observation that is an image or a stack; channel c of frame k becomes channel k · C + c."""
 
     path: Path
-    """The keys and indices that lead to it."""
+    """Its keys and indices."""
     shape: tuple[int, ...]
-    """Of the entry: `[H, W]`, or three axes, or these behind those of a stack."""
+    """Shape of the entry: `[H, W]`, `[H, W, C]` or `[C, H, W]`, after leading axes of a stack if any."""
     axis: int
-    """Where the channels are in the picture, 0 or 2."""
+    """Axis of the channels, 0 or 2."""
 
     @property
     def sides(self) -> tuple[int, ...]:
@@ -39,7 +36,7 @@ class ImageEntry:
         return self.shape[-2:] if self.axis == 0 else self.shape[-3:-1]
 
     def __call__(self, batch: Array) -> Array:
-        """Return pictures `[N, H, W, C]` or `[N, C, H, W]` of entries `[N, *shape]`, frame after frame."""
+        """Return images `[N, H, W, C]` or `[N, C, H, W]` for entries `[N, *shape]`, frames in order."""
         count, channels = len(batch), math.prod(self.shape) // math.prod(self.sides)
         if self.axis == 0:
             return batch.reshape(count, channels, *self.sides)
@@ -48,27 +45,27 @@ class ImageEntry:
 
 
 def image_entries(space: Space[Any], path: Path = ()) -> list[ImageEntry]:
-    """Return how an observation becomes a picture; nothing where it is none, or more than pictures of one size."""
+    """Return the images in an observation; an empty list unless all entries are images of the same size."""
     if not isinstance(space, Dict | Tuple):
-        return [fold] if (fold := _image_entry(space, path)) else []
+        return [entry] if (entry := _image_entry(space, path)) else []
     inner = space.spaces.items() if isinstance(space, Dict) else enumerate(space.spaces)
     found = [image_entries(part, (*path, key)) for key, part in inner]
-    folds = [fold for some in found for fold in some]
-    same = len({(fold.axis, fold.sides) for fold in folds}) == 1
-    return folds if same and all(found) else []
+    entries = [entry for some in found for entry in some]
+    same = len({(entry.axis, entry.sides) for entry in entries}) == 1
+    return entries if same and all(found) else []
 
 
-def image_space(space: Space[Any], folds: list[ImageEntry]) -> Picture:
-    """Return the space of the pictures that `folds` make of a space."""
-    entries = [_space_at(space, fold.path) for fold in folds]
-    low, high = (stack_images(folds, [getattr(e, bound)[None] for e in entries])[0] for bound in ("low", "high"))
-    return Picture(low, high, axis=folds[0].axis)
+def image_space(space: Space[Any], entries: list[ImageEntry]) -> Picture:
+    """Return the space of the images that the entries of an observation are stacked to."""
+    spaces = [_space_at(space, entry.path) for entry in entries]
+    low, high = (stack_images(entries, [getattr(one, bound)[None] for one in spaces])[0] for bound in ("low", "high"))
+    return Picture(low, high, axis=entries[0].axis)
 
 
-def stack_images(folds: list[ImageEntry], entries: list[Array]) -> Array:
-    """Return pictures `[N, ...]` of the entries `[N, ...]` of an observation, their channels one after the other."""
-    parts = [fold(entry) for fold, entry in zip(folds, entries, strict=True)]
-    return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1 + folds[0].axis)
+def stack_images(entries: list[ImageEntry], arrays: list[Array]) -> Array:
+    """Return images `[N, ...]`, the entries `[N, ...]` of an observation concatenated along their channels."""
+    parts = [entry(array) for entry, array in zip(entries, arrays, strict=True)]
+    return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1 + entries[0].axis)
 
 
 def _space_at(space: Any, path: Path) -> Any:

@@ -1,4 +1,4 @@
-"""Environments from ids, checked before anything is learned."""
+"""Make environments from ids, and check their spaces before training."""
 
 import sys
 from collections.abc import Iterator
@@ -17,18 +17,22 @@ Env = gym.Env[Any, Any]
 Vector = VectorEnv[Any, Any, Any]
 
 EXAMPLE_PREFIX = "gio/"
-"""What the ids of the example worlds begin with."""
+"""Prefix of the ids of the example worlds."""
 VECTOR_ARGUMENTS = ("num_envs", "vectorization_mode", "vector_kwargs", "wrappers")
-"""What `gymnasium.make_vec` keeps in a spec beside the arguments of the single environment."""
+"""Arguments of `gymnasium.make_vec` that it stores in the spec, beside those of the single environment."""
 
 
 def make_env(environment: str | Env | Vector, **kwargs: Any) -> Env | Vector:
-    """Return the environment, made from its id where a string is given; a vector of environments passes through.
+    """Return an environment or a vector of them, made from its id if a string is given, with supported spaces.
 
-    A `VecEnv` of Stable-Baselines3 becomes a `StableVector`.
+    A `VecEnv` of Stable-Baselines3 is wrapped as a `StableBaselinesVector`.
+
+    Args:
+        environment: an id, an environment or a vector.
+        kwargs: arguments of the environment, with an id only.
 
     Raises:
-        InputError: an unknown id, arguments it does not take, or spaces that are not supported.
+        InputError: an unknown id, invalid arguments, or unsupported spaces.
     """
     env = _make(environment, kwargs) if isinstance(environment, str) else environment
     env = StableBaselinesVector(env) if is_vec_env(env) else env
@@ -38,9 +42,8 @@ def make_env(environment: str | Env | Vector, **kwargs: Any) -> Env | Vector:
         observation_space, action_space = single_spaces(env)
     except AttributeError as error:
         raise InputError(
-            f"Expected an environment with an observation_space and an action_space, but got "
-            f"{describe_error(error)}; set both "
-            f"in {type(env).__name__}.__init__."
+            f"Expected an environment with an observation_space and an action_space, but got {describe_error(error)}; "
+            f"set both in {type(env).__name__}.__init__."
         ) from error
     Observations.of(observation_space, quiet=True)
     Actions.of(action_space)
@@ -48,7 +51,7 @@ def make_env(environment: str | Env | Vector, **kwargs: Any) -> Env | Vector:
 
 
 def _describe_type(thing: object) -> str:
-    """Return what something is that is no environment, and what would make one of it."""
+    """Describe an object that is not an environment, and how to make one of it."""
     if isinstance(thing, type):
         return f"the class {thing.__name__}; make one of it, {thing.__name__}()"
     if isinstance(thing, list | tuple):
@@ -58,7 +61,7 @@ def _describe_type(thing: object) -> str:
 
 
 def single_spaces(env: Env | Vector) -> tuple[gym.Space[Any], gym.Space[Any]]:
-    """Return the observation and the action space of one environment, also of a vector of them."""
+    """Return the observation and action space of an environment, or of one environment of a vector."""
     if isinstance(env, VectorEnv):
         return env.single_observation_space, env.single_action_space
     return env.observation_space, env.action_space
@@ -71,7 +74,7 @@ def _make(name: str, kwargs: dict[str, Any]) -> Env:
 
 @contextmanager
 def creation_errors(name: str, kwargs: dict[str, Any]) -> Iterator[None]:
-    """Say in one sentence, as an `InputError`, what Gymnasium raises when it makes an environment."""
+    """Turn exceptions that Gymnasium raises when it makes an environment into one-sentence `InputError`s."""
     register_example_worlds(name)
     try:
         yield
@@ -88,7 +91,7 @@ def creation_errors(name: str, kwargs: dict[str, Any]) -> Iterator[None]:
 
 
 def register_example_worlds(name: str) -> None:
-    """Make Gymnasium know the example worlds where an id is one of theirs; for others they are not even imported."""
+    """Register the example worlds with Gymnasium if an id is one of theirs; otherwise they are not imported."""
     if name.startswith(EXAMPLE_PREFIX):
         from gio_pyro.envs import register
 
@@ -96,7 +99,7 @@ def register_example_worlds(name: str) -> None:
 
 
 def _unregistered(name: str, error: Exception) -> bool:
-    """Whether it is the name that Gymnasium did not find: no such id or version, a malformed one, a module missing."""
+    """Whether the id is at fault: unknown, of an unknown version, malformed, or of a missing module."""
     module, colon, id_ = name.rpartition(":")
     if id_ in gym.registry:
         return False

@@ -1,4 +1,4 @@
-"""What the environment shows, as the arrays that programs see."""
+"""Encode observations as states: indices, images of uint8, or vectors of float32."""
 
 import warnings
 from abc import ABC, abstractmethod
@@ -26,18 +26,18 @@ from gio_pyro.types import finite
 Array = np.ndarray[Any, np.dtype[Any]]
 
 WIDE_VECTOR = 10_000
-"""Vectors of this many numbers are told of: they are pictures, more often than not."""
+"""Length from which vector observations cause a warning, as they probably are images."""
 
 LARGEST_VALUE = 1e18
-"""Numbers beyond this have squares that float32 does not hold, and no statistics."""
+"""Magnitude from which observations are rejected, as statistics of their squares overflow float32."""
 
 
 class Observations(ABC):
-    """Between an environment's observations and the states that programs see.
+    """Encoding of an environment's observations as the states that programs receive.
 
     Attributes:
-        raw: the environment's space.
-        space: the space of the states: Discrete from 0, an image of uint8, or one vector of float32.
+        raw: the environment's observation space.
+        space: the space of the states: Discrete from 0, an image of uint8, or a vector of float32.
     """
 
     raw: Space[Any]
@@ -45,23 +45,25 @@ class Observations(ABC):
 
     @staticmethod
     def of(space: Space[Any], *, quiet: bool = False) -> "Observations":
-        """Return the encoding of a space; `quiet` says nothing of entries that are left out.
+        """Return the encoding of a space.
 
-        The entry "action_mask" of a dictionary is no observation, it says what is allowed: see `environments.masks`.
+        Args:
+            space: the observation space; a Dict entry "action_mask" is left out (see `gio_pyro.collection.masks`).
+            quiet: whether to suppress warnings about unsupported entries and long vectors.
 
         Raises:
-            InputError: a space that does not become numbers.
+            InputError: a space without numeric entries.
         """
         if isinstance(space, Dict) and MASK in space.spaces and len(space.spaces) > 1:
             space = Dict({name: part for name, part in space.spaces.items() if name != MASK})
         if isinstance(space, Discrete):
             return _DiscreteObservations(space)
-        folds = image_entries(space)
-        return _ImageObservations(space, folds) if folds else _VectorObservations(space, quiet)
+        entries = image_entries(space)
+        return _ImageObservations(space, entries) if entries else _VectorObservations(space, quiet)
 
     @property
     def count(self) -> int:
-        """How many states there are; raises `InputError` where they are not Discrete."""
+        """Number of states; raises `InputError` if they are not Discrete."""
         return finite(self.space, "observation")
 
     @abstractmethod
@@ -69,8 +71,8 @@ class Observations(ABC):
         """Return the states `[N, ...]` of N observations in Gymnasium's batched form, never a view of them.
 
         Raises:
-            InputError: observations of another shape or kind, or outside a Discrete space; the bounds of a Box, which
-                are often not tight, are not checked.
+            InputError: observations of another shape or dtype, or outside a Discrete space; Box bounds are not checked,
+                as they are often inexact.
             TrainingError: an observation that is NaN or infinite.
         """
 
@@ -79,17 +81,17 @@ class Observations(ABC):
         """Return the state `[1, ...]` of one observation; raises as `encode` does."""
 
     def batched(self, observation: Any) -> bool:
-        """Say whether this is a batch of observations, as Stable-Baselines3 decides it: by its dimensions."""
+        """Whether this is a batch of observations, judged by its number of dimensions as in Stable-Baselines3."""
         path, shape = self._first()
         return as_array(entry_at(observation, path), shape).ndim == len(shape) + 1
 
     def _first(self) -> tuple[Path, tuple[int, ...]]:
-        """Return where the first entry of an observation is, and its shape."""
+        """Return path and shape of the first entry of an observation."""
         return (), self.raw.shape or ()
 
 
 class _DiscreteObservations(Observations):
-    """The values of a Discrete space, which may start anywhere, as int64 from 0."""
+    """The values of a Discrete space with any start, as int64 from 0."""
 
     raw: Discrete
 
@@ -122,27 +124,27 @@ class _DiscreteObservations(Observations):
 
 
 class _ImageObservations(Observations):
-    """Images of uint8; the frames of a stack, and several images of one size, are further channels of one."""
+    """Images of uint8; stacked frames and several images of the same size become channels of one image."""
 
-    def __init__(self, space: Space[Any], folds: list[ImageEntry]) -> None:
-        self.raw, self._folds = space, folds
-        self.space = space if len(space.shape or ()) == 3 else image_space(space, folds)
+    def __init__(self, space: Space[Any], entries: list[ImageEntry]) -> None:
+        self.raw, self._entries = space, entries
+        self.space = space if len(space.shape or ()) == 3 else image_space(space, entries)
 
     def encode(self, batch: Any) -> Array:
-        entries = [numeric_batch(entry_at(batch, fold.path), fold.shape) for fold in self._folds]
-        require_equal_rows(entries)
-        return self._joined(entries)
+        arrays = [numeric_batch(entry_at(batch, entry.path), entry.shape) for entry in self._entries]
+        require_equal_rows(arrays)
+        return self._stacked(arrays)
 
     def encode_one(self, observation: Any) -> Array:
-        picked = [(fold.shape, as_array(entry_at(observation, fold.path), fold.shape)[None]) for fold in self._folds]
-        return self._joined([numeric_batch(one, shape) for shape, one in picked])
+        picked = [(one.shape, as_array(entry_at(observation, one.path), one.shape)[None]) for one in self._entries]
+        return self._stacked([numeric_batch(one, shape) for shape, one in picked])
 
-    def _joined(self, entries: list[Array]) -> Array:
-        states = stack_images(self._folds, [_as_uint8(entry) for entry in entries])
-        return states.copy() if any(np.may_share_memory(states, entry) for entry in entries) else states
+    def _stacked(self, arrays: list[Array]) -> Array:
+        states = stack_images(self._entries, [_as_uint8(array) for array in arrays])
+        return states.copy() if any(np.may_share_memory(states, array) for array in arrays) else states
 
     def _first(self) -> tuple[Path, tuple[int, ...]]:
-        return self._folds[0].path, self._folds[0].shape
+        return self._entries[0].path, self._entries[0].shape
 
 
 def _as_uint8(given: Array) -> Array:
@@ -154,7 +156,7 @@ def _as_uint8(given: Array) -> Array:
 
 
 class _VectorObservations(Observations):
-    """Everything else: its numbers one after the other, as `gymnasium.spaces.flatten` has them, in float32."""
+    """Any other space, flattened to float32 in the order of `gymnasium.spaces.flatten`."""
 
     def __init__(self, space: Space[Any], quiet: bool) -> None:
         self.raw = space
@@ -178,17 +180,19 @@ class _VectorObservations(Observations):
         self.space = Box(low, high, dtype=np.float32)
 
     def encode(self, batch: Any) -> Array:
-        return _require_finite_states(self._joined([leaf.encode(entry_at(batch, leaf.path)) for leaf in self._leaves]))
+        return _require_finite_states(
+            self._concatenated([leaf.encode(entry_at(batch, leaf.path)) for leaf in self._leaves])
+        )
 
     def encode_one(self, observation: Any) -> Array:
         picked = [(leaf, as_array(entry_at(observation, leaf.path), leaf.space.shape or ())) for leaf in self._leaves]
-        return _require_finite_states(self._joined([leaf.encode(one[None]) for leaf, one in picked]))
+        return _require_finite_states(self._concatenated([leaf.encode(one[None]) for leaf, one in picked]))
 
     def _first(self) -> tuple[Path, tuple[int, ...]]:
         return self._leaves[0].path, self._leaves[0].space.shape or ()
 
     @staticmethod
-    def _joined(parts: list[Array]) -> Array:
+    def _concatenated(parts: list[Array]) -> Array:
         require_equal_rows(parts)
         return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
 

@@ -1,4 +1,4 @@
-"""A vector of Stable-Baselines3 as one of Gymnasium; that package is never imported here."""
+"""A `VecEnv` of Stable-Baselines3 as a Gymnasium vector, without importing that package."""
 
 import sys
 from typing import Any
@@ -10,23 +10,23 @@ from gymnasium.vector.utils import batch_space
 from gio_pyro.collection.infos import MASK
 
 VEC_ENV_MODULE = "stable_baselines3.common.vec_env.base_vec_env"
-"""Where `VecEnv` is defined: whoever holds one has imported it."""
+"""Module of `VecEnv`, imported already if present is an instance."""
 
 
 def is_vec_env(thing: object) -> bool:
-    """Whether something is a `VecEnv` of Stable-Baselines3."""
+    """Whether an object is a `VecEnv` of Stable-Baselines3."""
     kind = getattr(sys.modules.get(VEC_ENV_MODULE), "VecEnv", None)
     return kind is not None and isinstance(thing, kind)
 
 
 class StableBaselinesVector(VectorEnv[Any, Any, Any]):
-    """A `VecEnv`, wrapped as it is, seen as a vector that resets in the same step.
+    """Presents a `VecEnv`, with its wrappers, as a Gymnasium vector with autoreset mode SAME_STEP.
 
     Args:
         venv: such as `DummyVecEnv`, `SubprocVecEnv`, `VecFrameStack` or `VecNormalize`.
 
     Attributes:
-        venv: the same.
+        venv: as given.
     """
 
     def __init__(self, venv: Any) -> None:
@@ -41,30 +41,30 @@ class StableBaselinesVector(VectorEnv[Any, Any, Any]):
         return f"<{type(self.venv).__name__} of {self.num_envs} environments>"
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
-        """Begin episodes everywhere; environment i gets the seed plus i, as there."""
+        """Reset all environments; environment i gets seed + i, as `VecEnv.seed` does."""
         if seed is not None:
             self.venv.seed(seed)
         if options:
             self.venv.set_options(options)
-        seen = self.venv.reset()
-        return seen, _batch_masks([info.get(MASK) for info in self.venv.unwrapped.reset_infos])
+        observations = self.venv.reset()
+        return observations, _batch_masks([info.get(MASK) for info in self.venv.unwrapped.reset_infos])
 
     def step(self, actions: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
-        """Take a step; the last observation of an episode that ended is in `info["final_obs"]`."""
-        seen, reward, done, infos = self.venv.step(actions)
+        """Take a step; `info["final_obs"]` has the final observations of episodes that ended."""
+        observations, reward, done, infos = self.venv.step(actions)
         done = np.asarray(done, dtype=np.bool_)
         cut = np.array([bool(info.get("TimeLimit.truncated", False)) for info in infos])
         last = np.empty(self.num_envs, dtype=object)
         for number in np.flatnonzero(done).tolist():
             last[number] = infos[number].get("terminal_observation")
-        fresh = self.venv.unwrapped.reset_infos
-        now = _batch_masks([(fresh[i] if done[i] else info).get(MASK) for i, info in enumerate(infos)])
+        resets = self.venv.unwrapped.reset_infos
+        now = _batch_masks([(resets[i] if done[i] else info).get(MASK) for i, info in enumerate(infos)])
         final = _batch_masks([info.get(MASK) for info in infos])
-        told = {"final_obs": last, "_final_obs": done, "infos": infos, "final_info": final}
-        return seen, reward, done & ~cut, done & cut, told | now
+        report = {"final_obs": last, "_final_obs": done, "infos": infos, "final_info": final}
+        return observations, reward, done & ~cut, done & cut, report | now
 
     def render(self) -> Any:
-        """Return the pictures of all environments."""
+        """Return the images of all environments."""
         return tuple(self.venv.get_images())
 
     def close_extras(self, **kwargs: Any) -> None:
@@ -73,11 +73,11 @@ class StableBaselinesVector(VectorEnv[Any, Any, Any]):
 
 
 def _batch_masks(given: list[Any]) -> dict[str, Any]:
-    """Return the action masks of N environments as Gymnasium batches them; nothing where there are none."""
-    there = np.array([mask is not None for mask in given], dtype=np.bool_)
-    if not there.any():
+    """Return the action masks of N environments in Gymnasium's batched form; empty if there are none."""
+    present = np.array([mask is not None for mask in given], dtype=np.bool_)
+    if not present.any():
         return {}
     batch = np.empty(len(given), dtype=object)
     for number, mask in enumerate(given):
         batch[number] = mask
-    return {MASK: batch, f"_{MASK}": there}
+    return {MASK: batch, f"_{MASK}": present}

@@ -1,4 +1,4 @@
-"""The running statistics that wrappers keep: held still, read, taken over, and what the reward is below them."""
+"""Running statistics of normalisation wrappers: freeze, read and load them, and read unnormalised rewards."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -13,20 +13,20 @@ from gio_pyro.collection.wrappers import REWARD_NORMALISERS, all_layers, sub_env
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Record = list[list[dict[str, Any]]]
-"""For each chain of layers (see `layers`), and in it for each layer with statistics, its tensors by name."""
+"""For each chain of wrappers (see `all_layers`), and in it for each wrapper with statistics, its tensors by name."""
 
 UPDATE_FLAGS = ("_update_running_mean", "training")
-"""What says whether Gymnasium's wrappers, or `VecNormalize`, go on counting."""
+"""Attributes of Gymnasium's wrappers, and of `VecNormalize`, that switch updates on."""
 MOMENTS = ("obs_rms", "return_rms", "ret_rms")
 EPISODE_ATTRIBUTES = ("discounted_reward", "accumulated_reward", "_prev_dones", "returns")
-"""What belongs to the running episodes."""
+"""Attributes that belong to the running episodes."""
 MOMENT_PARTS = ("mean", "var", "count")
 EMPTY_COUNT = 1e-3
-"""Below this count nothing has been seen: it begins at 1e-4."""
+"""Count below which statistics are empty; it starts at 1e-4."""
 
 
 def layers_with_statistics(env: Any) -> list[Any]:
-    """Return the layers that keep running statistics of observations or rewards."""
+    """Return the wrappers with running statistics of observations or rewards."""
     return [layer for layer in all_layers(env) if _has_statistics(layer)]
 
 
@@ -36,7 +36,7 @@ def _has_statistics(layer: Any) -> bool:
 
 @contextmanager
 def freeze_statistics(env: Any) -> Iterator[None]:
-    """Hold the running statistics of an environment as they are."""
+    """Freeze the running statistics of an environment inside the block."""
     before = [
         (vars(layer), name, vars(layer)[name])
         for layer in layers_with_statistics(env)
@@ -53,7 +53,7 @@ def freeze_statistics(env: Any) -> Iterator[None]:
 
 
 class _RewardRecorder(gym.Wrapper[Any, Any, Any, Any]):
-    """Remembers the reward of the last step."""
+    """Records the reward of the last step."""
 
     last: Any = 0.0
 
@@ -65,7 +65,7 @@ class _RewardRecorder(gym.Wrapper[Any, Any, Any, Any]):
 
 
 class _VectorRewardRecorder(VectorWrapper[Any, Any, Any, Any, Any]):
-    """Remembers the rewards of the last step."""
+    """Records the rewards of the last step."""
 
     last: Any = 0.0
 
@@ -78,7 +78,7 @@ class _VectorRewardRecorder(VectorWrapper[Any, Any, Any, Any, Any]):
 
 @contextmanager
 def unnormalised_rewards(env: Any) -> Iterator[Callable[[Any], Any]]:
-    """Give a function from the rewards of a step to those below the innermost wrapper that normalises rewards."""
+    """Yield a function from the rewards of a step to its unnormalised ones, below the innermost normalising wrapper."""
     with ExitStack() as changed:
         changed.enter_context(_disable_vec_normalize(env))
         outer = changed.enter_context(_record_rewards(env))
@@ -86,10 +86,10 @@ def unnormalised_rewards(env: Any) -> Iterator[Callable[[Any], Any]]:
 
         def below(given: Any) -> Any:
             rewards = given if outer is None else outer.last
-            if any(meter is not None for meter in inner):
+            if any(recorder is not None for recorder in inner):
                 rewards = np.array(rewards, dtype=np.float64)
-                for row, meter in enumerate(inner):
-                    rewards[row] = rewards[row] if meter is None else float(meter.last)
+                for row, recorder in enumerate(inner):
+                    rewards[row] = rewards[row] if recorder is None else float(recorder.last)
             return rewards
 
         yield below
@@ -97,7 +97,7 @@ def unnormalised_rewards(env: Any) -> Iterator[Callable[[Any], Any]]:
 
 @contextmanager
 def _disable_vec_normalize(env: Any) -> Iterator[None]:
-    """Let each `VecNormalize` hand on the rewards as they come."""
+    """Switch off the reward normalisation of each `VecNormalize` inside the block."""
     found = [vars(layer) for layer in wrapper_chain(env) if "norm_reward" in vars(layer)]
     before = [attributes["norm_reward"] for attributes in found]
     for attributes in found:
@@ -111,7 +111,7 @@ def _disable_vec_normalize(env: Any) -> Iterator[None]:
 
 @contextmanager
 def _record_rewards(env: Any) -> Iterator[Any]:
-    """Put a meter below the innermost wrapper that normalises rewards; None where there is none."""
+    """Insert a recorder below the innermost wrapper that normalises rewards; yields None if there is none."""
     found = [layer for layer in wrapper_chain(env) if isinstance(layer, REWARD_NORMALISERS)]
     if not found:
         yield None
@@ -156,19 +156,19 @@ def _layer_record(layer: Any) -> dict[str, Any]:
 
 
 def _to_tensor(value: Any) -> Any:
-    return (
-        float(value) if type(value) in (float, int) else torch.from_numpy(np.array(value))
-    )  # NumPy's keep their dtype
+    if type(value) in (float, int):
+        return float(value)
+    return torch.from_numpy(np.array(value))  # keeps the dtype of NumPy scalars
 
 
 def load_statistics(env: Any, record: Record) -> bool:
-    """Take over what `statistics_of` returned; returns whether the environment keeps the same statistics.
+    """Load what `read_statistics` returned; returns False, without a change, if the wrappers are not the same.
 
-    Of another number of environments, each takes over those of the first. What belongs to running episodes is taken
-    over where their number is the same.
+    If the number of environments differs, each gets the statistics of the first. Values of running episodes are loaded
+    if their shapes agree.
 
     Raises:
-        ValueError: what is no such record.
+        ValueError: an empty record, or statistics that are not finite.
     """
     if not record:
         raise ValueError("no record of running statistics")
@@ -188,7 +188,7 @@ def load_statistics(env: Any, record: Record) -> bool:
 
 
 def _per_environment(chains: list[list[Any]]) -> list[list[Any]]:
-    """Return for each environment what is around it: of the vector, and its own."""
+    """Return for each environment the entries of the vector's wrappers followed by those of its own."""
     return [chains[0] + own for own in chains[1:]] or chains
 
 
@@ -198,7 +198,7 @@ def _record_values(records: list[list[Any]]) -> Iterator[Any]:
 
 
 def _record_shape(one: Mapping[str, Any]) -> tuple[Any, ...]:
-    """What must agree before statistics are taken over."""
+    """Return the wrapper's name and the shapes of its statistics, which must agree before they are loaded."""
     return (one["wrapper"], *sorted((name, tuple(np.shape(value))) for name, value in one.items() if "." in name))
 
 
@@ -217,6 +217,6 @@ def _to_array(value: Any) -> Any:
 
 
 def has_empty_statistics(env: Any) -> bool:
-    """Whether an environment keeps running statistics, and has seen nothing yet."""
+    """Whether an environment has running statistics that have not been updated yet."""
     counts = [float(one.count) for layer in layers_with_statistics(env) for one in _running_moments(layer).values()]
     return bool(counts) and all(count < EMPTY_COUNT for count in counts)

@@ -1,4 +1,4 @@
-"""An environment taken apart: each wrapper, the environment inside, and those of a vector."""
+"""List the wrappers of an environment or vector, and the environments inside."""
 
 from typing import Any
 
@@ -11,18 +11,18 @@ from gio_pyro.collection.stable_baselines_vector import StableBaselinesVector, i
 
 DISPLAY_WRAPPERS = (RecordVideo, HumanRendering, RenderCollection, of_vectors.RecordVideo, of_vectors.HumanRendering)
 REWARD_NORMALISERS = (NormalizeReward, of_vectors.NormalizeReward)
-"""Wrappers that divide the reward by a running statistic."""
+"""Wrappers that normalise the reward by a running statistic."""
 
 
 def wrapped_env(layer: Any) -> Any:
-    """Return what a wrapper is around, None for an environment; a `VecEnv` may be wrapped in others of its kind."""
+    """Return the wrapped environment or vector (also of a `VecEnvWrapper`); None if this is not a wrapper."""
     if isinstance(layer, gym.Wrapper | VectorWrapper):
         return layer.env
     return getattr(layer, "venv", None) if isinstance(layer, StableBaselinesVector) or is_vec_env(layer) else None
 
 
 def wrapper_chain(env: Any) -> list[Any]:
-    """Return the wrappers of an environment or of a vector, the outermost first, and what they are around."""
+    """Return the wrappers of an environment or vector, outermost first, followed by the innermost object."""
     found = [env]
     while (within := wrapped_env(found[-1])) is not None:
         found.append(within)
@@ -30,27 +30,27 @@ def wrapper_chain(env: Any) -> list[Any]:
 
 
 def sub_envs(env: Any) -> list[Any]:
-    """Return the environments of a vector that keeps them where they can be reached, such as a `SyncVectorEnv`."""
+    """Return the environments of a vector with an accessible list of them, such as `SyncVectorEnv`; else none."""
     base = wrapper_chain(env)[-1]
     envs = getattr(base, "envs", None) if isinstance(base, VectorEnv) or is_vec_env(base) else None
     return [one for one in envs if isinstance(one, gym.Env)] if isinstance(envs, list | tuple) else []
 
 
 def first_env(env: Any) -> Any:
-    """Return one environment: itself, or of a vector whose environments are within reach the first."""
+    """Return the first environment of a vector if accessible; otherwise the argument itself."""
     return (sub_envs(env) or [env])[0]
 
 
 def all_layers(env: Any) -> list[Any]:
-    """Return the chain of an environment, and after it those of the environments of a vector, in order."""
+    """Return the wrapper chain of an environment or vector, followed by those of a vector's environments."""
     return wrapper_chain(env) + [layer for one in sub_envs(env) for layer in wrapper_chain(one)]
 
 
 def is_display_wrapper(layer: Any) -> bool:
-    """Whether a wrapper only shows or films what happens: what is played for a figure does without it."""
+    """Whether a wrapper only displays or records; copies for evaluation are made without it."""
     return isinstance(layer, DISPLAY_WRAPPERS) or type(layer).__name__ == "VecVideoRecorder"
 
 
 def is_vector(env: Any) -> bool:
-    """Whether something steps several environments."""
+    """Whether an object is a vector of environments, of Gymnasium or Stable-Baselines3."""
     return isinstance(env, VectorEnv) or is_vec_env(env)

@@ -163,7 +163,7 @@ class _Alternating:
     def on_step(self, step: Step) -> None:
         """Count a step, and pass the states that the explorer's own actions led to on to it."""
         device = self.scheduler.left.device
-        real, over = (torch.from_numpy(flags.copy()).to(device) for flags in (step.real, step.follows))
+        real, over = (torch.from_numpy(flags.copy()).to(device) for flags in (step.real, step.next_begins))
         explored = (self.scheduler.exploring & real).nonzero().flatten()
         if len(explored):
             with self.scheduler.calling("on_step"):
