@@ -35,12 +35,13 @@ from gio_pyro.explorers import scheduler_of
 from gio_pyro.futures import Future, FutureLike, future_from, spec_of, without_masks
 from gio_pyro.inference import Inference, objective_for, pieces_of
 from gio_pyro.programs import build_pair, chosen_programs, log_probs, without_validation
-from gio_pyro.settings import Settings, device_named
+from gio_pyro.settings import Settings
 from gio_pyro.signals import Fitted
 from gio_pyro.signals.reward_mix import reward_mix_of
 from gio_pyro.training_monitor import TrainingMonitor, paid_at_most
 from gio_pyro.types import PyroProgram, Transitions, finite, in_space
 from gio_pyro.utils.checks import batch, function, invalid_argument, switch, whole
+from gio_pyro.utils.devices import device_from_name
 from gio_pyro.utils.memory import REDUCE_ADVICE, MemoryCheck, memory_errors
 from gio_pyro.utils.pickling import Picklable
 from gio_pyro.utils.randomness import PROCESS_LOCK, PrivateRandom
@@ -90,7 +91,7 @@ class GIO(Picklable):
     ) -> None:
         self.env = make_env(environment)
         self.future: Future = future_from(future)
-        self.device = device_named(device)
+        self.device = device_from_name(device)
         raw_states, raw_actions = single_spaces(self.env)
         acts = Actions.of(raw_actions)
         states, actions = Observations.of(raw_states, quiet=True).space, acts.space

@@ -22,12 +22,13 @@ from gio_pyro.errors import CheckpointError, InputError, TrainingError, describe
 from gio_pyro.futures import FutureLike, future_from, spec_of
 from gio_pyro.inference import Inference, objective_for
 from gio_pyro.programs import build_pair, chosen_programs, without_validation
-from gio_pyro.settings import Settings, device_named
+from gio_pyro.settings import Settings
 from gio_pyro.signals import Fitted, signal_named
 from gio_pyro.signals.reward_mix import RewardMix
 from gio_pyro.types import PyroProgram, Transitions
 from gio_pyro.utils.calls import to_builtin
 from gio_pyro.utils.checks import whole
+from gio_pyro.utils.devices import device_from_name
 from gio_pyro.utils.memory import REDUCE_ADVICE, MemoryCheck, memory_errors
 from gio_pyro.utils.pickling import Picklable
 from gio_pyro.utils.randomness import PROCESS_LOCK, PrivateRandom
@@ -92,7 +93,7 @@ class IntrinsicReward(Picklable):
         for name, number in (("updates", updates), ("batch_size", batch_size), ("buffer_size", buffer_size)):
             whole(name, number, 1)
         self.updates, self.batch_size = updates, batch_size
-        self.device, self.future = device_named(device), future_from(future)
+        self.device, self.future = device_from_name(device), future_from(future)
         raw_states, raw_actions = single_spaces(make_env(environment))
         self.observations, self.actions = Observations.of(raw_states, quiet=True), Actions.of(raw_actions)
         if self.future.sequential:

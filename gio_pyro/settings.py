@@ -5,7 +5,6 @@ from dataclasses import dataclass, fields
 from types import MappingProxyType
 from typing import Any
 
-import torch
 from gymnasium import Space
 from gymnasium.spaces import Discrete
 
@@ -340,23 +339,3 @@ def _whole(name: str, value: object, low: int, high: int) -> None:
         raise InputError(
             f"Expected {name} to be a whole number from {low} to {high}, but got {shown(value)}; see gio_pyro.Settings."
         )
-
-
-def device_named(name: str) -> torch.device:
-    """Return the device; "auto" is a GPU where there is one. Raises `InputError` for one that is not there."""
-    if isinstance(name, str) and name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.empty(0, device=name).device
-    except Exception as error:  # torch raises of every kind, for what is no device
-        raise _absent(name) from error
-    if device.type not in ("cpu", "cuda"):
-        raise _absent(name)
-    return device
-
-
-def _absent(name: object) -> InputError:
-    here = [*(f"cuda:{number}" for number in range(torch.cuda.device_count())), "cpu"]
-    return InputError(
-        f"Expected a device that is here, {' or '.join(here)}, but got {shown(name)}; auto takes the first."
-    )

@@ -5,12 +5,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from gymnasium.spaces import Discrete
 
 import gio_pyro as gio
 from gio_pyro.errors import InputError
-from gio_pyro.settings import CONTINUOUS, GROUPS, NETWORK, Settings, defaults, device_named, finite_world
+from gio_pyro.settings import CONTINUOUS, GROUPS, NETWORK, Settings, defaults, finite_world
 
 from .spaces import image, vector
 
@@ -218,22 +217,6 @@ def test_nobody_can_change_the_defaults_of_others(given: Any):
 def test_every_default_is_a_setting():
     names = {field.name for field in fields(Settings)}
     assert set(NETWORK) | set(CONTINUOUS) <= names
-
-
-def test_a_device_is_known_by_its_name():
-    assert device_named("cpu") == torch.device("cpu")
-    assert device_named("auto").type in ("cpu", "cuda")
-    for name in ("gpu", "meta", "cuda:99", ""):
-        with pytest.raises(InputError, match=f"Expected a device that is here, .*cpu, but got '{name}'; auto takes"):
-            device_named(name)
-
-
-@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
-def test_a_device_that_is_not_here_is_not_offered():
-    with pytest.raises(
-        InputError, match=r"^Expected a device that is here, cpu, but got 'cuda'; auto takes the first.$"
-    ):
-        device_named("cuda")
 
 
 def test_a_replay_that_never_holds_a_batch_is_refused_with_both_names():

@@ -97,7 +97,9 @@ class NetworkActorCritic(nn.Module):
             figures |= evaluation.step(None, *paid.rows.tensors())
             other.critic.polyak_update()
         figures |= self.projection.step(reward, alpha, batch.state)
-        temperature.update(figures["entropy"], figures["critic_loss"], allowed_entropy_share(self.spec, batch.state))
+        temperature.update(
+            figures["entropy"], figures["critic_loss"], allowed_entropy_share(self.spec.allowed(batch.state))
+        )
         return figures
 
     def _critic_loss(self, reward: Reward, alpha: Tensor, *batch: Tensor) -> tuple[Tensor, Figures]:

@@ -82,7 +82,7 @@ class TableActorCritic(nn.Module):
         figures = {"value_change": change} | self._evaluate_apart(apart)
         state, _ = everything.distinct_states()
         self.policy.improve(state, total(self.critic, self.apart, state), self._bonus(reward, state), temperature=alpha)
-        temperature.update(self.policy(state).entropy().mean(), loss, allowed_entropy_share(self.spec, state))
+        temperature.update(self.policy(state).entropy().mean(), loss, allowed_entropy_share(self.spec.allowed(state)))
         return figures
 
     def _evaluate_apart(self, apart: Sequence[WeightedBatch]) -> Figures:

@@ -10,9 +10,9 @@ from gio_pyro.empowerment.variational import VariationalEmpowerment, require_hor
 from gio_pyro.errors import InputError
 from gio_pyro.nn.gradient_step import Figures
 from gio_pyro.programs import without_validation
-from gio_pyro.settings import device_named
 from gio_pyro.types import PyroProgram
 from gio_pyro.utils.checks import whole
+from gio_pyro.utils.devices import device_from_name
 from gio_pyro.utils.randomness import PrivateRandom
 
 KEPT = 1_000_000
@@ -72,7 +72,7 @@ def learn_empowerment(
     require_horizon(horizon)
     for name, number in (("steps", steps), ("updates", updates), ("batch_size", batch_size)):
         whole(name, number, 1)
-    where = device_named(device)
+    where = device_from_name(device)
     collector = Collector(make_env(environment), seed=seed, device=where, mask_handler=RejectMaskHandler(BLIND))
     states, actions = collector.observations.space, collector.actions.space
     with PrivateRandom(seed, where).use(), without_validation():

@@ -20,7 +20,6 @@ from torch import Tensor, nn
 
 from gio_pyro.errors import InputError, shown
 from gio_pyro.schedules.weights import interpolate, parse_numbers
-from gio_pyro.types import Spec
 
 MIN_TEMPERATURE, MAX_TEMPERATURE = 1e-9, 1e9
 DISCRETE_SHARE = 0.3
@@ -41,9 +40,12 @@ def target_entropy_of(actions: Space[Any]) -> float:
     return -float(math.prod(actions.shape))
 
 
-def allowed_entropy_share(spec: Spec, state: Tensor) -> Tensor | float:
-    """Return the mean log-number of actions that states `[B, ...]` allow, as a share of log A; 1 without masks."""
-    allowed = spec.allowed(state)
+def allowed_entropy_share(allowed: Tensor | None) -> Tensor | float:
+    """Return the mean log-number of allowed actions as a share of log A; 1 without masks.
+
+    Args:
+        allowed: `[B, A]` booleans, the allowed actions; None for all.
+    """
     if allowed is None or allowed.shape[-1] < 2:
         return 1.0
     return allowed.sum(-1).float().log().mean() / math.log(allowed.shape[-1])
