@@ -1,7 +1,7 @@
-"""What can go wrong, by name.
+"""Errors and warnings of this library.
 
-Every error of this library derives from `GioError`, and its text is one sentence: what was expected, what was
-got, what to do next. The command line prints that sentence and nothing else.
+Every error derives from `GioError`. Its text is one sentence, "Expected …, but got …; do …", which the command line
+prints without a traceback.
 """
 
 import re
@@ -12,11 +12,11 @@ from reprlib import Repr
 from types import BuiltinFunctionType, FunctionType, ModuleType
 
 LONGEST = 300
-"""Characters of an error; of a longer one, which repeats what somebody gave, the middle is left out."""
+"""Length of an error, characters; longer ones, which repeat an argument, are shortened in the middle."""
 
 
 class GioError(Exception):
-    """Base of every error raised on purpose by gio_pyro: one line of at most `LONGEST` characters."""
+    """Base class of the errors of gio_pyro: one line of at most `LONGEST` characters."""
 
     def __init__(self, *args: object) -> None:
         text = " ".join(str(args[0]).split()) if len(args) == 1 else ""
@@ -26,62 +26,62 @@ class GioError(Exception):
 
 
 class InputError(GioError, ValueError):
-    """An argument, an environment or a table that cannot be used as it is."""
+    """Invalid argument, environment or table."""
 
 
 class MixedTerminationError(InputError):
-    """A transition table that enters a state both with and without termination: no table of values can say that."""
+    """A transition table enters a state both with and without termination: one value per state cannot hold both."""
 
 
 class ProgramError(GioError):
-    """A program of somebody's own that breaks its contract or raises: a model or guide, a signal, an explorer."""
+    """A custom model, guide, signal or explorer that raises or violates its contract."""
 
 
 class TrainingError(GioError):
-    """Learning cannot go on: a loss, a reward or an observation is NaN or infinite."""
+    """Training cannot continue, for instance because a loss, reward or observation is NaN or infinite."""
 
 
 class CheckpointError(GioError):
-    """A file that is not a whole checkpoint of this library, or an agent that no such file can hold."""
+    """Invalid or damaged checkpoint, or an agent that cannot be saved in one."""
 
 
 class GioWarning(UserWarning):
-    """Base of every warning issued by gio_pyro."""
+    """Base class of the warnings of gio_pyro."""
 
 
 class ConvergenceWarning(GioWarning):
-    """An iteration stopped at its limit before it reached its tolerance."""
+    """An iteration reached its limit before its tolerance."""
 
 
 class DivergenceWarning(GioWarning):
-    """A critic claims more than the rewards seen allow."""
+    """Values of a critic exceed the largest return that the observed rewards allow."""
 
 
 class EntropyCollapseWarning(GioWarning):
-    """A policy has all but stopped exploring."""
+    """The entropy of a policy is almost zero."""
 
 
 class UnknownFutureWarning(GioWarning):
-    """Replay does not know what follows in as many steps as the future has."""
+    """Too few transitions in replay have known futures."""
 
 
 class NoisyInformationWarning(GioWarning):
-    """The intrinsic reward is read with so much noise that its mean says little."""
+    """The standard error of the intrinsic reward is large relative to its mean."""
 
 
 MOST_SHOWN = 60
-"""Characters of a value that an error repeats."""
+"""Length of a value in an error, characters."""
 MOST_LISTED = 130
-"""Characters of known names that an error lists."""
-_FOREIGN = re.compile(r" at 0x[0-9a-f]+|\b(array|tensor|Tensor)\(")
-"""What a representation has in it that no sentence should."""
+"""Length of a list of names in an error, characters."""
+_UNREADABLE = re.compile(r" at 0x[0-9a-f]+|\b(array|tensor|Tensor)\(")
+"""Parts of a repr that do not belong in a sentence."""
 
 
 def shown(value: object, length: int = MOST_SHOWN) -> str:
-    """Return a value as an error repeats it: on one line, at most `length` characters, arrays by their shape."""
+    """Format a value for an error: one line of at most `length` characters, arrays by shape."""
     kind = type(value).__name__
     if isinstance(value, type | FunctionType | BuiltinFunctionType | ModuleType):
-        return cut(f"the {_sort(value)} {value.__name__}", length)
+        return cut(f"the {_kind_of_object(value)} {value.__name__}", length)
     if hasattr(type(value), "__array__") or hasattr(type(value), "toarray"):
         shape, dtype = getattr(value, "shape", ()), getattr(value, "dtype", None)
         if shape != ():
@@ -91,23 +91,23 @@ def shown(value: object, length: int = MOST_SHOWN) -> str:
     short.maxstring = short.maxother = short.maxlong = length
     try:
         text = " ".join(short.repr(value).split())
-    except Exception:  # a whole number of more digits than Python writes
+    except Exception:  # an integer with more digits than Python converts
         text = article(kind)
-    return cut(article(kind) if _FOREIGN.search(text) else text, length)
+    return cut(article(kind) if _UNREADABLE.search(text) else text, length)
 
 
-def _sort(value: object) -> str:
+def _kind_of_object(value: object) -> str:
     return "class" if isinstance(value, type) else "module" if isinstance(value, ModuleType) else "function"
 
 
 def unknown(what: str, given: object, known: Iterable[str], *, also: str = "", advice: str = "name one") -> str:
-    """Return the sentence about a name that is not known: some that are, and the closest one.
+    """Return the text of an error about an unknown name, with known names and the closest match.
 
     Args:
-        what: what it should be the name of, such as "a signal".
-        given: what was given.
-        known: the names that there are.
-        also: what else would do, such as ", or file.py:Name".
+        what: kind of thing named, such as "a signal".
+        given: the unknown name.
+        known: all valid names.
+        also: an alternative to a name, such as ", or file.py:Name".
         advice: what to do.
     """
     names = [*known]
@@ -115,7 +115,7 @@ def unknown(what: str, given: object, known: Iterable[str], *, also: str = "", a
 
 
 def listed(names: Sequence[str]) -> str:
-    """Return names with commas between them, as many as fit, and how many there are besides."""
+    """Join names with commas, as many as fit, followed by the number of further ones."""
     text = ", ".join(names)
     if len(text) <= MOST_LISTED:
         return text
@@ -124,25 +124,25 @@ def listed(names: Sequence[str]) -> str:
 
 
 def closest(given: object, known: Iterable[str]) -> str:
-    """Return in brackets the question whether the closest known name was meant, or nothing where none is close."""
-    plain = {name.partition("(")[0].replace("_", "").replace("-", "").lower(): name for name in known}
-    asked = given.partition("(")[0].replace("_", "").replace("-", "").lower() if isinstance(given, str) else ""
-    found = get_close_matches(asked[:MOST_SHOWN], plain, 1, 0.6)
-    return f" (did you mean {plain[found[0]]}?)" if found else ""
+    """Return " (did you mean NAME?)" for the closest known name; empty if none is close."""
+    simplified = {name.partition("(")[0].replace("_", "").replace("-", "").lower(): name for name in known}
+    wanted = given.partition("(")[0].replace("_", "").replace("-", "").lower() if isinstance(given, str) else ""
+    found = get_close_matches(wanted[:MOST_SHOWN], simplified, 1, 0.6)
+    return f" (did you mean {simplified[found[0]]}?)" if found else ""
 
 
 def cut(text: str, length: int) -> str:
-    """Return at most `length` characters of a text, with dots where more were there."""
+    """Truncate a text to `length` characters, ending in dots."""
     return text if len(text) <= length else f"{text[: length - 3]}..."
 
 
 def article(noun: str) -> str:
-    """Return the noun with "a" or "an" before it."""
+    """Return a noun with its indefinite article."""
     return f"{'an' if noun[:1].lower() in 'aeiou' else 'a'} {noun}"
 
 
 def out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that memory ran out, that of the host or of a device."""
+    """Whether an error means that the host or a device is out of memory."""
     if isinstance(error, MemoryError):
         return True
     text = str(error).lower()
@@ -150,13 +150,16 @@ def out_of_memory(error: BaseException) -> bool:
 
 
 OUT_OF_MEMORY = ("out of memory", "not enough memory", "can't allocate memory", "cannot allocate memory")
-"""What torch, its allocators and the operating system write when there is none left."""
+"""Out-of-memory messages of torch, its allocators and the operating system."""
 
 
 def describe_error(error: BaseException, length: int | None = 300) -> str:
-    """Return the kind and text of somebody else's error as one sentence without its end.
+    """Return class and text of an error as one sentence without a final period.
 
-    At most `length` characters of the text are told. A tensor with NaN that torch refuses is told as NaN.
+    Args:
+        error: any exception.
+        length: the most characters of its text; None for all. Values of a tensor with NaN that torch rejects are
+            replaced by "NaN".
     """
     text = " ".join(str(error).split())
     before, found, values = text.partition("found invalid values: ")
@@ -168,9 +171,13 @@ def describe_error(error: BaseException, length: int | None = 300) -> str:
 
 @contextmanager
 def raised_by(name: str, method: str) -> Iterator[None]:
-    """Turn what somebody else's class raises into a `ProgramError` that names the class and the method to correct.
+    """Turn exceptions of a custom class into a `ProgramError` that names the class and the method.
 
-    Errors of this library pass as they are.
+    Errors of this library pass unchanged.
+
+    Args:
+        name: of the class.
+        method: that is called inside the block.
     """
     try:
         yield

@@ -1,4 +1,4 @@
-"""The nouns that every room shares: what a program is told, what it is called with, what replay holds."""
+"""Shared types: Spec, Transitions, Sequences."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ from gio_pyro.distributions.masks import Allowed as Allowed
 from gio_pyro.errors import InputError
 
 Policy = Callable[[Tensor], TorchDistributionMixin]
-"""`policy(state [B, ...])` is a batch of B Pyro distributions over actions."""
+"""`policy(state)` for states `[B, ...]` returns a Pyro distribution over actions with batch shape `[B]`."""
 
 PyroProgram = Callable[..., Any]
-"""A Pyro program: a model `(policy, state, future=None)` or a guide `(policy, state, future)`."""
+"""A model `(policy, state, future=None)` or a guide `(policy, state, future)`, or what builds one from a `Spec`."""
 
 
 class FittedModel(Protocol):
-    """A model as guides see it: something that scores futures, whatever the program behind it."""
+    """Interface of a model for guides: it scores futures."""
 
     def log_prob(self, policy: Policy, state: Tensor, action: Tensor, future: Tensor) -> Tensor:
-        """Return log p_ψ(F|s, a) of each example, `[B]` nats."""
+        """Return log p_ψ(F|s, a), `[B]` nats."""
         ...
 
 
 @dataclass(frozen=True)
 class Spec:
-    """What a program is built from: the spaces of its sites.
+    """Arguments of a program: the spaces of its sites.
 
-    `model` is the model that a guide is fitted beside (None while models are built): a guide that enumerates,
-    as `BayesGuide` does, scores futures with `spec.model.log_prob`.
+    `model` is the model that a guide is fitted with (None for models themselves); guides that enumerate actions, such
+    as `BayesGuide`, score futures with `spec.model.log_prob`.
     """
 
     state_space: Space[Any]
@@ -44,32 +44,32 @@ class Spec:
     future_space: Space[Any]
     model: FittedModel | None = None
     hidden: tuple[int, ...] = (128, 128)
-    """Units of each hidden layer that the agent's own networks have, for programs that want to match them."""
+    """Units of the hidden layers of the agent's networks, for programs to match."""
     baseline: Callable[[Tensor], Tensor] | None = None
-    """What one would say of F from the state alone, `[B, ...] -> [B, ...]`, such as s itself for the next state; None
-    where there is nothing to say, or F is a state. Programs of real futures look at the difference."""
+    """A prediction of F from the state alone, `[B, ...] -> [B, ...]`, such as s itself for the next state, which
+    programs for real futures subtract; None without one, and for Discrete futures."""
 
     action_parts: tuple[int, ...] = ()
-    """The sizes of the parts of a MultiDiscrete or MultiBinary action, which is one site over all combinations, the
-    last part fastest; empty for any other."""
+    """Number of values of each part of a MultiDiscrete or MultiBinary action, which is one site over all combinations,
+    the last part varying fastest; empty for other actions."""
 
     masks: Allowed | None = None
-    """Where the environment gives action masks: from states to flags (see `allowed`)."""
+    """Function from states to flags of allowed actions, if the environment provides masks (see `allowed`)."""
 
     def allowed(self, state: Tensor) -> Tensor | None:
-        """Return which actions states `[B, ...]` allow, `[B, A]` booleans; None where all of them allow all.
+        """Return the actions allowed in states `[B, ...]`, `[B, A]` booleans; None without masks.
 
-        Of finite states that is what was seen. Of any others the last A numbers of a state are its mask.
+        Masks of finite states are those observed so far; of vector states they are the last A numbers.
         """
         return None if self.masks is None else self.masks(state)
 
     @property
     def mask_width(self) -> int:
-        """How many numbers of a state, its last ones, are its mask."""
+        """Number of entries at the end of a state vector that are its action mask."""
         return finite(self.action_space, "action") if self.masks and isinstance(self.state_space, Box) else 0
 
     def sizes(self) -> tuple[int, int, int]:
-        """Return (S, A, F), for programs of finite worlds; raises `InputError` for a space that is not Discrete."""
+        """Return (S, A, F) for finite programs; raises `InputError` for a space that is not Discrete."""
         return (
             finite(self.state_space, "state"),
             finite(self.action_space, "action"),
@@ -78,14 +78,14 @@ class Spec:
 
 
 def finite(space: Space[Any], name: str) -> int:
-    """Return the number of values of a Discrete space; raises `InputError`, naming it, for any other."""
+    """Return the number of values of a Discrete space; raises `InputError` for any other."""
     if not isinstance(space, Discrete):
         raise InputError(f"Expected a Discrete {name} space here, but got {space}; use a program for such spaces.")
     return int(space.n)
 
 
 def in_space(values: Tensor, space: Space[Any], kind: torch.dtype | None = None) -> bool:
-    """Whether a batch is of a Discrete space of indices, or of a Box of finite numbers, of another kind if given."""
+    """Whether a batch has valid indices of a Discrete space, or finite values of a Box, with dtype `kind` if given."""
     if isinstance(space, Discrete):
         return values.ndim == 1 and values.dtype == torch.int64 and bool(((values >= 0) & (values < space.n)).all())
     dtype = kind or torch.from_numpy(np.empty(0, dtype=space.dtype)).dtype
@@ -93,7 +93,7 @@ def in_space(values: Tensor, space: Space[Any], kind: torch.dtype | None = None)
 
 
 UNKNOWN = -1
-"""The number of an episode, or of a transition, that is not known."""
+"""Number of an unknown episode or transition."""
 
 
 @dataclass(frozen=True)
@@ -102,27 +102,27 @@ class Transitions:
 
     state: Tensor
     action: Tensor
-    """Values of the site "action": indices, or for continuous actions numbers before the squash to the action box."""
+    """Values of the site "action": indices, or for continuous actions real vectors before the tanh to the bounds."""
     reward: Tensor
     """Reward units."""
     next_state: Tensor
-    """The state after the action, also where the episode ended: never the next episode's first."""
+    """The state after the action, at the end of an episode its final state; never the first of the next episode."""
     terminated: Tensor
-    """Booleans: nothing follows, the value is 0."""
+    """Booleans: the episode terminated, so the next value is 0."""
     truncated: Tensor
-    """Booleans: the episode was cut, the value goes on."""
+    """Booleans: the episode was truncated; the next value is bootstrapped."""
     log_behaviour: Tensor
-    """log μ(a|s), nats: the log-probability, or log-density, that the collecting policy gave to this action."""
+    """log μ(a|s), nats: log-probability or log-density of the action under the behaviour policy."""
     weight: Tensor
-    """How many equal transitions this row stands for; 1 where none were merged."""
+    """Number of equal transitions merged in this row; 1 by default."""
     stream: Tensor = None  # type: ignore[assignment]
-    """Integers: which of the N environments it comes from; 0 by default, −1 where it is of none."""
+    """Integers: index of the environment; 0 by default, −1 for none."""
     episode: Tensor = None  # type: ignore[assignment]
-    """Integers: the number of its episode, counted over all streams in the order in which they begin; −1 where it is of
-    none, or where it is not known, as by default."""
+    """Integers: number of the episode, counted over all streams in the order of their starts; −1 (the default) if
+    unknown."""
     time: Tensor = None  # type: ignore[assignment]
-    """Integers: how many transitions replay had taken before it; −1 where it was not taken, as by default. Rows that
-    stand for several transitions have −1 in all three."""
+    """Integers: number of transitions added to replay before this one; −1 (the default) if it is not from replay.
+    Merged rows have −1 in stream, episode and time."""
 
     def __post_init__(self) -> None:
         for name, value in (("stream", 0), ("episode", UNKNOWN), ("time", UNKNOWN)):
@@ -137,24 +137,24 @@ class Transitions:
         return Transitions(**{f.name: getattr(self, f.name)[index] for f in fields(self)})
 
     def tensors(self) -> tuple[Tensor, ...]:
-        """Return the fields in their order, so that `Transitions(*rows.tensors())` is `rows`."""
+        """Return the fields in order; `Transitions(*rows.tensors())` equals `rows`."""
         return tuple(getattr(self, f.name) for f in fields(self))
 
     def flat(self) -> Transitions:
-        """Return pieces `[B, T, ...]` as their transitions one after the other, `[B · T, ...]`."""
+        """Flatten sequences `[B, T, ...]` to transitions `[B · T, ...]`."""
         return Transitions(*(tensor.flatten(0, 1) for tensor in self.tensors()))
 
     def to(self, device: torch.device | str) -> Transitions:
-        """Return the same transitions on another device."""
+        """Return the transitions on another device."""
         return replace(self, **{f.name: getattr(self, f.name).to(device) for f in fields(self)})
 
     @property
     def finite(self) -> bool:
-        """Whether the states are those of a Discrete space, so that equal ones can be merged."""
+        """Whether states are indices of a Discrete space, so that equal rows can be merged."""
         return self.state.ndim == 1 and not self.state.is_floating_point()
 
     def distinct_states(self) -> tuple[Tensor, Tensor]:
-        """Return the states and their weights, `[M, ...]` and `[M]`; in finite worlds equal states are merged."""
+        """Return states `[M, ...]` and weights `[M]`; equal states are merged if states and actions are finite."""
         if not self.finite or self.action.is_floating_point():
             return self.state, self.weight
         state, where = torch.unique(self.state, return_inverse=True)
@@ -167,15 +167,15 @@ class Transitions:
 
 
 def weighted_mean(weight: Tensor, values: Tensor) -> Tensor:
-    """Return Σ w v / Σ w over the batch, `[B]` each; 0 where all weights are."""
+    """Return Σ w v / Σ w for `weight` and `values` `[B]`; 0 if all weights are 0."""
     return (weight * values).sum() / weight.sum().clamp_min(torch.finfo(weight.dtype).tiny)
 
 
 @dataclass(frozen=True)
 class Sequences:
-    """Pieces of episodes, each field of `steps` `[B, T, ...]`."""
+    """Sequences from episodes, with fields `[B, T, ...]` in `steps`."""
 
     steps: Transitions
-    """Rows after the end of a piece repeat its last one."""
+    """Rows after the end of a sequence repeat its last one."""
     valid: Tensor
-    """`[B, T]` booleans: whether the row is there; True, then False from where the episode (or replay) ends."""
+    """`[B, T]` booleans: False for rows after the end of the episode or of replay."""

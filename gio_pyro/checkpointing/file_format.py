@@ -1,8 +1,7 @@
-"""One file, `checkpoint.pt`, of tensors and plain types: written atomically, read without running code.
+"""The file `checkpoint.pt`, tensors and plain types: written atomically, read without running code.
 
-It is the archive that `torch.save` writes, with a SHA-256 digest of all that comes before in the archive's comment: a
-single bit that changed anywhere is noticed before anything is read. An archive without a digest, as `torch.save` alone
-writes it, is held to the checksums of its members.
+It is an archive of `torch.save` with a SHA-256 digest of the preceding bytes in its comment, so that any change is
+detected before the file is read. An archive without a digest is verified by the checksums of its members.
 """
 
 import hashlib
@@ -22,20 +21,20 @@ NAME = "checkpoint.pt"
 FORMAT, VERSION = "gio_pyro checkpoint", 6
 DIGEST_MARK = b"gio_pyro sha256 "
 DIGEST_COMMENT_SIZE = len(DIGEST_MARK) + hashlib.sha256().digest_size
-"""Bytes of the comment at the end of the archive."""
+"""Size of the archive's comment, bytes."""
 ZIP_END_SIZE = 22
-"""Bytes of the record at the end of an archive without a comment, whose length is its last two."""
+"""Size of the final record of an archive without a comment, bytes; the last two are the comment's length."""
 
 
 def folder_named(path: object) -> Path:
-    """Return a folder's path; raises `InputError` for what cannot name one."""
+    """Return the path of a folder; raises `InputError` for an invalid one."""
     if not isinstance(path, str | os.PathLike) or "\0" in str(path):
         raise InputError(f"Expected the path of a folder, but got {shown(path)}; give text or a pathlib.Path.")
     return Path(path)
 
 
 def write(folder: Path, state: dict[str, Any]) -> Path:
-    """Write `state` into `folder`, creating it; a reader sees the old file or the new one, never a part.
+    """Write `state` into `folder`, which is created if missing; readers see the old file or the new one.
 
     Raises:
         InputError: the folder cannot be written.
@@ -51,7 +50,7 @@ def write(folder: Path, state: dict[str, Any]) -> Path:
 
 
 def _open_checkpoint(folder: Path, stack: ExitStack) -> BinaryIO:
-    """Open what is going to be the checkpoint of a folder, once the parts of killed processes are gone."""
+    """Open the temporary file of a checkpoint, after deleting those of killed processes."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         files.remove_unfinished(folder)
@@ -61,7 +60,7 @@ def _open_checkpoint(folder: Path, stack: ExitStack) -> BinaryIO:
 
 
 def _append_digest(file: BinaryIO) -> None:
-    """Put the digest of an archive that was just written into its comment, whose length is its last two bytes."""
+    """Append the digest to an archive as its comment; the last two bytes before it are the comment's length."""
     file.flush()
     file.seek(-2, os.SEEK_END)
     file.write(struct.pack("<H", DIGEST_COMMENT_SIZE))
@@ -113,7 +112,7 @@ def read(folder: Path) -> dict[str, Any]:
 
 
 def _verify_digest(file: BinaryIO) -> None:
-    """Raise `ValueError` where an archive is not what its digest, or else its checksums, say of it."""
+    """Raise `ValueError` if an archive does not match its digest, or without one, its checksums."""
     size = os.fstat(file.fileno()).st_size
     file.seek(max(size - DIGEST_COMMENT_SIZE, 0))
     seal = file.read()

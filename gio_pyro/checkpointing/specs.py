@@ -1,7 +1,6 @@
-"""What an agent was made of, as text: enough to make it again, and never code to run.
+"""Specifications of environments, programs and futures as text, read from a checkpoint without running code.
 
-A checkpoint names environments, wrappers, programs and futures. Only what this library or Gymnasium's registry already
-knows by name is made from such a name; everything else the caller names again.
+Only names in this library or in Gymnasium's registry are instantiated; the caller passes anything else again.
 """
 
 from __future__ import annotations
@@ -25,15 +24,14 @@ from gio_pyro.types import PyroProgram
 from gio_pyro.utils.calls import to_builtin
 
 INSTANCE_PREFIX = "an instance of "
-"""Before the class of a program that was passed ready-made: how it was configured, no name says."""
+"""Prefix of the class of a program passed as an instance, whose configuration is not recorded."""
 
 
 def environment_record(env: Env | Vector) -> dict[str, Any] | None:
-    """Return the id and plain arguments that make the environment again, or None where they would not.
+    """Return the id and plain arguments that remake the environment, or None if they cannot.
 
-    A vector that `gymnasium.make_vec` made has "vector": its further arguments. Wrappers are code: they are listed
-    under "wrappers" as text, those around a vector under "around", and a wrapped environment is passed again when the
-    agent is loaded.
+    For a vector of `gymnasium.make_vec`, "vector" has its further arguments. Wrappers are code: "wrappers" lists their
+    names, "around" those of a vector, and a wrapped environment must be passed again when the agent is loaded.
     """
     spec = env.spec
     if spec is None:
@@ -42,8 +40,8 @@ def environment_record(env: Env | Vector) -> dict[str, Any] | None:
     wrappers = [w.entry_point for w in spec.additional_wrappers]
     wrappers += [reference(wrapper) for wrapper in spec.kwargs.get("wrappers", ())]
     try:
-        plain = {name: value for name, value in spec.kwargs.items() if name != "wrappers"}
-        given = json.loads(json.dumps(limit | plain, default=_json_default))
+        arguments = {name: value for name, value in spec.kwargs.items() if name != "wrappers"}
+        given = json.loads(json.dumps(limit | arguments, default=_json_default))
     except TypeError:
         return None
     vector = {name: given.pop(name) for name in VECTOR_ARGUMENTS if name in given}
@@ -65,7 +63,7 @@ def environment_from(record: dict[str, Any] | None) -> Env | Vector:
     """Make the environment of a record.
 
     Raises:
-        CheckpointError: it has no id, Gymnasium does not know it, or it is wrapped in code.
+        CheckpointError: the record has no id, one unknown to Gymnasium, or wrappers.
     """
     import gymnasium as gym
 
@@ -89,11 +87,11 @@ def environment_from(record: dict[str, Any] | None) -> Env | Vector:
 
 
 def require_registered(record: dict[str, Any], *, named: bool = False) -> None:
-    """Raise `CheckpointError` where making the environment of a record would import what only a file names.
+    """Raise `CheckpointError` if making the environment of a record would import a module that only the file names.
 
     Args:
         record: see `environment_record`.
-        named: whether the user has named the id on this call; its arguments are still the file's.
+        named: whether the user passed the id on this call; the arguments are still those of the file.
     """
     import gymnasium as gym
 
@@ -109,7 +107,7 @@ def require_registered(record: dict[str, Any], *, named: bool = False) -> None:
 
 
 def _all_text(value: Any) -> Iterator[str]:
-    """Yield all text in nested plain values."""
+    """Yield all strings in nested plain values."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, dict | list | tuple):
@@ -118,7 +116,7 @@ def _all_text(value: Any) -> Iterator[str]:
 
 
 MODULE_REFERENCE = re.compile(r"\s*[\w./\\-]+:[\w./-]+\s*")
-"""Text that could be an id or a class of a module: `module:Name`."""
+"""Matches strings that could name an id or a class in a module, `module:Name`."""
 
 
 def _unknown_environment(named: str, with_: str = "") -> CheckpointError:
@@ -129,7 +127,7 @@ def _unknown_environment(named: str, with_: str = "") -> CheckpointError:
 
 
 def program_record(program: str | PyroProgram, kind: str) -> str:
-    """Return the bare name of one of this library's programs, or where another one, or an instance, came from."""
+    """Return the name of a program of this library, or the import path of another one or of an instance's class."""
     if not isinstance(program, str) and not hasattr(program, "__qualname__"):
         return INSTANCE_PREFIX + reference(program)
     name = program if isinstance(program, str) else reference(program)
@@ -156,10 +154,15 @@ def program_from(name: str, kind: str) -> str:
 
 
 def kind_from(name: str | None, again: str | None, noun: str) -> str | None:
-    """Return the text of a signal or an explorer of this library, or what one from elsewhere was named `again`.
+    """Return the specification of a signal or explorer: that of the checkpoint if it is of this library, else `again`.
+
+    Args:
+        name: the specification in the checkpoint.
+        again: the specification passed on this call, if any.
+        noun: "signal" or "explorer".
 
     Raises:
-        CheckpointError: one from elsewhere was not named again, or another one was.
+        CheckpointError: a custom one was not passed again, or a different one was.
     """
     if again is not None and _bare_name(again) != _bare_name(name or "none"):
         raise CheckpointError(
@@ -174,18 +177,18 @@ def kind_from(name: str | None, again: str | None, noun: str) -> str | None:
 
 
 def _bare_name(text: str) -> str:
-    """Return a name without the file or module that it is from, but with its settings."""
+    """Return a specification without file or module, but with its arguments."""
     name, bracket, rest = text.partition("(")
     return name.rpartition(":")[2] + bracket + rest
 
 
 def future_record(future: FutureLike) -> str:
-    """Return the text of one of this library's futures, or where another one came from."""
+    """Return the specification of a future of this library, or the import path of another one's class."""
     return written(future) or reference(unwrapped_future(future))
 
 
 def future_named(name: str) -> str:
-    """Return the text of one of this library's futures; raises `CheckpointError` for any other."""
+    """Return the specification of a future of this library; raises `CheckpointError` for any other."""
     if name.partition("(")[0] not in FUTURES:
         raise CheckpointError(
             f"Expected a future of gio_pyro, but the checkpoint was trained with {name!r}; pass it again (future= in "

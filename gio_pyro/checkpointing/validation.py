@@ -1,4 +1,4 @@
-"""What a checkpoint holds, leaf by leaf: tensors and plain types, finite, and of the kinds that an agent has there."""
+"""Validate the leaves of a checkpoint: plain types and dense tensors, finite, with the types of the agent's state."""
 
 from collections import OrderedDict
 from collections.abc import Collection, Iterator, Mapping
@@ -11,11 +11,11 @@ from gio_pyro.errors import CheckpointError
 
 PLAIN_TYPES = (bool, int, float, str, type(None))
 EXTRA_STATE = "_extra_state"
-"""What torch calls the state of a module that is not in its tensors; it may be of another kind from day to day."""
+"""Torch's key of module state outside tensors, whose type may vary."""
 
 
 def state_leaves(value: Any, where: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield every leaf of nested dictionaries, lists and tuples with its place, such as `model/table`."""
+    """Yield (place, leaf) for nested dictionaries, lists and tuples, with places such as `model/table`."""
     if type(value) in (dict, OrderedDict):
         for key, item in value.items():
             if type(key) not in (str, int):
@@ -31,27 +31,27 @@ def state_leaves(value: Any, where: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def non_finite_places(state: Mapping[str, Any]) -> frozenset[str]:
-    """Return the places of numbers that are NaN or infinite: those of a new agent may stay so, such as a mask of −∞."""
+    """Return the places of NaN or infinite numbers; those of a new agent are allowed later, such as a mask of −∞."""
     return frozenset(place for place, leaf in state_leaves(dict(state)) if not _is_finite(leaf))
 
 
 def require_storable(state: Mapping[str, Any], unbounded: Collection[str]) -> None:
-    """Raise `CheckpointError` for what a checkpoint cannot hold, or what nobody could learn on from.
+    """Raise `CheckpointError` for leaves that a checkpoint cannot hold, and for NaN or infinite numbers.
 
     Args:
         state: nested tensors and plain values.
-        unbounded: places that need not be finite.
+        unbounded: places that may be infinite or NaN.
     """
     for place, leaf in state_leaves(dict(state)):
         _require_plain(place, leaf)
-        if place not in unbounded and not _is_finite(leaf, least=place.rpartition("/")[2].startswith("log_")):
+        if place not in unbounded and not _is_finite(leaf, log=place.rpartition("/")[2].startswith("log_")):
             raise CheckpointError(
                 f"Expected finite numbers, but {place[:120]} has NaN or infinity; go on from an earlier checkpoint."
             )
 
 
 def require_matching_kinds(saved: Mapping[str, Any], own: Mapping[str, Any]) -> None:
-    """Raise `CheckpointError` where `saved` has something of another kind than an agent's `own` state."""
+    """Raise `CheckpointError` if a leaf of `saved` differs in type or dtype from that of the agent's `own` state."""
     theirs = dict(state_leaves(dict(saved)))
     for place, mine in state_leaves(dict(own)):
         if place not in theirs or mine is None or EXTRA_STATE in place:
@@ -86,27 +86,27 @@ def _require_plain(place: str, leaf: Any) -> None:
         )
 
 
-def _is_finite(leaf: Any, *, least: bool = False) -> bool:
-    """Whether a leaf has only finite numbers; `least` lets −∞ pass, as of the logarithm of 0."""
+def _is_finite(leaf: Any, *, log: bool = False) -> bool:
+    """Whether a leaf has only finite numbers; with `log`, −∞ is allowed as the logarithm of 0."""
     if isinstance(leaf, float):
         leaf = torch.tensor(leaf, dtype=torch.float64)
     if not isinstance(leaf, Tensor) or not (leaf.is_floating_point() or leaf.is_complex()):
         return True
     if leaf.layout != torch.strided or leaf.device.type == "meta":
-        return True  # refused for what it is
+        return True  # rejected elsewhere for its layout
     found = torch.isfinite(leaf)
-    return bool((found | (leaf == -torch.inf) if least else found).all())
+    return bool((found | (leaf == -torch.inf) if log else found).all())
 
 
 def check_count(value: Any, name: str) -> int:
-    """Return a count; raises `CheckpointError` for anything but a whole number of at least 0."""
+    """Return a count; raises `CheckpointError` unless it is an integer of at least 0."""
     if not isinstance(value, int) or isinstance(value, bool) or value < 0:
         raise CheckpointError(f"Expected {name} to be a whole number of at least 0, but got {value!r}.")
     return value
 
 
 def check_kind(value: Any, kind: type, name: str) -> Any:
-    """Return the value; raises `CheckpointError` for one of another class."""
+    """Return the value; raises `CheckpointError` unless its class is `kind`."""
     if type(value) is not kind:
         raise CheckpointError(f"Expected {name} to be a {kind.__name__}, but got {str(value)[:80]}; it is damaged.")
     return value

@@ -1,8 +1,8 @@
-"""Example worlds with an exact transition table each; importing this package makes Gymnasium know their ids.
+"""Example worlds with exact transition tables; importing this package registers their ids with Gymnasium.
 
     gymnasium.make("gio/SparseMaze-v0", useless=10)
 
-`env.unwrapped.P` is the table, so that `tabular.TabularMDP.from_env` reads any of them. See docs/worlds.md.
+`env.unwrapped.P` is the table, which `tabular.TabularMDP.from_env` reads. See docs/worlds.md.
 """
 
 from gio_pyro.envs.catalogue import KlyubinMaze, Maze, NoisyTV, Rooms, SlipperyLine, SparseMaze

@@ -1,4 +1,4 @@
-"""The example worlds, each a map, moves and the arguments that make sense for it."""
+"""The example worlds: maps with their moves and arguments."""
 
 from typing import Unpack
 
@@ -43,7 +43,7 @@ MAX_LENGTH = 10_000
 
 
 class _MapWorld(GridWorld):
-    """What a map says, with the moves of the compass and useless actions."""
+    """Base of worlds with a map, four compass moves and useless actions."""
 
     def __init__(self, map: Map, view: View, *, noise: float, door: float = 1.0, useless: int = 0) -> None:
         layout, extra = layout_of(map), integer("useless", useless, 0, MAX_USELESS)
@@ -58,18 +58,18 @@ class _MapWorld(GridWorld):
 
 
 class Maze(_MapWorld):
-    """A maze of the user's own: north, south, east, west and `useless` further actions that do nothing.
+    """A maze with a custom map: actions north, south, east, west and `useless` further ones that do nothing.
 
     Args:
         map: text or its lines, see `gio_pyro.envs.maps.layout_of`; `#` wall, `.` or space floor, `S` start, `G` goal,
             `+` door.
-        noise: the probability that another of the four moves is carried out instead.
-        door: the probability that a step into a door succeeds.
-        useless: how many further actions leave the agent where it is.
+        noise: probability that another of the four moves is executed instead.
+        door: probability that a step into a door succeeds.
+        useless: number of further actions without effect.
         view: `observations` and `render_mode`, see `GridWorld`.
 
     Raises:
-        InputError: a map that is none, or an argument out of range.
+        InputError: an invalid map, or an argument out of range.
     """
 
     def __init__(
@@ -79,9 +79,9 @@ class Maze(_MapWorld):
 
 
 class Rooms(_MapWorld):
-    """Four rooms whose doors stick: a step into a door succeeds with probability `door`. No reward by default.
+    """Four rooms with doors that a step enters with probability `door`; the default map has no reward.
 
-    Args and errors are those of `Maze`; there are no useless actions.
+    Arguments and errors are those of `Maze`, without `useless`.
     """
 
     def __init__(self, map: Map = ROOMS_MAP, *, door: float = 0.5, noise: float = 0.0, **view: Unpack[View]) -> None:
@@ -89,10 +89,10 @@ class Rooms(_MapWorld):
 
 
 class SparseMaze(_MapWorld):
-    """A maze that pays 1 at its only goal, 14 steps from the start, with `useless` actions to get lost in.
+    """A maze with reward 1 at its only goal, 14 steps from the start, and `useless` actions without effect.
 
-    Within its 200 steps uniform actions find the goal in 19 % of the episodes without useless actions, in 0.9 % with 10
-    and in 0.001 % with 40. Args and errors are those of `Maze`; its map has no doors.
+    Within the limit of 200 steps a uniform policy reaches the goal in 19 % of the episodes without useless actions, in
+    0.9 % with 10 and in 0.001 % with 40. Arguments and errors are those of `Maze`, without `map` and `door`.
     """
 
     def __init__(self, *, useless: int = 0, noise: float = 0.0, **view: Unpack[View]) -> None:
@@ -105,7 +105,7 @@ class KlyubinMaze(GridWorld):
     Row 0 is the southern edge. Episodes start anywhere.
 
     Args:
-        noise: the probability that another of the five actions is carried out instead.
+        noise: probability that another of the five actions is executed instead.
         view: `observations` and `render_mode`, see `GridWorld`.
 
     Raises:
@@ -123,19 +123,19 @@ class KlyubinMaze(GridWorld):
 
 
 class NoisyTV(GridWorld):
-    """A television with nothing to control but much to predict, and a room with a goal.
+    """A room with a goal and a television, whose channel is random: unpredictable, but not controllable.
 
-    The actions are north, south, east, west and watch. In a cell `T` watching draws the channel on the screen, each
-    with the same probability; elsewhere it does nothing, and nothing else changes the channel.
+    The actions are north, south, east, west and watch. Watching in a cell `T` draws the channel uniformly; elsewhere it
+    has no effect. Other actions leave the channel unchanged.
 
     Args:
-        map: as that of `Maze`, with at least one `T`.
-        channels: how many there are; state = cell · channels + channel.
-        noise: the probability that another of the four moves is carried out instead; watching is never disturbed.
+        map: as in `Maze`, with at least one `T`.
+        channels: their number; state = cell · channels + channel.
+        noise: probability that another of the four moves is executed instead; watching is exempt.
         view: `observations` and `render_mode`, see `GridWorld`.
 
     Raises:
-        InputError: a map that is none or has no television, or an argument out of range.
+        InputError: an invalid map or one without a television, or an argument out of range.
     """
 
     def __init__(
@@ -152,11 +152,11 @@ class NoisyTV(GridWorld):
 
 
 class SlipperyLine(GridWorld):
-    """States in a line, the actions left and right, and reward 1 at the right end.
+    """States in a line with the actions left and right, and reward 1 at the right end.
 
     Args:
-        length: the number of states; an episode starts in the first and terminates in the last.
-        slip: the probability of going the other way.
+        length: number of states; an episode starts in the first and terminates in the last.
+        slip: probability of moving in the other direction.
         view: `observations` and `render_mode`, see `GridWorld`.
 
     Raises:

@@ -1,4 +1,4 @@
-"""One Gymnasium environment for every grid world: it plays from its transition table."""
+"""The Gymnasium environment of all grid worlds, which samples from a transition table."""
 
 from collections.abc import Sequence
 from typing import Any, TypedDict
@@ -15,34 +15,34 @@ from gio_pyro.errors import InputError, shown
 
 
 class View(TypedDict, total=False):
-    """How a world is seen; arguments of every world."""
+    """Observation and rendering arguments of every world."""
 
     observations: str
-    """`"state"` (the default): the number of the state; `"pixels"`: a picture of it."""
+    """`"state"` (the default): the index of the state; `"pixels"`: an image of it."""
     render_mode: str | None
     """`"ansi"`, `"rgb_array"` or None (the default)."""
 
 
 class GridWorld(gym.Env[Any, Any]):
-    """A grid world that is drawn from its table with `np_random`, one number a step.
+    """A grid world that samples transitions from its table with `np_random`, one number a step.
 
     Args:
         layout: the map.
         table: the transition table; state = cell · channels + channel.
-        actions: what the actions are called.
-        channels: what the screen of the world can show; without one, each cell is one state.
+        actions: names of the actions.
+        channels: number of channels of the screen; None without one, so that states are cells.
         observations: `"state"`, Discrete; or `"pixels"`, a Box of uint8 `[4 · rows, 4 · columns, 3]`.
         render_mode: `"ansi"`, `"rgb_array"` or None.
 
     Attributes:
         P: the transition table, `P[s][a] = [(probability, s', reward, terminated), ...]`.
-        initial_state_distrib: of the first state of an episode, float64 `[S]`: even over starts and channels.
+        initial_state_distrib: distribution of the first state, float64 `[S]`: uniform over starts and channels.
         desc: the map, one character for each cell, `[rows, columns]`.
-        state: the state that the world is in, whatever is observed.
-        actions: what the actions are called.
+        state: the current state, whatever is observed.
+        actions: names of the actions.
 
     Raises:
-        InputError: observations or a render mode of another name.
+        InputError: an unknown kind of observations or render mode.
     """
 
     metadata = {"render_modes": ["ansi", "rgb_array"], "render_fps": 8}  # noqa: RUF012 - as Gymnasium declares it
@@ -72,54 +72,54 @@ class GridWorld(gym.Env[Any, Any]):
         self.observation_space = Discrete(len(table)) if observations == "state" else Box(0, 255, sides, np.uint8)
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
-        """Begin an episode in a start drawn evenly; `options` are not used. Returns the observation and no more."""
+        """Reset to a start drawn uniformly; returns the observation and an empty info. `options` are ignored."""
         super().reset(seed=seed, options=options)
         self.state = self._starts[int(self.np_random.integers(len(self._starts)))]
         return self._observation(), {}
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
-        """Take an action; raises `InputError` for one that there is not. Truncation is left to Gymnasium."""
+        """Take an action; raises `InputError` for an invalid one. Truncation is left to `TimeLimit`."""
         if not self.action_space.contains(action):
             raise InputError(
                 f"Expected an action from 0 ({self.actions[0]}) to {len(self.actions) - 1} ({self.actions[-1]}), but "
                 f"got {shown(action)}; give a whole number."
             )
-        _, self.state, reward, terminated = self._drawn(self.P[self.state][int(action)])
+        _, self.state, reward, terminated = self._sample(self.P[self.state][int(action)])
         return self._observation(), reward, terminated, False, {}
 
     def render(self) -> Any:
-        """Return the world as text, as a picture uint8 `[24 · rows, 24 · columns, 3]`, or None, by `render_mode`."""
+        """Return text, an image uint8 `[24 · rows, 24 · columns, 3]`, or None, depending on `render_mode`."""
         if self.render_mode == "rgb_array":
             return self.picture(self.state, side=RENDER_SIDE)
         if self.render_mode == "ansi":
-            cell, channel = self._seen_in(self.state)
-            shown = "" if channel is None else f"\nchannel {channel}"
-            return layout_text(self.layout, cell) + shown + "\n"
+            cell, channel = self._cell_and_channel(self.state)
+            suffix = "" if channel is None else f"\nchannel {channel}"
+            return layout_text(self.layout, cell) + suffix + "\n"
         return None
 
     def picture(self, state: int, *, side: int = OBSERVATION_SIDE) -> RGBImage:
-        """Return the picture of a state, uint8 `[side · rows, side · columns, 3]`, another for every state.
+        """Return the image of a state, uint8 `[side · rows, side · columns, 3]`, different for every state.
 
         Raises:
-            InputError: a state that there is not, or less than 4 pixels along the side of a cell.
+            InputError: an invalid state, or a side of a cell below 4 pixels.
         """
         if state not in self.P or side < OBSERVATION_SIDE:
             raise InputError(
                 f"Expected a state from 0 to {len(self.P) - 1} and a side of at least {OBSERVATION_SIDE} pixels, "
                 f"but got {shown(state)} and {shown(side)}."
             )
-        cell, channel = self._seen_in(state)
+        cell, channel = self._cell_and_channel(state)
         colour = None if channel is None else channel_colour(channel, self.channels or 1)
         return picture(self.layout, cell, screen=colour, side=side)
 
-    def _seen_in(self, state: int) -> tuple[int, int | None]:
-        """The cell of the agent, and the channel on the screen where there is one."""
+    def _cell_and_channel(self, state: int) -> tuple[int, int | None]:
+        """Return the agent's cell and the channel, None without a screen."""
         return (state, None) if self.channels is None else divmod(state, self.channels)
 
     def _observation(self) -> Any:
         return self.state if self.observations == "state" else self.picture(self.state)
 
-    def _drawn(self, row: Sequence[Outcome]) -> Outcome:
+    def _sample(self, row: Sequence[Outcome]) -> Outcome:
         rest = self.np_random.random()
         for outcome in row:
             rest -= outcome[0]

@@ -1,4 +1,4 @@
-"""From a map drawn in text to a layout of cells."""
+"""Read a map drawn in text as a layout of cells."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,26 +8,26 @@ from gio_pyro.errors import InputError, shown
 
 WALL, FLOOR, START, GOAL, DOOR, SCREEN = "#.SG+T"
 PLAIN_MARKS = WALL + FLOOR + START + GOAL + DOOR
-"""What a map may show that has no television."""
+"""Characters allowed in a map without a television."""
 
 Map = str | Sequence[str]
 """Text with line breaks, or its lines."""
 Move = tuple[int, int]
-"""(rows, columns) moved by."""
+"""Displacement (rows, columns)."""
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Cells in rows and columns, counted from 0; cell = row · columns + column."""
+    """A grid of cells, numbered row by row from 0: cell = row · columns + column."""
 
     rows: int
     columns: int
     marks: str
     """One character for each cell, row by row."""
     barriers: frozenset[frozenset[int]] = frozenset()
-    """Pairs of neighbouring cells with a thin wall between them."""
+    """Pairs of neighbouring cells separated by a thin wall."""
     south_first: bool = False
-    """Whether row 0 is the lowest of a picture, not the highest."""
+    """Whether row 0 is drawn at the bottom."""
 
     def cells(self, mark: str) -> tuple[int, ...]:
         """Return the cells with that mark."""
@@ -35,11 +35,11 @@ class Layout:
 
     @property
     def starts(self) -> tuple[int, ...]:
-        """The cells that an episode may start in: those marked so, or all of the floor where none is."""
+        """The start cells: those with a start mark, or all floor cells if there is none."""
         return self.cells(START) or self.cells(FLOOR)
 
     def neighbour(self, cell: int, move: Move) -> int:
-        """Return the cell that a move leads to: `cell` itself off the grid, against a wall, in a wall or at a goal."""
+        """Return the cell that a move leads to: `cell` itself if a wall or the edge blocks it, or in a wall or goal."""
         row, column = cell // self.columns + move[0], cell % self.columns + move[1]
         if not (0 <= row < self.rows and 0 <= column < self.columns) or self.marks[cell] in (WALL, GOAL):
             return cell
@@ -47,7 +47,7 @@ class Layout:
         return cell if self.marks[to] == WALL or frozenset((cell, to)) in self.barriers else to
 
     def place(self, cell: int) -> str:
-        """Return where a cell is, in words."""
+        """Return the position of a cell, in words."""
         return f"row {cell // self.columns}, column {cell % self.columns}"
 
 
@@ -55,12 +55,12 @@ def layout_of(map: Map, *, marks: str = PLAIN_MARKS) -> Layout:
     """Read a map: one line for each row, one character for each cell.
 
     Args:
-        map: text with line breaks, or its lines. Text that begins with a line break, as between triple quotes, loses
-            the margin that its lines share and blank lines around them.
-        marks: the characters it may show; a space is floor, too.
+        map: text with line breaks, or a list of lines. Text that begins with a line break, as in triple quotes, is
+            dedented and stripped of blank lines at both ends.
+        marks: the allowed characters; a space is floor, too.
 
     Raises:
-        InputError: no text, no cell, lines of different lengths, another character, or no start.
+        InputError: not text, an empty map, lines of different lengths, an unknown character, or no start.
     """
     lines = _lines(map)
     if not lines or not lines[0]:

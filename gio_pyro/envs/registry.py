@@ -8,12 +8,12 @@ NAMESPACE = "gio/"
 LIMITS = MappingProxyType(
     {"KlyubinMaze": 100, "Rooms": 200, "SparseMaze": 200, "NoisyTV": 100, "SlipperyLine": 100, "Maze": 200}
 )
-"""The classes of `gio_pyro.envs.catalogue` and the steps after which Gymnasium truncates their episodes."""
+"""Classes in `gio_pyro.envs.catalogue` with their time limits, steps."""
 IDS = tuple(f"{NAMESPACE}{name}-v0" for name in LIMITS)
 
 
 def register() -> None:
-    """Make the ids known to Gymnasium; those that it knows already are left as they are."""
+    """Register the ids with Gymnasium, except those registered already."""
     for id_, (name, limit) in zip(IDS, LIMITS.items(), strict=True):
         if id_ not in gym.registry:
             gym.register(id_, entry_point=f"gio_pyro.envs.catalogue:{name}", max_episode_steps=limit)

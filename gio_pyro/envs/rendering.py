@@ -1,4 +1,4 @@
-"""Pictures of a world: small ones to learn from, larger ones to look at, and text."""
+"""Render a grid world: small images as observations, larger ones for display, and text."""
 
 from functools import lru_cache
 from types import MappingProxyType
@@ -12,9 +12,9 @@ RGBImage = np.ndarray[Any, np.dtype[np.uint8]]
 Colour = tuple[int, int, int]
 
 OBSERVATION_SIDE = 4
-"""Pixels along a side of a cell, as an agent sees it."""
+"""Side of a cell in observations, pixels."""
 RENDER_SIDE = 24
-"""The same as a person sees it."""
+"""Side of a cell in rendered images, pixels."""
 
 BRIGHT, DARK = (238, 238, 232), (58, 60, 68)
 COLOURS = MappingProxyType(
@@ -23,11 +23,11 @@ COLOURS = MappingProxyType(
 AGENT = (36, 84, 196)
 
 MAX_CHANNELS = 256
-"""How many colours a screen may show; each differs from all others."""
+"""Largest number of channels, each of which has its own colour."""
 
 
 def channel_colour(channel: int, channels: int) -> Colour:
-    """Return the colour of a channel: equally spaced along the colour circle, from red."""
+    """Return the colour of a channel: hues equally spaced from red."""
     side, along = divmod(channel * 6 * 255 // channels, 255)
     rising, falling = along, 255 - along
     sides = (
@@ -37,13 +37,13 @@ def channel_colour(channel: int, channels: int) -> Colour:
 
 
 def picture(layout: Layout, agent: int, *, screen: Colour | None = None, side: int = OBSERVATION_SIDE) -> RGBImage:
-    """Return a picture of a layout, uint8 `[rows · side, columns · side, 3]`.
+    """Return an RGB image of a layout, uint8 `[rows · side, columns · side, 3]`.
 
     Args:
         layout: the cells.
-        agent: the cell that the agent is drawn in, a square that leaves the rim of the cell to be seen.
-        screen: the colour of the television's cells.
-        side: pixels along a side of a cell, at least 4.
+        agent: the agent's cell; it is drawn as a smaller square inside.
+        screen: colour of television cells.
+        side: side of a cell, at least 4 pixels.
     """
     image = _draw_layout(layout, screen, side).copy()
     top, left = _cell_corner(layout, agent, side)
@@ -54,7 +54,7 @@ def picture(layout: Layout, agent: int, *, screen: Colour | None = None, side: i
 
 @lru_cache(maxsize=16)
 def _draw_layout(layout: Layout, screen: Colour | None, side: int) -> RGBImage:
-    """A picture without an agent; of the same one a world shows thousands."""
+    """Return the image without an agent, cached as it is drawn for every step."""
     palette = COLOURS if screen is None else COLOURS | {SCREEN: screen}
     cells = np.array([palette[mark] for mark in layout.marks], dtype=np.uint8)
     image = cells.reshape(layout.rows, layout.columns, 3).repeat(side, axis=0).repeat(side, axis=1)
@@ -66,7 +66,7 @@ def _draw_layout(layout: Layout, screen: Colour | None, side: int) -> RGBImage:
 
 
 def layout_text(layout: Layout, agent: int) -> str:
-    """Return a layout as lines of text with `@` for the agent, and `|` and `-` where thin walls part its cells."""
+    """Return a layout as lines of text, with `@` for the agent and `|` and `-` for thin walls between cells."""
     marks = np.array([*layout.marks]).reshape(layout.rows, layout.columns)
     marks[divmod(agent, layout.columns)] = "@"
     if layout.barriers:
@@ -80,7 +80,7 @@ def layout_text(layout: Layout, agent: int) -> str:
 
 
 def _cell_corner(layout: Layout, cell: int, side: int) -> tuple[int, int]:
-    """The first row and column of a cell's pixels."""
+    """Return the first pixel row and column of a cell."""
     row, column = divmod(cell, layout.columns)
     return (layout.rows - 1 - row if layout.south_first else row) * side, column * side
 

@@ -1,4 +1,4 @@
-"""From layouts to transition tables, in the convention of Gymnasium's toy-text worlds."""
+"""Build transition tables from layouts, in the format of Gymnasium's toy-text environments."""
 
 from collections.abc import Collection, Sequence
 from types import MappingProxyType
@@ -9,29 +9,29 @@ from gio_pyro.errors import InputError
 Outcome = tuple[float, int, float, bool]
 """(probability, next state, reward, terminated)."""
 Table = dict[int, dict[int, list[Outcome]]]
-"""`table[s][a]`: what may follow, with probabilities above 0 that sum to 1."""
+"""`table[s][a]`: the possible outcomes, with probabilities above 0 that sum to 1."""
 CellProbabilities = dict[int, float]
-"""The probability of each cell that may be entered."""
+"""Probabilities of the successor cells."""
 
 COMPASS = MappingProxyType({"north": (-1, 0), "south": (1, 0), "east": (0, 1), "west": (0, -1)})
 """The four moves of a map whose row 0 is at the top."""
 GOAL_REWARD = 1.0
-"""For entering a goal, which ends the episode."""
+"""Reward for entering a goal, which ends the episode."""
 
 
 def table_of(
     layout: Layout, moves: Sequence[Move], *, noise: float = 0.0, door: float = 1.0, useless: int = 0
 ) -> Table:
-    """Return the table of a layout whose states are its cells and whose actions are the moves, then the useless ones.
+    """Return the transition table of a layout: states are its cells, actions the moves followed by useless ones.
 
-    Walls and goals are left by no action. Entering a goal pays 1 and terminates; nothing else is paid.
+    No action leaves a wall or a goal. Entering a goal gives reward 1 and terminates; all other rewards are 0.
 
     Args:
         layout: the cells.
         moves: two or more.
-        noise: the probability that another of the moves, equally likely, is carried out instead of the one chosen.
-        door: the probability that a step into a door succeeds; the agent stays where it is otherwise.
-        useless: how many further actions leave the agent where it is, whatever the noise.
+        noise: probability that one of the other moves, drawn uniformly, is executed instead.
+        door: probability that a step into a door succeeds; otherwise the agent stays.
+        useless: number of further actions with which the agent stays, whatever the noise.
 
     Raises:
         InputError: a start from which no goal can be reached, or a goal that no start reaches.
@@ -46,10 +46,10 @@ def table_of(
 
 
 def add_screen(table: Table, screens: Collection[int], channels: int) -> Table:
-    """Return the table of a world with a screen and one more action, the last, which changes its channel.
+    """Return the table extended by a screen, with a last action that changes its channel.
 
-    The state is cell · channels + channel. The new action draws each channel with the same probability in the cells
-    `screens`, and does nothing elsewhere; every other action leaves the channel as it is.
+    The state becomes cell · channels + channel. The new action draws a channel uniformly in the cells `screens` and has
+    no effect elsewhere; other actions leave the channel unchanged.
     """
     shown: Table = {}
     for cell, rows in table.items():
@@ -67,7 +67,7 @@ def add_screen(table: Table, screens: Collection[int], channels: int) -> Table:
 
 
 def reachable_states(table: Table, start: int) -> set[int]:
-    """Return the states that an episode from `start` can be in, the one that ends it included."""
+    """Return the states reachable from `start`, terminal ones included."""
     found, waiting = {start}, [start]
     while waiting:
         for row in table[waiting.pop()].values():
@@ -79,7 +79,7 @@ def reachable_states(table: Table, start: int) -> set[int]:
 
 
 def _move_outcome(layout: Layout, cell: int, move: Move, door: float) -> CellProbabilities:
-    """Where a move leads that is carried out."""
+    """Return the successors of an executed move."""
     to = layout.neighbour(cell, move)
     if to == cell or layout.marks[to] != DOOR:
         return {to: 1.0}
@@ -87,7 +87,7 @@ def _move_outcome(layout: Layout, cell: int, move: Move, door: float) -> CellPro
 
 
 def _noisy_move(carried_out: Sequence[CellProbabilities], chosen: int, noise: float) -> CellProbabilities:
-    """Where a move leads that is chosen."""
+    """Return the successors of a chosen move, which noise may replace by another."""
     chances: CellProbabilities = {}
     for move, landing in enumerate(carried_out):
         weight = 1 - noise if move == chosen else noise / (len(carried_out) - 1)

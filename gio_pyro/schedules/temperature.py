@@ -1,13 +1,13 @@
-"""The price of a nat, α: a number, a schedule, whatever keeps the policy's entropy at a target, or the critic's loss.
+"""The temperature α, reward units per nat: constant, scheduled, learned for a target entropy, or from the critic loss.
 
-`0.2` is a number; `"linear:0.5:0.05:20000"` goes from 0.5 to 0.05 over the first 20,000 steps; `"auto"`, `"auto:0.2"`
-are learned, starting from 1 or 0.2 (Haarnoja et al., 2018, arXiv 1812.05905, equation 18).
+`0.2` is constant; `"linear:0.5:0.05:20000"` changes linearly from 0.5 to 0.05 over the first 20,000 steps; `"auto"` and
+`"auto:0.2"` are learned, starting from 1 or 0.2 (Haarnoja et al., 2018, arXiv 1812.05905, equation 18).
 
-`"loss:START:RATE"` follows the critic's mean squared error, 1/α ← (1 − RATE)/α + RATE/loss, with every improvement
-(Grau-Moya et al., 2019, MIRL): a critic that errs makes nats dear, and so keeps the policy near its prior. The loss is
-in squared reward units and α in reward units, as published; what suits a world depends on the scale of its rewards.
-1/loss counts as at most 1/LEAST and at least 1/MOST (`"loss:START:RATE:LEAST:MOST"`; START/1000 and 1000 · START by
-default), so α never leaves these bounds, and no single loss moves 1/α by more than RATE/LEAST.
+`"loss:START:RATE"` follows the critic's mean squared error with every policy improvement,
+1/α ← (1 − RATE)/α + RATE/loss (Grau-Moya et al., 2019, MIRL): a large error raises α and so keeps the policy near its
+prior. As published, the loss is in squared reward units and α in reward units, so suitable values depend on the scale
+of the rewards. 1/loss is clipped to [1/MOST, 1/LEAST] (`"loss:START:RATE:LEAST:MOST"`; by default START/1000 and
+1000 · START), so that α stays in [LEAST, MOST] and one loss changes 1/α by at most RATE/LEAST.
 """
 
 import math
@@ -23,13 +23,13 @@ from gio_pyro.schedules.weights import interpolate, parse_numbers
 
 MIN_TEMPERATURE, MAX_TEMPERATURE = 1e-9, 1e9
 DISCRETE_SHARE = 0.3
-"""The entropy target of discrete actions, as a share of log A: all of it would forbid any choice."""
+"""Target entropy of discrete actions, as a share of log A; 1 would force uniform actions."""
 LOSS_RATE, LOSS_RANGE = 1e-3, 1e3
-"""What `"loss"` stands for: the share of 1/loss in a step of 1/α, and how far α may go from its start either way."""
+"""Defaults of `"loss"`: the rate of 1/α, and the factor by which α may leave its start in either direction."""
 
 
 def target_entropy_of(actions: Space[Any]) -> float:
-    """Return the entropy that an automatic temperature keeps, nats.
+    """Return the default target entropy of an automatic temperature, nats.
 
     For A discrete actions it is `DISCRETE_SHARE` · log A. For d continuous ones it is −d, of the density over the
     squashed action box [−1, 1]^d, which is log 2 · d for the uniform policy.
@@ -52,16 +52,16 @@ def allowed_entropy_share(allowed: Tensor | None) -> Tensor | float:
 
 
 class Temperature(nn.Module):
-    """α as the loop uses it: `at(step)` reads it, `update` learns it.
+    """The temperature α: read by `at(step)`, learned by `update`.
 
     Args:
-        given: a number, `"linear:FROM:TO:STEPS"`, `"auto"`, `"auto:START"`, `"loss"`, `"loss:START"`,
+        given: a constant, `"linear:FROM:TO:STEPS"`, `"auto"`, `"auto:START"`, `"loss"`, `"loss:START"`,
             `"loss:START:RATE"` or `"loss:START:RATE:LEAST:MOST"`.
-        target: entropy that an automatic temperature keeps, nats.
+        target: target entropy of an automatic temperature, nats.
         learning_rate: Adam's step size for an automatic temperature.
 
     Raises:
-        InputError: text of another form, or a number that is not positive.
+        InputError: text of another form, or a temperature that is not positive.
     """
 
     inverse: Tensor | None
@@ -77,36 +77,38 @@ class Temperature(nn.Module):
         self.optimiser = None if self.log_value is None else torch.optim.Adam([self.log_value], lr=learning_rate)
 
     def at(self, step: int) -> float | Tensor:
-        """Return α after `step` environment steps, reward units per nat; a tensor without gradient if it is learned."""
+        """Return α after `step` environment steps, reward units per nat; a detached tensor if it is learned."""
         if self.log_value is not None:
             return self.log_value.detach().exp()
         if self.inverse is not None:
             return 1 / self.inverse
         return interpolate(self.start, self.end, self.steps, step) if self.steps else self.start
 
-    def update(self, entropy: Tensor, loss: Tensor | None = None, room: Tensor | float = 1.0) -> None:
-        """Raise a learned α where the mean `entropy` (nats) is below the target, lower it where it is above.
+    def update(self, entropy: Tensor, loss: Tensor | None = None, target_share: Tensor | float = 1.0) -> None:
+        """Update a learned α: raise it if the entropy is below the target, lower it if it is above.
 
-        One that follows the critic moves towards its `loss`, squared reward units; not where that is not finite. The
-        target is lowered to a share `room` of it, where the states do not allow every action.
+        Args:
+            entropy: mean policy entropy, nats.
+            loss: the critic's loss, squared reward units, for `"loss"`; ignored if not finite.
+            target_share: factor of the target, below 1 if masks forbid actions (see `allowed_entropy_share`).
         """
         if self.inverse is not None and loss is not None:
-            self._follow(self.inverse, loss.detach())
+            self._follow_loss(self.inverse, loss.detach())
         if self.optimiser is None or self.log_value is None:
             return
         self.optimiser.zero_grad()
-        (self.log_value * (entropy.detach() - self.target * room)).backward()
+        (self.log_value * (entropy.detach() - self.target * target_share)).backward()
         self.optimiser.step()
 
-    def _follow(self, inverse: Tensor, loss: Tensor) -> None:
-        """Move 1/α, on the device: nothing waits for the host."""
+    def _follow_loss(self, inverse: Tensor, loss: Tensor) -> None:
+        """Update 1/α on the device, without synchronising with the host."""
         rate, least, most = self.following
         aim = (1 / loss).clamp(1 / most, 1 / least)
         inverse.lerp_(torch.where(torch.isfinite(loss), aim, inverse).to(inverse), rate)
 
 
 def parse_temperature(given: float | str) -> tuple[str, tuple[float, ...]]:
-    """Return the kind of a temperature and (start, end, steps), of one that follows a loss also (rate, least, most).
+    """Return the kind of a temperature and its numbers: (start, end, steps), and for "loss" also (rate, least, most).
 
     Raises:
         InputError: text of another form, or a number out of range.
@@ -130,7 +132,7 @@ def parse_temperature(given: float | str) -> tuple[str, tuple[float, ...]]:
 
 
 def _expected_form(kind: str) -> str:
-    """Return, in words, what a temperature of this kind must look like."""
+    """Return the expected form of a temperature of this kind, in words."""
     span = f"from {MIN_TEMPERATURE:.9g} to {MAX_TEMPERATURE:.9g}"
     if kind == "loss":
         return (
@@ -141,7 +143,7 @@ def _expected_form(kind: str) -> str:
 
 
 def _loss_numbers(start: float = 1.0, rate: float = LOSS_RATE, *bounds: float) -> tuple[float, ...]:
-    """Return the numbers of a temperature that follows a loss; NaN where they are out of range."""
+    """Return the numbers of a temperature that follows the loss; all NaN if one is out of range."""
     least, most = bounds or (max(start / LOSS_RANGE, MIN_TEMPERATURE), min(start * LOSS_RANGE, MAX_TEMPERATURE))
     if not (0 < rate <= 1 and MIN_TEMPERATURE <= least <= start <= most <= MAX_TEMPERATURE):
         return (math.nan,) * 6

@@ -1,4 +1,4 @@
-"""Weights that may change with time: a number, `"linear:FROM:TO:STEPS"`, or a function of environment steps."""
+"""Weights as functions of environment steps: constant, `"linear:FROM:TO:STEPS"`, or any function."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,13 +7,13 @@ from gio_pyro.errors import InputError, shown
 from gio_pyro.utils.calls import to_builtin
 
 LARGEST_WEIGHT = 1e30
-"""Weights beyond it would not leave room for what they weigh."""
+"""Largest magnitude of a weight, so that products stay finite."""
 
 Weight = float | str | Callable[[int], float]
 
 
 def parse_numbers(given: object) -> tuple[str, list[float]]:
-    """Return the kind and the numbers of `"kind:1:2"`, or "fixed" and a number; no numbers where they are none."""
+    """Return kind and numbers of `"kind:1:2"`, or "fixed" and a number; no numbers if one does not parse."""
     kind, *rest = given.split(":") if isinstance(given, str) else ("fixed", str(given))
     try:
         return kind, [float(number) for number in rest]
@@ -22,25 +22,25 @@ def parse_numbers(given: object) -> tuple[str, list[float]]:
 
 
 def interpolate(first: float, last: float, steps: float, step: int) -> float:
-    """Return the number on the straight way from `first` to `last`, reached after `steps`, at one step."""
+    """Return the linear interpolation from `first` at step 0 to `last` at step `steps` and after."""
     return first + (last - first) * min(step / steps, 1.0)
 
 
 @dataclass(frozen=True)
 class LinearSchedule:
-    """A weight as a function of environment steps: straight from `first` to `last` in `steps` steps."""
+    """A weight that changes linearly from `first` to `last` over `steps` environment steps."""
 
     first: float
     last: float
     steps: float = 1.0
 
     def __call__(self, step: int) -> float:
-        """Return the weight after so many environment steps."""
+        """Return the weight after `step` environment steps."""
         return interpolate(self.first, self.last, self.steps, step)
 
 
 def weight_of(weight: Weight) -> Callable[[int], float]:
-    """Return a weight as a function of the environment steps taken; raises `InputError` for what is none."""
+    """Return a weight as a function of environment steps; raises `InputError` for an invalid one."""
     if callable(weight):
         return weight
     weight = to_builtin(weight)

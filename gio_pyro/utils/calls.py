@@ -1,4 +1,4 @@
-"""Things with their numbers as text, as the command line and checkpoints write them: `Return(50, discount=0.9)`."""
+"""Convert arguments to Python builtins, and parse calls written as text, such as `Return(50, discount=0.9)`."""
 
 import ast
 import os
@@ -13,13 +13,13 @@ from torch import Tensor
 
 
 def to_builtin(value: Any) -> Any:
-    """Return a number, text or sequence of these as Python's own: what is not is returned as it is.
+    """Return a number, string or sequence of these as Python builtins, which can be saved; others unchanged.
 
-    NumPy's and torch's numbers, fractions, decimals, enumerations and paths could not be read again from a file.
+    Converted are numbers of NumPy and torch, fractions, decimals, enumerations and paths.
     """
     try:
         return _convert_builtin(value)
-    except (ArithmeticError, RuntimeError, TypeError, ValueError):  # a number beyond a float's, a tensor of no values
+    except (ArithmeticError, RuntimeError, TypeError, ValueError):  # beyond the range of float, or a meta tensor
         return value
 
 
@@ -40,13 +40,13 @@ def _convert_builtin(value: Any) -> Any:
 
 
 def fields_to_builtin(frozen: Any) -> None:
-    """Make the fields of a frozen dataclass `plain`; for its `__post_init__`."""
+    """Convert the fields of a frozen dataclass by `to_builtin`, in its `__post_init__`."""
     for field in fields(frozen):
         object.__setattr__(frozen, field.name, to_builtin(getattr(frozen, field.name)))
 
 
 def parse_call(text: str) -> tuple[str, list[Any], dict[str, Any]]:
-    """Return the name and the literal arguments of a call, or of a name alone; an empty name for anything else."""
+    """Return name, positional and keyword arguments of a call with literals, or of a mere name; else an empty name."""
     try:
         node = ast.parse(text.strip(), mode="eval").body
         call = node if isinstance(node, ast.Call) else ast.Call(node, [], [])

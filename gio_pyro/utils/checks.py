@@ -1,6 +1,6 @@
-"""What arguments may be, and one sentence for what they may not: numbers, switches, functions, tables of numbers.
+"""Check arguments: numbers, booleans, functions, instances and tensors.
 
-Each returns its argument as the library works with it, or raises an `InputError` that names it.
+Each function returns the converted argument or raises an `InputError` that names it.
 """
 
 import math
@@ -17,16 +17,16 @@ from torch import Tensor
 from gio_pyro.errors import InputError, article, shown
 
 MAX_DENSE = 2**30
-"""Numbers of a sparse table, 8 bytes each, above which it is not written out."""
+"""Largest number of entries to which a sparse table is expanded, 8 bytes each."""
 MAX_INT = 2**63 - 1
 MAX_STEPS = 1_000_000
-"""Steps that anything is followed for, one after the other."""
+"""Largest number of steps of any loop over time."""
 
 Kind = TypeVar("Kind")
 
 
 def as_number(value: object) -> float | int | None:
-    """Return a real number, of whichever library, as one of Python's; None for anything else, switches too."""
+    """Return a real number of any library as int or float; None for anything else, booleans included."""
     if type(value) is float or type(value) is int:
         return value
     if isinstance(value, np.ndarray | np.generic | Tensor) and value.shape == ():
@@ -45,14 +45,14 @@ def as_number(value: object) -> float | int | None:
 
 
 def real(name: str, value: object, low: float, high: float, *, wanted: str = "", advice: str = "") -> float:
-    """Return a number as a float; raises `InputError` unless it is one from `low` to `high`.
+    """Return a number as a float; raises `InputError` unless it is from `low` to `high`.
 
     Args:
         name: of the argument.
-        value: what was given.
-        low: the least.
-        high: the most.
-        wanted: what was expected, in other words than these.
+        value: of the argument.
+        low: lower bound.
+        high: upper bound.
+        wanted: replaces the default description of what was expected.
         advice: what to do instead.
     """
     found = as_number(value)
@@ -62,7 +62,7 @@ def real(name: str, value: object, low: float, high: float, *, wanted: str = "",
 
 
 def positive(name: str, value: object, *, wanted: str = "", advice: str = "") -> float:
-    """Return a number as a float; raises `InputError` unless it is finite and above 0."""
+    """Return a positive finite number as a float; raises `InputError` otherwise."""
     found = as_number(value)
     if found is None or not 0 < found <= sys.float_info.max:
         raise invalid_argument(wanted or f"{name} to be a number above 0", value, advice)
@@ -70,7 +70,7 @@ def positive(name: str, value: object, *, wanted: str = "", advice: str = "") ->
 
 
 def whole(name: str, value: object, low: int, high: int = MAX_INT, *, wanted: str = "", advice: str = "") -> int:
-    """Return a whole number as an int; raises `InputError` unless it is one from `low` to `high`."""
+    """Return an integer as an int; raises `InputError` unless it is from `low` to `high`."""
     found = as_number(value)
     if not isinstance(found, int) or not low <= found <= high:
         span = f"of at least {low}" if high == MAX_INT else f"from {low} to {high}"
@@ -79,40 +79,40 @@ def whole(name: str, value: object, low: int, high: int = MAX_INT, *, wanted: st
 
 
 def invalid_argument(wanted: str, value: object, advice: str = "") -> InputError:
-    """Return the error that says what was expected, what was given instead, and what to do."""
+    """Return an `InputError` with what was expected, the value given, and advice."""
     return InputError(f"Expected {wanted}, but got {shown(value)}{f'; {advice}' if advice else ''}.")
 
 
 def switch(name: str, value: object) -> bool:
-    """Return True or False, also of 1 or 0; raises `InputError` for anything else."""
+    """Return a boolean, also given as 0 or 1, as a bool; raises `InputError` otherwise."""
     if not isinstance(value, bool | np.bool_) and as_number(value) not in (0, 1):
         raise invalid_argument(f"{name} to be True or False", value)
     return bool(value)
 
 
 def function(name: str, value: Callable[..., Kind], of: str) -> Callable[..., Kind]:
-    """Return what can be called; raises `InputError` for what cannot, or is a class. `of` says what it is asked."""
+    """Return a function; raises `InputError` for classes and objects that are not callable. `of` names its argument."""
     if not callable(value) or isinstance(value, type):
         raise invalid_argument(f"{name} to be a function of {of}", value)
     return value
 
 
 def instance(name: str, value: object, kind: type[Kind], advice: str = "") -> Kind:
-    """Return what is of a class; raises `InputError` for anything else."""
+    """Return an instance of a class; raises `InputError` for anything else."""
     if not isinstance(value, kind):
         raise invalid_argument(f"{name} to be {article(kind.__name__)}", value, advice)
     return value
 
 
 def real_tensor(name: str, table: Any) -> Tensor:
-    """Return a table of real numbers as a float64 tensor on its own device.
+    """Return a table of real numbers as a float64 tensor, on its device if it is a tensor.
 
     Args:
-        name: what it is, for messages.
-        table: a tensor, an array, nested lists, or whatever turns into an array: of pandas, or of scipy.sparse.
+        name: of the argument.
+        table: a tensor, array, nested lists, or anything convertible, such as pandas or scipy.sparse objects.
 
     Raises:
-        InputError: something else, or something in it that is no real number.
+        InputError: not convertible, or with entries that are not real numbers.
     """
     if isinstance(table, Tensor):
         return _dense_float64(name, table)
@@ -123,7 +123,7 @@ def real_tensor(name: str, table: Any) -> Tensor:
         table = table.toarray()
     try:
         array = np.asarray(table)
-    except Exception as error:  # ragged lists, rows of tensors, and whatever somebody else's class may raise
+    except Exception as error:  # ragged lists, rows of tensors; other classes may raise anything
         if isinstance(table, list | tuple) and table:
             return _stack_rows(name, [real_tensor(name, row) for row in table])
         raise invalid_argument(f"{name} as a table of numbers", table, "fill its rows up") from error
@@ -176,17 +176,17 @@ def _not_a_table(name: str, table: object) -> InputError:
 
 
 def labels(name: str, table: object) -> Tensor:
-    """Return whole numbers from 0, `[N]`, as a tensor of int64; raises `InputError` for anything else."""
+    """Return labels, integers from 0, as an int64 tensor `[N]`; raises `InputError` for anything else."""
     found = real_tensor(name, table)
-    whole_ = found.ndim == 1 and len(found) > 0 and bool(((found == found.floor()) & (found >= 0)).all())
-    if not whole_ or bool((found > 2**53).any()):
+    valid = found.ndim == 1 and len(found) > 0 and bool(((found == found.floor()) & (found >= 0)).all())
+    if not valid or bool((found > 2**53).any()):
         raise invalid_argument(f"{name}, a whole number from 0, for each future", table)
     return found.long()
 
 
 def batch(name: str, values: object, axes: int = 1) -> Tensor:
-    """Return a batch of real numbers of at least so many axes, `[B, ...]`; raises `InputError` for anything else."""
-    plain = isinstance(values, Tensor) and values.ndim >= axes and values.layout == torch.strided
-    if not plain or values.is_complex() or values.is_meta:  # type: ignore[attr-defined]
+    """Return a real dense tensor `[B, ...]` with at least `axes` axes; raises `InputError` for anything else."""
+    dense = isinstance(values, Tensor) and values.ndim >= axes and values.layout == torch.strided
+    if not dense or values.is_complex() or values.is_meta:  # type: ignore[attr-defined]
         raise invalid_argument(f"{name} as a tensor of a batch", values)
     return values  # type: ignore[return-value]

@@ -1,4 +1,4 @@
-"""One thread at a time, first come first served, and nobody who waits is left behind by a fork."""
+"""A fair, re-entrant lock that is safe with forks."""
 
 import os
 import threading
@@ -7,26 +7,26 @@ from collections import deque
 from itertools import takewhile
 
 FORK_TIMEOUT = 10.0
-"""Seconds that a fork waits for another thread to come to the end of what it is at."""
+"""Time that a fork waits for another thread to release the lock, seconds."""
 POLL_INTERVAL = 0.0005
-"""Seconds between two looks at the queue."""
+"""Time between two checks of the queue, seconds."""
 
 
 class Ticket:
-    """A place in the queue; no two are equal."""
+    """A place in the queue, compared by identity."""
 
     def __init__(self, thread: int) -> None:
         self.thread = thread
 
 
 class FairLock:
-    """A lock that a thread may take again while it holds it, and that goes to whoever has waited longest.
+    """A re-entrant lock that goes to the thread that has waited longest.
 
-    A thread that learns gives it back after every round and wants it again at once; with an ordinary lock one that
-    wants to save would hardly ever get it.
+    A training thread releases it after every round and requests it again at once; with an ordinary lock another thread
+    that wants to save would hardly ever get it.
 
-    A fork waits until nobody is inside, so that the child has no agent that stopped halfway and no random numbers that
-    belong to somebody else. The hooks for that are set when the lock is first used, not by an import.
+    A fork waits until the lock is free, so that the child has no half-updated agent and no private random state in the
+    global generators. The hooks for this are set at the first use of the lock, not by an import.
     """
 
     def __init__(self) -> None:
@@ -37,14 +37,14 @@ class FairLock:
         self._hooked = self._held_for_fork = False
 
     def __enter__(self) -> None:
-        self._hook()
-        self._take(None)
+        self._register_fork_hooks()
+        self._acquire(None)
 
     def __exit__(self, *_: object) -> None:
-        self._give_back()
+        self._release()
 
-    def _take(self, seconds: float | None) -> bool:
-        """Take the lock once everybody who came before had it; returns False if that takes more than `seconds`."""
+    def _acquire(self, seconds: float | None) -> bool:
+        """Acquire the lock in order of arrival; returns False after `seconds`, None waiting without limit."""
         me = threading.get_ident()
         if self._owner != me:
             if not self._wait(Ticket(me), seconds):
@@ -57,7 +57,7 @@ class FairLock:
         end = None if seconds is None else time.monotonic() + seconds
         self._queue.append(ticket)
         try:
-            while self._others_before(ticket):
+            while self._is_behind_others(ticket):
                 if end is not None and time.monotonic() > end:
                     return False
                 time.sleep(POLL_INTERVAL)
@@ -65,32 +65,34 @@ class FairLock:
         finally:
             self._queue.remove(ticket)
 
-    def _others_before(self, ticket: Ticket) -> bool:
-        """Whether another thread came first; what a signal interrupted in this one does not count."""
+    def _is_behind_others(self, ticket: Ticket) -> bool:
+        """Whether another thread came first; tickets of this thread, interrupted by a signal handler, do not count."""
         before = takewhile(lambda other: other is not ticket, tuple(self._queue))
         return any(other.thread != ticket.thread for other in before)
 
-    def _give_back(self) -> None:
+    def _release(self) -> None:
         self._depth -= 1
         if self._depth == 0:
             self._owner = None
             self._lock.release()
 
-    def _hook(self) -> None:
+    def _register_fork_hooks(self) -> None:
         if self._hooked or not hasattr(os, "register_at_fork"):  # Windows does not fork
             return
         self._hooked = True
-        os.register_at_fork(before=self._before_fork, after_in_parent=self._after_fork, after_in_child=self._renew)
+        os.register_at_fork(
+            before=self._before_fork, after_in_parent=self._after_fork, after_in_child=self._reset_in_child
+        )
 
     def _before_fork(self) -> None:
-        self._held_for_fork = self._take(FORK_TIMEOUT)
+        self._held_for_fork = self._acquire(FORK_TIMEOUT)
 
     def _after_fork(self) -> None:
         if self._held_for_fork:
-            self._give_back()
+            self._release()
 
-    def _renew(self) -> None:
-        """Begin anew in a child, where only the thread that forked goes on; what it was inside of, it still is."""
+    def _reset_in_child(self) -> None:
+        """Reset the lock in a child, where only the forking thread exists; what that thread held, it still holds."""
         mine = self._owner == threading.get_ident()
         self._depth = self._depth - self._held_for_fork if mine else 0
         self._owner = self._owner if self._depth else None

@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all, and folders that one process at a time works in."""
+"""Write files atomically, and lock folders for one process at a time."""
 
 import os
 import re
@@ -12,19 +12,19 @@ from gio_pyro.errors import InputError
 
 try:
     import fcntl
-except ImportError:  # not on Windows, where nobody is kept out
+except ImportError:  # Windows has none: nothing is locked there
     fcntl = None  # type: ignore[assignment]
 
 UNFINISHED = re.compile(r".+\.[0-9a-f]{16}\.part")
-"""What `replacing` calls a file until it is whole; other people's files that end in .part are left alone."""
+"""Name of a temporary file of `replacing`; other files that end in .part are left alone."""
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
-    """Open a file, for writing and reading, which takes the place of `path` when the block ends well.
+    """Open a temporary file for reading and writing, which atomically replaces `path` at the end of the block.
 
-    A reader sees the old file or the new one, and several writers do not meet. While it is written it is locked, so
-    that others know that its writer is alive.
+    Readers see the old file or the new one; concurrent writers do not interfere. The temporary file is locked while it
+    is written, which shows other processes that its writer is alive. If the block raises, it is deleted.
     """
     file, temporary = _open_temporary(path)
     try:
@@ -33,7 +33,7 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
             file.flush()
             os.fsync(file.fileno())
             if fcntl is None:
-                file.close()  # Windows renames no open file
+                file.close()  # Windows cannot rename an open file
             os.replace(temporary, path)
     except BaseException:
         with suppress(OSError):
@@ -43,10 +43,10 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
 
 
 def write_file(path: Path, content: bytes | str) -> None:
-    """Write a whole file in the place of `path`; what is on the disk then is what was there before, or all of it.
+    """Write a file atomically: afterwards the disk has the old content or all of the new one.
 
     Raises:
-        InputError: it cannot be written, as on a full disk.
+        InputError: the file cannot be written, for instance because the disk is full.
     """
     try:
         with replacing(path) as file:
@@ -56,17 +56,17 @@ def write_file(path: Path, content: bytes | str) -> None:
 
 
 def _open_temporary(path: Path) -> tuple[BinaryIO, Path]:
-    """Make a file beside `path`, with the rights that the user gives to any file, and lock it."""
+    """Create a temporary file next to `path`, with default permissions, and lock it."""
     while True:
         temporary = path.with_name(f"{path.name}.{secrets.token_hex(8)}.part")
         file = temporary.open("x+b")
         if _lock(file) is None or _is_same_file(temporary, file):
             return file, temporary
-        file.close()  # somebody took it for a dead writer's before it was locked
+        file.close()  # another process deleted it as unfinished before it was locked
 
 
 def _lock(file: BinaryIO, *, wait: bool = True) -> bool | None:
-    """Lock a file; returns whether that could be done, None where the platform knows no such thing."""
+    """Lock a file; returns whether it is locked now, None if the platform has no locks."""
     if fcntl is None:
         return None
     try:
@@ -86,7 +86,7 @@ def _is_same_file(path: Path, file: BinaryIO) -> bool:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Bring the name of the new file to the disk as well, where the platform can do that to a folder."""
+    """Sync a folder, so that the name of a new file is on the disk, if the platform can."""
     with suppress(OSError):
         handle = os.open(folder, os.O_RDONLY)
         try:
@@ -96,7 +96,7 @@ def _sync_folder(folder: Path) -> None:
 
 
 def remove_unfinished(folder: Path) -> None:
-    """Delete what killed writers have left in a folder; what a living one is at stays, and so do foreign files."""
+    """Delete temporary files of killed writers in a folder; those of running writers and other files stay."""
     for stale in folder.glob("*.part"):
         if UNFINISHED.fullmatch(stale.name):
             with suppress(OSError), stale.open("rb") as file:
@@ -105,9 +105,9 @@ def remove_unfinished(folder: Path) -> None:
 
 
 def claim(folder: Path) -> int | None:
-    """Keep other processes from claiming a folder, until `release`, or until this process ends, in whatever way.
+    """Lock a folder for this process until `release`, or until the process ends.
 
-    Returns a handle, None where the platform knows no such thing.
+    Returns a handle, or None if the platform has no locks.
 
     Raises:
         InputError: another process has claimed it.
@@ -130,7 +130,7 @@ def claim(folder: Path) -> int | None:
 
 
 def release(handle: int | None) -> None:
-    """Let others claim what `claim` returned."""
+    """Release a folder locked by `claim`."""
     if handle is not None:
         with suppress(OSError):
             os.close(handle)

@@ -1,4 +1,4 @@
-"""Memory is sized before it is taken: what is free on a device, and a sentence where that is not enough."""
+"""Check free memory before large allocations, and turn out-of-memory errors into one sentence."""
 
 from __future__ import annotations
 
@@ -18,28 +18,28 @@ from torch.overrides import TorchFunctionMode
 from gio_pyro.errors import InputError
 
 MIN_CHECKED = 2**26
-"""Bytes below which nobody is asked whether they are there: asking takes a fraction of a millisecond."""
+"""Bytes below which free memory is not checked, as a check takes a fraction of a millisecond."""
 MIN_SIZED_BUILD = 2**28
-"""Bytes from which one tensor is a reason to size everything beside it too."""
+"""Bytes of one tensor from which the whole object is sized, too."""
 COPIES_PER_PARAMETER = 4
-"""Copies of a trained number: itself, its gradient and the two moments of Adam."""
+"""Copies of each trained parameter: value, gradient and the two moments of Adam."""
 REDUCE_ADVICE = "lower hidden, batch_size or buffer_size, or wrap the environment to show less"
-"""What takes less memory."""
+"""Advice for less memory."""
 FACTORIES: frozenset[Callable[..., Any]] = frozenset((torch.empty, torch.zeros, torch.ones, torch.rand, torch.randn))
-"""What makes tensors of a size."""
+"""Functions that allocate tensors of a given size."""
 METHODS: frozenset[Callable[..., Any]] = frozenset(
     (torch.Tensor.new_zeros, torch.Tensor.new_empty, torch.Tensor.new_ones)
 )
 
 
-_DESCRIBING: ContextVar[bool] = ContextVar("gio_pyro_describing", default=False)
-"""Whether tensors are only described, as `wanted` has them made: then no block around needs to size them."""
+_SIZING: ContextVar[bool] = ContextVar("gio_pyro_sizing", default=False)
+"""Whether `required_bytes` is running, whose meta tensors need no check."""
 
 
 def free_bytes(device: torch.device | str = "cpu") -> float:
-    """Return how many bytes can still be taken on a device; infinity where nobody says.
+    """Return the free memory of a device, bytes; infinity if unknown.
 
-    On the host it is what the kernel calls available, or what the process's control group has left where that is less.
+    On the host it is the kernel's MemAvailable, or what is left to the process's control group if that is less.
     """
     device = torch.device(device)
     if device.type == "cuda":
@@ -49,7 +49,7 @@ def free_bytes(device: torch.device | str = "cpu") -> float:
 
 
 def format_bytes(count: float) -> str:
-    """Return a number of bytes as text: 393 GB."""
+    """Return a number of bytes as text, such as 393 GB."""
     if count < 1000:
         return f"{count:.0f} B"
     power = min(int(math.log10(count) // 3), 6)
@@ -57,7 +57,7 @@ def format_bytes(count: float) -> str:
 
 
 def require_memory(needed: float, what: str, advice: str, device: torch.device | str = "cpu") -> None:
-    """Raise `InputError`, saying how many bytes `what` needs and what to do, where a device has fewer of them free."""
+    """Raise `InputError` if a device has less than `needed` bytes free; it names `what` needs them and the advice."""
     if needed >= MIN_CHECKED and needed > (free := free_bytes(device)):
         raise InputError(
             f"Expected {format_bytes(needed)} of memory for {what}, but {format_bytes(free)} is free on {device}; "
@@ -66,14 +66,14 @@ def require_memory(needed: float, what: str, advice: str, device: torch.device |
 
 
 class MemoryCheck(TorchFunctionMode):
-    """Inside the block, tensors that do not fit the device are refused by `InputError` before they are made.
+    """Raise `InputError` for tensors that do not fit the device, inside the block, before they are allocated.
 
     Args:
-        what: what is made, for the message.
+        what: the object being built, for the message.
         advice: what to do, for the message.
-        device: where it is made.
-        build: makes all of it; where something large is made, it is asked once more without memory (torch's device
-            meta), so that what is refused for its parts together, and for what training adds, is refused at once.
+        device: of the tensors.
+        build: builds the whole object; if one tensor is large, it is called on torch's meta device, so that the check
+            covers all parts together and what training adds.
     """
 
     def __init__(
@@ -89,29 +89,29 @@ class MemoryCheck(TorchFunctionMode):
     def __torch_function__(
         self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
-        """Size what a factory is about to make."""
+        """Check the size of a tensor that is about to be allocated."""
         given = kwargs or {}
         if func in FACTORIES or func in METHODS:
             numbers = _count(args if func in FACTORIES else args[1:], given)
             needed = numbers * (given.get("dtype") or torch.get_default_dtype()).itemsize
-            if needed >= MIN_SIZED_BUILD and self.build is not None and not _DESCRIBING.get():
+            if needed >= MIN_SIZED_BUILD and self.build is not None and not _SIZING.get():
                 build, self.build = self.build, None
                 needed = max(needed, required_bytes(build))
-            if needed >= MIN_CHECKED and not _DESCRIBING.get():
+            if needed >= MIN_CHECKED and not _SIZING.get():
                 require_memory(needed, self.what, self.advice, self.device)
         return func(*args, **given)
 
 
 def required_bytes(build: Callable[[], object]) -> int:
-    """Return the bytes of what `build` makes, trained, or 0 where it cannot be made without memory."""
-    asked = _DESCRIBING.set(True)
+    """Return the bytes for training the module that `build` makes; 0 if it cannot be built on the meta device."""
+    token = _SIZING.set(True)
     try:
         with torch.device("meta"):
             built = build()
-    except Exception:  # somebody's own constructor may read what it has made
+    except Exception:  # a constructor may read values, which meta tensors do not have
         return 0
     finally:
-        _DESCRIBING.reset(asked)
+        _SIZING.reset(token)
     if not isinstance(built, nn.Module):
         return 0
     trained = sum(parameter.nbytes for parameter in built.parameters() if parameter.requires_grad)
@@ -121,7 +121,7 @@ def required_bytes(build: Callable[[], object]) -> int:
 
 @contextmanager
 def memory_errors(advice: str) -> Iterator[None]:
-    """Turn what torch, NumPy or Python raise where memory ends into an `InputError` with the bytes, where they say."""
+    """Turn out-of-memory errors of torch, NumPy and Python into an `InputError`, with the bytes if known."""
     try:
         yield
     except Exception as error:
@@ -131,28 +131,28 @@ def memory_errors(advice: str) -> Iterator[None]:
 
 
 def as_memory_error(error: BaseException | None, advice: str) -> InputError | None:
-    """Return an error, or what it came from, as a sentence on memory; None where it is about something else."""
+    """Return an `InputError` if an error or one of its causes is out-of-memory, else None."""
     while error is not None:
         text = " ".join(str(error).split())
         if isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in text:
-            asked = re.search(r"(?:allocate|tried to allocate) ([\d.]+ ?\w*i?B|\d+ bytes)", text)
-            wanted = asked.group(1) if asked else "more memory than there is"
-            return InputError(f"Expected {_format_size(wanted)} of memory, but they are not free; {advice}.")
+            match = re.search(r"(?:allocate|tried to allocate) ([\d.]+ ?\w*i?B|\d+ bytes)", text)
+            size = match.group(1) if match else "more memory than there is"
+            return InputError(f"Expected {_format_size(size)} of memory, but they are not free; {advice}.")
         error = error.__cause__
     return None
 
 
-def _format_size(wanted: str) -> str:
-    number, _, unit = wanted.partition(" ")
-    return format_bytes(float(number)) if unit == "bytes" else wanted
+def _format_size(size: str) -> str:
+    number, _, unit = size.partition(" ")
+    return format_bytes(float(number)) if unit == "bytes" else size
 
 
 def _count(args: Sequence[Any], kwargs: Mapping[str, Any]) -> int:
-    """Return how many numbers a factory is asked for, from `zeros(2, 3)`, `zeros((2, 3))` or `zeros(size=(2, 3))`."""
+    """Return the number of elements requested by `zeros(2, 3)`, `zeros((2, 3))` or `zeros(size=(2, 3))`."""
     size = kwargs.get("size", args[0] if len(args) == 1 and not isinstance(args[0], int) else args)
     try:
         return math.prod(int(side) for side in size)
-    except (TypeError, ValueError, RuntimeError):  # traced sizes, or a call that torch itself will refuse
+    except (TypeError, ValueError, RuntimeError):  # traced sizes, or an invalid call, which torch reports
         return 0
 
 
@@ -166,7 +166,7 @@ def _host_free_bytes() -> float:
 
 
 def _physical_bytes() -> float:
-    """All that the machine has, where nothing says what is available of it."""
+    """Return the physical memory, for platforms without MemAvailable."""
     try:
         return float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
     except (AttributeError, OSError, ValueError):
@@ -174,7 +174,7 @@ def _physical_bytes() -> float:
 
 
 def _control_groups() -> list[tuple[Path, Path, Path, str]]:
-    """Return the files of this process's memory groups: limit, use, statistics, and what the cache is called there."""
+    """Return files of this process's memory control groups: limit, use, statistics; and the key of the page cache."""
     try:
         lines = Path("/proc/self/cgroup").read_text().splitlines()
     except OSError:

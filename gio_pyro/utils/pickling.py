@@ -1,8 +1,8 @@
-"""Objects as bytes for other processes: multiprocessing, joblib, Ray, a study of an optimiser.
+"""Pickle agents and rewards for other processes: multiprocessing, joblib, Ray, hyperparameter search.
 
-An object is pickled as one piece by cloudpickle, which Gymnasium needs anyway: programs of a notebook or of a file,
-functions without a name and the environment go along. As with any pickle, only load bytes that you trust; a file for
-others is written by `GIO.save`.
+An object is pickled as a whole by cloudpickle, a dependency of Gymnasium, so that programs defined in notebooks or
+files, lambdas and the environment are included. As with any pickle, only load bytes that you trust; use `GIO.save` to
+share an agent.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from gio_pyro.errors import GioError, InputError, describe_error
 from gio_pyro.utils.randomness import PROCESS_LOCK
 
 USER_MODULE_PREFIX = "gio_pyro_user_"
-"""What the names of modules begin with that were read from a file of the user's: no other process can import them."""
+"""Prefix of modules loaded from the user's files, which other processes cannot import."""
 CLASS_ATTRIBUTES = "class_attributes"
 _PICKLING_PARTS: ContextVar[bool] = ContextVar("inside", default=False)
 
 
 class Picklable:
-    """Base of what pickles as one piece, with all that it shares with its parts, between two rounds of learning."""
+    """Base of classes pickled as a whole, references shared by their parts included, between two training rounds."""
 
     def __reduce_ex__(self, protocol: Any) -> Any:
-        """Return how pickle makes the object again; a part of one that is being pickled goes the ordinary way.
+        """Return the pickled object; parts of an object that is being pickled use the default protocol.
 
         Raises:
             InputError: a part of it cannot be pickled.
@@ -61,7 +61,7 @@ def _dumps(thing: Any) -> bytes:
     import cloudpickle
 
     class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
-        """Takes the wrappers of Stable-Baselines3 as well, which keep all attributes of their class in themselves."""
+        """Also pickles wrappers of Stable-Baselines3, which store all attributes of their class in each instance."""
 
         def reducer_override(self, obj: Any) -> Any:
             state = getattr(obj, "__dict__", {})
@@ -90,7 +90,7 @@ def _pickling_parts() -> Iterator[None]:
 
 @contextmanager
 def _user_modules_by_value() -> Iterator[None]:
-    """Let classes of the user's files go along whole."""
+    """Pickle classes of modules loaded from the user's files by value."""
     import cloudpickle
 
     theirs = [module for name, module in list(sys.modules.items()) if name.startswith(USER_MODULE_PREFIX)]
@@ -104,7 +104,7 @@ def _user_modules_by_value() -> Iterator[None]:
 
 
 def _pickle_error(whole: Picklable, error: Exception) -> GioError:
-    """Return one sentence that names the part at fault."""
+    """Return an error that names the part that cannot be pickled."""
     for name, part in vars(whole).items():
         try:
             _dumps(part)

@@ -1,4 +1,4 @@
-"""One seed for everything, and no effect on anybody else's random numbers."""
+"""Random streams of the library's own, without effect on the global generators."""
 
 import random
 from collections.abc import Iterator
@@ -11,12 +11,12 @@ from torch import Tensor
 from gio_pyro.utils.fair_lock import FairLock
 
 PROCESS_LOCK = FairLock()
-"""The generators, like Pyro's stack of handlers, belong to the process: threads that share them take turns."""
+"""Serialises threads, as the generators and Pyro's handler stack are global to the process."""
 
 
 @contextmanager
 def preserve_random_state() -> Iterator[None]:
-    """Put the process's own random streams, Python's, NumPy's and torch's, back to where they were before the block."""
+    """Restore the global random states of Python, NumPy and torch after the block."""
     with PROCESS_LOCK:
         python, legacy, cpu = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
         try:
@@ -28,48 +28,48 @@ def preserve_random_state() -> Iterator[None]:
 
 
 class PrivateRandom:
-    """A stream of torch's random numbers that belongs to one agent.
+    """A random stream of torch that belongs to one agent.
 
-    Pyro and torch.distributions draw from torch's global generators only. Inside `use()` those continue this
-    stream; outside it, it is as if nothing had happened.
+    Pyro and torch.distributions draw from torch's global generators only. Inside `use()` these continue this stream;
+    afterwards their previous state is restored.
 
     Args:
-        seed: where the stream starts.
-        device: the device that draws besides the CPU, which always does.
+        seed: of the stream.
+        device: a further device that draws, besides the CPU.
     """
 
     def __init__(self, seed: int, device: torch.device | None = None) -> None:
         self.device = device if device is not None and device.type == "cuda" else None
         devices = [torch.device("cpu"), *([self.device] if self.device else [])]
-        self._resting = {d.type: torch.Generator(d).manual_seed(seed).get_state() for d in devices}
+        self._saved = {d.type: torch.Generator(d).manual_seed(seed).get_state() for d in devices}
         self._in_use = False
 
     @property
     def state(self) -> dict[str, Tensor]:
-        """The generators' states by device type, as plain tensors; assign it to continue a stream that was saved."""
-        return self._current() if self._in_use else dict(self._resting)
+        """The states of the generators by device type, as tensors; assign them to continue a saved stream."""
+        return self._current() if self._in_use else dict(self._saved)
 
     @state.setter
     def state(self, saved: dict[str, Tensor]) -> None:
-        known = {kind: state for kind, state in saved.items() if kind in self._resting}
+        known = {kind: state for kind, state in saved.items() if kind in self._saved}
         for kind, state in known.items():
-            torch.Generator("cpu" if kind == "cpu" else self.device).set_state(state)  # refuses what is no state
-        self._resting = self._resting | known
+            torch.Generator("cpu" if kind == "cpu" else self.device).set_state(state)  # raises for an invalid state
+        self._saved = self._saved | known
 
     @contextmanager
     def use(self) -> Iterator[None]:
-        """Draw from this stream inside the block; a block inside the block goes on with it. Other threads wait."""
+        """Draw from this stream inside the block, which may be nested; other threads wait."""
         with PROCESS_LOCK:
             if self._in_use:
                 yield
                 return
             outer = self._current()
-            self._set(self._resting)
+            self._set(self._saved)
             self._in_use = True
             try:
                 yield
             finally:
-                self._resting = self._current()
+                self._saved = self._current()
                 self._in_use = False
                 self._set(outer)
 

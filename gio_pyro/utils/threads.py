@@ -1,4 +1,4 @@
-"""How many threads torch computes with: one, where networks are too small to be worth sharing."""
+"""Limit torch to one thread for small networks, for which several are slower."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -7,17 +7,20 @@ from contextvars import ContextVar
 import torch
 
 SMALL_LAYER = 512
-"""Hidden units up to which one thread is faster, and steadier, than several."""
+"""Hidden units up to which one thread is faster, with less variance, than several."""
 
 _USER_THREADS: ContextVar[int | None] = ContextVar("users_threads", default=None)
-"""How many threads the user had before the outermost block."""
+"""Number of threads before the outermost block."""
 
 
 @contextmanager
 def few_threads(hidden: Sequence[int] = ()) -> Iterator[None]:
-    """Compute with one thread inside the block if no hidden layer is large, and with as many as before after it.
+    """Use one thread inside the block unless a hidden layer is large; restores the number afterwards.
 
-    Where one is large, the block has the threads that the user had, also inside a block of one thread.
+    With a large layer the block uses as many threads as the outermost block started with.
+
+    Args:
+        hidden: units of each hidden layer.
     """
     before = torch.get_num_threads()
     users = _USER_THREADS.get() or before

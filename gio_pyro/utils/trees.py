@@ -1,4 +1,4 @@
-"""Observations that may be nested: copied, cut and put together leaf by leaf, and in the order of axes of a reward."""
+"""Operations on nested observations (dictionaries and tuples), and conversion between compatible spaces."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -13,7 +13,7 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 
 def tree_map(change: Callable[..., Any], *trees: Any) -> Any:
-    """Return a tree whose leaves are `change` of the leaves of all `trees`, which are alike."""
+    """Apply `change` to corresponding leaves of trees with the same structure; returns a tree of the results."""
     first = trees[0]
     if isinstance(first, Mapping):
         return {key: tree_map(change, *(tree[key] for tree in trees)) for key in first}
@@ -28,7 +28,7 @@ def copy_tree(tree: Any) -> Any:
 
 
 def set_row(tree: Any, row: int, one: Any) -> None:
-    """Put one observation into a row of a batch."""
+    """Write one observation into a row of a batch, in place."""
     if isinstance(tree, Mapping | tuple):
         for key in tree if isinstance(tree, Mapping) else range(len(tree)):
             set_row(tree[key], row, one[key])
@@ -37,17 +37,17 @@ def set_row(tree: Any, row: int, one: Any) -> None:
 
 
 class SpaceConverter:
-    """Between the spaces of somebody's environments and those that a reward was made of.
+    """Converts observations of wrapped environments to those of the space that a reward was made with.
 
-    Pictures may have their channels first where the reward has them last, as Stable-Baselines3 shows them to its
-    networks; the bounds of a Box may differ, as they do where observations are normalised.
+    Images may be channels-first where the reward has channels last, as in `VecTransposeImage` of Stable-Baselines3; Box
+    bounds may differ, as they do with normalised observations.
 
     Args:
-        theirs: the observation and the action space of one environment that is wrapped.
-        mine: those of the reward.
+        theirs: observation and action space of one wrapped environment.
+        mine: observation and action space of the reward.
 
     Raises:
-        InputError: other spaces.
+        InputError: incompatible spaces.
     """
 
     def __init__(self, theirs: tuple[Space[Any], Space[Any]], mine: tuple[Space[Any], Space[Any]]) -> None:
@@ -62,7 +62,7 @@ class SpaceConverter:
         self.theirs, self.mine = theirs[0], mine[0]
 
     def __call__(self, tree: Any) -> Any:
-        """Return a batch of their observations as those of the reward."""
+        """Return a batch of observations in the reward's layout."""
         return _convert(tree, self.theirs, self.mine)
 
 
@@ -94,7 +94,7 @@ def _sub_spaces(space: Any) -> dict[Any, Space[Any]]:
 
 
 def _describe_space(space: Space[Any]) -> str:
-    """Return a space in short: nested and array spaces by their shapes."""
+    """Return a short description of a space: shapes of nested and array spaces."""
     if isinstance(space, Dict | Tuple):
         parts = ", ".join(f"{key}: {_describe_space(part)}" for key, part in _sub_spaces(space).items())
         return f"{type(space).__name__}({parts})"[:90]
