@@ -116,8 +116,8 @@ def medians(kept: Kept, steps: int) -> list[str]:
     before, after, _, nats, entropy, _ = (statistics.median(float(row[name]) for row in rows) for name in SUMMARY)
     each = ", ".join(f"{float(row['return_after']):.0f}" for row in rows)
     return [
-        f"return before (untrained, drawn actions)  {before:.0f}",
-        f"return after (likeliest actions)          {after:.0f}   (seed by seed: {each})",
+        f"return before (untrained, sampled actions)  {before:.0f}",
+        f"return after (most probable actions)        {after:.0f}   (seed by seed: {each})",
         f"mean MI bound                             {nats:.2f} nats",
         f"entropy of the policy                     {entropy:.2f} nats",
     ]

@@ -38,7 +38,7 @@ from gio_pyro.cli.training import (
     Plan,
     default_steps,
     open_run,
-    planned,
+    plan_resumed,
     run_training,
 )
 from gio_pyro.collection import Env, make_env
@@ -124,7 +124,7 @@ def _resumed_run(
         run.resume, env=env, wrappers=collection.wrapper, device=run.device, **programs, **again
     )
     folder.claim()
-    plan = planned(learner, folder, run.steps, run.checkpoint_every)
+    plan = plan_resumed(learner, folder, run.steps, run.checkpoint_every)
     folder.rewind(learner.steps)
     return learner, folder, plan
 
@@ -155,7 +155,7 @@ def evaluate(
     if other is None and exact_world(agent) is not None:
         exact = compare_with_exact(agent)
         rows += [
-            ("return, exact, drawn actions", f"{exact.return_learned:.4g}"),
+            ("return, exact, sampled actions", f"{exact.return_learned:.4g}"),
             ("return, exact, optimal policy", f"{exact.return_optimal:.4g}"),
         ]
     print(report.table(rows))
@@ -211,15 +211,15 @@ def empowerment(
         out: PNG file for the map of a grid world, never overwritten; ENV-empowerment-N.png here by default.
     """
     arguments = parse_arguments(env_arg)
-    world = make_env(env, **arguments)
-    grid = grid_of(world)
+    environment = make_env(env, **arguments)
+    grid = grid_of(environment)
     path = Path(f"{env.replace('/', '-')}-empowerment-{horizon}.png") if out is None else out
     if grid is not None or out is not None:
         report.require_new(path)
     if variational:
-        nats = learned_empowerment(world, env, arguments, horizon, steps=steps, updates=updates, seed=seed)
+        nats = learned_empowerment(environment, env, arguments, horizon, steps=steps, updates=updates, seed=seed)
     else:
-        nats = tabular.empowerment(tabular.TabularMDP.from_env(world), horizon)
+        nats = tabular.empowerment(tabular.TabularMDP.from_env(environment), horizon)
     print(report.table(report.nats_rows(nats[~nats.isnan()])))
     if grid is None:
         print(f"{env} is not a grid with one state per cell: no map is drawn.", file=sys.stderr)

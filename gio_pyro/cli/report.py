@@ -52,9 +52,11 @@ def played_rows(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
     rows = []
     if "return_before" in summary:
         before = f"{summary['return_before']:.4g} ± {summary['return_before_error']:.2g}"
-        rows.append(("return before (untrained, drawn actions)", before))
+        rows.append(("return before (untrained, sampled actions)", before))
     after = f"{summary['return_after']:.4g} ± {summary['return_after_error']:.2g}"
-    rows.append(("return after (likeliest actions)", f"{after}   (standard error of {summary['episodes']} episodes)"))
+    rows.append(
+        ("return after (most probable actions)", f"{after}   (standard error of {summary['episodes']} episodes)")
+    )
     nats = f"{summary['intrinsic_nats']:.4f} nats"
     if summary["guide_sees_future"]:
         rows.append(("mean MI bound", nats))

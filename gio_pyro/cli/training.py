@@ -85,7 +85,7 @@ class Plan:
     """Smallest number of environment steps between checkpoints."""
 
 
-def planned(agent: GIO, folder: RunFolder, further: int | None, checkpoint_every: int | None) -> Plan:
+def plan_resumed(agent: GIO, folder: RunFolder, further: int | None, checkpoint_every: int | None) -> Plan:
     """Return the remaining training of a resumed run, as its config says or the flags override.
 
     A run that took all its steps but was stopped before its final report still has the report to write.
@@ -210,12 +210,12 @@ def _latest_return(agent: GIO, ended: int) -> float:
     return float(np.mean(list(agent.collector.returns)[-new:])) if new else float("nan")
 
 
-def _exact_return(agent: GIO, world: tabular.TabularMDP | None) -> dict[str, float]:
+def _exact_return(agent: GIO, mdp: tabular.TabularMDP | None) -> dict[str, float]:
     """Return the exact return of the current policy without exploration, where it can be computed."""
-    if world is None or agent.env.spec is None or agent.env.spec.max_episode_steps is None:
+    if mdp is None or agent.env.spec is None or agent.env.spec.max_episode_steps is None:
         return {}
-    policy = diagnostics.policy_table(agent, world)
-    return {"exact/return": float(tabular.expected_return(world, policy, agent.env.spec.max_episode_steps))}
+    policy = diagnostics.policy_table(agent, mdp)
+    return {"exact/return": float(tabular.expected_return(mdp, policy, agent.env.spec.max_episode_steps))}
 
 
 def _finish(agent: GIO, folder: RunFolder, before: dict[str, Any]) -> None:
@@ -266,7 +266,7 @@ def _play(agent: GIO, folder: RunFolder, before: dict[str, Any]) -> dict[str, fl
     }
     folder.write_json("summary.json", summary)
     print("\n" + report.table(report.played_rows(summary)))
-    lines = {"untrained": before.get("return_before"), "after, likeliest actions": after.mean}
+    lines = {"untrained": before.get("return_before"), "after, most probable actions": after.mean}
     return {name: value for name, value in lines.items() if value is not None}
 
 

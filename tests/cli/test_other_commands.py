@@ -40,7 +40,7 @@ class TestEvaluate:
         assert gio("evaluate", learned, "--episodes", 20) == 0
         printed = capsys.readouterr().out
         played = float(re.search(r"return, played +(\S+)", printed)[1])
-        exact = float(re.search(r"exact, drawn actions +(\S+)", printed)[1])
+        exact = float(re.search(r"exact, sampled actions +(\S+)", printed)[1])
         assert abs(played - exact) < 0.5
         assert re.search(r"exact, optimal policy +1\b", printed)
 

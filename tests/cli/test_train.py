@@ -184,8 +184,8 @@ class TestNetworks:
         assert summary["steps"] == 1500
         assert summary["episodes"] == 20
         for row, figure in (
-            ("return before (untrained, drawn actions)", f"{summary['return_before']:.4g} ±"),
-            ("return after (likeliest actions)", f"{summary['return_after']:.4g} ±"),
+            ("return before (untrained, sampled actions)", f"{summary['return_before']:.4g} ±"),
+            ("return after (most probable actions)", f"{summary['return_after']:.4g} ±"),
             ("mean MI bound", f"{summary['intrinsic_nats']:.4f} nats"),
             ("entropy of the policy", f"{summary['entropy']:.4f} nats"),
             ("steps per second", f"{summary['steps_per_second']:.0f}"),
