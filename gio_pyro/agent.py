@@ -73,7 +73,7 @@ class GIO(Picklable):
         InputError: an unknown environment, unsupported spaces, or a setting out of range.
         ProgramError: a program that cannot be found or breaks the contract.
 
-    Example:
+    Examples:
         >>> agent = GIO("FrozenLake-v1", temperature=0.01, seed=0).learn(40_000)
         >>> action, _ = agent.predict(0, deterministic=True)
     """

@@ -62,7 +62,7 @@ class IntrinsicReward(Picklable):
             signal, one that needs another model, or a number out of range.
         ProgramError: a program that cannot be found or breaks the contract.
 
-    Example:
+    Examples:
         >>> reward = IntrinsicReward("CartPole-v1")
         >>> reward.update(samples)
         >>> bonus = reward.compute(samples)  # [T, N] nats

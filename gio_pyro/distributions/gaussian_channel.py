@@ -70,7 +70,7 @@ def gaussian_capacity(channel: Tensor, noise: Tensor | None, power: float | Tens
     Raises:
         InputError: shapes that do not fit, NaN or infinity, noise that is not positive definite, negative power.
 
-    Example:
+    Examples:
         >>> gaussian_capacity(torch.eye(1), None, 10.0)  # 1.7297 bits
         tensor(1.1989, dtype=torch.float64)
     """

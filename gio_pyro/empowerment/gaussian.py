@@ -51,7 +51,7 @@ def linear_empowerment(
         InputError: shapes that do not fit, NaN, no noise or noise that is not positive definite, negative power, a
             horizon below 1, an unknown `power_of`.
 
-    Example:
+    Examples:
         >>> A, B = torch.tensor([[1, 0.1], [0, 1]]), torch.tensor([[0], [0.1]])
         >>> linear_empowerment(A, B, 2, 1.0, final_noise=torch.tensor([0.01, 0.01]))  # 0.793685 bits
         tensor(0.5501, dtype=torch.float64)

@@ -72,7 +72,7 @@ def blahut_arimoto(
         InputError: rows that are no distributions, a reward of the wrong shape or not finite, tolerance ≤ 0, or flags
             that allow nothing.
 
-    Example:
+    Examples:
         >>> blahut_arimoto([[0.9, 0.1], [0.1, 0.9]]).capacity
         tensor(0.3681, dtype=torch.float64)
     """
