@@ -1,4 +1,4 @@
-"""Generative intrinsic optimisation: collect → fit → read the reward → evaluate → improve (theory, section 2)."""
+"""Generative intrinsic optimisation: collect → fit → evaluate → improve (theory, section 2)."""
 
 from __future__ import annotations
 
@@ -8,14 +8,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from gymnasium.vector import VectorEnv
 from torch import Tensor, nn
 from tqdm import tqdm
 
 from gio_pyro.actor_critic import NetworkActorCritic, actor_critic_of, steppers, temperature_of
+from gio_pyro.actor_critic.behaviour import select_action
 from gio_pyro.actor_critic.guide_reward import finite_nats, reward_named
+from gio_pyro.actor_critic.metrics import policy_metrics
 from gio_pyro.callbacks import Callback, Metrics, combined
 from gio_pyro.checkpointing import agent_state, file_format
 from gio_pyro.checkpointing.summary import summary
@@ -25,22 +26,22 @@ from gio_pyro.collection.environment_adapter import Array
 from gio_pyro.collection.evaluate import Evaluation, play_episodes, play_vector_episodes, require_episode_arguments
 from gio_pyro.collection.make import Vector, single_spaces
 from gio_pyro.collection.mask_handlers import evaluation_mask_handler, mask_handler_of
+from gio_pyro.collection.predict import predict_actions
 from gio_pyro.collection.wrappers import first_env
 from gio_pyro.data.replay_buffer import Replay, warn_of_size
 from gio_pyro.data.training_batches import examples, newest, pieces, require_room_for
-from gio_pyro.distributions.masks import restricted
 from gio_pyro.dreaming import dreams_of
-from gio_pyro.errors import InputError, TrainingError, shown
+from gio_pyro.errors import InputError
 from gio_pyro.explorers import scheduler_of
 from gio_pyro.futures import Future, FutureLike, future_from, spec_of, without_masks
 from gio_pyro.inference import Inference, objective_for, pieces_of
-from gio_pyro.programs import build_pair, chosen_programs, log_probs, without_validation
+from gio_pyro.programs import build_pair, chosen_programs, without_validation
 from gio_pyro.settings import Settings
 from gio_pyro.signals import Fitted
 from gio_pyro.signals.reward_mix import reward_mix_of
-from gio_pyro.training_monitor import TrainingMonitor, paid_at_most
+from gio_pyro.training_monitor import TrainingMonitor, not_finite, paid_at_most
 from gio_pyro.types import PyroProgram, Transitions, finite, in_space
-from gio_pyro.utils.checks import batch, function, invalid_argument, switch, whole
+from gio_pyro.utils.checks import batch, function, invalid_argument, one_of_two, switch, whole
 from gio_pyro.utils.devices import device_from_name
 from gio_pyro.utils.memory import REDUCE_ADVICE, MemoryCheck, memory_errors
 from gio_pyro.utils.pickling import Picklable
@@ -50,24 +51,24 @@ from gio_pyro.utils.threads import few_threads
 MOST_STEPS = 2**40
 """Environment steps in one call of `learn`."""
 OTHER_SEED = 1_000_003
-"""Added to the training seed for whatever must not repeat or disturb training: played episodes, drawn predictions."""
+"""Added to the training seed for evaluation and prediction, which must neither repeat nor disturb training."""
 
 OBSERVED_AT_ONCE = 100
-"""Environment steps between two updates of input statistics: telling them every step would cost a tenth of the time."""
+"""Environment steps between updates of input normalisers; one at every step would take a tenth of the time."""
 
 
 class GIO(Picklable):
-    """An agent that is paid for futures which reveal its actions.
+    """Agent that maximises reward and the information that the future holds about its actions (theory, equation 4).
 
     Args:
-        environment: an id registered with Gymnasium, a `gymnasium.Env`, or a vector of them, which the agent then steps
-            itself: do not step it between calls of `learn`.
+        environment: an id registered with Gymnasium, a `gymnasium.Env`, or a vector of them; the agent steps it, so do
+            not step it between calls of `learn`.
         model: p_ψ: a name in `gio_pyro.models`, `package.module:Name`, `file.py:Name`, a class built from a
             `Spec`, or a program.
-        guide: q_φ, likewise. The guide is the method: see theory, section 4.
-        future: what the agent is paid to control; the next state by default.
-        device: where tables, networks and replay live; "auto" takes a GPU where there is one.
-        **settings: see `Settings`, e.g. `temperature`, `discount`, `seed`.
+        guide: q_φ, likewise. The guide selects the method (theory, section 4).
+        future: F; the next state by default.
+        device: device of tables, networks and replay; "auto" takes a GPU if there is one.
+        **settings: see `Settings`, e.g. `temperature`, `discount`, `seed`; `gamma` and `tau` are accepted too.
 
     Raises:
         InputError: an unknown environment, unsupported spaces, or a setting out of range.
@@ -179,7 +180,9 @@ class GIO(Picklable):
             TrainingError: a loss, a reward or an observation is NaN or infinite, or the environment raises.
             ProgramError: the model or the guide raises.
         """
-        count = _number_of_steps(steps, total_timesteps)
+        given = one_of_two("steps", steps, "total_timesteps", total_timesteps)
+        wanted, advice = "a whole number of steps, at least 0", "say how many the environment takes"
+        count = whole("steps", given, 0, MOST_STEPS, wanted=wanted, advice=advice)
         report = combined(callback)
         progress_bar = switch("progress_bar", progress_bar)
         stop = None if stop is None else function("stop", stop, "nothing that says whether to end")
@@ -190,21 +193,20 @@ class GIO(Picklable):
                 with PROCESS_LOCK:
                     with self._private():
                         self._round(min(self.settings.train_freq, end - before))
-                    due = self.steps >= end or self._reports_between(before, self.steps)
+                    interval = self.settings.log_interval
+                    due = self.steps >= end or self.steps // interval > before // interval
                     metrics = self.metrics() if due else {}
                 if bar is not None:
                     bar.update(self.steps - before)
                 if due:
                     if bar is not None:
-                        bar.set_postfix_str(_headline(metrics))
+                        nats = round(metrics["intrinsic/nats"], 4) + 0.0  # no minus sign before a zero
+                        bar.set_postfix_str(f"return {metrics['rollout/ep_rew_mean']:.3g}, MI {nats:.4f} nats")
                     if report(self, metrics) is False:
                         break
                 if stop is not None and stop():
                     break
         return self
-
-    def _reports_between(self, before: int, after: int) -> bool:
-        return after // self.settings.log_interval > before // self.settings.log_interval
 
     def __repr__(self) -> str:
         """Return environment, spaces, programs, steps, and the settings that are not the defaults."""
@@ -212,7 +214,7 @@ class GIO(Picklable):
 
     @contextmanager
     def _private(self) -> Iterator[None]:
-        """Draw this agent's own numbers, with gradients, and without Pyro's validation: finiteness is checked here."""
+        """Use the agent's own random stream, gradients, and no validation by Pyro: `metrics` checks finiteness."""
         with (
             torch.inference_mode(False),
             torch.enable_grad(),
@@ -224,6 +226,7 @@ class GIO(Picklable):
             yield
 
     def _round(self, steps: int) -> None:
+        """Collect `steps` environment steps, then update."""
         s = self.settings
         collected = self.collector.collect(self._behaviour(), steps)
         rows = self.replay.add(collected.rows, *collected.links())
@@ -231,14 +234,14 @@ class GIO(Picklable):
         self.steps += len(rows)
         self.unobserved += len(rows)
         learns = len(self.replay) >= (s.batch_size or 1)
-        if self.unobserved >= OBSERVED_AT_ONCE or (learns and self.unobserved == self.steps):  # never before the scale
+        if self.unobserved >= OBSERVED_AT_ONCE or (learns and self.unobserved == self.steps):  # before the first update
             self._observe()
         if learns:
             for _ in range(s.updates):
                 self._update(improvements=0 if self.steps < s.learning_starts else s.improvements)
 
     def _behaviour(self) -> Behaviour:
-        """Return what collects: uniform actions while the agent warms up, then what guide and explorer say."""
+        """Return what collects: uniform actions before `learning_starts`, then policy, guide and explorer."""
         s = self.settings
         if self.steps < s.learning_starts:
             return self.actor_critic.behaviour(uniform_share=1.0)
@@ -246,7 +249,7 @@ class GIO(Picklable):
         return self.explorer.behaviour(own, self.replay)
 
     def _observe(self) -> None:
-        """Tell whoever keeps statistics of its inputs about the rows that came since the last time."""
+        """Update input normalisers with the transitions collected since the last call."""
         rows, future = newest(self.future, self.replay, self.policy, self.spec.state_space, self.unobserved)
         self.monitor.known(len(rows), len(self.replay), self.future.steps)
         for program in (self.model, self.guide) if len(rows) else ():
@@ -290,7 +293,7 @@ class GIO(Picklable):
         return batch, future
 
     def _note(self, figures: dict[str, Tensor]) -> None:
-        """Keep figures on the device until somebody reads them, and remember whether any was not finite."""
+        """Keep losses on the device until `metrics` reads them, and remember whether any was not finite."""
         if not figures:
             return
         self.figures |= figures
@@ -327,53 +330,34 @@ class GIO(Picklable):
             return self._metrics()
 
     def _metrics(self) -> Metrics:
-        figures = {f"train/{name}": float(value) for name, value in self.figures.items()}
+        s = self.settings
+        losses = {f"train/{name}": float(value) for name, value in self.figures.items()}
         if not bool(self.sound):
             self.sound.fill_(True)
-            raise TrainingError(
-                f"Expected finite losses, but got NaN or infinity (last: {_listed(figures)}); look for NaN in the "
-                "data, or lower the learning rate."
-            )
-        s = self.settings
-        rows = self.replay.latest(s.log_interval)
-        unread = self.replay.latest(s.log_interval + s.train_freq + self.collector.environments.count)
-        unread = self.reward_mix.paid(unread, self.steps)
-        self.largest_reward = max(self.largest_reward, float(unread.reward.abs().max()))
-        metrics = self._world_figures() | self._intrinsic_figures(rows) | figures
-        if isinstance(self.actor_critic, NetworkActorCritic) and figures:
+            raise not_finite(losses)
+        recent = self.replay.latest(s.log_interval + s.train_freq + self.collector.environments.count)
+        rewards = self.reward_mix.paid(recent, self.steps).reward
+        self.largest_reward = max(self.largest_reward, float(rewards.abs().max()))
+        visited = self.replay.latest(s.log_interval)
+        alpha = float(self.temperature.at(self.steps))
+        with PrivateRandom(s.seed, self.device).use(), without_validation():
+            policy = policy_metrics(self.actor_critic, self.reading, visited.state, alpha, self.guide.name)
+        signal = {"intrinsic/signal": float(self.reward_mix.read(visited).mean())}
+        metrics = {"time/total_timesteps": float(self.steps)} | self.collector.metrics() | policy | signal | losses
+        if isinstance(self.actor_critic, NetworkActorCritic) and losses:
             self.largest_paid = max(self.largest_paid, paid_at_most(metrics))
             self.monitor.check(metrics, self.largest_reward + self.largest_paid)
         return metrics
 
-    def _world_figures(self) -> Metrics:
-        returns, lengths = self.collector.returns, self.collector.lengths
-        return {
-            "time/total_timesteps": float(self.steps),
-            "rollout/ep_rew_mean": float(np.mean(returns)) if returns else float("nan"),
-            "rollout/ep_len_mean": float(np.mean(lengths)) if lengths else float("nan"),
-        }
-
-    def _intrinsic_figures(self, rows: Transitions) -> Metrics:
-        visited = rows.state
-        with PrivateRandom(self.settings.seed, self.device).use(), torch.no_grad(), without_validation():
-            nats = finite_nats(self.actor_critic.intrinsic(self.reading, visited), self.guide.name)
-            entropy = self.actor_critic.entropy(visited)
-        alpha = float(self.temperature.at(self.steps))
-        return {
-            "intrinsic/nats": float(nats.mean()),
-            "intrinsic/nats_std": float(nats.std(correction=0)),
-            "intrinsic/signal": float(self.reward_mix.read(rows).mean()),
-            "intrinsic/reward": alpha * float(nats.mean()),
-            "train/ent_coef": alpha,
-            "train/entropy": float(entropy),
-        }
-
     def intrinsic_reward(self, state: Tensor) -> Tensor:
-        """Return what the guide pays in each state `[B, ...]` under the current policy, `[B]` nats (equation 3).
+        """Return the intrinsic reward of each state `[B, ...]` under the current policy, `[B]` nats (equation 3).
 
-        With a learned guide this is a lower bound on the mutual information under the fitted model. Reading it
-        changes nothing, and the same states read the same until the agent learns on. Of continuous actions and
-        futures, one draw each is read.
+        With a learned guide this is a lower bound on the mutual information under the fitted model. The agent is left
+        as it is, and the same states give the same values until it learns again. Continuous actions and futures are
+        sampled once each.
+
+        Raises:
+            InputError: states of another space.
         """
         given = batch("states", state)
         if not in_space(given, self.spec.state_space):
@@ -395,47 +379,26 @@ class GIO(Picklable):
 
         Args:
             observation: one value of the observation space, or a batch of N (an array, or a dictionary of arrays).
-            state: accepted and not used: the policy has no memory.
+            state: accepted and ignored: the policy has no memory.
             episode_start: likewise.
-            deterministic: take the likeliest action instead of drawing one.
-            action_masks: what is allowed, as the environment gives it in `info["action_mask"]`, or a batch of N; what a
-                dictionary of observations says by default. Without, finite states allow what they allowed in learning,
-                and others everything, with a `GioWarning` where the environment gives masks.
+            deterministic: take the policy's most probable action instead of a sample.
+            action_masks: flags of allowed actions, as in the environment's `info["action_mask"]`, or a batch of N; by
+                default those in a dictionary of observations. Without any, finite states allow what they allowed in
+                training, and others everything, with a `GioWarning` if the environment gives masks.
 
         Raises:
             InputError: an observation of another shape or kind than the space, NaN or infinite, or a mask of another
                 shape; the bounds of a Box are not checked.
         """
-        observations, actions = self.collector.observations, self.collector.actions
-        deterministic = switch("deterministic", deterministic)
-        many = observations.batched(observation)
-        try:
-            encoded = observations.encode(observation) if many else observations.encode_one(observation)
-        except TrainingError as error:  # here it is the caller's observation, not the environment's
-            raise InputError("Expected a finite observation, but got one with NaN or infinity; correct it.") from error
-        if not len(encoded):
-            return actions.decode(np.zeros((0, *(self.spec.action_space.shape or ())), dtype=np.int64)), None
-        shown, allowed = self.collector.environments.masks.add_to_query(encoded, observation, action_masks, many=many)
-        taken = self._chosen(shown, allowed, deterministic=deterministic)
-        return (actions.decode(taken) if many else actions.decode_one(taken)), None
+        choose = partial(self._choose, deterministic=switch("deterministic", deterministic))
+        return predict_actions(choose, self.collector, observation, action_masks), None
 
-    def _chosen(self, states: Array, allowed: Array | None = None, *, deterministic: bool) -> Array:
-        """Return what the policy does in states `[N, ...]`, as values of the site "action" `[N, ...]`.
-
-        Args:
-            states: with their masks, where they have any.
-            allowed: flags `[N, A]` that hold in place of those that finite states had; None for these.
-            deterministic: take the likeliest action.
-        """
+    def _choose(self, states: Array, allowed: Array | None = None, *, deterministic: bool) -> Array:
+        """Return the policy's actions in states `[N, ...]`, as values of the site "action" (see `select_action`)."""
         with torch.inference_mode(False), self.playing.use(), torch.no_grad(), without_validation():
-            x = torch.as_tensor(states, device=self.device)
-            if allowed is not None:
-                flags = torch.as_tensor(allowed, device=self.device)
-                log_pi = restricted(log_probs(self.policy(x)), flags)
-                site = log_pi.argmax(-1) if deterministic else torch.multinomial(log_pi.exp(), 1).squeeze(-1)
-            else:
-                site = self.policy.mode(x) if deterministic else self.policy(x).sample()
-        return site.cpu().numpy()
+            state = torch.as_tensor(states, device=self.device)
+            flags = None if allowed is None else torch.as_tensor(allowed, device=self.device)
+            return select_action(self.policy, state, flags, deterministic=deterministic).cpu().numpy()
 
     def evaluate(
         self,
@@ -446,19 +409,19 @@ class GIO(Picklable):
         max_steps: int = 10_000,
         environment: str | Env | Vector | None = None,
     ) -> Evaluation:
-        """Play whole episodes in a copy of the environment as it stands; learning is not affected.
+        """Play whole episodes in a copy of the environment as it is now; training is not affected.
 
         Attributes that were set on the environment, its wrappers and what they remember are copied; running statistics
         (`NormalizeObservation`, `NormalizeReward`) are held still, and rewards are counted below those that normalise
         them, in the units of what is wrapped. A vector is copied as a whole: its environments play in turn.
 
         Args:
-            episodes: how many.
-            deterministic: take the likeliest action instead of drawing one.
-            seed: of the first episode; a number far from the training seed by default.
-            max_steps: an episode without a step limit of its own is cut here.
-            environment: another one to play in, of the same spaces: an id, an environment or a vector. It is reset and
-                stepped as it is, and not closed. Statistics that have seen nothing yet are those of the agent's own.
+            episodes: number of episodes.
+            deterministic: take the policy's most probable action instead of a sample.
+            seed: seed of the first episode; a number far from the training seed by default.
+            max_steps: steps after which an episode is truncated.
+            environment: another environment to play in, with the same spaces: an id, an environment or a vector. It is
+                reset and stepped, and not closed. Running statistics that are still empty are taken from the agent's.
 
         Raises:
             InputError: a number out of range, an environment that cannot be copied, or one of other spaces.
@@ -469,7 +432,7 @@ class GIO(Picklable):
         require_episode_arguments(episodes=episodes, max_steps=max_steps, seed=first)
         with PROCESS_LOCK, self.collector.evaluation_environment(environment) as env:
             if isinstance(env, VectorEnv):
-                choose = partial(self._chosen, deterministic=deterministic)
+                choose = partial(self._choose, deterministic=deterministic)
                 handler = evaluation_mask_handler(self.collector.environments.masks.handler)
                 return play_vector_episodes(
                     choose, env, episodes, seed=first, max_steps=max_steps, mask_handler=handler
@@ -523,24 +486,3 @@ class GIO(Picklable):
             state = file_format.read(file_format.folder_named(path))
             given = (environment, model, guide, future, device)
             return agent_state.restore(cls, state, *given, signal=signal, explorer=explorer)
-
-
-def _number_of_steps(steps: int | None, total_timesteps: int | None) -> int:
-    """Return the environment steps to take, from either argument of `learn`."""
-    if steps is not None and total_timesteps is not None:
-        raise InputError(
-            f"Expected steps or total_timesteps, which mean the same, but got both, {shown(steps)} and "
-            f"{shown(total_timesteps)}; give one."
-        )
-    given = total_timesteps if steps is None else steps
-    wanted, advice = "a whole number of steps, at least 0", "say how many the environment takes"
-    return whole("steps", given, 0, MOST_STEPS, wanted=wanted, advice=advice)
-
-
-def _listed(figures: Metrics) -> str:
-    return ", ".join(f"{name.removeprefix('train/')} {value:.4g}" for name, value in figures.items())
-
-
-def _headline(metrics: Metrics) -> str:
-    information = round(metrics["intrinsic/nats"], 4) + 0.0  # no minus sign before a zero
-    return f"return {metrics['rollout/ep_rew_mean']:.3g}, MI {information:.4f} nats"

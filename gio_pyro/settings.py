@@ -12,6 +12,7 @@ from gio_pyro.errors import InputError, shown, unknown
 from gio_pyro.schedules.temperature import parse_temperature
 from gio_pyro.schedules.weights import weight_of
 from gio_pyro.utils.calls import fields_to_builtin
+from gio_pyro.utils.checks import one_of_two
 
 NEUTRAL = "neutral"
 """The `initial_value` that is neither optimistic nor pessimistic."""
@@ -253,13 +254,9 @@ def defaults(states: Space[Any], actions: Space[Any]) -> Mapping[str, Any]:
 
 
 def _under_own_names(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings without aliases; raises `InputError` for one that is given twice."""
+    """Return the settings without aliases; raise `InputError` for one that is given under both names."""
     for alias, name in ALIASES.items():
-        if alias in given and name in given:
-            raise InputError(
-                f"Expected {name} or {alias}, which mean the same, but got both, {shown(given[name])} and "
-                f"{shown(given[alias])}; give one."
-            )
+        one_of_two(name, given.get(name), alias, given.get(alias))
     return {ALIASES.get(name, name): value for name, value in given.items()}
 
 

@@ -93,6 +93,15 @@ class TrainingMonitor:
             warnings.warn(f"{text[0].upper()}{text[1:]}.", kind, stacklevel=5)
 
 
+def not_finite(losses: Mapping[str, float]) -> TrainingError:
+    """Return the error for losses of which one was NaN or infinite since the last report."""
+    listed = ", ".join(f"{name.removeprefix('train/')} {value:.4g}" for name, value in losses.items())
+    return TrainingError(
+        f"Expected finite losses, but got NaN or infinity (last: {listed}); look for NaN in the data, or lower the "
+        "learning rate."
+    )
+
+
 def paid_at_most(metrics: Mapping[str, float]) -> float:
     """Return about the size of what a step is paid in nats times the temperature, reward units."""
     nats = max(abs(metrics["intrinsic/nats"]), abs(metrics["train/entropy"]), 1.0)

@@ -6,11 +6,12 @@ to site actions `[N, ...]` and log μ(a|s) `[N]`, nats: of the probability or de
 
 import math
 from collections.abc import Callable, Hashable
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from gio_pyro.distributions.masks import legal
+from gio_pyro.distributions.masks import legal, restricted
 from gio_pyro.distributions.squash import uniform_in_box
 from gio_pyro.programs import log_probs
 from gio_pyro.types import Policy
@@ -52,6 +53,22 @@ def mode(pi: Tensor) -> Tensor:
     """Return all the probability on the likeliest action, evenly on equally likely ones (`TIE`); `[N, A]` each."""
     best = (pi >= (1 - TIE) * pi.amax(-1, keepdim=True)).to(pi)
     return best / best.sum(-1, keepdim=True)
+
+
+def select_action(policy: Any, state: Tensor, allowed: Tensor | None = None, *, deterministic: bool) -> Tensor:
+    """Return an action of the policy in each state `[N, ...]`, as values of the site "action" `[N, ...]`.
+
+    Args:
+        policy: π, with its method `mode`.
+        state: the states.
+        allowed: flags `[N, A]` of allowed actions that replace those of the states; None for these.
+        deterministic: take the most probable action instead of a sample.
+    """
+    if allowed is None:
+        chosen: Tensor = policy.mode(state) if deterministic else policy(state).sample()
+        return chosen
+    log_pi = restricted(log_probs(policy(state)), allowed)
+    return log_pi.argmax(-1) if deterministic else torch.multinomial(log_pi.exp(), 1).squeeze(-1)
 
 
 class TableBehaviour(_Finite):

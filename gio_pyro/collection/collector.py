@@ -75,6 +75,13 @@ class Collector:
         self._next_seed: int | None = seed
         self._initial_digests = attribute_digests(env)
 
+    def metrics(self) -> dict[str, float]:
+        """Return the mean return and length of the last 100 episodes, NaN before the first has ended."""
+        return {
+            "rollout/ep_rew_mean": float(np.mean(self.returns)) if self.returns else float("nan"),
+            "rollout/ep_len_mean": float(np.mean(self.lengths)) if self.lengths else float("nan"),
+        }
+
     @property
     def episodes(self) -> int:
         """Number of episodes that have ended."""

@@ -61,6 +61,16 @@ def real(name: str, value: object, low: float, high: float, *, wanted: str = "",
     return float(found)
 
 
+def one_of_two(name: str, value: Any, alias: str, other: Any) -> Any:
+    """Return whichever of two arguments that mean the same is not None; raise `InputError` if both are given."""
+    if value is not None and other is not None:
+        raise InputError(
+            f"Expected {name} or {alias}, which mean the same, but got both, {shown(value)} and {shown(other)}; give "
+            "one."
+        )
+    return other if value is None else value
+
+
 def positive(name: str, value: object, *, wanted: str = "", advice: str = "") -> float:
     """Return a positive finite number as a float; raises `InputError` otherwise."""
     found = as_number(value)
