@@ -163,7 +163,7 @@ class TestCallback:
     def test_false_of_numpy_stops(self):
         assert quick().learn(500, callback=lambda agent, metrics: np.bool_(agent.steps < 100)).steps == 100
 
-    @pytest.mark.parametrize("callback", [3, "print", [print]], ids=repr)
+    @pytest.mark.parametrize("callback", [3, "print", [print, 3]], ids=repr)
     def test_what_cannot_be_called_is_refused_at_once(self, callback: Any):
         agent = quick()
         with pytest.raises(
