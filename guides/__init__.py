@@ -1,4 +1,4 @@
-"""Guides q_φ(a|s, F): Pyro programs that sample "action" given state and future. The guide is the method."""
+"""Guides q_φ(a|s, F): Pyro programs that sample "action" given state and future."""
 
 from gio_pyro.guides.autoregressive import AutoregressiveGuide, AutoregressiveSequenceGuide
 from gio_pyro.guides.bayes import BayesGuide

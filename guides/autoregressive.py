@@ -1,8 +1,9 @@
-"""Guides that say one part of an action after the other: over the numbers of a vector, or the actions of a sequence.
+"""Autoregressive guides: over the dimensions of an action vector, or the parts of an action.
 
     q_φ(a|s, F) = Π_i q_φ(a_i | a_1, …, a_{i−1}, s, F)
 
-A guide whose numbers are independent given the future cannot hold what the future says about their sum; this one can.
+Unlike a guide with independent dimensions, it can represent posterior correlations, as of a future that depends on
+their sum.
 """
 
 import warnings
@@ -17,44 +18,44 @@ from torch.distributions import constraints
 
 from gio_pyro.guides.categorical import tilted
 from gio_pyro.guides.real import RealGuide
-from gio_pyro.nn import PairEncoder, indicators, mlp
+from gio_pyro.nn import PairEncoder, mlp, one_hot
 from gio_pyro.types import Policy, Spec, finite
 
 
 class AutoregressiveGuide(RealGuide):
-    """q_φ(a|s, F) over continuous actions, each number a normal that knows those before it.
+    """q_φ(a|s, F) over continuous actions, a normal for each dimension conditional on the previous ones.
 
-    Each conditional is the policy's own normal times a normal likelihood, as in `GaussianGuide`, whose bound in nats
-    holds for each number. One masked network (Germain et al., 2015) reads all conditionals at once; drawing takes one
-    pass for each number.
+    Each conditional is the policy's normal times a normal likelihood, as in `GaussianGuide`, whose bound in nats holds
+    per dimension. One masked network (MADE, Germain et al., 2015) computes all conditionals at once; sampling takes one
+    pass per dimension.
     """
 
     def __init__(self, spec: Spec) -> None:
         super().__init__(spec)
-        self.net = masked(self.size, self.encoder.size, spec.hidden, [1, 1])
+        self.net = masked_network(self.size, self.encoder.size, spec.hidden, [1, 1])
 
     def forward(self, policy: Policy, state: Tensor, future: Tensor) -> Tensor:
         """Sample "action", `[B, d]`."""
-        prior, seen = policy(state).base_dist, self.encoder(state, future)
+        prior, features = policy(state).base_dist, self.encoder(state, future)
 
         def conditionals(action: Tensor) -> tuple[Tensor, Tensor]:
-            location, raw = self.net(action, seen.expand(*action.shape[:-1], seen.shape[-1]))
+            location, raw = self.net(action, features.expand(*action.shape[:-1], features.shape[-1]))
             return self.moments(prior.loc, prior.scale, location, raw)
 
         with pyro.plate("batch", state.shape[0]):
-            return pyro.sample("action", _OneByOne(conditionals, prior.loc))
+            return pyro.sample("action", _AutoregressiveNormal(conditionals, prior.loc))
 
 
-def masked(size: int, context: int, hidden: tuple[int, ...], outputs: list[int]) -> ConditionalAutoRegressiveNN:
-    """Return a masked network over `size` numbers, in their own order, that also sees a context."""
+def masked_network(size: int, context: int, hidden: tuple[int, ...], outputs: list[int]) -> ConditionalAutoRegressiveNN:
+    """Return a masked autoregressive network over `size` dimensions, in order, conditional on a context."""
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="ConditionalAutoRegressiveNN input_dim = 1")  # a vector of one, then
+        warnings.filterwarnings("ignore", message="ConditionalAutoRegressiveNN input_dim = 1")  # size 1 is intended
         units, order = [max(one, size) for one in hidden], torch.LongTensor(range(size))
         return ConditionalAutoRegressiveNN(size, context, units, outputs, permutation=order)
 
 
-class _OneByOne(dist.TorchDistribution):
-    """A batch of normals over vectors whose numbers know those before them; `conditionals` gives mean and scale."""
+class _AutoregressiveNormal(dist.TorchDistribution):
+    """A batch of autoregressive normals over vectors; `conditionals` maps values to means and scales."""
 
     arg_constraints = {}  # noqa: RUF012 - torch's own name for it
     support = constraints.real_vector
@@ -64,8 +65,8 @@ class _OneByOne(dist.TorchDistribution):
         self.conditionals, self.like = conditionals, like
         super().__init__(like.shape[:-1], like.shape[-1:], validate_args=False)
 
-    def expand(self, batch_shape: Any, _instance: Any = None) -> "_OneByOne":
-        """Return itself: it is made for its batch."""
+    def expand(self, batch_shape: Any, _instance: Any = None) -> "_AutoregressiveNormal":
+        """Return itself; raises `ValueError` for another batch shape."""
         if torch.Size(batch_shape) != self.batch_shape:
             raise ValueError(f"a batch of {tuple(self.batch_shape)} cannot be one of {tuple(batch_shape)}")
         return self
@@ -76,7 +77,7 @@ class _OneByOne(dist.TorchDistribution):
         return log_prob
 
     def rsample(self, sample_shape: Any = torch.Size()) -> Tensor:  # noqa: B008 - torch's own signature
-        """Return draws `[*sample_shape, B, d]`, number by number."""
+        """Return reparameterised draws `[*sample_shape, B, d]`, dimension by dimension."""
         shape = self._extended_shape(sample_shape)
         noise = torch.randn(shape, dtype=self.like.dtype, device=self.like.device)
         action = torch.zeros_like(noise)
@@ -90,9 +91,9 @@ class _OneByOne(dist.TorchDistribution):
 class AutoregressiveSequenceGuide(nn.Module):
     """q_φ(a_1, …, a_n|s, F) ∝ π(a|s) Π_i exp h_i(a_i; a_1, …, a_{i−1}, s, F), for actions of several parts.
 
-    A MultiDiscrete action, such as a sequence of n actions taken without looking, is one site over all combinations
-    (`Spec.action_parts`). Here a network scores each part given those before it, so combinations that begin alike share
-    what is learned. All are enumerated; an action of one part is scored by one network.
+    A MultiDiscrete action, such as an open-loop sequence of n actions, is one site over all combinations
+    (`Spec.action_parts`). A network scores each part given the previous ones, so that combinations with a common prefix
+    generalise. All combinations are enumerated; an action of one part is scored by one network.
 
     Raises:
         InputError: an action space that is not Discrete.
@@ -104,12 +105,12 @@ class AutoregressiveSequenceGuide(nn.Module):
         super().__init__()
         self.parts = spec.action_parts or (finite(spec.action_space, "action"),)
         self.encoder = PairEncoder(spec.state_space, spec.future_space, spec.baseline)
-        before = [sum(self.parts[:number]) for number in range(len(self.parts))]
-        sizes = zip(before, self.parts, strict=True)
-        self.nets = nn.ModuleList(mlp(self.encoder.size + seen, spec.hidden, part) for seen, part in sizes)
+        offsets = [sum(self.parts[:number]) for number in range(len(self.parts))]
+        sizes = zip(offsets, self.parts, strict=True)
+        self.nets = nn.ModuleList(mlp(self.encoder.size + previous, spec.hidden, part) for previous, part in sizes)
 
     def observe(self, state: Tensor, action: Tensor, future: Tensor) -> None:
-        """Take new data into the statistics of the inputs."""
+        """Update the input statistics with new data."""
         self.encoder.observe(state, future)
 
     def forward(self, policy: Policy, state: Tensor, future: Tensor) -> Tensor:
@@ -117,13 +118,13 @@ class AutoregressiveSequenceGuide(nn.Module):
         with pyro.plate("batch", state.shape[0]):
             return pyro.sample("action", tilted(policy, state, self.scores(self.encoder(state, future))))
 
-    def scores(self, seen: Tensor) -> Tensor:
-        """Return the sum of the parts' log-probabilities of every combination, `[B, A]` nats, the last part fastest."""
-        total, prefix = seen.new_zeros(len(seen), 1), seen.new_zeros(1, 0)
+    def scores(self, features: Tensor) -> Tensor:
+        """Return the sum of the parts' log-probabilities of all combinations, `[B, A]` nats, the last part fastest."""
+        total, prefix = features.new_zeros(len(features), 1), features.new_zeros(1, 0)
         for net, part in zip(self.nets, self.parts, strict=True):
             count = len(prefix)
-            inputs = torch.cat([seen[:, None].expand(-1, count, -1), prefix.expand(len(seen), -1, -1)], -1)
+            inputs = torch.cat([features[:, None].expand(-1, count, -1), prefix.expand(len(features), -1, -1)], -1)
             total = (total[..., None] + torch.log_softmax(net(inputs), -1)).flatten(1)
-            own = indicators(torch.arange(part, device=seen.device), part)
+            own = one_hot(torch.arange(part, device=features.device), part)
             prefix = torch.cat([prefix.repeat_interleave(part, 0), own.repeat(count, 1)], -1)
         return total

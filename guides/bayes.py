@@ -1,4 +1,4 @@
-"""The exact guide: Bayes' rule by enumeration, for finitely many actions over any model."""
+"""The exact guide: Bayes' rule by enumeration of finitely many actions, for any model."""
 
 import pyro
 import pyro.distributions as dist
@@ -13,12 +13,12 @@ from gio_pyro.types import FittedModel, Policy, Spec, finite
 class BayesGuide(PyroModule):
     """q(a|s, F) = π(a|s) p_ψ(F|s, a) / Σ_b π(b|s) p_ψ(F|s, b): theory, equation 2, under the fitted model.
 
-    It has no parameters and is never out of date; it scores every action with the model, A times the cost of one.
-    It is the yardstick of every learned guide's amortisation gap.
+    It has no parameters; it scores every action with the model, at A times the cost of one score. Learned guides are
+    compared with it: the difference is their amortisation gap.
 
     Raises:
         InputError: an action space that is not Discrete.
-        ProgramError: built from a spec that carries no model.
+        ProgramError: built from a spec without a model.
     """
 
     def __init__(self, spec: Spec) -> None:
@@ -26,7 +26,7 @@ class BayesGuide(PyroModule):
         finite(spec.action_space, "action")
         if spec.model is None:
             raise ProgramError("Expected a spec with a fitted model for BayesGuide, but got none; set spec.model.")
-        self._model: tuple[FittedModel] = (spec.model,)  # in a tuple, so that its parameters stay the model's
+        self._model: tuple[FittedModel] = (spec.model,)  # in a tuple, so that its parameters are not registered here
 
     def forward(self, policy: Policy, state: Tensor, future: Tensor) -> Tensor:
         """Sample "action", `[B]` integers."""
@@ -34,10 +34,12 @@ class BayesGuide(PyroModule):
             pi = policy(state)
             values = pi.enumerate_support(expand=False)
             batch, actions = len(state), len(values)
+            # log p(F|s, b) of every action b, `[A · B]`
             row = torch.arange(batch, device=state.device).repeat(actions)
             likelihood = self._model[0].log_prob(
                 policy, state[row], values.flatten().repeat_interleave(batch), future[row]
             )
+            # log π(b|s) + log p(F|s, b), up to the normaliser
             logits = pi.log_prob(values) + likelihood.reshape(actions, batch)
         with pyro.plate("batch", batch):
             return pyro.sample("action", dist.Categorical(logits=logits.T))

@@ -1,9 +1,9 @@
-"""Learned guides over finitely many actions, written relative to the policy.
+"""Learned guides over finitely many actions, parameterised relative to the policy.
 
     q_φ(a|s, F) ∝ π(a|s) exp h_φ(s, F)_a
 
-The exact posterior (theory, equation 2) has h(s, F)_a = log p(F|s, a) up to a constant, which does not move when
-the policy does. So the guide follows a changing policy at once and only has to learn the world.
+The exact posterior (theory, equation 2) has h(s, F)_a = log p(F|s, a) up to a constant, which does not depend
+on the policy. So the guide adapts immediately when the policy changes, and only has to learn the dynamics.
 """
 
 import pyro
@@ -16,7 +16,7 @@ from gio_pyro.types import Policy, Spec, finite
 
 
 class CategoricalGuide(nn.Module):
-    """q_φ(a|s, F) ∝ π(a|s) exp table[s, F, a]; a table of S · F · A numbers that starts at 0, so q starts as π.
+    """q_φ(a|s, F) ∝ π(a|s) exp table[s, F, a]; a table of S · F · A numbers, 0 at initialisation, where q = π.
 
     Raises:
         InputError: a space that is not Discrete.
@@ -36,7 +36,7 @@ class CategoricalGuide(nn.Module):
 
 
 class CategoricalNetworkGuide(nn.Module):
-    """q_φ(a|s, F) ∝ π(a|s) exp h_φ(s, F)_a over finitely many actions, with a network h of any state and future.
+    """q_φ(a|s, F) ∝ π(a|s) exp h_φ(s, F)_a over finitely many actions, with a network h of state and future.
 
     Raises:
         InputError: an action space that is not Discrete.
@@ -50,7 +50,7 @@ class CategoricalNetworkGuide(nn.Module):
         self.net = mlp(self.encoder.size, spec.hidden, finite(spec.action_space, "action"))
 
     def observe(self, state: Tensor, action: Tensor, future: Tensor) -> None:
-        """Take new data into the statistics of the inputs."""
+        """Update the input statistics with new data."""
         self.encoder.observe(state, future)
 
     def forward(self, policy: Policy, state: Tensor, future: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""A guide over continuous actions of any shape: a normalising flow."""
+"""A normalising-flow guide over continuous actions."""
 
 import pyro
 import pyro.distributions as dist
@@ -6,18 +6,18 @@ import torch
 from pyro.distributions.transforms import ConditionalSplineAutoregressive, conditional_spline
 from torch import Tensor
 
-from gio_pyro.guides.autoregressive import masked
+from gio_pyro.guides.autoregressive import masked_network
 from gio_pyro.guides.real import RealGuide
 from gio_pyro.nn import mlp
 from gio_pyro.types import Policy, Spec
 
 
 class FlowGuide(RealGuide):
-    """q_φ(a|s, F): the normal of `GaussianGuide`, bent by a spline (Durkan et al., 2019; Dolatabadi et al., 2020).
+    """q_φ(a|s, F): `GaussianGuide` transformed by a spline flow (Durkan et al., 2019; Dolatabadi et al., 2020).
 
     a = m + σ T(z), z ~ N(0, 1), where m and σ are those of the policy times a normal likelihood and T is a monotone
-    rational-linear spline of each number, conditioned on state, future and the policy's own location and scale, and
-    on the numbers before it. Outside ±`bound` standard deviations T changes nothing.
+    rational-linear spline per dimension, conditioned on state, future, the policy's location and scale, and the
+    previous dimensions. Outside ±`bound` standard deviations T is the identity.
     """
 
     bins = 8
@@ -31,16 +31,16 @@ class FlowGuide(RealGuide):
         if size == 1:
             self.spline = conditional_spline(1, context, list(spec.hidden), self.bins, self.bound)
         else:
-            each = masked(size, context, spec.hidden, [self.bins, self.bins, self.bins - 1, self.bins])
-            self.spline = ConditionalSplineAutoregressive(size, each, count_bins=self.bins, bound=self.bound)
+            network = masked_network(size, context, spec.hidden, [self.bins, self.bins, self.bins - 1, self.bins])
+            self.spline = ConditionalSplineAutoregressive(size, network, count_bins=self.bins, bound=self.bound)
 
     def forward(self, policy: Policy, state: Tensor, future: Tensor) -> Tensor:
         """Sample "action", `[B, d]`."""
-        prior, seen = policy(state).base_dist, self.encoder(state, future)
-        location, raw = self.net(seen).chunk(2, -1)
+        prior, features = policy(state).base_dist, self.encoder(state, future)
+        location, raw = self.net(features).chunk(2, -1)
         mean, scale = self.moments(prior.loc, prior.scale, location, raw)
-        bent = self.spline.condition(torch.cat([seen, prior.loc, prior.scale.log()], -1))
-        place = dist.transforms.AffineTransform(mean, scale, event_dim=1)
+        spline = self.spline.condition(torch.cat([features, prior.loc, prior.scale.log()], -1))
+        affine = dist.transforms.AffineTransform(mean, scale, event_dim=1)
         normal = dist.Normal(torch.zeros_like(mean), torch.ones_like(scale)).to_event(1)
         with pyro.plate("batch", state.shape[0]):
-            return pyro.sample("action", dist.TransformedDistribution(normal, [bent, place]))
+            return pyro.sample("action", dist.TransformedDistribution(normal, [spline, affine]))

@@ -1,10 +1,10 @@
-"""Learned guides over continuous actions, written relative to the policy.
+"""A Gaussian guide over continuous actions, parameterised relative to the policy.
 
-    q_φ(a|s, F) ∝ π(a|s) · N(a; m_φ(s, F), 1/λ_φ(s, F))        for each number of the action
+    q_φ(a|s, F) ∝ π(a|s) · N(a; m_φ(s, F), 1/λ_φ(s, F))        for each dimension of the action
 
-The exact posterior (theory, equation 2) is π(a|s) times the likelihood p(F|s, a) as a function of a, and that does not
-move when the policy does. So the guide follows a changing policy at once, and only has to learn the world; where the
-future says nothing about the action, λ = 0 and q = π, and the reward is exactly 0.
+The exact posterior (theory, equation 2) is π(a|s) times the likelihood p(F|s, a) as a function of a, which does not
+depend on the policy. So the guide adapts immediately when the policy changes, and only has to learn the dynamics; where
+the future is not informative about the action, λ = 0, q = π and the intrinsic reward is exactly 0.
 """
 
 import pyro
@@ -17,11 +17,11 @@ from gio_pyro.types import Policy, Spec
 
 
 class GaussianGuide(RealGuide):
-    """q_φ(a|s, F) over numbers before the squash to the action box.
+    """q_φ(a|s, F), a normal over actions before the squash to the action box.
 
-    The scale of the likelihood, 1/√λ, is at least `exp(−floor_nats)`, so each number of an action is paid at most
-    ½ log(1 + σ² exp(2 floor_nats)) + ½ nats, σ being the policy's own scale: about `floor_nats` nats where σ is 1, and
-    the last ½ only where the mean is better than the scale may say.
+    The scale of the likelihood, 1/√λ, is at least `exp(−floor_nats)`, so the intrinsic reward of each dimension is at
+    most ½ log(1 + σ² exp(2 floor_nats)) + ½ nats, with σ the scale of the policy: about `floor_nats` nats for σ = 1.
+    The last ½ is reached only if the error of the mean is smaller than the bounded scale.
     """
 
     def __init__(self, spec: Spec) -> None:
@@ -36,6 +36,6 @@ class GaussianGuide(RealGuide):
     def posterior(self, prior: dist.Independent, state: Tensor, future: Tensor) -> dist.Independent:
         """Return q(·|s, F) for a policy of independent normals, a batch of B."""
         location, raw = self.net(self.encoder(state, future)).chunk(2, -1)
-        own = prior.base_dist
-        posterior: dist.Independent = dist.Normal(*self.moments(own.loc, own.scale, location, raw)).to_event(1)
+        normal = prior.base_dist
+        posterior: dist.Independent = dist.Normal(*self.moments(normal.loc, normal.scale, location, raw)).to_event(1)
         return posterior

@@ -1,4 +1,4 @@
-"""A guide over continuous actions with several humps, for futures that several different actions explain."""
+"""A multimodal guide over continuous actions, for futures that several different actions explain."""
 
 import pyro
 from torch import Tensor
@@ -12,8 +12,8 @@ from gio_pyro.types import Policy, Spec
 class MixtureGuide(RealGuide):
     """q_φ(a|s, F) = Σ_k w_k π(a|s) N(a; m_k, 1/λ_k) / Z_k: the policy times each of K normal likelihoods.
 
-    As in `GaussianGuide` it is the policy where the future tells nothing (all λ = 0), and what each number is paid is
-    bounded by `floor_nats` likewise. w, m and λ are read off state and future by one network.
+    As in `GaussianGuide`, q = π where the future is not informative (all λ = 0), and `floor_nats` bounds the intrinsic
+    reward per dimension. One network computes w, m and λ from state and future.
     """
 
     components = 4

@@ -1,4 +1,4 @@
-"""Guides that do not look at the future: with them the same loop is another method (theory, section 4)."""
+"""Guides that ignore the future, ρ(a|s): maximum-entropy RL, MIRL and KL control (theory, section 4)."""
 
 import pyro
 import pyro.distributions as dist
@@ -10,15 +10,15 @@ from gio_pyro.distributions.squash import uniform_in_box
 from gio_pyro.nn import width
 from gio_pyro.types import Policy, Spec, finite
 
-LEAST_PRIOR = 1e-6
-"""The least share of an action in a prior that moves by itself: 13.8 nats."""
+MIN_PRIOR = 1e-6
+"""Lower bound of a probability in `MovingMarginalGuide`: −13.8 nats."""
 
 
 class UniformGuide(nn.Module):
     """ρ(a) uniform over the actions: maximum-entropy reinforcement learning (a soft actor-critic), up to a constant.
 
-    Of A discrete actions each has 1/A. A continuous one is uniform over the action box; before the squash, where the
-    site lives, that is a logistic distribution of scale ½ (tanh of it is uniform on (−1, 1)).
+    Discrete actions have probability 1/A each. Continuous actions are uniform over the action box; before the squash,
+    at the site, that is a logistic distribution of scale ½ (its tanh is uniform on (−1, 1)).
 
     Raises:
         InputError: an action space that is neither Discrete nor a Box.
@@ -43,7 +43,7 @@ class UniformGuide(nn.Module):
 
 
 class MarginalGuide(nn.Module):
-    """ρ(a) = π_0(a), learned as the policy's marginal over visited states: MIRL, which penalises I(S; A).
+    """ρ(a) = π_0(a), the policy's marginal over visited states, learned by gradients: MIRL, which penalises I(S; A).
 
     Raises:
         InputError: an action space that is not Discrete.
@@ -64,7 +64,7 @@ class MarginalGuide(nn.Module):
 
 
 class HabitGuide(nn.Module):
-    """ρ(a) = π_0(a|s), a habit that follows the policy slowly: KL control with a learned prior.
+    """ρ(a) = π_0(a|s), a slowly learned average of the policy: KL control with a learned prior.
 
     Raises:
         InputError: a state or action space that is not Discrete.
@@ -85,12 +85,12 @@ class HabitGuide(nn.Module):
 
 
 class MovingMarginalGuide(nn.Module):
-    """ρ(a) = π_0(a), which moves with the policy: π_0 ← (1 − η) π_0 + η Σ_s d(s) π(·|s), d the replayed states: MIRL.
+    """ρ(a) = π_0(a), an exponential moving average: π_0 ← (1 − η) π_0 + η Σ_s d(s) π(·|s), d the replayed states: MIRL.
 
-    The whole distribution moves with every improvement and stays normalised, as in Grau-Moya et al. (2019);
-    `MarginalGuide` climbs to the same prior by gradients. It is uniform at first. Exploring draws from it. Networks
-    read d from a batch of replay, tables from all of it. No action's share falls below `LEAST_PRIOR`: an action that
-    the policy has lost costs at most −log of that, and can come back.
+    The prior is updated after every policy improvement, as in Grau-Moya et al. (2019); `MarginalGuide` learns the same
+    prior by gradients. It is uniform at initialisation, and is also the exploration policy. Agents with networks
+    estimate d from a batch of replay, tabular ones from all of it. Probabilities are at least `MIN_PRIOR`, so that
+    actions which the policy no longer takes can recover.
 
     Raises:
         InputError: an action space that is not Discrete.
@@ -113,11 +113,11 @@ class MovingMarginalGuide(nn.Module):
             return pyro.sample("action", self.explore(state))
 
     def explore(self, state: Tensor) -> dist.Categorical:
-        """Return π_0 for each state, a batch of B categorical distributions."""
+        """Return π_0 for states `[B, ...]`, a batch of B categorical distributions."""
         return dist.Categorical(logits=self.prior.log().expand(len(state), -1))
 
     def follow(self, policy: Policy, state: Tensor, weight: Tensor) -> None:
-        """Move towards the policy's marginal over states `[B, ...]` that count `weight` `[B]`."""
+        """Update the prior towards the policy's marginal over states `[B, ...]` with weights `[B]`."""
         marginal = (weight / weight.sum()).to(self.prior) @ policy(state).probs
-        moved = self.prior.lerp(marginal, self.rate).clamp_min(min(LEAST_PRIOR, 1.0 / len(self.prior)))
-        self.prior.copy_(moved / moved.sum())
+        updated = self.prior.lerp(marginal, self.rate).clamp_min(min(MIN_PRIOR, 1.0 / len(self.prior)))
+        self.prior.copy_(updated / updated.sum())

@@ -1,4 +1,4 @@
-"""What guides over continuous actions share: what they see, and how a likelihood meets the policy."""
+"""Base class of guides over continuous actions: features, and the product of policy and likelihood."""
 
 import torch
 from gymnasium.spaces import Box
@@ -10,7 +10,7 @@ from gio_pyro.types import Spec
 
 
 class RealGuide(nn.Module):
-    """A guide q_φ(a|s, F) over `size` numbers before the squash, which reads state and future through one encoder.
+    """A guide q_φ(a|s, F) over actions of `size` dimensions before the squash, with one encoder of state and future.
 
     Raises:
         InputError: an action space that is not a Box.
@@ -27,16 +27,16 @@ class RealGuide(nn.Module):
         self.encoder = PairEncoder(spec.state_space, spec.future_space, spec.baseline)
 
     def observe(self, state: Tensor, action: Tensor, future: Tensor) -> None:
-        """Take new data into the statistics of the inputs."""
+        """Update the input statistics with new data."""
         self.encoder.observe(state, future)
 
     def moments(self, loc: Tensor, scale: Tensor, location: Tensor, raw: Tensor) -> tuple[Tensor, Tensor]:
-        """Return mean and scale of the policy's N(loc, scale²) times N(location, 1/λ), normalised.
+        """Return mean and scale of the normalised product of the policy N(loc, scale²) and N(location, 1/λ).
 
-        λ is exp(raw) bent so that it stays below `exp(2 floor_nats)`: a scale of at least `exp(−floor_nats)`.
+        λ is exp(raw) softly bounded by `exp(2 floor_nats)`, so that its scale is at least `exp(−floor_nats)`.
         """
-        most = 2 * self.floor_nats
-        precision = torch.exp(most - torch.nn.functional.softplus(most - raw))
-        own = scale.pow(-2)
-        total = own + precision
-        return (own * loc + precision * location) / total, total.rsqrt()
+        bound = 2 * self.floor_nats
+        precision = torch.exp(bound - torch.nn.functional.softplus(bound - raw))
+        prior_precision = scale.pow(-2)
+        total = prior_precision + precision
+        return (prior_precision * loc + precision * location) / total, total.rsqrt()

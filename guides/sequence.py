@@ -1,4 +1,4 @@
-"""The guide of n-step empowerment: which sequence of actions led to a state."""
+"""The guide of n-step empowerment: a posterior over action sequences."""
 
 import pyro
 from gymnasium.spaces import Box, MultiDiscrete
@@ -11,13 +11,13 @@ from gio_pyro.types import Policy, Spec
 
 
 class SequenceGuide(nn.Module):
-    """q_φ(a_1, …, a_n|s, s_n), one action after the other; values are integers `[B, n]`.
+    """q_φ(a_1, …, a_n|s, s_n), autoregressive; values are integers `[B, n]`.
 
-    It does not look at the source, so that it does not move when the source does: the source learns from what the guide
-    says, and the two would run away together.
+    It is not parameterised relative to the source: the source is trained on the guide, and the two would diverge
+    together.
 
     Raises:
-        InputError: an action space that is no MultiDiscrete of equal parts.
+        InputError: an action space that is not a MultiDiscrete of equal parts.
     """
 
     def __init__(self, spec: Spec) -> None:
@@ -29,7 +29,7 @@ class SequenceGuide(nn.Module):
         self.net = SequenceNetwork(self.encoder.size, len(parts), parts[0], spec.hidden)
 
     def observe(self, state: Tensor, action: Tensor, future: Tensor) -> None:
-        """Take new data into the statistics of the inputs."""
+        """Update the input statistics with new data."""
         self.encoder.observe(state, future)
 
     def forward(self, policy: Policy, state: Tensor, future: Tensor) -> Tensor:

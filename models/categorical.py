@@ -1,4 +1,4 @@
-"""Models of finitely many futures: p_ψ(F|s, a) as a table of logits, or as a network."""
+"""Categorical models of finitely many futures, p_ψ(F|s, a): a table of logits, or a network."""
 
 import pyro
 import pyro.distributions as dist
@@ -10,10 +10,10 @@ from gio_pyro.types import Policy, Spec, finite
 
 
 class CategoricalModel(nn.Module):
-    """p_ψ(F|s, a) = softmax(table[s, a]): one free distribution for each state and action.
+    """p_ψ(F|s, a) = softmax(table[s, a]): a separate distribution for each state and action.
 
-    It can represent every finite world, and shares nothing between states. The table holds S · A · F numbers and
-    starts uniform. Each entry is learned apart from the others, so it takes larger steps than a network would.
+    The table holds S · A · F logits, uniform at initialisation, and can represent every finite MDP without
+    generalising between states. As each entry is learned separately, the learning rate is larger than a network's.
 
     Raises:
         InputError: a space that is not Discrete.
@@ -33,7 +33,7 @@ class CategoricalModel(nn.Module):
 
 
 class CategoricalNetworkModel(nn.Module):
-    """p_ψ(F|s, a) over finitely many futures, from a network of any state and action.
+    """p_ψ(F|s, a) over finitely many futures, from a network of states and actions of any space.
 
     Raises:
         InputError: a future space that is not Discrete.
@@ -48,7 +48,7 @@ class CategoricalNetworkModel(nn.Module):
         self.net = mlp(inputs, spec.hidden, finite(spec.future_space, "future"))
 
     def observe(self, state: Tensor, action: Tensor, future: Tensor) -> None:
-        """Take new data into the statistics of the inputs."""
+        """Update the input statistics with new data."""
         self.encoder.observe(state)
 
     def forward(self, policy: Policy, state: Tensor, future: Tensor | None = None) -> Tensor:

@@ -1,4 +1,4 @@
-"""A model of finite worlds that counts: its posterior over p(F|s, a) is known exactly."""
+"""A count-based model of finite MDPs with an exact posterior over p(F|s, a)."""
 
 import pyro
 import pyro.distributions as dist
@@ -8,15 +8,15 @@ from torch import Tensor, nn
 from gio_pyro.types import Policy, Spec
 
 CANDIDATES = 8
-"""Proposals kept for each draw: all of them are refused once in 1e10."""
+"""Proposals per draw of the rejection sampler; the probability that all are rejected is 1e-10."""
 
 
 class DirichletModel(nn.Module):
     """p_ψ(F|s, a) = (n(s, a, F) + α) / (n(s, a) + F α): the mean of a Dirichlet posterior over each row of the channel.
 
-    It has no parameters: all it learns is what it is told by `observe`, each transition once, by Bayes' rule. The
-    prior counts as much as `prior_weight` observations, shared evenly among futures (Perks, 1947). So what is not known
-    of the world, and what an observation would teach, are closed forms.
+    It has no parameters: `observe` updates the posterior by Bayes' rule, once per transition. The prior has the weight
+    of `prior_weight` observations, shared equally among futures (Perks, 1947), so α is `prior_weight` / F. Epistemic
+    uncertainty and information gain have closed forms.
 
     Raises:
         InputError: a space that is not Discrete.
@@ -28,7 +28,7 @@ class DirichletModel(nn.Module):
     log_boost: Tensor
     prior_weight = 1.0
     draws = 32
-    """Fixed draws of a channel from the posterior, K, that `beliefs` shows."""
+    """K, the number of fixed posterior draws in `beliefs`."""
 
     def __init__(self, spec: Spec) -> None:
         super().__init__()
@@ -39,7 +39,7 @@ class DirichletModel(nn.Module):
         self.register_buffer("log_boost", -torch.empty(self.draws, 1, futures).exponential_())
 
     def observe(self, state: Tensor, action: Tensor, future: Tensor, weight: Tensor | None = None) -> None:
-        """Count new transitions, `[B]` integers each, by their weights `[B]` where they have some."""
+        """Count new transitions, `[B]` integers each, with weights `[B]` if given."""
         one = torch.ones_like(self.counts[0, 0, 0]) if weight is None else weight.to(self.counts)
         self.counts.index_put_((state, action, future), one, accumulate=True)
 
@@ -53,24 +53,24 @@ class DirichletModel(nn.Module):
             )
 
     def posterior(self, state: Tensor, action: Tensor) -> Tensor:
-        """Return the concentrations of the Dirichlet posterior over each row, `[B, F]`."""
+        """Return the concentrations of the Dirichlet posterior of each row, `[B, F]`."""
         return self.counts[state, action] + self.prior_weight / self.counts.shape[-1]
 
     def beliefs(self, state: Tensor, action: Tensor) -> dist.Categorical:
         """Return p(F|s, a, w) under K fixed draws of the rows w from the posterior, batch shape `[K, B]`.
 
-        A row of a Dirichlet distribution is a row of gamma numbers, normalised. They are made of numbers that are kept,
-        by the accepted one of several proposals (Marsaglia and Tsang, 2000), in logarithms as small ones underflow.
-        Rows of different states share what is kept: each has the right distribution, and they are not independent.
+        A Dirichlet draw is a normalised vector of gamma variates. They are computed from stored random numbers by
+        rejection sampling (Marsaglia and Tsang, 2000), in logarithms, as small ones underflow. All states share the
+        stored random numbers: each row has the correct distribution, but rows are not independent.
         """
         alpha = self.posterior(state, action)
-        third = alpha + 2 / 3  # of a gamma number of shape α + 1, which a uniform one to the power 1/α takes back to α
+        d = alpha + 2 / 3  # d = shape − 1/3 for the shape α + 1; U^(1/α), log_boost, reduces it to α
         log_gamma = torch.zeros_like(alpha)
         for normal, log_uniform in zip(self.normal.flip(0), self.log_uniform.flip(0), strict=True):
-            root = 1 + normal / (9 * third).sqrt()
+            root = 1 + normal / (9 * d).sqrt()
             log_cube = 3 * root.clamp_min(torch.finfo(alpha.dtype).tiny).log()
-            accepted = (root > 0) & (log_uniform < 0.5 * normal**2 + third * (1 - root**3 + log_cube))
-            log_gamma = torch.where(accepted, third.log() + log_cube, log_gamma)
+            accepted = (root > 0) & (log_uniform < 0.5 * normal**2 + d * (1 - root**3 + log_cube))
+            log_gamma = torch.where(accepted, d.log() + log_cube, log_gamma)
         return dist.Categorical(logits=log_gamma + self.log_boost / alpha)
 
     def information_gain(self, state: Tensor, action: Tensor, future: Tensor) -> Tensor:

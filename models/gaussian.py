@@ -1,4 +1,4 @@
-"""Models of real futures by one normal distribution: its numbers each on their own, or correlated."""
+"""Gaussian models of real-valued futures, with independent or correlated dimensions."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from gio_pyro.types import Spec
 
 
 class GaussianModel(RealModel):
-    """p_ψ(F|s, a) = N(mean, scale²), each number of F on its own, from one network of state and action."""
+    """p_ψ(F|s, a) = N(mean, scale²), independent dimensions of F, from one network of state and action."""
 
     def __init__(self, spec: Spec) -> None:
         super().__init__(spec)
@@ -26,10 +26,10 @@ class GaussianModel(RealModel):
 
 
 class FullGaussianModel(RealModel):
-    """p_ψ(F|s, a) = N(mean, L Lᵀ): all numbers of F together, where noise is shared between them.
+    """p_ψ(F|s, a) = N(mean, L Lᵀ) with a full covariance, for noise that is correlated between dimensions.
 
-    The floor is that of L's diagonal, the scale of each number once those before it are known. The network has
-    n (n + 3) / 2 outputs for n numbers; from some fifty on, `LowRankGaussianModel` is the one to take.
+    The floor applies to the diagonal of L, the conditional scale of each dimension given the previous ones. The network
+    has n (n + 3) / 2 outputs for n dimensions; for more than about fifty use `LowRankGaussianModel`.
     """
 
     def __init__(self, spec: Spec) -> None:
@@ -44,12 +44,12 @@ class FullGaussianModel(RealModel):
         triangle = torch.diag_embed(bounded_scale(raw, self.floor_nats))
         triangle[:, row, column] = below
         location = self.place(state, mean.unflatten(-1, self.shape)).flatten(1)
-        spread = self.target.deviation.flatten()[:, None] * triangle
-        return self.shaped(dist.MultivariateNormal(location, scale_tril=spread))
+        scale_tril = self.target.deviation.flatten()[:, None] * triangle
+        return self.shaped(dist.MultivariateNormal(location, scale_tril=scale_tril))
 
 
 class LowRankGaussianModel(RealModel):
-    """p_ψ(F|s, a) = N(mean, W Wᵀ + scale²), with `rank` directions W of shared noise."""
+    """p_ψ(F|s, a) = N(mean, W Wᵀ + scale²), with `rank` directions W of correlated noise."""
 
     rank = 4
 

@@ -1,4 +1,4 @@
-"""A model whose futures are images: what the action changes is drawn, not listed pixel by pixel."""
+"""A convolutional model of image futures."""
 
 import math
 
@@ -11,18 +11,18 @@ from gio_pyro.nn import axis_of, is_image, mlp
 from gio_pyro.types import Spec
 
 CHANNELS = 32
-"""Of the coarse picture that a network draws first."""
+"""Channels of the coarse feature map."""
 
 
 class ImageModel(RealModel):
-    """p_ψ(F|s, a) = N(mean, scale²) for each pixel: convolutions see the state, transposed ones draw the future.
+    """p_ψ(F|s, a) = N(mean, scale²) for each pixel, from convolutions of the state and transposed convolutions.
 
-    A network turns features of state and action into a picture of a quarter of each side, which two transposed
-    convolutions enlarge to mean and scale of each pixel. Neighbouring pixels share weights, so it has far fewer of them
-    than `GaussianModel`, and what it learns in one corner holds in the others.
+    A network maps features of state and action to a feature map of a quarter of each side, which two transposed
+    convolutions upsample to mean and scale of each pixel. It has far fewer weights than `GaussianModel` and generalises
+    between positions.
 
     Raises:
-        InputError: futures that are no images of whole numbers.
+        InputError: futures that are not integer images.
     """
 
     def __init__(self, spec: Spec) -> None:
@@ -46,7 +46,7 @@ class ImageModel(RealModel):
     def outcome(self, state: Tensor, action: Tensor) -> dist.Independent:
         """Return p_ψ(F|s, a), a batch of B normal distributions."""
         coarse = self.net(self.features(state, action)).unflatten(-1, self.coarse)
-        drawn = self.draw(coarse)[..., : self.sides[0], : self.sides[1]]
-        mean, raw = (x.movedim(1, 1 + self.channels) for x in drawn.chunk(2, 1))
+        pixels = self.draw(coarse)[..., : self.sides[0], : self.sides[1]]
+        mean, raw = (x.movedim(1, 1 + self.channels) for x in pixels.chunk(2, 1))
         outcome: dist.Independent = dist.Normal(self.place(state, mean), self.scale(raw)).to_event(3)
         return outcome

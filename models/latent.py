@@ -1,17 +1,16 @@
-"""A model of where a sequence of continuous actions leads, linear in the actions: a Gaussian channel in each state.
+"""Gaussian channels from continuous action sequences to futures, linear in the actions, one for each state.
 
     p_ψ(F|s, a_1, …, a_n) = N( m(s) + G(s) a, diag σ(s)² ),   a = (a_1, …, a_n)
 
-One network reads m off the state, another G and σ: what m misses counts as noise, so m has a network of its own. The
-capacity of such a channel is known exactly (water-filling). So a model that is fitted by likelihood to sequences that
-were taken tells the n-step empowerment of every state at once, with no source and no guide to learn.
+One network computes m from the state, another G and σ: errors of m count as noise, so m has its own network. The
+capacity of such a channel has a closed form (water-filling). So a model fitted by maximum likelihood to collected
+sequences gives the n-step empowerment of every state, without learning a source or a guide.
 
-The idea is that of Zhao, Lu, Abbeel and Tiomkin, "Efficient empowerment estimation for unsupervised stabilization"
-(ICLR 2021, arXiv 2007.07356). The same: a channel matrix that depends on the state, learned from samples, and the
-power of its modes from a convex problem. What differs: their channel lies between learned codes of actions and
-observations; here it lies between the actions and the future themselves, and its noise is fitted with it by one
-likelihood. A nat is then one of the world, as far as the world is linear in the actions and its noise independent from
-number to number.
+Based on Zhao, Lu, Abbeel and Tiomkin, "Efficient empowerment estimation for unsupervised stabilization"
+(ICLR 2021, arXiv 2007.07356). In common: a state-dependent channel matrix learned from samples, and the
+power of its modes from a convex problem. Different: their channel is between learned codes of actions and
+observations; here it is between the actions and the future themselves, with noise fitted by the same likelihood. The
+capacity is then that of the environment, as far as it is linear in the actions with independent noise per dimension.
 """
 
 import math
@@ -33,9 +32,9 @@ from gio_pyro.types import Spec
 
 
 class LinearChannelModel(RealModel):
-    """p_ψ(F|s, a) = N(m(s) + G(s) a, diag σ(s)²), for actions that are one vector, or n of them in a row, `[n d]`.
+    """p_ψ(F|s, a) = N(m(s) + G(s) a, diag σ(s)²), for one action vector, or n concatenated ones, `[n d]`.
 
-    The action enters as it is at the site, before the squash: with tanh, the model is right for small actions, and on
+    The action is that at the site, before the squash: with tanh, the model is accurate for small actions, and on
     average for those that it was fitted to.
 
     Raises:
@@ -54,7 +53,7 @@ class LinearChannelModel(RealModel):
         self.net = mlp(self.encoder.size, spec.hidden, self.size + self.rows * self.count)
 
     def _rows(self) -> int:
-        """Return how many numbers the actions reach."""
+        """Return the number of dimensions that depend on the actions."""
         return self.size
 
     def outcome(self, state: Tensor, action: Tensor) -> Any:
@@ -78,19 +77,19 @@ class LinearChannelModel(RealModel):
             power: P ≥ 0: E|a|² ≤ P over the whole sequence, squared units of the site "action"; a number or `[B]`.
 
         Raises:
-            InputError: power that is negative, not finite, or of another batch; a network that says NaN.
+            InputError: power that is negative, not finite, or of another batch; a channel that is NaN.
         """
         gain, scale = self.channel(state)
         return gaussian_capacity(gain, scale.double().square(), power)
 
     def _normal(self, state: Tensor, action: Tensor) -> tuple[Tensor, Tensor]:
-        """Return mean and log σ in standard deviations, `[B, F]` each."""
+        """Return standardised mean and log σ, `[B, F]` each."""
         raw, gain = self._read(state)
-        moved = (gain @ action.flatten(1).unsqueeze(-1)).squeeze(-1)
-        return self.centre(self.encoder(state)) + pad(moved, (0, self.size - self.rows)), raw
+        effect = (gain @ action.flatten(1).unsqueeze(-1)).squeeze(-1)
+        return self.centre(self.encoder(state)) + pad(effect, (0, self.size - self.rows)), raw
 
     def _read(self, state: Tensor) -> tuple[Tensor, Tensor]:
-        """Return log σ and G in standard deviations, `[B, F]` and `[B, rows, A]`."""
+        """Return standardised log σ and G, `[B, F]` and `[B, rows, A]`."""
         raw, gain = self.net(self.encoder(state)).split([self.size, self.rows * self.count], -1)
         return raw, gain.unflatten(-1, (self.rows, self.count)) / math.sqrt(self.count)
 
@@ -100,16 +99,16 @@ class LinearChannelModel(RealModel):
 
 
 class LatentChannelModel(LinearChannelModel):
-    """A channel behind a learned invertible map: of z = φ(F), `latent` numbers are N( m(s) + G(s) a, diag σ(s)² ).
+    """A linear Gaussian channel to `latent` dimensions of a learned code z = φ(F): N( m(s) + G(s) a, diag σ(s)² ).
 
-    The others are normal, too, and know the state but no action. Information is the same before and after an
-    invertible map, so empowerment is the capacity of the channel into those `latent` numbers. By the change of
-    variables, log p(F|s, a) = log p(z|s, a) + log |det ∂φ/∂F|: the code is fitted by the likelihood of F itself and
-    cannot collapse, as codes do that are only asked to be predictable. φ is a chain of affine couplings (Dinh,
-    Sohl-Dickstein and Bengio 2017, arXiv 1605.08803) with linear maps between them.
+    The other dimensions of z are normal and depend on the state only. Mutual information is invariant under the
+    invertible φ, so empowerment is the capacity of the channel to the `latent` dimensions. By the change of variables,
+    log p(F|s, a) = log p(z|s, a) + log |det ∂φ/∂F|: φ is fitted by the likelihood of F, so that it cannot collapse, as
+    codes trained for predictability alone can. φ is a composition of affine couplings (Dinh, Sohl-Dickstein and Bengio
+    2017, arXiv 1605.08803) and linear maps.
 
-    The floor on scales is in units of z and bounds no information. Futures that lie on a surface without noise around
-    it have no density, and no capacity that can be learned in this way.
+    The floor on scales is in units of z and does not bound the information. Futures on a noise-free manifold have no
+    density, so their capacity cannot be learned in this way.
 
     Raises:
         InputError: as for `LinearChannelModel`, and futures of fewer than 2, or than `latent`, numbers.
@@ -120,7 +119,7 @@ class LatentChannelModel(LinearChannelModel):
 
     def __init__(self, spec: Spec) -> None:
         super().__init__(spec)
-        self.baseline = None  # φ is one of F, not of its difference from the state
+        self.baseline = None  # φ is a function of F, not of its difference from the state
         self.code = Code(self.size, self.layers, spec.hidden[:1])
 
     def _rows(self) -> int:
@@ -146,7 +145,7 @@ class LatentChannelModel(LinearChannelModel):
 
 
 class Code(nn.Module):
-    """φ: vectors to vectors of as many numbers, `[..., F]`, invertible; a rotation at first."""
+    """An invertible network φ, `[..., F] -> [..., F]`; a rotation at initialisation."""
 
     def __init__(self, size: int, layers: int, hidden: Sequence[int]) -> None:
         super().__init__()
@@ -160,30 +159,31 @@ class Code(nn.Module):
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return φ(x) and log |det ∂φ/∂x|, `[...]`."""
-        slope = torch.linalg.slogdet(self.maps).logabsdet.sum()
+        log_det = torch.linalg.slogdet(self.maps).logabsdet.sum()
         for linear, net in zip(self.maps, self.nets, strict=False):
-            kept, bent = (x @ linear).split(self.sizes, -1)
-            log_scale, shift = self._coupling(net, kept)
-            x, slope = torch.cat([kept, bent * log_scale.exp() + shift], -1), slope + log_scale.sum(-1)
-        return x @ self.maps[-1], slope
+            fixed, transformed = (x @ linear).split(self.sizes, -1)
+            log_scale, shift = self._coupling(net, fixed)
+            x, log_det = torch.cat([fixed, transformed * log_scale.exp() + shift], -1), log_det + log_scale.sum(-1)
+        return x @ self.maps[-1], log_det
 
     def inverse(self, z: Tensor) -> Tensor:
         """Return x of z = φ(x)."""
         inverses = torch.linalg.inv(self.maps)
         z = z @ inverses[-1]
         for inverse, net in zip(inverses[:-1].flip(0), reversed(self.nets), strict=True):
-            kept, bent = z.split(self.sizes, -1)
-            log_scale, shift = self._coupling(net, kept)
-            z = torch.cat([kept, (bent - shift) * (-log_scale).exp()], -1) @ inverse
+            fixed, transformed = z.split(self.sizes, -1)
+            log_scale, shift = self._coupling(net, fixed)
+            z = torch.cat([fixed, (transformed - shift) * (-log_scale).exp()], -1) @ inverse
         return z
 
-    def _coupling(self, net: nn.Module, kept: Tensor) -> tuple[Tensor, Tensor]:
-        raw, shift = net(kept).chunk(2, -1)
+    def _coupling(self, net: nn.Module, fixed: Tensor) -> tuple[Tensor, Tensor]:
+        """Return log scale, in (−2, 2), and shift of an affine coupling."""
+        raw, shift = net(fixed).chunk(2, -1)
         return 2 * (raw / 2).tanh(), shift
 
 
 class Decoding(dist.transforms.Transform):
-    """φ⁻¹ as torch writes it; φ is computed once for a score, though it is asked for twice."""
+    """φ⁻¹ as a torch transform; caches the last log-determinant, as scoring needs φ twice."""
 
     domain = codomain = constraints.real_vector
     bijective = True
@@ -191,20 +191,21 @@ class Decoding(dist.transforms.Transform):
     def __init__(self, code: Code) -> None:
         super().__init__()
         self.code = code
-        self.seen: tuple[Tensor, Tensor] | None = None
+        self.cached: tuple[Tensor, Tensor] | None = None
 
     def _call(self, x: Tensor) -> Tensor:
-        found: Tensor = self.code.inverse(x)
-        return found
+        result: Tensor = self.code.inverse(x)
+        return result
 
     def _inverse(self, y: Tensor) -> Tensor:
-        found: tuple[Tensor, Tensor] = self.code(y)
-        self.seen = y, found[1]
-        return found[0]
+        z, log_det = self.code(y)
+        self.cached = y, log_det
+        result: Tensor = z
+        return result
 
     def log_abs_det_jacobian(self, x: Tensor, y: Tensor) -> Tensor:
         """Return log |det ∂F/∂z|, `[...]`."""
-        if self.seen is None or self.seen[0] is not y:
+        if self.cached is None or self.cached[0] is not y:
             self._inverse(y)
-        assert self.seen is not None
-        return -self.seen[1]
+        assert self.cached is not None
+        return -self.cached[1]

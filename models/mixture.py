@@ -1,4 +1,4 @@
-"""Models of real futures by several normal distributions: of one network, or of an ensemble of them."""
+"""Mixtures of normals over real-valued futures: a mixture density network, and an ensemble."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from gio_pyro.types import Spec
 
 
 class MixtureModel(RealModel):
-    """A mixture density network (Bishop, 1994): p_ψ(F|s, a) = Σ_k w_k N(mean_k, scale_k²), for several ways out."""
+    """A mixture density network (Bishop, 1994): p_ψ(F|s, a) = Σ_k w_k N(mean_k, scale_k²)."""
 
     components = 5
 
@@ -27,10 +27,10 @@ class MixtureModel(RealModel):
 
 
 class EnsembleModel(RealModel):
-    """Several networks, each fitted on its own; p_ψ(F|s, a) is their even mixture (Lakshminarayanan et al., 2017).
+    """An ensemble of networks; p_ψ(F|s, a) is their equally weighted mixture (Lakshminarayanan et al., 2017).
 
-    Where data are few the members disagree, and the mixture is wide. They are fitted by the mean of their own
-    log-likelihoods, a lower bound of the mixture's: fitted by that of the mixture they would share the data out.
+    Members disagree where data are scarce. They are fitted by the mean of their log-likelihoods, a lower bound on the
+    mixture's: maximising the latter, members would specialise on parts of the data.
     """
 
     components = 5
@@ -45,15 +45,15 @@ class EnsembleModel(RealModel):
         return self.mixed(state, mean, raw)
 
     def members(self, state: Tensor, action: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the mean and raw scale of each member, `[members, B, *shape]`, in standard deviations."""
+        """Return the standardised mean and raw scale of each member, `[members, B, *shape]`."""
         mean, raw = self.net(self.features(state, action)).unflatten(-1, (2, *self.shape)).unbind(2)
         return mean, raw
 
     def evidence(self, state: Tensor, action: Tensor, future: Tensor) -> Tensor:
-        """Return the members' mean log-likelihood, `[B]` nats, by which they are fitted."""
+        """Return the fitting objective, the members' mean log-likelihood, `[B]` nats."""
         log_prob: Tensor = self.beliefs(state, action).log_prob(future)
         return log_prob.mean(0)
 
     def beliefs(self, state: Tensor, action: Tensor) -> Any:
-        """Return what each member predicts, normals of batch shape `[members, B]`."""
+        """Return the prediction of each member, normals of batch shape `[members, B]`."""
         return self.normals(state, *self.members(state, action))

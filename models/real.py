@@ -1,4 +1,4 @@
-"""What models of real futures share: what they see, the units they work in, and how they run."""
+"""Base class of models of real-valued futures: features, standardisation of targets, and the Pyro program."""
 
 import math
 from typing import Any
@@ -16,12 +16,11 @@ from gio_pyro.types import Policy, Spec
 
 
 class RealModel(nn.Module):
-    """A model of futures that are vectors or images of real numbers; `outcome` says which distribution they have.
+    """A model of real-valued vectors or images; subclasses implement `outcome`, the distribution of F.
 
-    Where F is close to something that the state tells by itself, s for the next state, the difference is predicted
-    (`Spec.baseline`). A model works in units of the standard deviation of what it predicts, which the engine tells it
-    (`observe`). In these units scales are at least `exp(−floor_nats)`, to 0.003 nats: no number of F can tell more than
-    about `floor_nats` nats about the action.
+    The target is F less a baseline (`Spec.baseline`), such as s for the next state, standardised by the running mean
+    and deviation that `observe` updates. Standardised scales are at least `exp(−floor_nats)`, to 0.003 nats, which
+    bounds the information of each dimension of F about the action by about `floor_nats` nats.
 
     Raises:
         InputError: a future space that is not a Box.
@@ -42,7 +41,7 @@ class RealModel(nn.Module):
         self.inputs, self.size = self.encoder.size + width(spec.action_space), math.prod(future.shape)
 
     def observe(self, state: Tensor, action: Tensor, future: Tensor) -> None:
-        """Take new data into the statistics of inputs and outputs."""
+        """Update the statistics of inputs and targets with new data."""
         self.encoder.observe(state)
         self.target.observe(future if self.baseline is None else future.float() - self.baseline(state))
 
@@ -57,38 +56,38 @@ class RealModel(nn.Module):
         raise NotImplementedError
 
     def features(self, state: Tensor, action: Tensor) -> Tensor:
-        """Return what a network sees of a pair, `[B, inputs]`."""
+        """Return the network input of states and actions, `[B, inputs]`."""
         return torch.cat([self.encoder(state), action_features(self.actions, action)], -1)
 
     def place(self, state: Tensor, mean: Tensor) -> Tensor:
-        """Return a mean `[..., B, *shape]` in standard deviations in the units of F, with its baseline."""
+        """Return a standardised mean `[..., B, *shape]` in the units of F, baseline added."""
         mean = self.target.mean + self.target.deviation * mean
         return mean if self.baseline is None else mean + self.baseline(state)
 
     def standardised(self, state: Tensor, future: Tensor) -> Tensor:
-        """Return F `[B, *shape]` in standard deviations, without its baseline: what `place` undoes."""
-        change = future if self.baseline is None else future - self.baseline(state)
-        return (change - self.target.mean) / self.target.deviation
+        """Return the standardised target of F `[B, *shape]`, baseline subtracted: the inverse of `place`."""
+        target = future if self.baseline is None else future - self.baseline(state)
+        return (target - self.target.mean) / self.target.deviation
 
     def normals(self, state: Tensor, mean: Tensor, raw: Tensor) -> Any:
-        """Return a normal for each of K members and B examples, from `mean` and `raw` `[K, B, *shape]`."""
+        """Return normals of batch shape `[K, B]` for K members, from standardised `mean` and `raw` `[K, B, *shape]`."""
         return dist.Normal(self.place(state, mean), self.scale(raw)).to_event(len(self.shape))
 
     def scale(self, raw: Tensor) -> Tensor:
-        """Return scales `[..., B, *shape]` in the units of F, with their floor."""
+        """Return scales `[..., B, *shape]` in the units of F, bounded from below."""
         return self.target.deviation * bounded_scale(raw, self.floor_nats)
 
     def mixed(self, state: Tensor, mean: Tensor, raw: Tensor, logits: Tensor | None = None) -> Any:
-        """Return a mixture of K normals of `mean` and `raw` `[K, B, *shape]`, in standard deviations.
+        """Return mixtures of K normals of standardised `mean` and `raw` `[K, B, *shape]`, a batch of B.
 
-        `logits` `[B, K]` are their weights, even ones where there are none.
+        `logits` `[B, K]` are the log weights, equal by default.
         """
         logits = torch.zeros(len(state), len(mean), device=state.device) if logits is None else logits
         location, scale = (x.movedim(0, 1).flatten(2) for x in (self.place(state, mean), self.scale(raw)))
         return self.shaped(MixtureOfNormals(location, scale, logits))
 
     def shaped(self, flat: Any) -> Any:
-        """Return a distribution over vectors of `size` numbers as one over F."""
+        """Return a distribution over flat vectors of `size` numbers reshaped to F."""
         if len(self.shape) == 1:
             return flat
         reshape = dist.transforms.ReshapeTransform(torch.Size([self.size]), torch.Size(self.shape))
@@ -96,6 +95,6 @@ class RealModel(nn.Module):
 
 
 def bounded_scale(raw: Tensor, floor_nats: float) -> Tensor:
-    """Return exp(raw) bent so that it stays below e² and above `exp(−floor_nats)`, to log(1 + e^(−2−floor)) nats."""
+    """Return exp(raw) softly bounded by e² and `exp(−floor_nats)`, the latter to log(1 + e^(−2−floor)) nats."""
     log_scale = -floor_nats + torch.nn.functional.softplus(raw + floor_nats)
     return (2.0 - torch.nn.functional.softplus(2.0 - log_scale)).exp()

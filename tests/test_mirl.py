@@ -24,7 +24,7 @@ from gio_pyro.actor_critic.guide_reward import intrinsic_reward
 from gio_pyro.data.replay_buffer import merge
 from gio_pyro.diagnostics import policy_table
 from gio_pyro.guides import MovingMarginalGuide
-from gio_pyro.guides.priors import LEAST_PRIOR
+from gio_pyro.guides.priors import MIN_PRIOR
 from gio_pyro.programs import sample_actions
 from gio_pyro.settings import Settings
 from gio_pyro.types import Policy, Spec, Transitions
@@ -64,7 +64,7 @@ def test_the_prior_arrives_and_stays_normalised():
 
 def test_an_action_that_was_lost_keeps_a_finite_share():
     prior = moved(lambda s: dist.Categorical(probs=torch.tensor([1.0, 0.0]).expand(len(s), -1)), [0], [1.0], 400)
-    assert float(prior[1]) == pytest.approx(LEAST_PRIOR, rel=1e-3)
+    assert float(prior[1]) == pytest.approx(MIN_PRIOR, rel=1e-3)
     assert bool(torch.isfinite(prior.log()).all())
 
 

@@ -18,8 +18,8 @@ from gio_pyro.collection.wrappers import wrapper_chain
 from gio_pyro.errors import CheckpointError, article, describe_error
 from gio_pyro.futures import FUTURES, FutureLike, unwrapped_future, written
 from gio_pyro.programs import reference
-from gio_pyro.programs.build import HOMES
-from gio_pyro.programs.registry import elsewhere
+from gio_pyro.programs.imports import HOMES
+from gio_pyro.programs.registry import is_import_path
 from gio_pyro.types import PyroProgram
 from gio_pyro.utils.calls import to_builtin
 
@@ -168,7 +168,7 @@ def kind_from(name: str | None, again: str | None, noun: str) -> str | None:
         raise CheckpointError(
             f"Expected {noun} {_bare_name(name or 'none')[:80]} as in training, but got {again[:80]}; name that."
         )
-    if again is None and name is not None and elsewhere(name):
+    if again is None and name is not None and is_import_path(name):
         raise CheckpointError(
             f"Expected {article(noun)} of gio_pyro, but the checkpoint was trained with {name[:300]!r}; name it again "
             f"({noun}= in Python, --{noun} on the command line)."

@@ -23,6 +23,7 @@ from gio_pyro.errors import ConvergenceWarning, InputError, MixedTerminationErro
 from gio_pyro.futures import exact_of, has_exact
 from gio_pyro.programs import every_action, log_probs
 from gio_pyro.tabular.information import safe_log
+from gio_pyro.tabular.mdp import restricted_policy
 from gio_pyro.utils.text import table
 
 if TYPE_CHECKING:
@@ -155,13 +156,6 @@ def _as_counted(mdp: tabular.TabularMDP, agent: GIO) -> tabular.TabularMDP:
     )
 
 
-def _over_allowed(mdp: tabular.TabularMDP, policy: Tensor) -> Tensor:
-    """Return the policy without what a state does not allow, which an agent that never was there cannot know."""
-    kept = torch.where(mdp.allowed, policy, 0.0)
-    total = kept.sum(-1, keepdim=True)
-    return policy if bool(mdp.allowed.all()) else torch.where(total > 0, kept / total, mdp.uniform)
-
-
 def policy_table(agent: GIO, world: tabular.TabularMDP | None = None) -> Tensor:
     """Return π(a|s) of every state, `[S, A]` float64, on the CPU.
 
@@ -170,7 +164,7 @@ def policy_table(agent: GIO, world: tabular.TabularMDP | None = None) -> Tensor:
     """
     states = torch.arange(agent.collector.observations.count, device=agent.device)
     pi = torch.softmax(log_probs(agent.policy(states)).double().cpu(), -1)
-    return pi if world is None else _over_allowed(world, pi)
+    return pi if world is None else restricted_policy(world, pi)
 
 
 @torch.no_grad()

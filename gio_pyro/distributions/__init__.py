@@ -1,1 +1,1 @@
-"""Distributions and maps between them: mixtures, sequences, action masks, the tanh squash, Gaussian channels."""
+"""Distributions: mixtures, action sequences, action masks, the tanh squash, Gaussian channels."""

@@ -1,4 +1,4 @@
-"""Capacity of channels that are linear and Gaussian: water-filling over their modes, exact and in closed form.
+"""Capacity of linear Gaussian channels: water-filling over their modes, exact and in closed form.
 
     Y = G a + noise,  noise ~ N(0, Σ),  E|a|² ≤ P        C = ½ Σ_m log(1 + p_m g_m) nats
 
@@ -13,44 +13,45 @@ from torch import Tensor
 
 from gio_pyro.errors import InputError, shown
 
-LEAST_GAIN = 1e-150
-"""Modes with a smaller gain carry nothing; 1 / g² stays a finite number."""
+MIN_GAIN = 1e-150
+"""Modes with a smaller gain g get no power, so that 1 / g² is finite."""
 ASYMMETRY = 1e-6
-"""How far a covariance may be from symmetric, as a share of its largest entry."""
+"""Maximum asymmetry of a covariance, relative to its largest entry."""
 
 
 def water_filling(noise: Tensor, power: float | Tensor) -> Tensor:
-    """Return the powers that make the most of parallel Gaussian channels, from one sort and without iteration.
+    """Return the optimal powers of parallel Gaussian channels, from one sort and without iteration.
 
     Args:
         noise: variance of each mode at its input, `[..., M]`, positive: 1/σ² for a mode of singular value σ in unit
-            noise; infinite for σ = 0, and such a mode gets nothing.
-        power: P ≥ 0, what the powers may sum to, a number or `[...]`.
+            noise; infinite for σ = 0; such a mode gets no power.
+        power: P ≥ 0, the total power, a number or `[...]`.
 
     Returns:
-        Powers, `[..., M]`, float64, in the unit of `noise`. They sum to P unless all noise is infinite: then they are
-        0. Gradients reach both arguments.
+        Powers, `[..., M]`, float64, in the unit of `noise`. They sum to P, or are all 0 if all noise is infinite.
+        Differentiable in both arguments.
 
     Raises:
         InputError: noise that is NaN or not positive, power that is negative or not finite, or shapes that do not fit.
     """
-    noise = _double("the noise", noise)
+    noise = _as_float64("the noise", noise)
     if noise.ndim == 0 or noise.shape[-1] == 0:
         raise InputError(f"Expected noise [..., M] of at least one mode, but got shape {tuple(noise.shape)}.")
     if not bool((noise > 0).all()):
         raise InputError("Expected a positive noise variance of every mode, but got one that is NaN, 0 or negative.")
-    return _filled(noise, _power(power, noise.shape[:-1], noise.device))
+    return _fill(noise, _as_power(power, noise.shape[:-1], noise.device))
 
 
-def _filled(noise: Tensor, power: Tensor) -> Tensor:
-    """Return the powers `[..., M]`; everything is measured from the least noise, so that small powers stay exact."""
-    least = noise.min(-1, keepdim=True).values
-    above = noise - torch.where(torch.isfinite(least), least, torch.zeros_like(least))
-    rising = above.sort(-1).values
+def _fill(noise: Tensor, power: Tensor) -> Tensor:
+    """Return the powers `[..., M]`; noise is measured relative to its minimum, so that small powers stay exact."""
+    minimum = noise.min(-1, keepdim=True).values
+    relative = noise - torch.where(torch.isfinite(minimum), minimum, torch.zeros_like(minimum))
+    ascending = relative.sort(-1).values
     count = torch.arange(1, noise.shape[-1] + 1, device=noise.device)
-    levels = (power.unsqueeze(-1) + rising.cumsum(-1)) / count  # if the first 1, 2, … modes were used
-    used = (torch.isfinite(rising) & (levels >= rising)).sum(-1, keepdim=True).clamp_min(1)
-    powers = (levels.gather(-1, used - 1) - above).clamp_min(0.0)
+    # the water level if the 1, 2, … least noisy modes are active
+    levels = (power.unsqueeze(-1) + ascending.cumsum(-1)) / count
+    active = (torch.isfinite(ascending) & (levels >= ascending)).sum(-1, keepdim=True).clamp_min(1)
+    powers = (levels.gather(-1, active - 1) - relative).clamp_min(0.0)
     return torch.where(torch.isfinite(noise), powers, torch.zeros_like(powers))
 
 
@@ -61,11 +62,11 @@ def gaussian_capacity(channel: Tensor, noise: Tensor | None, power: float | Tens
         channel: G, `[..., F, A]`: outputs in units of the future for each unit of an input.
         noise: variances of independent noise, `[F]` or `[..., F]`, or a covariance `[..., F, F]` with as many axes as
             the channel; squared units of the future. None: variance 1.
-        power: P ≥ 0, squared units of an input, the sum over all A of them; a number or `[...]`.
+        power: P ≥ 0, squared units of an input, summed over all A inputs; a number or `[...]`.
 
     Returns:
-        Nats, `[...]`, float64. Gradients reach all arguments, and are finite and right at zero and at equal singular
-        values: the powers are the best ones, so the capacity is a smooth function of G Gᵀ.
+        Nats, `[...]`, float64. Differentiable in all arguments, also at zero and at equal singular values: the powers
+        are optimal, so the capacity is a smooth function of G Gᵀ.
 
     Raises:
         InputError: shapes that do not fit, NaN or infinity, noise that is not positive definite, negative power.
@@ -75,21 +76,21 @@ def gaussian_capacity(channel: Tensor, noise: Tensor | None, power: float | Tens
         tensor(1.1989, dtype=torch.float64)
     """
     g = finite_matrix("the channel", channel)
-    white = g if noise is None else _whitened(g, _double("the noise", noise))
+    white = g if noise is None else _whiten(g, _as_float64("the noise", noise))
     gain = torch.linalg.svdvals(white).square()
-    carries = gain > LEAST_GAIN
-    at_input = torch.where(carries, 1 / torch.where(carries, gain, 1.0), torch.inf)
-    powers = _filled(at_input, _power(power, gain.shape[:-1], g.device))
+    active = gain > MIN_GAIN
+    at_input = torch.where(active, 1 / torch.where(active, gain, 1.0), torch.inf)
+    powers = _fill(at_input, _as_power(power, gain.shape[:-1], g.device))
     return 0.5 * torch.log1p(powers * gain).sum(-1)
 
 
 def covariance(name: str, noise: Tensor, like: Tensor) -> Tensor:
-    """Return noise of `like` `[..., F, *]` as covariances `[..., F, F]`; variances go on a diagonal.
+    """Return the noise of a channel `like` `[..., F, A]` as covariances `[..., F, F]`; variances become a diagonal.
 
     Raises:
-        InputError: a shape that is neither.
+        InputError: neither the shape of variances nor of covariances.
     """
-    noise, size = _double(name, noise), like.shape[-2]
+    noise, size = _as_float64(name, noise), like.shape[-2]
     if noise.ndim == like.ndim and noise.shape[-2:] == (size, size):
         return noise
     if noise.ndim in (1, like.ndim - 1) and noise.shape[-1] == size:
@@ -100,10 +101,10 @@ def covariance(name: str, noise: Tensor, like: Tensor) -> Tensor:
     )
 
 
-def _whitened(g: Tensor, noise: Tensor) -> Tensor:
-    """Return Σ^(−½) G, up to a rotation that no capacity depends on."""
+def _whiten(g: Tensor, noise: Tensor) -> Tensor:
+    """Return Σ^(−½) G, up to a rotation, which does not change the capacity."""
     sigma = covariance("the noise", noise, g)
-    _fits("the noise", sigma.shape[:-2], g.shape[:-2])
+    _require_broadcast("the noise", sigma.shape[:-2], g.shape[:-2])
     largest = sigma.abs().amax((-2, -1), keepdim=True)
     if not bool(((sigma - sigma.mT).abs() <= ASYMMETRY * largest).all()):
         raise InputError("Expected a symmetric noise covariance without NaN, but got one that is not; give (Σ + Σᵀ)/2.")
@@ -118,7 +119,7 @@ def _whitened(g: Tensor, noise: Tensor) -> Tensor:
 
 def finite_matrix(name: str, matrix: Tensor) -> Tensor:
     """Return a matrix `[..., R, C]` as float64; raises `InputError` for another shape, NaN or infinity."""
-    found = _double(name, matrix)
+    found = _as_float64(name, matrix)
     if found.ndim < 2 or 0 in found.shape[-2:]:
         raise InputError(
             f"Expected {name} to be a matrix [..., R, C] with entries, but got shape {tuple(found.shape)}."
@@ -128,22 +129,22 @@ def finite_matrix(name: str, matrix: Tensor) -> Tensor:
     return found
 
 
-def _power(power: float | Tensor, batch: torch.Size, device: torch.device) -> Tensor:
-    found = _double("the power", power).to(device)
+def _as_power(power: float | Tensor, batch: torch.Size, device: torch.device) -> Tensor:
+    found = _as_float64("the power", power).to(device)
     if not bool((torch.isfinite(found) & (found >= 0)).all()):
         raise InputError("Expected a finite power of at least 0, but got one that is negative, NaN or infinite.")
-    _fits("the power", found.shape, batch)
+    _require_broadcast("the power", found.shape, batch)
     return found.expand(batch)
 
 
-def _fits(name: str, shape: torch.Size, batch: torch.Size) -> None:
+def _require_broadcast(name: str, shape: torch.Size, batch: torch.Size) -> None:
     """Raise `InputError` unless `shape` broadcasts to `batch`."""
     pairs = zip(reversed(shape), reversed(batch), strict=False)
     if len(shape) > len(batch) or not all(own in (1, other) for own, other in pairs):
         raise InputError(f"Expected {name} to fit a batch of {tuple(batch)}, but got one of {tuple(shape)}.")
 
 
-def _double(name: str, values: float | Tensor) -> Tensor:
+def _as_float64(name: str, values: float | Tensor) -> Tensor:
     convert: Callable[..., Tensor] = torch.as_tensor
     try:
         return convert(values, dtype=torch.float64)

@@ -1,7 +1,7 @@
-"""Which actions a state allows: flags for each value of the site "action", True where it may be taken.
+"""Action masks: a boolean for each value of the site "action", True if a state allows it.
 
-A policy says so itself: what it may not do has the log-probability `ILLEGAL`, whose exponential is exactly 0 and which,
-unlike −∞, may be multiplied by 0. Whatever reads a policy reads the mask with it (`legal`).
+Masks are part of the policy: a forbidden action has the log-probability `ILLEGAL`, whose exponential is exactly 0 and
+which, unlike −∞, can be multiplied by 0. `legal` recovers the mask from log-probabilities.
 """
 
 import math
@@ -14,37 +14,35 @@ from torch import Tensor, nn
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Allowed = Callable[[Tensor], Tensor | None]
-"""`allowed(state [B, ...])` returns flags `[B, A]`, or None where every action is allowed in every state."""
+"""`allowed(state [B, ...])` returns masks `[B, A]`, or None if every action is allowed in every state."""
 
 ILLEGAL = -1e9
-"""Nats: log-probability of an action that is not allowed."""
+"""Log-probability of a forbidden action, nats."""
 
 
 def legal(log_pi: Tensor) -> Tensor:
-    """Return which actions a policy may take, as its log-probabilities say, booleans of the same shape."""
+    """Return the mask of allowed actions, booleans of the shape of the log-probabilities `log_pi`."""
     return log_pi > ILLEGAL / 2
 
 
 def restricted(logits: Tensor, allowed: Tensor | None) -> Tensor:
-    """Return log-probabilities ∝ exp(logits) over allowed actions, `ILLEGAL` for the others; `[B, A]` each."""
+    """Return log-probabilities of the softmax over allowed actions, `ILLEGAL` for the others; `[B, A]` each."""
     if allowed is None:
         return logits
     return torch.log_softmax(logits.masked_fill(~allowed, -math.inf), -1).masked_fill(~allowed, ILLEGAL)
 
 
 def evenly(log_pi: Tensor) -> Tensor:
-    """Return logits that are even over what a policy may take, `[B, A]`: 0, or `ILLEGAL`."""
+    """Return logits of the uniform distribution over allowed actions, `[B, A]`: 0, or `ILLEGAL`."""
     return torch.zeros_like(log_pi).masked_fill(~legal(log_pi), ILLEGAL)
 
 
 class TableMasks(nn.Module):
-    """The masks of finite states, learned from what the environment said when it was there; all allowed until then.
-
-    A state whose mask changes has the latest one.
+    """The latest mask that the environment gave in each of finitely many states; all actions are allowed before that.
 
     Args:
-        states: S.
-        actions: A.
+        states: S, the number of states.
+        actions: A, the number of actions.
     """
 
     allowed: Tensor
@@ -56,15 +54,15 @@ class TableMasks(nn.Module):
         self.seen = False
 
     def forward(self, state: Tensor) -> Tensor | None:
-        """Return the flags of states `[B]`, `[B, A]`; None as long as no mask forbade anything."""
+        """Return the masks of states `[B]`, `[B, A]`; None while no action was ever forbidden."""
         return self.allowed[state] if self.seen else None
 
     def key(self, state: int) -> Hashable:
-        """Return what stands for a state and its present mask."""
+        """Return a hashable key of a state and its current mask."""
         return (state, self.host[state].tobytes()) if self.seen else state
 
     def learn(self, state: int, flags: Array) -> None:
-        """Take the mask `[A]` of a state."""
+        """Store the mask `[A]` of a state."""
         if not np.array_equal(self.host[state], flags):
             self.host[state] = flags
             self.allowed[state] = torch.as_tensor(flags, device=self.allowed.device)
@@ -77,10 +75,10 @@ class TableMasks(nn.Module):
 
 
 class LastNumbers(nn.Module):
-    """The masks of states whose last numbers are the mask.
+    """Masks that are the last A numbers of a state.
 
     Args:
-        count: A.
+        count: A, the number of actions.
     """
 
     def __init__(self, count: int) -> None:
@@ -88,6 +86,6 @@ class LastNumbers(nn.Module):
         self.count = count
 
     def forward(self, state: Tensor) -> Tensor:
-        """Return the flags of states `[B, n + A]`, `[B, A]`; of a state with none all are True."""
+        """Return the masks of states `[B, n + A]`, `[B, A]`; all True for a state whose mask forbids everything."""
         flags = state[..., -self.count :] > 0.5
         return flags | ~flags.any(-1, keepdim=True)

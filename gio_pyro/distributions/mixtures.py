@@ -1,15 +1,15 @@
-"""A mixture of normals whose draws pass on exact gradients.
+"""A mixture of normals with exact reparameterised gradients.
 
-Pyro's own `MixtureOfDiagNormals` multiplies the scales of all dimensions, and its gradient is NaN from some twenty
-dimensions on; torch's `MixtureSameFamily` has no gradient. So:
+Pyro's `MixtureOfDiagNormals` multiplies the scales of all dimensions, so that its gradient is NaN from about twenty
+dimensions on; torch's `MixtureSameFamily` has no `rsample`. Two estimators are used here:
 
-    component drawn, weights fixed       z = μ_k + σ_k ε, whose gradient is exact as the choice of k depends on nothing
-    weights that depend on parameters    implicit reparameterisation (Figurnov, Mohamed and Mnih, 2018): with F the
-                                         distribution function of one number given those before it, F(z; θ) = u is
-                                         constant, so dz/dθ = −(∂F/∂θ) / p(z)
+    weights without gradient     z = μ_k + σ_k ε with k ~ w: exact, as k does not depend on the parameters
+    weights with gradient        implicit reparameterisation (Figurnov, Mohamed and Mnih, 2018): with F the distribution
+                                 function of one dimension given the previous ones, F(z; θ) = u is constant, so
+                                 dz/dθ = −(∂F/∂θ) / p(z)
 
-What the weights are told passes through draws that fall between the components. Of components more than some seven
-scales apart hardly any does: the mean of finitely many gradients is too small then, and does not say which to choose.
+The gradient of the weights comes from draws between the components. Components more than about seven scales apart have
+hardly any such draws: a finite sample then underestimates the gradient of the weights.
 """
 
 from typing import Any
@@ -19,8 +19,8 @@ import torch
 from torch import Tensor
 from torch.distributions import constraints
 
-LEAST_DENSITY = 1e-12
-"""What the density of a draw is at least, where it divides: a draw of less is as good as never seen."""
+MIN_DENSITY = 1e-12
+"""Lower bound of the density in the denominator; draws of a smaller density practically never occur."""
 
 
 class MixtureOfNormals(dist.TorchDistribution):
@@ -47,12 +47,12 @@ class MixtureOfNormals(dist.TorchDistribution):
 
     @property
     def variance(self) -> Tensor:
-        """Return the variance of each number, `[B, n]`."""
+        """Return the variance of each dimension, `[B, n]`."""
         square = (self.logits.exp().unsqueeze(-1) * (self.scale.square() + self.loc.square())).sum(-2)
         return square - self.mean.square()
 
     def expand(self, batch_shape: Any, _instance: Any = None) -> "MixtureOfNormals":
-        """Return the same distributions, repeated over a larger batch."""
+        """Return the distributions expanded to a larger batch."""
         shape = torch.Size(batch_shape)
         parts = (x.expand(shape + x.shape[len(self.batch_shape) :]) for x in (self.loc, self.scale, self.logits))
         return MixtureOfNormals(*parts)
@@ -75,14 +75,17 @@ class MixtureOfNormals(dist.TorchDistribution):
         return draw
 
     def _implicit(self, draw: Tensor) -> Tensor:
-        """Return `draw` `[..., B, n]` with the gradient that its distribution function gives it, number by number."""
-        log_weight, passed = self.logits, []
+        """Return `draw` `[..., B, n]` with implicit reparameterisation gradients, dimension by dimension."""
+        log_weight, dimensions = self.logits, []
         for number in range(draw.shape[-1]):
             each = dist.Normal(self.loc[..., number], self.scale[..., number])
             value = draw[..., number]
             weight = torch.softmax(log_weight, -1)
-            below = (weight * each.cdf(value.unsqueeze(-1))).sum(-1)
-            density = (weight * each.log_prob(value.unsqueeze(-1)).exp()).sum(-1).detach().clamp_min(LEAST_DENSITY)
-            passed.append(value - (below - below.detach()) / density)
-            log_weight = log_weight + each.log_prob(passed[-1].unsqueeze(-1))
-        return torch.stack(passed, -1)
+            # distribution function F and density p of this dimension given the previous ones
+            cdf = (weight * each.cdf(value.unsqueeze(-1))).sum(-1)
+            density = (weight * each.log_prob(value.unsqueeze(-1)).exp()).sum(-1).detach().clamp_min(MIN_DENSITY)
+            # dz/dθ = −(∂F/∂θ) / p(z); the value is unchanged
+            dimensions.append(value - (cdf - cdf.detach()) / density)
+            # posterior weights of the components given the dimensions so far
+            log_weight = log_weight + each.log_prob(dimensions[-1].unsqueeze(-1))
+        return torch.stack(dimensions, -1)

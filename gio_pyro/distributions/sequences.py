@@ -1,9 +1,9 @@
-"""Distributions over sequences of n actions, one action after the other.
+"""Autoregressive distributions over sequences of n actions.
 
     p(a_1, …, a_n|c) = Π_i p(a_i|a_1, …, a_{i−1}, c)
 
-What is remembered of the actions before the i-th is a sum of vectors, one for each of them, so that scoring a sequence
-and drawing one both cost a time linear in n.
+The actions before the i-th are represented by the sum of their embeddings, so that scoring and sampling a sequence both
+take time linear in n.
 """
 
 from collections.abc import Sequence
@@ -18,13 +18,13 @@ from torch.nn.functional import embedding
 
 
 class SequenceNetwork(nn.Module):
-    """Logits of each action of a sequence, given a context and the actions before it; all alike at first.
+    """Logits of each action of a sequence, given a context and the previous actions; uniform at initialisation.
 
     Args:
-        context: numbers that describe the context.
-        length: n, actions of a sequence.
-        count: A, values of an action.
-        hidden: units of each hidden layer, the first at least; further ones are of the size of the first.
+        context: size of the context vector.
+        length: n, actions per sequence.
+        count: A, the number of values of an action.
+        hidden: number of hidden layers is its length, at least 1; all have as many units as the first.
     """
 
     def __init__(self, context: int, length: int, count: int, hidden: Sequence[int]) -> None:
@@ -39,7 +39,7 @@ class SequenceNetwork(nn.Module):
         self.out = nn.Linear(units, count)
         with torch.no_grad():
             for layer in between:
-                layer.weight += torch.eye(units)  # a residual layer, in one product
+                layer.weight += torch.eye(units)  # a residual layer as one matrix
         nn.init.zeros_(self.out.weight)
         nn.init.zeros_(self.out.bias)
 
@@ -48,12 +48,12 @@ class SequenceNetwork(nn.Module):
         return ActionSequences(self, self.given(context))
 
     def logits(self, memory: Tensor) -> Tensor:
-        """Return logits `[..., A]` from what is known before an action, `[..., hidden]`."""
+        """Return logits `[..., A]` from the representation of context and previous actions, `[..., hidden]`."""
         x = memory.relu()
         for layer in self.between:
             x = layer(x).relu()
-        found: Tensor = self.out(x)
-        return found
+        logits: Tensor = self.out(x)
+        return logits
 
 
 class ActionSequences(dist.TorchDistribution):
@@ -68,16 +68,16 @@ class ActionSequences(dist.TorchDistribution):
         super().__init__(context.shape[:-1], torch.Size([network.length]), validate_args=False)
 
     def expand(self, batch_shape: Any, _instance: Any = None) -> "ActionSequences":
-        """Return itself: it is made for its batch."""
+        """Return itself; raises `ValueError` for another batch shape."""
         if torch.Size(batch_shape) != self.batch_shape:
             raise ValueError(f"a batch of {tuple(self.batch_shape)} cannot be one of {tuple(batch_shape)}")
         return self
 
     def log_probs(self, value: Tensor) -> Tensor:
-        """Return log p of each action of sequences `[..., B, n]` given those before it, `[..., B, n]` nats."""
+        """Return log p of each action of sequences `[..., B, n]` given the previous ones, `[..., B, n]` nats."""
         net = self.network
         which = value + net.count * torch.arange(net.length, device=value.device)
-        added = embedding(which, net.taken.flatten(0, 1))  # whose gradient does not depend on the threads, unlike [ ]'s
+        added = embedding(which, net.taken.flatten(0, 1))  # unlike indexing, its gradient is deterministic
         before = accumulate(added.unbind(-2)[:-1], initial=self.context.expand(added[..., 0, :].shape))
         logits = net.logits(torch.stack(list(before), -2) + net.place)
         return torch.log_softmax(logits, -1).gather(-1, value.unsqueeze(-1)).squeeze(-1)
@@ -91,9 +91,9 @@ class ActionSequences(dist.TorchDistribution):
         """Return draws `[*sample_shape, B, n]`."""
         net = self.network
         memory = self.context.expand(self._extended_shape(sample_shape)[:-1] + self.context.shape[-1:])
-        drawn = []
+        actions = []
         for place in range(net.length):
             logits = net.logits(memory + net.place[place])
-            drawn.append(dist.Categorical(logits=logits).sample())
-            memory = memory + net.taken[place, drawn[-1]]
-        return torch.stack(drawn, -1)
+            actions.append(dist.Categorical(logits=logits).sample())
+            memory = memory + net.taken[place, actions[-1]]
+        return torch.stack(actions, -1)

@@ -1,4 +1,4 @@
-"""The squash between the site "action" of continuous actions, any real numbers u, and the action box: tanh u."""
+"""The tanh squash from the site "action" of continuous actions, real numbers u, to the action box."""
 
 import math
 from typing import Any
@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 NO_SHAPE = torch.Size()
-FARTHEST = 10.0
-"""A draw beyond this is cut: its squash is within 1e-8 of the bound."""
+MAX_DRAW = 10.0
+"""Draws are clamped to this magnitude, where tanh is within 1e-8 of its bound."""
 
 
 def tanh_log_det(u: Tensor) -> Tensor:
@@ -18,7 +18,7 @@ def tanh_log_det(u: Tensor) -> Tensor:
 
 
 def uniform_in_box(like: Tensor) -> dist.Independent:
-    """Return the distribution before the squash of uniform actions, a batch shaped like `[N, d]`.
+    """Return the distribution of u for which tanh(u) is uniform on (−1, 1), a batch shaped like `like` `[N, d]`.
 
     tanh(u) is uniform on (−1, 1) exactly if u is logistic with scale 1/2: its distribution function is then
     1 / (1 + exp(−2u)) = (1 + tanh u) / 2.
@@ -29,8 +29,8 @@ def uniform_in_box(like: Tensor) -> dist.Independent:
 
 
 class _Logistic(dist.Logistic):
-    """Draws stay finite: torch's uniform numbers can be 0, whose logit is not."""
+    """A logistic distribution with finite draws: torch's uniform numbers can be 0, whose logit is infinite."""
 
     def rsample(self, sample_shape: Any = NO_SHAPE) -> Tensor:
-        drawn: Tensor = super().rsample(sample_shape)  # type: ignore[no-untyped-call]
-        return drawn.clamp(-FARTHEST, FARTHEST)
+        draw: Tensor = super().rsample(sample_shape)  # type: ignore[no-untyped-call]
+        return draw.clamp(-MAX_DRAW, MAX_DRAW)

@@ -1,6 +1,6 @@
-"""n-step empowerment, learned: what the exact tier enumerates, at a cost that grows linearly in n.
+"""n-step empowerment, learned variationally, at a cost that grows linearly in n.
 
-Over continuous actions it is exact where the world is linear and Gaussian: `linear_empowerment`.
+For continuous actions and linear Gaussian dynamics it is exact: `linear_empowerment`.
 """
 
 from gio_pyro.empowerment.gaussian import gaussian_capacity, linear_empowerment, water_filling

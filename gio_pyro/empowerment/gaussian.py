@@ -1,9 +1,9 @@
-"""n-step empowerment where the world is linear and its noise is Gaussian: exact, over continuous actions.
+"""Exact n-step empowerment of linear Gaussian dynamics, over continuous actions.
 
     s_{t+1} = A s_t + B a_t + w_t,  w_t ~ N(0, W)           (theory, section 5)
     s_n = Aⁿ s_0 + G (a_1, …, a_n) + noise,   G = [A^{n−1}B, …, A B, B],   noise covariance  Σ_{k<n} Aᵏ W (Aᵏ)ᵀ + V
 
-The capacity of this channel is the empowerment E_n, the same in every state; `gaussian_capacity` finds it.
+The capacity of this channel (`gaussian_capacity`) is the empowerment E_n, the same in every state.
 """
 
 from typing import Literal, get_args
@@ -18,7 +18,7 @@ from gio_pyro.errors import InputError, shown
 __all__ = ["gaussian_capacity", "linear_empowerment", "water_filling"]
 
 PowerOf = Literal["sequence", "step"]
-"""What the power is that of: all n actions together, or one of them on average."""
+"""Whether the power constrains all n actions together, or their average."""
 
 
 def linear_empowerment(
@@ -31,18 +31,18 @@ def linear_empowerment(
     final_noise: Tensor | None = None,
     power_of: PowerOf = "sequence",
 ) -> Tensor:
-    """Return the n-step empowerment of s' = A s + B a + noise for open-loop actions: that of every state.
+    """Return the n-step empowerment of s' = A s + B a + noise for open-loop actions; it does not depend on the state.
 
     Args:
         A: `[..., S, S]`.
         B: `[..., S, d]`, units of state for each unit of action.
         horizon: n ≥ 1 actions; the future is the state after the last.
         power: P ≥ 0, squared units of action, a number or `[...]`.
-        process_noise: W, added in every step and carried on by A: variances `[S]` or `[..., S]`, or a covariance
+        process_noise: W, added in every step and propagated by A: variances `[S]` or `[..., S]`, or a covariance
             `[..., S, S]`.
-        final_noise: V, added once, to the final state that is seen; likewise. At least one of the two.
-        power_of: "sequence": E Σ_i |a_i|² ≤ P. "step": E Σ_i |a_i|² ≤ n P, that is P for an action on average,
-            spread over the steps as is best; no smaller than under a limit on every single step.
+        final_noise: V, added once to the final state, likewise. At least one of the two is required.
+        power_of: "sequence": E Σ_i |a_i|² ≤ P. "step": E Σ_i |a_i|² ≤ n P, that is P per action on average,
+            optimally allocated; at least the capacity under a limit on every single step.
 
     Returns:
         Nats, `[...]`, float64.
@@ -75,7 +75,7 @@ def _system(A: Tensor, B: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _noise(a: Tensor, horizon: int, process: Tensor | None, final: Tensor | None) -> Tensor:
-    """Return the covariance of all noise in the final state, `[..., S, S]`."""
+    """Return the covariance of the total noise in the final state, Σ_{k<n} Aᵏ W (Aᵏ)ᵀ + V, `[..., S, S]`."""
     if process is None and final is None:
         raise InputError(
             "Expected process_noise, final_noise or both, but got neither; without noise empowerment is infinite."
@@ -84,6 +84,6 @@ def _noise(a: Tensor, horizon: int, process: Tensor | None, final: Tensor | None
     if process is not None:
         w = covariance("process_noise", process, a)
         for k in range(horizon):
-            carried = torch.linalg.matrix_power(a, k)
-            total = total + carried @ w @ carried.mT
+            power = torch.linalg.matrix_power(a, k)
+            total = total + power @ w @ power.mT
     return total.expand_as(a)

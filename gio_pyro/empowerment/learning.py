@@ -1,11 +1,11 @@
-"""Learn n-step empowerment in an environment: take sequences, fit, and again."""
+"""Learn n-step empowerment in an environment: alternate collecting sequences and fitting."""
 
 from collections.abc import Callable
 
 from gio_pyro.collection import Collector, Env, make_env
 from gio_pyro.collection.make import Vector
 from gio_pyro.collection.mask_handlers import RejectMaskHandler
-from gio_pyro.empowerment.options import Kept, take
+from gio_pyro.empowerment.options import OptionReplay, collect_options
 from gio_pyro.empowerment.variational import VariationalEmpowerment, require_horizon
 from gio_pyro.errors import InputError
 from gio_pyro.nn.gradient_step import Figures
@@ -15,22 +15,22 @@ from gio_pyro.utils.checks import whole
 from gio_pyro.utils.devices import device_from_name
 from gio_pyro.utils.randomness import PrivateRandom
 
-KEPT = 1_000_000
-"""Sequences in replay."""
-FIRST = 1_000
-"""Sequences before the first update."""
-WAIT = 0.25
-"""Share of learning in which the source rests."""
-WARM = 0.1
-"""Share of learning in which step sizes rise to their own: the first steps of Adam all point the same way, and large
-ones kill the units of a network of pictures."""
-UNIFORM = 0.1
-"""Share of sequences that are uniform."""
-BLIND = (
-    "Expected an environment without action masks to learn n-step empowerment in, whose actions are taken without "
-    "looking, but it forbids some; take gio_pyro.tabular.empowerment where it has tables."
+REPLAY_SIZE = 1_000_000
+"""Maximum number of sequences in replay."""
+LEARNING_STARTS = 1_000
+"""Number of sequences before the first update."""
+SOURCE_DELAY = 0.25
+"""Fraction of the updates before the source is trained."""
+WARMUP = 0.1
+"""Fraction of the updates in which learning rates increase linearly: the first steps of Adam are strongly correlated,
+and large ones deactivate units of convolutional networks."""
+UNIFORM_SHARE = 0.1
+"""Fraction of sequences that are drawn uniformly."""
+MASKS_ERROR = (
+    "Expected an environment without action masks to learn n-step empowerment in, as action sequences are open loop, "
+    "but it forbids some; use gio_pyro.tabular.empowerment where it has tables."
 )
-"""What is said to masks."""
+"""Error for environments with action masks."""
 Progress = Callable[[int, Figures], None]
 """Called with the environment steps taken and the last figures."""
 
@@ -52,38 +52,40 @@ def learn_empowerment(
     """Return the n-step empowerment of an environment, learned from acting in it alone.
 
     Args:
-        environment: an id, an environment, or a vector of them (many sequences at a time are faster to take).
+        environment: an id, an environment, or a vector of them (faster: sequences are collected in parallel).
         horizon: n ≥ 1 actions.
         steps: environment steps.
-        updates: gradient steps, spread evenly over the environment steps; their size rises at first and falls to 0 at
-            the end.
-        batch_size: sequences in an update.
+        updates: gradient steps, spread evenly over the environment steps; the learning rate increases at first and
+            decays to 0.
+        batch_size: sequences per update.
         guide: q; see `VariationalEmpowerment`.
         hidden: units of each hidden layer.
-        learning_rate: the largest step size of Adam; see `VariationalEmpowerment`.
-        seed: of everything.
+        learning_rate: the largest learning rate of Adam; see `VariationalEmpowerment`.
+        seed: seed of all random generators.
         device: cpu, cuda or auto.
-        progress: called now and then.
+        progress: called after every collection.
 
     Raises:
         InputError: a number out of range, an unknown environment, or actions that are not Discrete.
-        TrainingError: the environment raises or gives what cannot be used.
+        TrainingError: the environment raises, or returns invalid observations or rewards.
     """
     require_horizon(horizon)
     for name, number in (("steps", steps), ("updates", updates), ("batch_size", batch_size)):
         whole(name, number, 1)
-    where = device_from_name(device)
-    collector = Collector(make_env(environment), seed=seed, device=where, mask_handler=RejectMaskHandler(BLIND))
+    torch_device = device_from_name(device)
+    collector = Collector(
+        make_env(environment), seed=seed, device=torch_device, mask_handler=RejectMaskHandler(MASKS_ERROR)
+    )
     states, actions = collector.observations.space, collector.actions.space
-    with PrivateRandom(seed, where).use(), without_validation():
+    with PrivateRandom(seed, torch_device).use(), without_validation():
         learned = VariationalEmpowerment(
-            states, actions, horizon, guide=guide, hidden=hidden, learning_rate=learning_rate, device=where
+            states, actions, horizon, guide=guide, hidden=hidden, learning_rate=learning_rate, device=torch_device
         )
-        _learn(learned, collector, steps, updates, batch_size, progress)
+        _fit(learned, collector, steps, updates, batch_size, progress)
     return learned
 
 
-def _learn(
+def _fit(
     learned: VariationalEmpowerment,
     collector: Collector,
     steps: int,
@@ -91,27 +93,27 @@ def _learn(
     batch_size: int,
     progress: Progress | None,
 ) -> None:
-    kept = Kept(KEPT)
-    taken = done = 0
+    replay = OptionReplay(REPLAY_SIZE)
+    taken = updated = 0
     figures: Figures = {}
     while taken < steps:
-        new, more = take(collector, learned.source, learned.horizon, UNIFORM)
+        new, more = collect_options(collector, learned.source, learned.horizon, UNIFORM_SHARE)
         taken += more
         if len(new):
             learned.observe(new)
-            kept.add(new)
-        if not len(kept) or (len(kept) < FIRST and taken < steps):
+            replay.add(new)
+        if not len(replay) or (len(replay) < LEARNING_STARTS and taken < steps):
             continue
         share = min(taken / steps, 1.0)
-        while done < share * updates:
-            gone = done / updates
-            rate = min((done + 1) / (WARM * updates), 1 - gone)
-            figures = learned.update(kept.sample(batch_size), rate=rate, source_rests=gone < WAIT)
-            done += 1
+        while updated < share * updates:
+            fraction = updated / updates
+            rate = min((updated + 1) / (WARMUP * updates), 1 - fraction)
+            figures = learned.update(replay.sample(batch_size), rate=rate, source_rests=fraction < SOURCE_DELAY)
+            updated += 1
         if progress is not None:
             progress(taken, figures)
-    if not len(kept):
+    if not len(replay):
         raise InputError(
-            f"Expected sequences of {learned.horizon} actions whose end is known, but every episode was cut off "
-            "before; take a shorter horizon, more steps, or a longer time limit."
+            f"Expected sequences of {learned.horizon} actions whose end is known, but every episode was truncated "
+            "before; use a shorter horizon, more steps, or a longer time limit."
         )

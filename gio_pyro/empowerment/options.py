@@ -1,4 +1,4 @@
-"""What was done and where it led: sequences of actions taken without looking, and the states that they ended in."""
+"""Options: open-loop action sequences with the states where they begin and end; their collection and replay."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from gio_pyro.distributions.sequences import ActionSequences
 from gio_pyro.errors import InputError
 from gio_pyro.types import Policy, Sequences, finite
 
-MOST_BYTES = 2**30
-"""Of the sequences that are kept."""
-IN_A_ROW = 4
-"""Sequences that are taken at a time."""
+MAX_BYTES = 2**30
+"""Maximum size of the replay."""
+SEQUENCES_PER_COLLECTION = 4
+"""Sequences per environment in one call of `collect_options`."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """B sequences of n actions."""
+    """A batch of B open-loop sequences of n actions."""
 
     state: Tensor
-    """`[B, ...]`: where each began."""
+    """`[B, ...]`: the state where each begins."""
     actions: Tensor
     """`[B, n]` integers."""
     final: Tensor
     """`[B, ...]`: the state after the last action."""
     log_behaviour: Tensor
-    """`[B]` nats: log-probability with which the actions were taken."""
+    """`[B]` nats: log-probability of the actions under the collecting behaviour."""
 
     def __len__(self) -> int:
         return len(self.state)
@@ -44,11 +44,11 @@ class Options:
         return tuple(getattr(self, field.name) for field in fields(self))
 
 
-class Kept:
-    """The last sequences that were taken, in a ring.
+class OptionReplay:
+    """A ring buffer of the latest sequences.
 
     Args:
-        capacity: the most that are kept; fewer of states that are so large that they would weigh over `MOST_BYTES`.
+        capacity: maximum number of sequences; reduced so that they take at most `MAX_BYTES`.
     """
 
     def __init__(self, capacity: int) -> None:
@@ -60,10 +60,10 @@ class Kept:
         return min(self._added, self.capacity)
 
     def add(self, new: Options) -> None:
-        """Take new sequences in, in the place of the oldest."""
+        """Add new sequences, which replace the oldest."""
         if self._ring is None:
-            weight = sum(x[:1].nbytes for x in new.tensors())
-            self.capacity = max(min(self.capacity, MOST_BYTES // weight), 1)
+            size = sum(x[:1].nbytes for x in new.tensors())
+            self.capacity = max(min(self.capacity, MAX_BYTES // size), 1)
             self._ring = Options(*(x.new_empty(self.capacity, *x.shape[1:]) for x in new.tensors()))
         first = max(len(new) - self.capacity, 0)
         place = (self._added + torch.arange(first, len(new), device=new.actions.device)) % self.capacity
@@ -72,56 +72,56 @@ class Kept:
         self._added += len(new)
 
     def sample(self, size: int) -> Options:
-        """Return `size` of them, drawn with replacement; raises `InputError` while there are none."""
+        """Return `size` sequences drawn with replacement; raises `InputError` if the buffer is empty."""
         if self._ring is None:
-            raise InputError("Expected sequences to learn from, but none was taken yet; take some first.")
+            raise InputError("Expected sequences to learn from, but none was collected yet; collect some first.")
         return self._ring[torch.randint(len(self), (size,), device=self._ring.actions.device)]
 
 
-def read(pieces: Sequences, actions: int) -> Options:
-    """Return the pieces of episodes, of n steps each, whose end is known: those that truncation did not cut.
+def options_from_sequences(pieces: Sequences, actions: int) -> Options:
+    """Return options from sequences of n steps, leaving out those that truncation cuts short.
 
-    Terminal states absorb, so after an end it does not matter what is done: uniform actions are.
+    Terminal states are absorbing, so that sequences that terminate early are completed with uniform actions.
 
     Args:
-        pieces: B pieces of n steps.
-        actions: A, how many there are.
+        pieces: B sequences of n steps.
+        actions: A, the number of actions.
     """
     known = pieces.valid.all(1) | (pieces.valid & pieces.steps.terminated).any(1)
     steps, valid = pieces.steps, pieces.valid[known]
-    blind = torch.randint(actions, valid.shape, device=valid.device)
+    uniform = torch.randint(actions, valid.shape, device=valid.device)
     log_behaviour = torch.where(valid, steps.log_behaviour[known], -math.log(actions)).sum(1)
-    taken = torch.where(valid, steps.action[known], blind)
+    taken = torch.where(valid, steps.action[known], uniform)
     return Options(steps.state[known, 0], taken, steps.next_state[known, -1], log_behaviour)
 
 
-class Blindly:
-    """A behaviour that draws a sequence in the state where it begins, and takes it without looking.
+class OpenLoopBehaviour:
+    """A behaviour policy that draws an action sequence at its first state and executes it open loop.
 
     Args:
-        source: ω: its distributions are `ActionSequences`.
-        uniform_share: the share of sequences that are uniform instead.
+        source: ω(·|s), whose distributions are `ActionSequences`.
+        uniform_share: fraction of sequences drawn uniformly instead.
     """
 
     def __init__(self, source: Policy, uniform_share: float) -> None:
         self.source, self.uniform_share = source, uniform_share
-        self._left: list[tuple[Tensor, Tensor]] = []
+        self._remaining: list[tuple[Tensor, Tensor]] = []
 
     @torch.no_grad()
     def __call__(self, state: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the next action of each sequence, and its log-probability given those before it, `[N]` each."""
-        if not self._left:
-            actions, log_mu = self._begin(state)
-            self._left = list(zip(actions.unbind(-1), log_mu.unbind(-1), strict=True))
-        return self._left.pop(0)
+        """Return the next action of each sequence, and its log-probability given the previous ones, `[N]` each."""
+        if not self._remaining:
+            actions, log_mu = self._draw_sequences(state)
+            self._remaining = list(zip(actions.unbind(-1), log_mu.unbind(-1), strict=True))
+        return self._remaining.pop(0)
 
-    def _begin(self, state: Tensor) -> tuple[Tensor, Tensor]:
+    def _draw_sequences(self, state: Tensor) -> tuple[Tensor, Tensor]:
         omega = self.source(state)
         assert isinstance(omega, ActionSequences)
-        drawn, count = omega.sample(), omega.network.count
-        blind = torch.rand(len(drawn), 1, device=drawn.device) < self.uniform_share
-        actions = torch.where(blind, torch.randint(count, drawn.shape, device=drawn.device), drawn)
-        places = torch.arange(1, drawn.shape[1] + 1, device=drawn.device)
+        sampled, count = omega.sample(), omega.network.count
+        uniform = torch.rand(len(sampled), 1, device=sampled.device) < self.uniform_share
+        actions = torch.where(uniform, torch.randint(count, sampled.shape, device=sampled.device), sampled)
+        places = torch.arange(1, sampled.shape[1] + 1, device=sampled.device)
         own = omega.log_probs(actions).cumsum(-1) + _log(1 - self.uniform_share)
         mixed = torch.logaddexp(own, _log(self.uniform_share) - places * math.log(count))  # of the first i actions
         return actions, mixed.diff(dim=-1, prepend=torch.zeros_like(mixed[:, :1]))
@@ -131,17 +131,19 @@ def _log(share: float) -> float:
     return math.log(share) if share > 0 else -math.inf
 
 
-def take(collector: Collector, source: Policy, length: int, uniform_share: float) -> tuple[Options, int]:
-    """Take a few sequences of `length` actions in each environment, one after the other.
+def collect_options(collector: Collector, source: Policy, length: int, uniform_share: float) -> tuple[Options, int]:
+    """Collect sequences of `length` actions in each environment.
 
-    Every step begins a sequence, whichever one it is in the middle of: that its actions were drawn with others before
-    them is in their probabilities.
+    Every step counts as the beginning of an option, also within a sequence that was drawn: `log_behaviour` contains the
+    probabilities of the actions given the previous ones of their drawn sequence.
 
     Returns:
-        Those whose end is known, and how many environment steps it took.
+        The options that truncation does not cut short, and the number of environment steps.
     """
-    collected = collector.collect(Blindly(source, uniform_share), IN_A_ROW * length * collector.environments.count)
+    collected = collector.collect(
+        OpenLoopBehaviour(source, uniform_share), SEQUENCES_PER_COLLECTION * length * collector.environments.count
+    )
     replay = Replay(len(collected.rows))
     replay.add(collected.rows, *collected.links())
     count = finite(collector.actions.space, "action")
-    return read(replay.sequences(None, length), count), len(collected.rows)
+    return options_from_sequences(replay.sequences(None, length), count), len(collected.rows)

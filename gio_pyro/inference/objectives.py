@@ -22,7 +22,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from gio_pyro.programs import ActionSamples, Guide, Model, frozen, imagine, sample_actions
+from gio_pyro.programs import ActionSamples, Guide, Model, frozen_parameters, imagine, sample_actions
 from gio_pyro.types import Policy, Transitions, weighted_mean
 
 Objective = Callable[[Model, Guide, Policy, Transitions, Tensor], Tensor]
@@ -45,7 +45,7 @@ class Elbo:
     def __call__(self, model: Model, guide: Guide, policy: Policy, batch: Transitions, future: Tensor) -> Tensor:
         """Return the mean bound on log p_ψ(F|s)."""
         chosen = sample_actions(guide.posterior(policy, batch.state, future), self.samples)
-        with nullcontext() if self.joint else frozen(model):
+        with nullcontext() if self.joint else frozen_parameters(model):
             log_p = score(model, policy, batch.state, chosen, future)
         log_pi = prior(policy, batch.state, chosen)
         return batch.mean(chosen.mean(log_p + log_pi - chosen.log_prob))

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from gio_pyro.errors import InputError
 from gio_pyro.inference.objectives import Elbo, score
-from gio_pyro.programs import Guide, Model, drawn, frozen
+from gio_pyro.programs import Guide, Model, drawn, frozen_parameters
 from gio_pyro.types import Policy, Transitions, weighted_mean
 
 
@@ -64,7 +64,7 @@ class WeightedTrajectoryElbo:
         size = torch.Size([self.particles])
         action = q.rsample(size) if pathwise else q.sample(size)
         chosen = drawn(q, action)
-        with frozen(model):
+        with frozen_parameters(model):
             log_p = score(model, policy, batch.state, chosen, future)
         log_pi = policy(batch.state).log_prob(action).T
         log_weight = self._whole(log_p + log_pi - chosen.log_prob, batch)

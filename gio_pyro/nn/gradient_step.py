@@ -1,10 +1,9 @@
-"""Gradient descent as one function of a batch: run as it stands, or lowered to one graph and compiled.
+"""Gradient steps on a loss: eager, or traced to one graph and compiled.
 
-A `Descent` holds a loss and an optimiser. Run as it stands, it is PyTorch as usual. Compiled, the loss *and* its
-gradient, Pyro handlers and all, are traced once into a graph of tensor operations, which is compiled for the machine;
-parameters, input statistics and random generators are the same objects as before, read and drawn from in the same
-order. What a program decides in Python (an `if`, a counter, a print) is decided once, while tracing: compiling is for
-programs without such decisions, and therefore asked for, not assumed.
+A `Descent` holds a loss and an optimiser. By default it runs PyTorch eagerly. Compiled, the loss *and* its gradient,
+including Pyro's handlers, are traced once into a graph of tensor operations, which is compiled; parameters, input
+statistics and random generators are the same objects, used in the same order. Python control flow in a program (an
+`if`, a counter, a print) is executed only while tracing: compilation is for programs without it, hence opt-in.
 """
 
 import warnings
@@ -19,82 +18,81 @@ from gio_pyro.errors import InputError, describe_error
 
 Figures = dict[str, Tensor]
 Loss = Callable[..., tuple[Tensor, Figures]]
-"""`(context, *tensors) -> (loss, figures)`, all of it on one device and without asking the host for a number."""
+"""`(context, *tensors) -> (loss, figures)`, on one device and without synchronising with it."""
 
 
 def adam(groups: Sequence[nn.Parameter] | Sequence[dict[str, Any]], learning_rate: float) -> torch.optim.Adam:
-    """Return Adam over parameters, or over groups with step sizes of their own."""
+    """Return Adam over parameters, or over parameter groups with their own learning rates."""
     return torch.optim.Adam(groups, lr=learning_rate, fused=True)
 
 
 @dataclass
 class Descent:
-    """Steps down one loss with one optimiser.
+    """Minimise one loss with one optimiser.
 
-    A step whose loss or gradient is not finite changes no parameter: the fused optimiser is told so on the device, as
-    torch's gradient scaler tells it, and nothing waits for the host. The figure `NAME_gradient`, the gradient's length,
-    shows it.
+    A step whose loss or gradient is not finite changes no parameter: `found_inf` of the fused optimiser is set on the
+    device, as torch's `GradScaler` does, without synchronising. The figure `NAME_gradient` is the gradient norm.
     """
 
     name: str
 
     loss: Loss
     optimiser: torch.optim.Optimizer | None
-    """None where there is nothing to train: then the loss is only computed."""
+    """None if there are no parameters; then the loss is only computed."""
     compiled: bool = False
     graphs: dict[Any, Callable[..., Any]] = field(default_factory=dict)
-    """Compiled, by context and kind of tensors; a context is kept, so that no other one takes its place in memory."""
+    """Compiled graphs by context, shapes and dtypes; keys keep the contexts alive, so that ids stay unique."""
     modules: Sequence[nn.Module] = ()
-    """Whose buffers the loss may write into, as batch norms do: tracing leaves them as they were."""
+    """Modules whose buffers the loss may update, such as batch norms; tracing restores these buffers."""
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave the graphs out of copies and pickles: they hold the parameters of this one."""
+        """Leave the graphs out of copies and pickles: they refer to the parameters of this object."""
         return vars(self) | {"graphs": {}}
 
     def step(self, context: Any, *tensors: Tensor) -> Figures:
-        """Take one step and return the figures of the loss before it, without gradients.
+        """Take one step and return the figures of the loss before the step, detached.
 
         Args:
-            context: handed to the loss as it is, and fixed in a compiled graph.
-            tensors: handed to the loss.
+            context: first argument of the loss, constant in a compiled graph.
+            tensors: further arguments of the loss.
         """
-        loss, figures, gradients = (self._lowered if self.compiled else self._plain)(context, *tensors)
+        loss, figures, gradients = (self._compiled if self.compiled else self._eager)(context, *tensors)
         if self.optimiser is None:
             return figures
         for parameter, gradient in zip(self.parameters(), gradients, strict=True):
             parameter.grad = gradient
-        length = nn.utils.get_total_norm([g for g in gradients if g is not None])
-        self.optimiser.found_inf = (~torch.isfinite(loss + length)).float()  # type: ignore[attr-defined]
+        norm = nn.utils.get_total_norm([g for g in gradients if g is not None])
+        self.optimiser.found_inf = (~torch.isfinite(loss + norm)).float()  # type: ignore[attr-defined]
         self.optimiser.step()
-        return figures | {f"{self.name}_gradient": length}
+        return figures | {f"{self.name}_gradient": norm}
 
     def parameters(self) -> list[nn.Parameter]:
-        """Return what is trained."""
+        """Return the trained parameters."""
         groups = self.optimiser.param_groups if self.optimiser is not None else []
         return [parameter for group in groups for parameter in group["params"]]
 
-    def _plain(self, context: Any, *tensors: Tensor) -> tuple[Tensor, Figures, Sequence[Tensor | None]]:
+    def _eager(self, context: Any, *tensors: Tensor) -> tuple[Tensor, Figures, Sequence[Tensor | None]]:
         loss, figures = self.loss(context, *tensors)
         own = self.parameters()
         wanted = own if loss.requires_grad else []
         gradients = torch.autograd.grad(loss, wanted, allow_unused=True) if wanted else [None] * len(own)
         return loss.detach(), {name: value.detach() for name, value in figures.items()}, gradients
 
-    def _lowered(self, context: Any, *tensors: Tensor) -> tuple[Tensor, Figures, Sequence[Tensor | None]]:
-        key = (_Same(context), *((tensor.shape, tensor.dtype) for tensor in tensors))
+    def _compiled(self, context: Any, *tensors: Tensor) -> tuple[Tensor, Figures, Sequence[Tensor | None]]:
+        key = (_IdentityKey(context), *((tensor.shape, tensor.dtype) for tensor in tensors))
         if key not in self.graphs:
             self.graphs[key] = self._trace(context, *tensors)
         result: tuple[Tensor, Figures, Sequence[Tensor | None]] = self.graphs[key](*tensors)
         return result
 
     def _trace(self, context: Any, *tensors: Tensor) -> Callable[..., Any]:
-        from torch.fx.experimental.proxy_tensor import make_fx  # heavy, and only for who compiles
+        from torch.fx.experimental.proxy_tensor import make_fx  # slow to import, needed for compilation only
 
         buffers = [(buffer, buffer.clone()) for module in self.modules for buffer in module.buffers()]
         try:
-            with torch.random.fork_rng(), warnings.catch_warnings():  # what tracing draws is no part of the stream
-                warnings.simplefilter("ignore", DeprecationWarning)  # of torch's own, in what it compiles with
-                graph = make_fx(lambda *inputs: self._plain(context, *inputs))(*tensors)
+            with torch.random.fork_rng(), warnings.catch_warnings():  # tracing must not advance the random generators
+                warnings.simplefilter("ignore", DeprecationWarning)  # raised inside torch's compiler
+                graph = make_fx(lambda *inputs: self._eager(context, *inputs))(*tensors)
                 _require_fixed_shapes(graph)
                 compiled = torch.compile(graph, dynamic=False)
 
@@ -106,8 +104,7 @@ class Descent:
         except Exception as error:
             raise InputError(
                 f"Expected programs that compile, but tracing or compiling raised {describe_error(error, 120)}; "
-                "leave compile "
-                "off, or take Python decisions and .item() out of the programs."
+                "leave compile off, or remove Python control flow and .item() from the programs."
             ) from error
         finally:
             with torch.no_grad():
@@ -117,26 +114,26 @@ class Descent:
 
 
 @dataclass(frozen=True, eq=False)
-class _Same:
-    """An object as a key: that very one, whatever it says of being equal to others."""
+class _IdentityKey:
+    """A dictionary key that compares objects by identity."""
 
     held: Any
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Same) and self.held is other.held
+        return isinstance(other, _IdentityKey) and self.held is other.held
 
     def __hash__(self) -> int:
         return id(self.held)
 
 
 def _require_fixed_shapes(graph: Any) -> None:
-    """Raise `ValueError` where a traced graph picks rows by a mask: their number is not that of another batch."""
+    """Raise `ValueError` if a traced graph selects rows by a mask, since their number varies between batches."""
     for node in graph.graph.nodes:
         name = str(node.target)
-        picked = [where for argument in node.args[1:2] if isinstance(argument, list | tuple) for where in argument]
-        by_mask = "index" in name and any(_is_mask(where) for where in picked if where is not None)
+        indices = [where for argument in node.args[1:2] if isinstance(argument, list | tuple) for where in argument]
+        by_mask = "index" in name and any(_is_mask(where) for where in indices if where is not None)
         if by_mask or name.startswith(("aten.nonzero", "aten.masked_select")):
-            raise ValueError(f"a choice of rows by a mask ({name}), whose number differs from batch to batch")
+            raise ValueError(f"rows are selected by a mask ({name}), so their number varies between batches")
 
 
 def _is_mask(node: Any) -> bool:

@@ -1,6 +1,6 @@
-"""Multilayer perceptrons, ensembles of them, and the standardisation of their inputs.
+"""Multilayer perceptrons, ensembles of them, and standardisation of their inputs.
 
-Statistics of inputs are updated by `observe`, never by `forward`.
+Input statistics are updated by `observe`, never by `forward`.
 """
 
 import math
@@ -11,13 +11,13 @@ import torch
 from torch import Tensor, nn
 
 RESOLUTION = {True: 0.5, False: 1e-3}
-"""Least standard deviation that inputs are divided by: half a step of whole-numbered ones, or of real ones."""
+"""Lower bound of the standard deviation that inputs are divided by, for integers (True) and real numbers (False)."""
 CLIP = 10.0
-"""Standardised inputs are cut at this many standard deviations."""
+"""Standardised inputs are clipped to this many standard deviations."""
 
 
 def mlp(inputs: int, hidden: Sequence[int], outputs: int) -> nn.Sequential:
-    """Return a perceptron with rectified hidden layers, `[..., inputs] -> [..., outputs]`."""
+    """Return a multilayer perceptron with ReLU activations, `[..., inputs] -> [..., outputs]`."""
     sizes = [inputs, *hidden]
     layers: list[nn.Module] = []
     for size, following in pairwise(sizes):
@@ -26,7 +26,7 @@ def mlp(inputs: int, hidden: Sequence[int], outputs: int) -> nn.Sequential:
 
 
 class Ensemble(nn.Module):
-    """Perceptrons of one shape that are computed together, `[..., B, inputs] -> [members, B, outputs]`."""
+    """Multilayer perceptrons of one shape, evaluated as a batch, `[..., B, inputs] -> [members, B, outputs]`."""
 
     def __init__(self, members: int, inputs: int, hidden: Sequence[int], outputs: int) -> None:
         super().__init__()
@@ -38,17 +38,17 @@ class Ensemble(nn.Module):
             self.biases.append(torch.empty(members, 1, following).uniform_(-bound, bound))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return every member's answer to the same batch `[B, inputs]`."""
+        """Return the output of every member for a batch `[B, inputs]`."""
         return batched(x, list(self.weights), list(self.biases))
 
 
 def batched(x: Tensor, weights: Sequence[Tensor], biases: Sequence[Tensor]) -> Tensor:
-    """Return several rectified perceptrons' answers to the same batch, or to a batch each.
+    """Return the outputs `[members, B, outputs]` of several ReLU perceptrons for one batch, or for a batch each.
 
     Args:
         x: `[B, inputs]` or `[members, B, inputs]`.
-        weights: of each layer, `[members, inputs, outputs]`.
-        biases: of each layer, `[members, 1, outputs]`.
+        weights: one per layer, `[members, inputs, outputs]`.
+        biases: one per layer, `[members, 1, outputs]`.
     """
     x = x.expand(len(weights[0]), *x.shape[-2:])
     last = len(weights) - 1
@@ -59,11 +59,11 @@ def batched(x: Tensor, weights: Sequence[Tensor], biases: Sequence[Tensor]) -> T
 
 
 class Standardise(nn.Module):
-    """(x − mean) / standard deviation, with the mean and deviation of all that was observed so far.
+    """(x − mean) / standard deviation, with running statistics of all observed examples.
 
     Args:
-        shape: of one example; statistics are kept for each number of it.
-        whole: whether the numbers are integers, which bounds their deviation from below.
+        shape: shape of one example; each element has its own statistics.
+        whole: whether values are integers, which sets the lower bound of the deviation.
     """
 
     mean: Tensor
@@ -81,17 +81,17 @@ class Standardise(nn.Module):
 
     @torch.no_grad()
     def observe(self, x: Tensor) -> None:
-        """Take a batch `[B, *shape]` into the statistics (Chan, Golub and LeVeque, 1979)."""
+        """Update the statistics with a batch `[B, *shape]` (parallel variance, Chan, Golub and LeVeque, 1979)."""
         x = x.to(self.mean.dtype)
         total = self.count + len(x)
         mean = x.mean(0)
-        ahead, within = mean - self.mean, (x - mean).square_().sum(0)
-        self.squares += within + ahead.square() * self.count * len(x) / total
-        self.mean += ahead * len(x) / total
+        delta, within = mean - self.mean, (x - mean).square_().sum(0)
+        self.squares += within + delta.square() * self.count * len(x) / total
+        self.mean += delta * len(x) / total
         self.count.copy_(total)
         spread = (self.squares / total).sqrt().clamp_min(self.least)
         self.deviation.copy_(torch.where(total > 1, spread, torch.ones_like(spread)))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return standardised numbers of the same shape, cut at `CLIP`."""
+        """Return standardised values of the same shape, clipped to ±`CLIP`."""
         return ((x - self.mean) / self.deviation).clamp(-CLIP, CLIP)

@@ -1,4 +1,4 @@
-"""The contract between the engine and Pyro programs: condition, replay, score per example."""
+"""The contract between the engine and Pyro programs: condition, replay, score each example."""
 
 from gio_pyro.programs.build import (
     build_guide,
@@ -8,22 +8,14 @@ from gio_pyro.programs.build import (
     construct,
     default_programs,
     example,
-    load_named,
-    reference,
-    resolve,
 )
 from gio_pyro.programs.expectations import ActionSamples, FutureSamples, drawn, every_action, imagine, sample_actions
-from gio_pyro.programs.program import (
-    Guide,
-    Model,
-    Program,
-    all_actions,
-    detached,
-    fitting,
-    frozen,
-    log_probs,
-    without_validation,
-)
+from gio_pyro.programs.guide import Guide
+from gio_pyro.programs.imports import load_named, reference, resolve
+from gio_pyro.programs.model import Model
+from gio_pyro.programs.modes import fitting, frozen_parameters, without_validation
+from gio_pyro.programs.program import Program
+from gio_pyro.programs.scores import all_actions, detached, log_probs
 
 __all__ = [
     "ActionSamples",
@@ -43,7 +35,7 @@ __all__ = [
     "every_action",
     "example",
     "fitting",
-    "frozen",
+    "frozen_parameters",
     "imagine",
     "load_named",
     "log_probs",

@@ -1,4 +1,4 @@
-"""Expectations over what a model and a policy can do: enumerated where that is possible, sampled where not."""
+"""Expectations over the actions of a policy and the futures of a model: enumerated if finite, sampled otherwise."""
 
 import math
 from dataclasses import dataclass
@@ -8,27 +8,28 @@ from torch import Tensor
 from torch.distributions import Categorical, Distribution
 
 from gio_pyro.errors import ProgramError, TrainingError
-from gio_pyro.programs.program import Model, all_actions
+from gio_pyro.programs.model import Model
+from gio_pyro.programs.scores import all_actions
 from gio_pyro.types import Policy
 
 MAX_ENUMERATED_FUTURES = 64
-"""Above this many values the futures of a model are sampled instead of enumerated."""
+"""Maximum number of futures that are enumerated; more are sampled."""
 
 
 @dataclass(frozen=True)
 class ActionSamples:
-    """Actions considered in each of B states, K for each: all of them, or draws."""
+    """K actions in each of B states with weights: all of them, or samples."""
 
     action: Tensor
     """`[B · K, ...]`, the K actions of a state one after the other."""
     log_prob: Tensor
-    """`[B, K]` nats: what the distribution that they come from gives them."""
+    """`[B, K]` nats: log-probability under the distribution they come from."""
     log_weight: Tensor
     """`[B, K]`: log-probabilities of enumerated actions, −log K of draws; the weights sum to 1 for every state."""
 
     @property
     def count(self) -> int:
-        """K."""
+        """K, the number of actions per state."""
         return self.log_weight.shape[-1]
 
     def spread(self, x: Tensor) -> Tensor:
@@ -80,15 +81,15 @@ class FutureSamples:
     """Futures of M pairs of a state and an action, as N weighted rows."""
 
     pair: Tensor
-    """`[N]`: which pair."""
+    """`[N]`: index of the pair."""
     future: Tensor
     """`[N, ...]`."""
     weight: Tensor
     """`[N]`: p_ψ(F|s, a), or 1/J for each of J samples; sums to 1 for every pair."""
     pairs: int
-    """M."""
+    """M, the number of pairs."""
     single: bool = False
-    """Whether every pair has one draw, in order: then there is nothing to average, and much to save."""
+    """Whether every pair has exactly one sample, in order, so that nothing needs averaging."""
 
     def spread(self, x: Tensor) -> Tensor:
         """Return the row of `x` `[M, ...]` that each future belongs to, `[N, ...]`."""
@@ -98,7 +99,7 @@ class FutureSamples:
         """Return the expectation over futures of `values` `[N]`, `[M]`."""
         if self.single:
             return values
-        shares = self.weight * values.masked_fill(self.weight == 0, 0.0)  # an impossible future may score −inf
+        shares = self.weight * values.masked_fill(self.weight == 0, 0.0)  # a future of probability 0 may score −inf
         return torch.zeros(self.pairs, dtype=shares.dtype, device=shares.device).index_add(0, self.pair, shares)
 
 
@@ -112,48 +113,48 @@ def every_action(policy: Policy, state: Tensor) -> tuple[Tensor, Tensor]:
 def imagine(model: Model, policy: Policy, state: Tensor, action: Tensor, *, samples: int) -> FutureSamples:
     """Return the futures that the model gives to each pair of `state` `[M, ...]` and `action` `[M, ...]`.
 
-    Finite futures of at most `MAX_ENUMERATED_FUTURES` values are enumerated with their probabilities. Others are
-    `samples` draws each: systematic ones where the futures are finite (one uniform number spaces the draws evenly
-    over the distribution function: unbiased, and exact for a sure outcome), independent ones where not. Beside
-    continuous actions finite futures are always enumerated, and nothing waits for the device. Gradients,
-    where they are enabled, pass through reparameterised draws and through enumerated probabilities; raises
+    Finite futures of at most `MAX_ENUMERATED_FUTURES` values are enumerated with their probabilities. Otherwise
+    `samples` are drawn per pair: by systematic sampling if the futures are finite (one uniform number per pair spaces
+    the draws evenly over the distribution function: unbiased, and exact for a deterministic outcome), independently if
+    not. With continuous actions finite futures are always enumerated, without synchronising with the device.
+    Gradients, where enabled, pass through reparameterised draws and through enumerated probabilities; raises
     `ProgramError` where neither is possible.
     """
     distribution = model.future(policy, state, action)
     pairs = len(state)
     if not distribution.has_enumerate_support:
         draws = _draws(distribution, samples).transpose(0, 1)
-        return _even(draws, pairs, samples)
+        return _equally_weighted(draws, pairs, samples)
     values = distribution.enumerate_support(expand=False).flatten()
-    weight = probabilities(distribution, values)
+    weight = enumerated_probabilities(distribution, values)
     if action.is_floating_point():
-        return _all(values, weight)
+        return _enumerated(values, weight)
     if not bool(torch.isfinite(weight.sum())):
         raise TrainingError(f"Expected probabilities from {model.name}, but got NaN; look for log 0 or 0/0.")
     if len(values) <= MAX_ENUMERATED_FUTURES or weight.requires_grad:
         pair, which = (weight > 0).nonzero(as_tuple=True)
         return FutureSamples(pair, values[which], weight[pair, which], pairs)
-    return _even(values[systematic(weight, samples)], pairs, samples)
+    return _equally_weighted(values[systematic(weight, samples)], pairs, samples)
 
 
-def _all(values: Tensor, weight: Tensor) -> FutureSamples:
-    """Return every future of each pair, impossible ones too: to leave those out is to wait for the device."""
+def _enumerated(values: Tensor, weight: Tensor) -> FutureSamples:
+    """Return every future of each pair, those of probability 0 too: dropping them would synchronise with the device."""
     pairs, count = weight.shape
     pair = torch.arange(pairs, device=weight.device).repeat_interleave(count)
     return FutureSamples(pair, values.repeat(pairs), weight.flatten(), pairs)
 
 
-def _even(draws: Tensor, pairs: int, samples: int) -> FutureSamples:
+def _equally_weighted(draws: Tensor, pairs: int, samples: int) -> FutureSamples:
     """Return `samples` equally weighted futures of each pair, `draws` `[M, samples, ...]`."""
     pair = torch.arange(pairs, device=draws.device).repeat_interleave(samples)
     share = torch.full((len(pair),), 1.0 / samples, device=draws.device)
     return FutureSamples(pair, draws.flatten(0, 1), share, pairs, single=samples == 1)
 
 
-def probabilities(distribution: Distribution, values: Tensor) -> Tensor:
+def enumerated_probabilities(distribution: Distribution, values: Tensor) -> Tensor:
     """Return the probability of each of `values` `[F]` under N distributions, `[N, F]`.
 
-    A categorical distribution has the table at hand; scoring F values one by one takes ten times as long.
+    A categorical distribution holds the table; scoring F values separately takes ten times as long.
     """
     if isinstance(distribution, Categorical) and distribution.probs.ndim == 2:
         table: Tensor = distribution.probs

@@ -1,23 +1,23 @@
-"""What is asked of a program, one sentence for each thing that it does not do."""
+"""Requirements on programs: each function checks one and raises a `ProgramError` that says how to meet it."""
 
 from collections.abc import Callable
 from typing import Any
 
 import torch
 from gymnasium import Space
-from gymnasium.spaces import Box
+from gymnasium.spaces import Box, Discrete
 from pyro.distributions import MaskedDistribution
 from torch import Tensor, nn
 from torch.distributions import Distribution, Independent
 
 from gio_pyro.errors import ProgramError
-from gio_pyro.programs.program import Program, require_fits
-from gio_pyro.programs.setting import BATCH, Setting
+from gio_pyro.programs.check_batch import BATCH, ExampleBatch
+from gio_pyro.programs.program import Program
 from gio_pyro.types import Spec
 
 
 def require_batch(program: Program, node: dict[str, Any], site: str, space: Space[Any]) -> None:
-    """Raise `ProgramError` unless a site has one distribution over a space for each example, without NaN."""
+    """Raise `ProgramError` unless a site has one distribution over a space for each example and no NaN score."""
     at = f'the site "{site}" of {program.name}'
     shape = tuple(node["fn"].batch_shape)
     if shape != (BATCH,):
@@ -30,31 +30,31 @@ def require_batch(program: Program, node: dict[str, Any], site: str, space: Spac
             f"Expected {at} to have batch shape ({BATCH},) for {BATCH} examples, but got {shape}; {hint}."
         )
     require_fits(program.name, site, node["fn"], space)
-    _require_whole(at, node)
+    _require_unscaled(at, node)
     _require_normalised(at, node["fn"])
     if bool(torch.isnan(node["fn"].log_prob(node["value"])).any()):
         raise ProgramError(f"Expected log-probabilities at {at}, but got NaN; look for log 0 or 0/0.")
 
 
-def _require_whole(at: str, node: dict[str, Any]) -> None:
-    """Raise `ProgramError` where a handler would weigh or mask what is read as it is; a plate's own scale is none."""
+def _require_unscaled(at: str, node: dict[str, Any]) -> None:
+    """Raise `ProgramError` if a handler scales or masks the site, beyond the scale of its plates."""
     plates = 1.0
     for plate in node["cond_indep_stack"]:
         plates *= (plate.full_size or plate.size) / plate.size
     scale = torch.as_tensor(node["scale"])
-    for handler, used in (
+    for handler, active in (
         ("poutine.scale", not bool(torch.isclose(scale, torch.tensor(plates).to(scale)).all())),
         ("poutine.mask", node["mask"] is not None and node["mask"] is not True),
     ):
-        if used:
+        if active:
             raise ProgramError(
-                f"Expected {at} to be scored by its own density, but it is inside {handler}, which nobody reads; take "
-                "the handler away."
+                f"Expected {at} to be scored by its own density, but it is inside {handler}, which is ignored; "
+                "remove the handler."
             )
 
 
 def _require_normalised(at: str, distribution: Distribution) -> None:
-    """Raise `ProgramError` for what is no density: masked, or probabilities that do not add up to 1."""
+    """Raise `ProgramError` for a masked distribution, or probabilities that do not sum to 1."""
     inner = distribution
     while isinstance(inner, Independent):
         inner = inner.base_dist
@@ -74,28 +74,27 @@ def _require_normalised(at: str, distribution: Distribution) -> None:
         )
 
 
-def require_unchanged(program: Program, setting: Setting) -> None:
-    """Raise `ProgramError` where a program has written into the tensors that it was given."""
-    if (name := setting.changed()) is not None:
+def require_unchanged(program: Program, batch: ExampleBatch) -> None:
+    """Raise `ProgramError` if a program has modified its inputs in place."""
+    if (name := batch.overwritten()) is not None:
         raise ProgramError(
-            f"Expected {program.name} to leave the {name} that it is given as it is, but it changes it in place; work "
-            "on a copy."
+            f"Expected {program.name} to leave its inputs unchanged, but it modifies {name} in place; work on a copy."
         )
 
 
 def require_repeatable(program: Program, read: Callable[[], Tensor]) -> Tensor:
-    """Return what was read, `[B]`; raises `ProgramError` unless it reads the same again and leaves all as it was."""
+    """Return the scores `[B]`; raises `ProgramError` unless a second call returns the same and no buffer changes."""
     before = {name: buffer.clone() for name, buffer in program.named_buffers()}
     first, second = read(), read()
     if not torch.allclose(first.detach(), second.detach(), rtol=1e-5, atol=1e-6, equal_nan=True):
         raise ProgramError(
             f"Expected {program.name} to score an example the same every time, but two scores of one batch differ; "
-            "draw and count nothing when it is read, and dropout only while self.training is True."
+            "draw no random numbers and update no buffers to score; apply dropout only while self.training is True."
         )
     for name, buffer in program.named_buffers():
         if name not in before or not torch.equal(buffer, before[name]):
             raise ProgramError(
-                f"Expected {program.name} to stay as it is when it is read, but its buffer "
+                f"Expected scoring to leave {program.name} unchanged, but its buffer "
                 f"{name.removeprefix('program.')[:60]} changes; update it in the method observe, or only while "
                 "self.training is True."
             )
@@ -103,22 +102,22 @@ def require_repeatable(program: Program, read: Callable[[], Tensor]) -> Tensor:
 
 
 def require_vectorised(program: Program, score: Callable[[Tensor], Tensor], whole: Tensor, site: str) -> None:
-    """Raise `ProgramError` unless an example scores the same in the batch `[BATCH]`, alone and in another order."""
+    """Raise `ProgramError` unless examples score the same in a subset of the batch as in the whole, `[BATCH]`."""
     for rows in (torch.tensor([BATCH - 2, 0, BATCH - 1]), torch.tensor([BATCH - 1])):
-        here, there = score(rows.to(whole.device)).detach(), whole[rows.to(whole.device)].detach()
-        apart = (here - there).abs() > 1e-4 * here.abs().clamp_min(1.0)
-        if bool(apart.any()):
+        alone, together = score(rows.to(whole.device)).detach(), whole[rows.to(whole.device)].detach()
+        differs = (alone - together).abs() > 1e-4 * alone.abs().clamp_min(1.0)
+        if bool(differs.any()):
             norms = [m for m in program.modules() if isinstance(m, nn.modules.batchnorm._NormBase)]
             fixed = all(norm.track_running_stats for norm in norms)
             hint = "examples must not mix" if fixed else "a batch norm needs track_running_stats=True"
             raise ProgramError(
                 f'Expected an example to score the same alone and in a batch at the site "{site}" of {program.name}, '
-                f"but got {float(here[apart][0]):.4g} and {float(there[apart][0]):.4g}; {hint}."
+                f"but got {float(alone[differs][0]):.4g} and {float(together[differs][0]):.4g}; {hint}."
             )
 
 
 def require_gradient(program: Program, score: Tensor, site: str) -> None:
-    """Raise `ProgramError` if the program has parameters and the site gives none a gradient, or gives NaN."""
+    """Raise `ProgramError` if the score gives no parameter a gradient, or a gradient that is not finite."""
     parameters = [p for p in program.parameters() if p.requires_grad]
     if not parameters:
         return
@@ -136,8 +135,8 @@ def require_gradient(program: Program, score: Tensor, site: str) -> None:
         )
 
 
-def require_path(program: Program, result: Tensor, cause: Tensor, what: str) -> None:
-    """Raise `ProgramError` unless a gradient passes from `result` to `cause`: a continuous policy improves by it."""
+def require_input_gradient(program: Program, result: Tensor, cause: Tensor, what: str) -> None:
+    """Raise `ProgramError` unless the gradient of `result` reaches `cause`: continuous policies improve along it."""
     found = torch.autograd.grad(result.sum(), cause, allow_unused=True)[0] if result.requires_grad else None
     if found is None or not bool((found != 0).any()) or not bool(torch.isfinite(found).all()):
         raise ProgramError(
@@ -147,7 +146,7 @@ def require_path(program: Program, result: Tensor, cause: Tensor, what: str) -> 
 
 
 def require_pathwise(program: Program, distribution: Distribution, spec: Spec) -> None:
-    """Raise `ProgramError` where a continuous policy could not learn through what it imagines."""
+    """Raise `ProgramError` if actions are continuous and futures neither reparameterised nor enumerable."""
     if isinstance(spec.action_space, Box) and not (distribution.has_rsample or distribution.has_enumerate_support):
         raise ProgramError(
             f"Expected the futures of {program.name} to be reparameterised (has_rsample) as actions are continuous, "
@@ -155,8 +154,47 @@ def require_pathwise(program: Program, distribution: Distribution, spec: Spec) -
         )
 
 
+def require_fits(name: str, site: str, distribution: Distribution, space: Space[Any]) -> None:
+    """Raise `ProgramError` unless a site is a batch of distributions over the values of a Discrete or Box space."""
+    if isinstance(space, Discrete):
+        _require_integers(name, site, distribution, int(space.n))
+    elif tuple(distribution.event_shape) != space.shape or distribution.has_enumerate_support:
+        raise ProgramError(
+            f'Expected the site "{site}" of {name} to range over tensors of shape {space.shape}, but got a '
+            f"{type(distribution).__name__} with event shape {tuple(distribution.event_shape)}; see pyro's to_event."
+        )
+
+
+def _require_integers(name: str, site: str, distribution: Distribution, count: int) -> None:
+    values = distribution.enumerate_support(expand=False) if distribution.has_enumerate_support else torch.empty(0)
+    expected = torch.arange(count, device=values.device)
+    if distribution.event_shape or values.shape[:1] != expected.shape or not torch.equal(values.flatten(), expected):
+        raise ProgramError(
+            f'Expected the site "{site}" of {name} to range over the integers 0 to {count - 1}, but got a '
+            f"{type(distribution).__name__} of another support; give it one probability for each."
+        )
+
+
+def require_visible(program: Program, score: Tensor) -> None:
+    """Raise `ProgramError` if a score depends on parameters outside the program, which would not be trained."""
+    own = {id(p) for p in program.parameters()}
+    visited, queue = set(), [score.grad_fn]
+    while queue:
+        node = queue.pop()
+        if node is None or node in visited:
+            continue
+        visited.add(node)
+        leaf = getattr(node, "variable", None)
+        if leaf is not None and id(leaf) not in own:
+            raise ProgramError(
+                f"Expected {program.name} to own its parameters, but it uses a tensor of shape "
+                f"{tuple(leaf.shape)} from outside; make the program an nn.Module that holds it."
+            )
+        queue.extend(parent for parent, _ in node.next_functions)
+
+
 def require_explores(name: str, offered: object, spec: Spec) -> None:
-    """Raise `ProgramError` unless what a guide offers to explore with is a batch of distributions over actions."""
+    """Raise `ProgramError` unless `explore` of a guide returned a batch of distributions over actions."""
     if not isinstance(offered, Distribution) or len(offered.batch_shape) != 1:
         raise ProgramError(
             f"Expected explore(state) of {name} to return a distribution over actions for each state, but got one of "

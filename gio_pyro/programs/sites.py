@@ -1,4 +1,4 @@
-"""Sample sites: which statements of a program count as one, and what is said of one that may not be there."""
+"""Sample sites: which statements of a program are sites, and errors for those that must not be there."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -13,43 +13,45 @@ from gio_pyro.errors import ProgramError
 ACTION, FUTURE = "action", "future"
 
 Node = Mapping[str, Any]
-"""What Pyro knows of one statement: a message while it runs, or a node of a trace."""
+"""One statement: a Pyro message while the program runs, or a node of a trace."""
 
 
 def is_plate(node: Node) -> bool:
-    """Whether a statement is the choice of a plate's subsample, which nobody scores."""
+    """Return whether a statement is the subsample of a plate, which is not scored."""
     return type(node["fn"]).__name__ == "_Subsample"
 
 
 def is_recorded(node: Node) -> bool:
-    """Whether a statement is one of `pyro.deterministic`, which records a number and draws nothing."""
+    """Return whether a statement is `pyro.deterministic`, which records a value without sampling."""
     return bool((node["infer"] or {}).get("_deterministic"))
 
 
-def require_known(program: str, nodes: Iterable[Node], sites: Iterable[str]) -> None:
-    """Raise `ProgramError` for the first of some statements that is none of a program's sites."""
+def require_only(program: str, nodes: Iterable[Node], sites: Iterable[str]) -> None:
+    """Raise `ProgramError` if a program has a statement other than the given sites."""
     for node in nodes:
         if node["name"] not in sites:
-            raise ProgramError(f"Expected {program} to sample only {listed(sites)}, but it also {_extra(node, sites)}.")
+            raise ProgramError(
+                f"Expected {program} to sample only {quoted_names(sites)}, but it also {_extra(node, sites)}."
+            )
 
 
-def require_drawn(program: str, node: Node) -> None:
-    """Raise `ProgramError` unless a statement at a site of a program has a distribution of Pyro."""
+def require_distribution(program: str, node: Node) -> None:
+    """Raise `ProgramError` unless a site is sampled from a Pyro distribution."""
     if is_recorded(node):
         raise ProgramError(
             f'Expected {program} to sample the site "{node["name"]}", but pyro.deterministic only records a number, '
             "which has no probability; draw it from a distribution."
         )
-    _require_of_pyro(program, node["name"], node["fn"])
+    _require_pyro(program, node["name"], node["fn"])
 
 
-def listed(sites: Iterable[str]) -> str:
-    """Return the names of sites, for messages."""
+def quoted_names(sites: Iterable[str]) -> str:
+    """Return quoted names of sites, for messages."""
     return ", ".join(f'"{site}"' for site in sorted(sites)) or "nothing"
 
 
 def _extra(node: Node, sites: Iterable[str]) -> str:
-    """Return what a further statement does, and what to do instead."""
+    """Return what an unexpected statement does, and what to do instead."""
     name = f'"{str(node["name"])[:40]}"'
     instead = "give the model an evidence that adds it" if FUTURE in sites else "leave it out"
     if isinstance(node["fn"], Unit):
@@ -62,7 +64,7 @@ def _extra(node: Node, sites: Iterable[str]) -> str:
     )
 
 
-def _require_of_pyro(program: str, site: str, found: Any) -> None:
+def _require_pyro(program: str, site: str, found: Any) -> None:
     inner = found
     while isinstance(inner, Independent) and isinstance(inner, TorchDistributionMixin):
         inner = inner.base_dist

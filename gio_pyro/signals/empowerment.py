@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gio_pyro.empowerment.options import read
+from gio_pyro.empowerment.options import options_from_sequences
 from gio_pyro.empowerment.variational import VariationalEmpowerment
 from gio_pyro.errors import InputError
 from gio_pyro.nn.gradient_step import Figures
@@ -67,7 +67,9 @@ class Empowerment(Signal):
         figures: Figures = {}
         with torch.enable_grad():
             for _ in range(self.updates):
-                options = read(self.fitted.replay.sequences(self.batch_size, self.learner.horizon), self.actions)
+                options = options_from_sequences(
+                    self.fitted.replay.sequences(self.batch_size, self.learner.horizon), self.actions
+                )
                 if len(options):
                     figures = self.learner.update(options, source_rests=self.done < self.rest)
                     self.done += 1

@@ -1,6 +1,6 @@
-"""The exact tier: finite worlds in float64, no sampling, no learning, no Pyro.
+"""Exact methods for finite MDPs in float64: no sampling, no learning, no Pyro.
 
-Everything that is learned elsewhere in this library is judged against these functions.
+The learned methods of this library are tested against these functions.
 """
 
 from gio_pyro.tabular.capacity import Capacity, blahut_arimoto

@@ -1,16 +1,16 @@
-"""Channel capacity with a certificate: Blahut-Arimoto steps, finished by an interior-point method.
+"""Channel capacity with certified bounds: Blahut-Arimoto steps, then an interior-point method.
 
-The problem, for one channel W and one number r(a) in nats for each input, is concave in the source:
+For one channel W and a reward r(a) of each input in nats, the objective is concave in the source π:
 
     C = max_π  Σ_a π(a) [ r(a) + D(W(·|a) ‖ p_π) ]                          (theory, equation 6 at γ = 0)
 
-*Any* source π certifies itself: with d(a) = r(a) + D(W(·|a) ‖ p_π), Σ_a π(a) d(a) ≤ C ≤ max_a d(a). The
-iteration stops on the difference of the two, whatever produced π.
+*Any* source π gives both bounds: with d(a) = r(a) + D(W(·|a) ‖ p_π), Σ_a π(a) d(a) ≤ C ≤ max_a d(a). The
+iteration stops when their difference is small.
 
-Blahut (1972) and Arimoto (1972) multiply π(a) by exp d(a). That is slow where inputs are nearly useless: their
-share shrinks like 1/n. So after a few such steps the channels that have not converged are handed to a
-primal-dual interior-point method (Newton steps on the optimality conditions with a shrinking barrier; Boyd and
-Vandenberghe, Convex Optimization, section 11.7), which needs 10 to 30 steps whatever the channel.
+Blahut (1972) and Arimoto (1972) multiply π(a) by exp d(a). This converges slowly if some inputs are nearly
+useless, as their probability shrinks like 1/n. So after a few such steps, channels that have not converged continue
+with a primal-dual interior-point method (Newton steps on the optimality conditions with a shrinking barrier; Boyd and
+Vandenberghe, Convex Optimization, section 11.7), which takes 10 to 30 steps for any channel.
 """
 
 import warnings
@@ -35,16 +35,16 @@ MULTIPLICATIVE_STEPS = 10
 
 @dataclass(frozen=True)
 class Capacity:
-    """The outcome of `blahut_arimoto`; the true capacity lies in `[capacity, capacity + gap]`."""
+    """The result of `blahut_arimoto`; the true capacity lies in `[capacity, capacity + gap]`."""
 
     capacity: Tensor
-    """`[...]` nats: the value that `source` attains (with a reward: Σ π r + I)."""
+    """`[...]` nats: lower bound, the value of `source` (with a reward: Σ π r + I)."""
     source: Tensor
-    """`[..., A]`: the source that attains it."""
+    """`[..., A]`: the source that attains `capacity`."""
     gap: Tensor
-    """`[...]` nats: the certified distance to the upper bound."""
+    """`[...]` nats: upper bound less lower bound."""
     iterations: int
-    """Steps taken until the slowest channel of the batch was done."""
+    """Number of steps until the slowest channel of the batch converged."""
 
 
 def blahut_arimoto(
@@ -55,22 +55,21 @@ def blahut_arimoto(
     tolerance: float = 1e-9,
     max_iterations: int = 200,
 ) -> Capacity:
-    """Return the capacity of a batch of channels, certified.
+    """Return the capacity of a batch of channels with certified bounds.
 
     Args:
         channel: W(f|a), `[..., A, F]`; rows sum to 1.
-        reward: what each input pays on top, `[..., A]` **nats** (divide reward units by the temperature);
-            None pays nothing.
-        allowed: which inputs there are, `[..., A]` booleans; the source gives the others probability 0. All by default.
-        tolerance: certified gap, in nats, at which a channel counts as done.
-        max_iterations: steps after which it stops with a `ConvergenceWarning`; the gap still holds.
+        reward: r(a) of each input, `[..., A]` **nats** (divide reward units by the temperature); None is 0.
+        allowed: mask of allowed inputs, `[..., A]` booleans; the source gives others probability 0. All by default.
+        tolerance: gap, in nats, at which a channel has converged.
+        max_iterations: steps after which it stops with a `ConvergenceWarning`; the bounds still hold.
 
     Returns:
         A `Capacity`, float64, on the channel's device.
 
     Raises:
-        InputError: rows that are no distributions, a reward of the wrong shape or not finite, tolerance ≤ 0, or flags
-            that allow nothing.
+        InputError: rows that are not distributions, a reward of the wrong shape or not finite, tolerance ≤ 0, or a
+            mask that allows no input.
 
     Examples:
         >>> blahut_arimoto([[0.9, 0.1], [0.1, 0.9]]).capacity
@@ -83,18 +82,18 @@ def blahut_arimoto(
     tolerance = positive("tolerance", tolerance, wanted=wanted)
     max_iterations = whole("max_iterations", max_iterations, 1, wanted=wanted)
     batch = require_one_batch(w.shape[:-2], r.shape[:-1], "the channel and the reward")
-    flags = None if allowed is None else _as_allowed(allowed, r)
+    flags = None if allowed is None else _as_input_mask(allowed, r)
     batch = batch if flags is None else require_one_batch(batch, flags.shape[:-1], "the channel and what is allowed")
     w = w.expand(*batch, *w.shape[-2:]).reshape(-1, *w.shape[-2:])
     r = r.expand(*batch, r.shape[-1]).reshape(-1, r.shape[-1])
-    place = None if flags is None else _stand_ins(flags.expand(*batch, -1).reshape(r.shape))
-    if place is not None:
-        w, r = w.gather(1, place[..., None].expand_as(w)), r.gather(1, place)
-    best = _Best(w, r)
+    substitute = None if flags is None else _substitutes(flags.expand(*batch, -1).reshape(r.shape))
+    if substitute is not None:
+        w, r = w.gather(1, substitute[..., None].expand_as(w)), r.gather(1, substitute)
+    best = _BestSource(w, r)
     iterations = _multiplicative(best, w, r, tolerance, min(MULTIPLICATIVE_STEPS, max_iterations))
-    open_ = (best.gap > tolerance).nonzero().squeeze(-1)
-    if len(open_):
-        iterations += _interior_point(best, open_, w, r, tolerance, max_iterations - iterations)
+    unconverged = (best.gap > tolerance).nonzero().squeeze(-1)
+    if len(unconverged):
+        iterations += _interior_point(best, unconverged, w, r, tolerance, max_iterations - iterations)
     if bool((best.gap > tolerance).any()):
         warnings.warn(
             f"Stopped after {iterations} iterations with a certified gap of {best.gap.max():.2e} nats, above the "
@@ -102,11 +101,13 @@ def blahut_arimoto(
             ConvergenceWarning,
             stacklevel=2,
         )
-    source = best.source if place is None else torch.zeros_like(best.source).scatter_add(1, place, best.source)
+    source = (
+        best.source if substitute is None else torch.zeros_like(best.source).scatter_add(1, substitute, best.source)
+    )
     return Capacity(best.value.reshape(batch), source.reshape(*batch, -1), best.gap.reshape(batch), iterations)
 
 
-def _as_allowed(allowed: object, r: Tensor) -> Tensor:
+def _as_input_mask(allowed: object, r: Tensor) -> Tensor:
     flags = as_flags("allowed", allowed).to(r.device)
     if flags.ndim == 0 or flags.shape[-1] != r.shape[-1] or not bool(flags.any(-1).all()):
         raise InputError(
@@ -116,13 +117,13 @@ def _as_allowed(allowed: object, r: Tensor) -> Tensor:
     return flags
 
 
-def _stand_ins(allowed: Tensor) -> Tensor:
-    """Return for each input itself where it is allowed, the first allowed one where not, `[N, A]`.
+def _substitutes(allowed: Tensor) -> Tensor:
+    """Return for each input its own index if it is allowed, else that of the first allowed input, `[N, A]`.
 
-    An input that repeats another adds nothing to the capacity, and what the source gives it is the other's.
+    A duplicate of an input does not change the capacity; its probability is added to that of the original.
     """
-    itself = torch.arange(allowed.shape[-1], device=allowed.device)
-    return torch.where(allowed, itself, allowed.to(torch.int8).argmax(-1, keepdim=True))
+    own = torch.arange(allowed.shape[-1], device=allowed.device)
+    return torch.where(allowed, own, allowed.to(torch.int8).argmax(-1, keepdim=True))
 
 
 def _finite_reward(reward: object) -> Tensor:
@@ -132,7 +133,7 @@ def _finite_reward(reward: object) -> Tensor:
     return r
 
 
-class _Best:
+class _BestSource:
     """The best certified source found so far for each channel of a flat batch."""
 
     def __init__(self, w: Tensor, r: Tensor) -> None:
@@ -141,30 +142,31 @@ class _Best:
         self.value = torch.full((n,), -torch.inf, dtype=w.dtype, device=w.device)
         self.gap = torch.full((n,), torch.inf, dtype=w.dtype, device=w.device)
 
-    def offer(self, index: Tensor, source: Tensor, d: Tensor) -> None:
-        """Keep `source` `[N, A]`, whose inputs are worth `d` `[N, A]`, for the channels where it is the best yet."""
+    def update(self, index: Tensor, source: Tensor, d: Tensor) -> None:
+        """Store `source` `[N, A]` for the channels where its gap, from `d` `[N, A]`, is the smallest so far."""
         value = (source * d).sum(-1)
         rounding = 4 * torch.finfo(d.dtype).eps * d.abs().max(-1).values
         gap = (d.max(-1).values - value).clamp_min(0.0) + rounding
         better = gap < self.gap[index]
-        kept = index[better]
-        self.source[kept], self.value[kept], self.gap[kept] = source[better], value[better], gap[better]
+        improved = index[better]
+        self.source[improved], self.value[improved], self.gap[improved] = source[better], value[better], gap[better]
 
 
-def _multiplicative(best: _Best, w: Tensor, r: Tensor, tolerance: float, steps: int) -> int:
-    everything = torch.arange(len(w), device=w.device)
+def _multiplicative(best: _BestSource, w: Tensor, r: Tensor, tolerance: float, steps: int) -> int:
+    """Take up to `steps` Blahut-Arimoto steps π(a) ∝ π(a) exp d(a), and return their number."""
+    all_channels = torch.arange(len(w), device=w.device)
     source = best.source.clone()
     for step in range(1, steps + 1):
         d = r + divergence_from_mean(w, source)
-        best.offer(everything, source, d)
+        best.update(all_channels, source, d)
         if bool((best.gap <= tolerance).all()):
             return step
         source = torch.softmax(source.log() + d, -1)
     return steps
 
 
-def _interior_point(best: _Best, index: Tensor, w: Tensor, r: Tensor, tolerance: float, steps: int) -> int:
-    """Primal-dual path following from the multiplicative steps' sources; converged channels leave the batch.
+def _interior_point(best: _BestSource, index: Tensor, w: Tensor, r: Tensor, tolerance: float, steps: int) -> int:
+    """Follow the central path from the best sources so far; converged channels leave the batch. Return the steps.
 
     Unknowns: the source p > 0, the slacks z > 0 of p ≥ 0 and the multiplier of Σ p = 1, which at the optimum
     equals the capacity: d(a) + z(a) = C.
@@ -178,18 +180,20 @@ def _interior_point(best: _Best, index: Tensor, w: Tensor, r: Tensor, tolerance:
     spread = (level - (p * d).sum(-1, keepdim=True)).clamp_min(tolerance)
     z = (level - d).clamp_min(spread)
     for step in range(1, steps + 1):
+        # Newton direction of the optimality conditions d + z = λ, p z = barrier, Σ p = 1
         barrier = 0.1 * (p * z).mean(-1, keepdim=True)
         dp, d_level = _newton(w, p, z, d - level + barrier / p)
         dz = (barrier - p * z - z * dp) / p
+        # longest steps that keep p and z positive
         p_length, z_length = _boundary(p, dp), _boundary(z, dz)
         p, z, level = p + p_length * dp, z + z_length * dz, level + p_length * d_level
         p = p / p.sum(-1, keepdim=True)
         d = r + divergence_from_mean(w, p)
-        best.offer(index, p, d)
-        going = best.gap[index] > tolerance
-        if not bool(going.any()):
+        best.update(index, p, d)
+        unconverged = best.gap[index] > tolerance
+        if not bool(unconverged.any()):
             return step
-        index, w, r, p, z, d, level = (x[going] for x in (index, w, r, p, z, d, level))
+        index, w, r, p, z, d, level = (x[unconverged] for x in (index, w, r, p, z, d, level))
     return steps
 
 
@@ -212,12 +216,12 @@ def _solve_hessian(w: Tensor, p: Tensor, z: Tensor, right: Tensor) -> Tensor:
 
 
 def _solve(matrix: Tensor, right: Tensor) -> Tensor:
-    """Solve a batch of systems; a singular one gives numbers that are no better than any and never kept."""
+    """Solve a batch of systems; a singular one gives arbitrary numbers, which never improve the best source."""
     solution: Tensor = torch.linalg.solve_ex(matrix, right).result
     return solution
 
 
 def _boundary(x: Tensor, dx: Tensor) -> Tensor:
-    """Return the largest step ≤ 1 that keeps 0.5 % of the way to x > 0's boundary, `[N, 1]`."""
+    """Return the step length ≤ 1 along dx, at most 99.5 % of that to the boundary of x > 0, `[N, 1]`."""
     ratio = torch.where(dx < 0, -dx / x, torch.zeros_like(x)).max(-1, keepdim=True).values
     return (0.995 / ratio.clamp_min(0.995)).clamp_max(1.0)

@@ -1,4 +1,4 @@
-"""What a policy earns and where it goes, exactly, counted in episodes as an environment would count them."""
+"""Exact returns and state visits of a policy, per episode as an environment counts them."""
 
 import torch
 from torch import Tensor
@@ -8,21 +8,21 @@ from gio_pyro.tabular.futures import state_chain
 from gio_pyro.tabular.mdp import TabularMDP, as_mdp, as_policy
 from gio_pyro.utils.checks import MAX_STEPS, whole
 
-LEAST_LEAK = 1e-12
-"""A probability below this does not count as a way out: a sum over so rare an exit has no digits left."""
+MIN_EXIT = 1e-12
+"""Transitions of a smaller probability are not counted as a way to terminate: the solution would have no precision."""
 
 
 def reachable(mdp: TabularMDP) -> Tensor:
-    """Return which states some policy can meet from the start, `[..., S]` booleans."""
+    """Return which states some policy can reach from the start, `[..., S]` booleans."""
     mdp = as_mdp(mdp)
     step = mdp.reach.to(mdp.reward)
-    met = mdp.start > 0
+    reached = mdp.start > 0
     for _ in range(mdp.states):
-        grown = met | (torch.einsum("...s,...sn->...n", met.to(step), step) > 0)
-        if bool((grown == met).all()):
+        grown = reached | (torch.einsum("...s,...sn->...n", reached.to(step), step) > 0)
+        if bool((grown == reached).all()):
             break
-        met = grown
-    return met
+        reached = grown
+    return reached
 
 
 def discounted_visits(mdp: TabularMDP, policy: Tensor) -> Tensor:
@@ -31,27 +31,27 @@ def discounted_visits(mdp: TabularMDP, policy: Tensor) -> Tensor:
     Raises:
         InputError: the discount is 1 and the policy may never terminate, or the start is terminal.
     """
-    start, chain = _live(mdp, as_policy(mdp, policy))
-    return _normalised(solve_chain(mdp.discount * chain, start, "the state visits", visits=True))
+    start, chain = _live_chain(mdp, as_policy(mdp, policy))
+    return _normalise(solve_chain(mdp.discount * chain, start, "the state visits", visits=True))
 
 
 def episode_visits(mdp: TabularMDP, policy: Tensor, steps: int | None) -> Tensor:
-    """Return the expected share of an episode's decisions made in each state, `[..., S]`, sums to 1.
+    """Return the expected fraction of an episode's actions taken in each state, `[..., S]`, sums to 1.
 
     The episode starts from `mdp.start` and ends in a terminal state or, unless it is None, after `steps` steps.
 
     Raises:
         InputError: `steps` is None and the policy may never terminate, the start is terminal, or steps < 1.
     """
-    state, chain = _live(mdp, as_policy(mdp, policy))
-    steps = _limit(steps)
+    state, chain = _live_chain(mdp, as_policy(mdp, policy))
+    steps = _as_step_limit(steps)
     if steps is None:
-        return _normalised(solve_chain(chain, state, "the visits without a step limit", visits=True))
+        return _normalise(solve_chain(chain, state, "the visits without a step limit", visits=True))
     visits = torch.zeros_like(state)
     for _ in range(steps):
         visits = visits + state
         state = torch.einsum("...s,...sn->...n", state, chain)
-    return _normalised(visits)
+    return _normalise(visits)
 
 
 def expected_return(mdp: TabularMDP, policy: Tensor, steps: int | None) -> Tensor:
@@ -65,8 +65,8 @@ def expected_return(mdp: TabularMDP, policy: Tensor, steps: int | None) -> Tenso
     Raises:
         InputError: `steps` is None and the policy may never reach a terminal state.
     """
-    policy, steps = as_policy(mdp, policy), _limit(steps)
-    start, chain = _live(mdp, policy)
+    policy, steps = as_policy(mdp, policy), _as_step_limit(steps)
+    start, chain = _live_chain(mdp, policy)
     reward = (policy * mdp.reward).sum(-1)
     if steps is None:
         visits = solve_chain(chain, start, "the return without a step limit", visits=True)
@@ -78,17 +78,17 @@ def expected_return(mdp: TabularMDP, policy: Tensor, steps: int | None) -> Tenso
 
 
 def optimal_return(mdp: TabularMDP, steps: int | None) -> Tensor:
-    """Return the most that any policy can earn in an episode, even one that watches the clock, `[...]`.
+    """Return the maximum expected undiscounted return over all policies, including time-dependent ones, `[...]`.
 
     Args:
         mdp: its discount is not used.
         steps: the environment's step limit, or None for episodes that end by termination alone; then values are
-            iterated until none changes.
+            iterated to convergence.
 
     Raises:
         InputError: `steps` is None and values still change after 10,000 iterations.
     """
-    mdp, steps = as_mdp(mdp), _limit(steps)
+    mdp, steps = as_mdp(mdp), _as_step_limit(steps)
     value = torch.zeros_like(mdp.start)
     for _ in range(10_000 if steps is None else steps):
         q = mdp.reward + torch.einsum("...san,...n->...sa", mdp.continuation, value)
@@ -101,34 +101,34 @@ def optimal_return(mdp: TabularMDP, steps: int | None) -> Tensor:
     return (mdp.start * value).sum(-1)
 
 
-def _limit(steps: object) -> int | None:
-    """Return a step limit; raises `InputError` unless it is None or a whole number that can be counted to."""
+def _as_step_limit(steps: object) -> int | None:
+    """Return a step limit; raises `InputError` unless it is None or an integer of at least 0."""
     return None if steps is None else whole("steps", steps, 0, MAX_STEPS, advice="None is no limit")
 
 
 def solve_chain(chain: Tensor, right: Tensor, what: str, *, visits: bool = False) -> Tensor:
     """Solve x = right + chain x, or for visits x = right + chainᵀ x, `[..., S]`.
 
-    For visits only the states that `right` leads to matter; for values all do.
+    For visits only states that can be reached from `right` need to terminate; for values all do.
 
     Raises:
-        InputError: from a state that matters the chain (a policy, discounted or not) never ends; names `what`.
+        InputError: the chain (of a policy, discounted or not) never ends from such a state; names `what`.
     """
-    ends = _leads_to(chain, chain.sum(-1) < 1 - LEAST_LEAK)
-    matters = _leads_to(chain.mT, right > 0) if visits else torch.ones_like(ends)
-    if bool((matters & ~ends).any()):
+    ends = _reaches(chain, chain.sum(-1) < 1 - MIN_EXIT)
+    relevant = _reaches(chain.mT, right > 0) if visits else torch.ones_like(ends)
+    if bool((relevant & ~ends).any()):
         raise InputError(
             f"Expected {what} to be finite, but this policy may never terminate; use a discount below 1 or a limit."
         )
-    kept = chain * ends[..., :, None]
+    ending = chain * ends[..., :, None]
     eye = torch.eye(chain.shape[-1], dtype=chain.dtype, device=chain.device)
-    x: Tensor = torch.linalg.solve(eye - (kept.mT if visits else kept), right[..., None])
+    x: Tensor = torch.linalg.solve(eye - (ending.mT if visits else ending), right[..., None])
     return x[..., 0]
 
 
-def _leads_to(chain: Tensor, goal: Tensor) -> Tensor:
+def _reaches(chain: Tensor, goal: Tensor) -> Tensor:
     """Return the states from which the chain reaches `goal`, `[..., S]` booleans."""
-    edge = chain > LEAST_LEAK
+    edge = chain > MIN_EXIT
     while True:
         grown = goal | (edge & goal[..., None, :]).any(-1)
         if bool((grown == goal).all()):
@@ -136,13 +136,13 @@ def _leads_to(chain: Tensor, goal: Tensor) -> Tensor:
         goal = grown
 
 
-def _live(mdp: TabularMDP, policy: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the start `[..., S]` and the chain `[..., S, S]` with terminal states left out."""
+def _live_chain(mdp: TabularMDP, policy: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the start `[..., S]` and the chain `[..., S, S]` without terminal states."""
     live = (~mdp.terminal).to(policy)
     return mdp.start * live, state_chain(mdp, policy) * (live[..., :, None] * live[..., None, :])
 
 
-def _normalised(visits: Tensor) -> Tensor:
+def _normalise(visits: Tensor) -> Tensor:
     total = visits.sum(-1, keepdim=True)
     if not bool((total > 0).all()):
         raise InputError(

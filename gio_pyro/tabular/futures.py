@@ -1,16 +1,16 @@
-"""What counts as the future F of an action, exactly: functions `(mdp, policy) -> channel [..., S, A, F]`.
+"""Exact futures F of an action: functions `(mdp, policy) -> channel [..., S, A, F]`.
 
     next_state               s'                                                   S futures
-    next_state_and_reward    (s', r)                                              one for each pair that occurs
-    final_state(n)           s_{t+n}, the later n − 1 actions drawn blindly       S
+    next_state_and_reward    (s', r)                                              one per pair that occurs
+    final_state(n)           s_{t+n}, the later n − 1 actions open-loop           S
     state_after(k)           s_{t+k}, the later k − 1 actions from the policy     S
     trajectory(k)            (s_{t+1}, …, s_{t+k}), likewise                      S^k
-    discounted_return(h)     Σ_{i<h} γ^i r_{t+i}, likewise                        one for each sum that occurs
-    features(future, labels) a function of any of these                           one for each label
+    discounted_return(h)     Σ_{i<h} γ^i r_{t+i}, likewise                        one per sum that occurs
+    features(future, labels) a function of any of these                           one per label
 
-The channels of the first three do not depend on the policy, so policy iteration with them ends at the global optimum
-(theory, section 2). Those of the others do, and monotone improvement is then no longer guaranteed. Terminal states
-absorb: after them nothing moves and nothing is earned.
+The channels of the first three do not depend on the policy, so policy iteration with them converges to the global
+optimum (theory, section 2). Those of the others do, and monotone improvement is not guaranteed. Terminal states are
+absorbing with reward 0.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,7 +20,7 @@ from torch import Tensor
 
 from gio_pyro.errors import InputError, raised_by, shown
 from gio_pyro.tabular.information import as_distribution
-from gio_pyro.tabular.mdp import TabularMDP, as_mdp, as_policy
+from gio_pyro.tabular.mdp import TabularMDP, as_mdp, as_policy, restricted_policy
 from gio_pyro.utils.checks import labels as as_labels
 from gio_pyro.utils.checks import real, real_tensor, switch, whole
 from gio_pyro.utils.memory import require_memory
@@ -28,92 +28,93 @@ from gio_pyro.utils.memory import require_memory
 Future = Callable[[TabularMDP, Tensor], Tensor]
 """`(mdp, policy [..., S, A]) -> p(F|s, a) [..., S, A, F]`."""
 
-MOST_FUTURES = 100_000
-"""Futures of one channel above which it is refused: a table of S · A times as many numbers would follow."""
-MOST_STEPS = 10_000
-"""Steps that a future may be ahead."""
+MAX_FUTURES = 100_000
+"""Maximum number of futures of a channel, a table of S · A times as many numbers."""
+MAX_FUTURE_STEPS = 10_000
+"""Maximum number of steps of a future."""
 DISCOUNT = "a discount in [0, 1]"
-ROUNDING = 1e-6
-"""Share of a bound between returns by which a sum may miss it and still have reached it."""
+LEVEL_TOLERANCE = 1e-6
+"""Relative tolerance, for rounding, with which a return reaches a level."""
 RETURN_DECIMALS = 9
-"""Returns that agree to so many decimals are one future."""
+"""Returns that agree to this many decimals are one future."""
 
 
 def next_state(mdp: TabularMDP, policy: Tensor) -> Tensor:
-    """F = s': the transition table itself, `[..., S, A, S]`."""
+    """Return the channel of F = s', the transition table, `[..., S, A, S]`."""
     return as_mdp(mdp).transition
 
 
 def next_state_and_reward(mdp: TabularMDP, policy: Tensor) -> Tensor:
-    """F = (s', r): one column for each distinct pair, `[S, A, F]`; see `TabularMDP.outcomes` for which."""
+    """Return the channel of F = (s', r), one column per distinct pair of `TabularMDP.outcomes`, `[S, A, F]`."""
     return as_mdp(mdp).outcomes.probability
 
 
 def final_state(n: int, source: object = None) -> Future:
-    """F = s_{t+n}, the first action free and the next n − 1 drawn without looking (open loop).
+    """Return the future F = s_{t+n} after the action and n − 1 open-loop actions drawn from a source.
 
     Args:
         n: actions, at least 1.
-        source: what each blind action is drawn from, `[A]`; uniform by default. Where a state does not allow every
-            action, it is normalised over those that it allows.
+        source: distribution of each open-loop action, `[A]`; uniform by default. In each state it is normalised over
+            the allowed actions.
 
     Raises:
-        InputError: n < 1, or a source that is no distribution over the world's actions, or over those of a state.
+        InputError: n < 1, or a source that is not a distribution over the actions, or gives every allowed action of
+            some state probability 0.
     """
-    n = _steps(n)
+    n = _as_steps(n)
     given = None if source is None else as_distribution("the source", source)
 
     def future(mdp: TabularMDP, policy: Tensor) -> Tensor:
-        blind = torch.full((as_mdp(mdp).actions,), 1.0 / mdp.actions) if given is None else given
-        omega = as_distribution("the source", blind).to(mdp.transition.device)
+        omega = torch.full((as_mdp(mdp).actions,), 1.0 / mdp.actions) if given is None else given
+        omega = as_distribution("the source", omega).to(mdp.transition.device)
         if omega.shape != (mdp.actions,):
             raise InputError(f"Expected a source over {mdp.actions} actions, but got shape {tuple(omega.shape)}.")
-        return _after(mdp.transition, state_chain(mdp, _over_allowed(mdp, omega)), n)
+        return _propagate(mdp.transition, state_chain(mdp, _open_loop_policy(mdp, omega)), n)
 
     return future
 
 
 def state_after(k: int) -> Future:
-    """F = s_{t+k}, the first action free and the next k − 1 from the policy (terminal states stay).
+    """Return the future F = s_{t+k} after the action and k − 1 actions of the policy.
 
     Raises:
         InputError: k < 1.
     """
-    k = _steps(k)
+    k = _as_steps(k)
 
     def future(mdp: TabularMDP, policy: Tensor) -> Tensor:
-        return _after(as_mdp(mdp).transition, state_chain(mdp, _policy(mdp, policy)), k)
+        return _propagate(as_mdp(mdp).transition, state_chain(mdp, _as_policy(mdp, policy)), k)
 
     return future
 
 
 def trajectory(k: int, *, rewards: bool = False) -> Future:
-    """F = (s_{t+1}, …, s_{t+k}), the first action free and the next k − 1 from the policy.
+    """Return the future F = (s_{t+1}, …, s_{t+k}) after the action and k − 1 actions of the policy.
 
-    The states of a trajectory count like the digits of a number, the last one fastest. As the world is Markov, it
-    carries exactly the mutual information of its first state.
+    Trajectories are numbered like digits of a number, the last state varying fastest. By the Markov property the
+    mutual information is that of the first state alone.
 
     Args:
         k: steps, at least 1.
-        rewards: whether each step's reward belongs to F; its symbols are then the pairs of `TabularMDP.outcomes`.
+        rewards: whether F includes the rewards; its symbols are then the pairs of `TabularMDP.outcomes`.
 
     Raises:
         InputError: k < 1, or more futures than a table can hold.
     """
-    k, rewards = _steps(k), switch("rewards", rewards)
+    k, rewards = _as_steps(k), switch("rewards", rewards)
 
     def future(mdp: TabularMDP, policy: Tensor) -> Tensor:
         mdp = as_mdp(mdp)
         first = mdp.outcomes.probability if rewards else mdp.transition
         symbols = first.shape[-1]
-        if symbols > 1 and symbols ** min(k, 64) > MOST_FUTURES:
+        if symbols > 1 and symbols ** min(k, 64) > MAX_FUTURES:
             raise InputError(
-                f"Expected at most {MOST_FUTURES:,} trajectories, but {symbols} symbols have more of {k} steps; "
+                f"Expected at most {MAX_FUTURES:,} trajectories, but {symbols} symbols have more of {k} steps; "
                 "take fewer steps, or features of them."
             )
         size = 16 * first.numel() * symbols ** (k - 1)
         require_memory(size, f"trajectories of {k} steps", "take fewer steps, or features of them", first.device)
-        follows = (_policy(mdp, policy)[..., None] * first).sum(-2)
+        follows = (_as_policy(mdp, policy)[..., None] * first).sum(-2)
         follows = follows[..., mdp.outcomes.next_state, :] if rewards else follows
         channel = first
         for _ in range(k - 1):
@@ -125,26 +126,26 @@ def trajectory(k: int, *, rewards: bool = False) -> Future:
 
 
 def discounted_return(horizon: int, discount: float = 1.0, *, levels: Sequence[float] = ()) -> Future:
-    """F = Σ_{i<h} γ^i r_{t+i}: credit for what is earned, the first action free and the others from the policy.
+    """Return the future F = Σ_{i<h} γ^i r_{t+i}, the return of the action and h − 1 actions of the policy.
 
     Args:
         horizon: h ≥ 1 rewards.
-        discount: γ in [0, 1], of this sum only.
-        levels: increasing bounds, reward units; F is then which of the len(levels) + 1 intervals the sum falls into,
-            the upper bound belonging to the interval above. Without them every distinct sum is a future.
+        discount: γ in [0, 1] of this sum, independent of the MDP's.
+        levels: increasing bounds, reward units; F is then the index of the interval of the return, one
+            of len(levels) + 1, closed on the left. By default every distinct return is a future.
 
     Raises:
-        InputError: a horizon below 1, a discount outside [0, 1], levels that do not increase, a batch of worlds, or
-            more sums than a table can hold.
+        InputError: a horizon below 1, a discount outside [0, 1], levels that do not increase, a batch of MDPs, or
+            more returns than a table can hold.
     """
     horizon, discount = (
-        _steps(horizon),
+        _as_steps(horizon),
         real("discount", discount, 0, 1, wanted=DISCOUNT, advice="0.99 is a usual choice"),
     )
     bounds = as_levels(levels)
 
     def future(mdp: TabularMDP, policy: Tensor) -> Tensor:
-        policy = _policy(mdp, policy)
+        policy = _as_policy(mdp, policy)
         channel, sums = _return_distribution(mdp, policy, horizon, discount)
         return grouped(channel, interval_of(sums, bounds), len(bounds) + 1) if len(bounds) else channel
 
@@ -152,18 +153,18 @@ def discounted_return(horizon: int, discount: float = 1.0, *, levels: Sequence[f
 
 
 def features(future: Future, labels: object) -> Future:
-    """F = φ(F'), for a function φ of another future F': a table of the label, counted from 0, of each value of F'.
+    """Return the future φ(F'), where φ maps each value of another future F' to a label, counted from 0.
 
     Args:
         future: F'.
-        labels: `[F']` whole numbers.
+        labels: `[F']` integers.
 
     Raises:
-        InputError: labels that are not one whole number from 0 for each value of F'.
+        InputError: labels that are not one integer of at least 0 for each value of F'.
     """
     table = as_labels("one label", labels)
-    if int(table.max()) >= MOST_FUTURES:
-        raise InputError(f"Expected labels below {MOST_FUTURES:,}, but got {int(table.max())}; count from 0.")
+    if int(table.max()) >= MAX_FUTURES:
+        raise InputError(f"Expected labels below {MAX_FUTURES:,}, but got {int(table.max())}; count from 0.")
     _require_exact(future)
 
     def mapped(mdp: TabularMDP, policy: Tensor) -> Tensor:
@@ -181,7 +182,7 @@ def state_chain(mdp: TabularMDP, policy: Tensor) -> Tensor:
 
 
 def as_levels(levels: Sequence[float]) -> Tensor:
-    """Return bounds between intervals as float64; raises `InputError` unless they are finite and increase."""
+    """Return levels as float64; raises `InputError` unless they are finite and increase."""
     bounds = real_tensor("levels", levels)
     if bounds.ndim != 1 or not bool(torch.isfinite(bounds).all()) or bool((bounds.diff() <= 0).any()):
         raise InputError(f"Expected levels that increase, such as (0.0, 0.5), but got {shown(levels)}.")
@@ -189,21 +190,20 @@ def as_levels(levels: Sequence[float]) -> Tensor:
 
 
 def interval_of(sums: Tensor, bounds: Tensor) -> Tensor:
-    """Return the number of the interval of each sum; one that misses a bound by rounding alone has reached it."""
+    """Return the index of the interval of each return, up to `LEVEL_TOLERANCE`, integers of the same shape."""
     bounds = bounds.to(sums.device, torch.float64)
-    return torch.bucketize(sums.double(), bounds - ROUNDING * (1 + bounds.abs()), right=True)
+    return torch.bucketize(sums.double(), bounds - LEVEL_TOLERANCE * (1 + bounds.abs()), right=True)
 
 
-def _over_allowed(mdp: TabularMDP, omega: Tensor) -> Tensor:
-    """Return a source `[A]` as a policy of allowed actions, `[..., S, A]`."""
-    shares = omega * mdp.allowed
-    if not bool((shares.sum(-1) > 0).all()):
+def _open_loop_policy(mdp: TabularMDP, omega: Tensor) -> Tensor:
+    """Return a source `[A]` as a policy over allowed actions, `[..., S, A]`."""
+    if not bool(((omega * mdp.allowed).sum(-1) > 0).all()):
         raise InputError("Expected a source with an allowed action of every state, but one state has none; widen it.")
-    return shares if bool(mdp.allowed.all()) else shares / shares.sum(-1, keepdim=True)
+    return restricted_policy(mdp, omega.expand(mdp.reward.shape))
 
 
 def _require_exact(future: object) -> None:
-    """Raise `InputError` for what cannot be a future of the exact tier."""
+    """Raise `InputError` unless this is a function that can be a future of a tabular MDP."""
     if not callable(future) or isinstance(future, type):
         raise InputError(f"Expected a future such as tabular.next_state, but got {shown(future)}; see tabular.Future.")
 
@@ -212,7 +212,7 @@ def channel_of(mdp: TabularMDP, policy: Tensor, future: Future) -> Tensor:
     """Return the channel of a future, `[..., S, A, F]`.
 
     Raises:
-        InputError: it is no function, or returns something else than a float64 tensor of that shape.
+        InputError: it is not a function, or does not return a float64 tensor of that shape.
         ProgramError: it raises.
     """
     _require_exact(future)
@@ -224,48 +224,49 @@ def channel_of(mdp: TabularMDP, policy: Tensor, future: Future) -> Tensor:
     return found
 
 
-def _policy(mdp: TabularMDP, policy: Tensor) -> Tensor:
-    """Return a policy; one that fits already is not looked at again."""
+def _as_policy(mdp: TabularMDP, policy: Tensor) -> Tensor:
+    """Return a policy as float64 `[..., S, A]`; skip the checks if it has this shape and dtype."""
     fits = isinstance(policy, Tensor) and policy.dtype == torch.float64 and policy.shape == as_mdp(mdp).reward.shape
     return policy if fits else as_policy(mdp, policy)
 
 
-def _steps(steps: object) -> int:
-    return whole("steps", steps, 1, MOST_STEPS, wanted="a future at least 1 step ahead")
+def _as_steps(steps: object) -> int:
+    return whole("steps", steps, 1, MAX_FUTURE_STEPS, wanted="a future at least 1 step ahead")
 
 
-def _after(channel: Tensor, chain: Tensor, steps: int) -> Tensor:
+def _propagate(channel: Tensor, chain: Tensor, steps: int) -> Tensor:
+    """Return the channel of the state `steps` steps ahead, from that of the next state."""
     for _ in range(steps - 1):
         channel = channel @ chain[..., None, :, :]
     return channel
 
 
 def _return_distribution(mdp: TabularMDP, policy: Tensor, horizon: int, discount: float) -> tuple[Tensor, Tensor]:
-    """Return p(G|s, a) `[S, A, F]` and the sums G `[F]`, from the last reward backwards."""
+    """Return p(G|s, a) `[S, A, F]` and the sums G `[F]`, by backward recursion from the last reward."""
     pairs = mdp.outcomes
     sums = torch.zeros(1, dtype=torch.float64, device=policy.device)
     later = torch.ones(mdp.states, 1, dtype=torch.float64, device=policy.device)
     for _ in range(horizon):
         reached = pairs.reward[:, None] + discount * sums
         sums, place = torch.unique(reached.round(decimals=RETURN_DECIMALS), return_inverse=True)
-        if len(sums) > MOST_FUTURES:
+        if len(sums) > MAX_FUTURES:
             raise InputError(
-                f"Expected at most {MOST_FUTURES:,} distinct returns, but got {len(sums):,}; shorten the horizon."
+                f"Expected at most {MAX_FUTURES:,} distinct returns, but got {len(sums):,}; shorten the horizon."
             )
-        of_pair = later.new_zeros(len(reached), len(sums)).scatter_add(1, place, later[pairs.next_state])
-        channel = pairs.probability @ of_pair
+        per_pair = later.new_zeros(len(reached), len(sums)).scatter_add(1, place, later[pairs.next_state])
+        channel = pairs.probability @ per_pair
         later = (policy[..., None] * channel).sum(-2)
     return channel, sums
 
 
 def grouped(channel: Tensor, label: Tensor, count: int) -> Tensor:
-    """Add up the columns `[..., F]` of each label `[F]`, whole numbers below the count, `[..., count]`.
+    """Return the channel `[..., count]` that sums the columns of `[..., F]` with the same label `[F]`, below `count`.
 
     Raises:
-        InputError: no labels from 0 to below the count, one for each column.
+        InputError: labels that are not one integer from 0 to below `count` for each column.
     """
     channel, label = real_tensor("the channel", channel), as_labels("one label", label)
-    count = whole("count", count, 1, MOST_FUTURES)
+    count = whole("count", count, 1, MAX_FUTURES)
     if channel.ndim < 1 or channel.shape[-1] != len(label) or int(label.max()) >= count:
         raise InputError(
             f"Expected one label below {count} for each future, but got {len(label)} labels for a channel of shape "

@@ -7,11 +7,11 @@ from gio_pyro.tabular.mdp import TabularMDP
 from gio_pyro.utils.checks import real, whole
 
 MOVES = ((0, 0), (1, 0), (-1, 0), (0, 1), (0, -1))
-"""(rows, columns) moved by: stay, north, south, east, west; row 0 is the southern edge."""
+"""(rows, columns) of each action: stay, north, south, east, west; row 0 is the southern edge."""
 
 GRID = "a grid of at least 1 x 1 and noise in [0, 1]"
-MOST_CELLS = 5_000
-"""A table of as many states has a gigabyte."""
+MAX_CELLS = 5_000
+"""Maximum number of cells; the table then takes a gigabyte."""
 
 Wall = tuple[tuple[int, int], tuple[int, int]]
 
@@ -29,17 +29,17 @@ def grid_world(
 ) -> TabularMDP:
     """Return a grid with the actions stay, north, south, east, west and reward 0; state = row · columns + column.
 
-    A move into a wall or off the grid leaves the agent where it is. With probability `noise` one of the other
-    four actions, equally likely, is carried out instead.
+    A move into a wall or off the grid leaves the state unchanged. With probability `noise` one of the other four
+    actions, equally likely, is executed instead.
 
     Raises:
-        InputError: an empty grid or one of more than `MOST_CELLS` cells, walls that are no pairs of cells, or noise
+        InputError: an empty grid or one of more than `MAX_CELLS` cells, walls that are not pairs of cells, or noise
             outside [0, 1].
     """
     rows, columns = (whole("a side", side, 1, wanted=GRID) for side in (rows, columns))
-    if rows * columns > MOST_CELLS:
-        raise InputError(f"Expected a grid of at most {MOST_CELLS:,} cells, but got {rows} x {columns}; take fewer.")
-    noise, closed = real("noise", noise, 0, 1, wanted=GRID), _closed(walls)
+    if rows * columns > MAX_CELLS:
+        raise InputError(f"Expected a grid of at most {MAX_CELLS:,} cells, but got {rows} x {columns}; take fewer.")
+    noise, closed = real("noise", noise, 0, 1, wanted=GRID), _as_walls(walls)
     intended = torch.zeros(rows * columns, len(MOVES), rows * columns, dtype=torch.float64)
     for row in range(rows):
         for column in range(columns):
@@ -54,18 +54,18 @@ def grid_world(
     return TabularMDP(transition, torch.zeros(rows * columns, len(MOVES)), discount=discount)
 
 
-def _closed(walls: object) -> set[frozenset[tuple[int, int]]]:
+def _as_walls(walls: object) -> set[frozenset[tuple[int, int]]]:
     """Return walls as unordered pairs of cells; raises `InputError` unless each is two cells (row, column)."""
     try:
         pairs = [tuple((whole("a row", row, 0), whole("a column", column, 0)) for row, column in w) for w in walls]  # type: ignore[attr-defined]
     except (TypeError, ValueError) as error:
-        raise _no_walls(walls) from error
+        raise _invalid_walls(walls) from error
     if any(len(pair) != 2 for pair in pairs):
-        raise _no_walls(walls)
+        raise _invalid_walls(walls)
     return {frozenset(pair) for pair in pairs}
 
 
-def _no_walls(walls: object) -> InputError:
+def _invalid_walls(walls: object) -> InputError:
     return InputError(f"Expected walls as pairs of cells, such as [((0, 0), (0, 1))], but got {shown(walls)}.")
 
 

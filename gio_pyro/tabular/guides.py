@@ -1,8 +1,7 @@
-"""The family of methods, exactly: what stands in for the guide's log ρ (theory, section 4).
+"""Exact guides: the log ρ that defines each method of the family (theory, section 4).
 
-Each is a function `(mdp, policy, channel) -> E_{F|s,a} log ρ(a|s, F)`, `[..., S, A]` nats. The one loop of
-`policy_iteration` reads nothing else, so swapping the function swaps the method. Where a state does not allow every
-action, ρ is normalised over those that it allows.
+Each is a function `(mdp, policy, channel) -> E_{F|s,a} log ρ(a|s, F)`, `[..., S, A]` nats. `policy_iteration`
+reads nothing else, so swapping the function swaps the method. ρ is normalised over the allowed actions of each state.
 """
 
 import math
@@ -17,80 +16,80 @@ from gio_pyro.tabular.marginals import action_marginal
 from gio_pyro.tabular.mdp import TabularMDP, as_mdp, as_policy
 
 Guide = Callable[[TabularMDP, Tensor, Tensor], Tensor]
-LEAST_PRIOR = 1e-300
-"""No action's share of a marginal prior counts as less: one that was lost costs 691 nats, not infinitely many."""
+MIN_MARGINAL = 1e-300
+"""Lower bound of a marginal prior, so that log ρ of an action never taken is −691 nats, not −∞."""
 
 
 def bayes(mdp: TabularMDP, policy: Tensor, channel: Tensor) -> Tensor:
-    """The exact posterior p_π(a|s, F) (theory, equation 2): the intrinsic reward is mutual information."""
-    policy, channel = _given(mdp, policy, channel)
+    """Return E log p_π(a|s, F), the exact posterior (theory, equation 2): the reward is mutual information."""
+    policy, channel = _as_tables(mdp, policy, channel)
     return policy.log() + divergence_from_mean(channel, policy)
 
 
 def uniform(mdp: TabularMDP, policy: Tensor, channel: Tensor) -> Tensor:
-    """A uniform distribution over the allowed actions: maximum-entropy control, less log A at every step."""
-    policy, _ = _given(mdp, policy, channel)
-    return _over_allowed(torch.full_like(policy, -math.log(mdp.actions)), mdp)
+    """Return log of the uniform prior over allowed actions: maximum-entropy RL, less log A at every step."""
+    policy, _ = _as_tables(mdp, policy, channel)
+    return _normalise_log_prior(torch.full_like(policy, -math.log(mdp.actions)), mdp)
 
 
 def marginal(mdp: TabularMDP, policy: Tensor, channel: Tensor) -> Tensor:
-    """MIRL's prior π_0(a) = E_{s~d_π} π(a|s), d_π the discounted state visits: penalises I(S; A).
+    """Return log π_0(a), π_0(a) = E_{s~d_π} π(a|s) with discounted state visits d_π: MIRL, which penalises I(S; A).
 
-    An action that no visited state takes keeps `LEAST_PRIOR`, so that its logarithm is finite.
+    The prior of an action that no visited state takes is `MIN_MARGINAL`.
     """
-    policy, _ = _given(mdp, policy, channel)
+    policy, _ = _as_tables(mdp, policy, channel)
     return _log_prior(action_marginal(mdp, policy), policy, mdp)
 
 
 def marginal_over(visits: object) -> Guide:
-    """MIRL's prior over given state visits, `[S]`, such as those that a replay holds: π_0(a) = Σ_s visits(s) π(a|s).
+    """Return the guide log π_0(a), π_0(a) = Σ_s visits(s) π(a|s), for fixed state visits `[S]`, such as replay's.
 
     Raises:
-        InputError: `visits` is no distribution, or has another number of states than the MDP.
+        InputError: `visits` is not a distribution, or has another number of states than the MDP.
     """
     table = as_distribution("the visits", visits)
 
     def guide(mdp: TabularMDP, policy: Tensor, channel: Tensor) -> Tensor:
-        policy, _ = _given(mdp, policy, channel)
+        policy, _ = _as_tables(mdp, policy, channel)
         return _log_prior(action_marginal(mdp, policy, visits=table), policy, mdp)
 
     return guide
 
 
 def _log_prior(prior: Tensor, policy: Tensor, mdp: TabularMDP) -> Tensor:
-    return _over_allowed(prior.clamp_min(LEAST_PRIOR).log()[..., None, :].expand_as(policy), mdp)
+    return _normalise_log_prior(prior.clamp_min(MIN_MARGINAL).log()[..., None, :].expand_as(policy), mdp)
 
 
-def _over_allowed(log_rho: Tensor, mdp: TabularMDP) -> Tensor:
-    """Return log ρ of a prior `[..., S, A]`, normalised over the allowed actions of each state; −∞ for the others."""
+def _normalise_log_prior(log_rho: Tensor, mdp: TabularMDP) -> Tensor:
+    """Return log ρ `[..., S, A]` normalised over the allowed actions of each state, −∞ for the others."""
     if bool(mdp.allowed.all()):
         return log_rho
     return torch.log_softmax(log_rho.masked_fill(~mdp.allowed, -math.inf), -1)
 
 
 def fixed_prior(prior: object) -> Guide:
-    """A given prior π_0(a|s), `[S, A]` or `[A]`: KL-regularised control.
+    """Return the guide of a fixed prior π_0(a|s), `[S, A]` or `[A]`: KL-regularised control.
 
     Raises:
-        InputError: `prior` is no distribution, or has another number of actions than the MDP.
+        InputError: `prior` is not a distribution, or has another number of actions than the MDP.
     """
     table = as_distribution("the prior", prior)
 
     def guide(mdp: TabularMDP, policy: Tensor, channel: Tensor) -> Tensor:
-        policy, _ = _given(mdp, policy, channel)
+        policy, _ = _as_tables(mdp, policy, channel)
         if table.shape not in (policy.shape, policy.shape[-2:], policy.shape[-1:]):
             raise InputError(f"Expected a prior of shape {tuple(policy.shape)}, but got {tuple(table.shape)}.")
-        return _over_allowed(table.to(policy).log().expand_as(policy), mdp)
+        return _normalise_log_prior(table.to(policy).log().expand_as(policy), mdp)
 
     return guide
 
 
 def fixed_posterior(q: object) -> Guide:
-    """A given guide q(a|s, F), `[S, F, A]`, that does not follow the policy: the slack of theory, equation 3."""
+    """Return the guide of a fixed q(a|s, F), `[S, F, A]`: a lower bound on the information (theory, equation 3)."""
     table = as_distribution("the guide", q)
 
     def guide(mdp: TabularMDP, policy: Tensor, channel: Tensor) -> Tensor:
-        policy, channel = _given(mdp, policy, channel)
+        policy, channel = _as_tables(mdp, policy, channel)
         if table.shape[-3:] != channel.mT.shape[-3:]:
             raise InputError(f"Expected a guide of shape {tuple(channel.mT.shape)}, but got {tuple(table.shape)}.")
         require_one_batch(table.shape[:-3], channel.shape[:-3], "the guide and the channel")
@@ -105,10 +104,10 @@ def fixed_posterior(q: object) -> Guide:
 
 
 def log_rho_of(mdp: TabularMDP, policy: Tensor, channel: Tensor, guide: Guide) -> Tensor:
-    """Return what a guide says, `[..., S, A]` nats.
+    """Return E_{F|s,a} log ρ(a|s, F) of a guide, `[..., S, A]` nats.
 
     Raises:
-        InputError: it is no function, or returns another kind or shape than that of the policy.
+        InputError: it is not a function, or does not return floats of the shape of the policy.
         ProgramError: it raises.
     """
     if not callable(guide) or isinstance(guide, type):
@@ -120,11 +119,11 @@ def log_rho_of(mdp: TabularMDP, policy: Tensor, channel: Tensor, guide: Guide) -
     return found.to(policy)
 
 
-def _given(mdp: TabularMDP, policy: Tensor, channel: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the policy and the channel that a guide is asked about; tables that fit already are not looked at again.
+def _as_tables(mdp: TabularMDP, policy: Tensor, channel: Tensor) -> tuple[Tensor, Tensor]:
+    """Return policy and channel as float64 tables; skip the checks of those that have this shape and dtype.
 
     Raises:
-        InputError: no MDP, or tables that are no distributions of its shape.
+        InputError: not an MDP, or tables that are not distributions of its shape.
     """
     shape = as_mdp(mdp).reward.shape
     if not (isinstance(policy, Tensor) and policy.dtype == torch.float64 and policy.shape == shape):

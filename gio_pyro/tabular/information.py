@@ -1,10 +1,10 @@
-"""Information of finite channels, in nats, and the checks that every table of probabilities goes through.
+"""Mutual information of finite channels, in nats, and the checks of probability tables.
 
 A channel W(f|a) is a table `[..., A, F]` whose rows are distributions, a source π(a) a table `[..., A]`:
 
     I(F; A) = Σ_a π(a) D(W(·|a) ‖ p),    p(f) = Σ_a π(a) W(f|a)            (theory, equation 1)
 
-Zero probabilities are ordinary values here: 0 log 0 = 0, and nothing is ever divided by a probability.
+Zero probabilities are allowed: 0 log 0 = 0, and there is no division by probabilities.
 """
 
 import torch
@@ -15,14 +15,14 @@ from gio_pyro.utils.checks import real_tensor
 
 SUM_TOLERANCE = 1e-6
 LARGEST_REWARD = 1e100
-"""Rewards up to here are finite numbers whose squares are, too."""
+"""Largest magnitude of a reward, so that its square is finite."""
 
 
 def as_distribution(name: str, table: object) -> Tensor:
-    """Return `table` as float64, its last axis normalised to rounding, after checking that it holds distributions.
+    """Return `table` as float64 with its last axis normalised, after checking that it holds distributions.
 
     Raises:
-        InputError: no table of numbers, an entry that is NaN, infinite or negative, or a row that does not sum to 1
+        InputError: not a table of numbers, an entry that is NaN, infinite or negative, or a row that does not sum to 1
             within 1e-6.
     """
     p = real_tensor(name, table)
@@ -62,8 +62,8 @@ def safe_log(p: Tensor) -> Tensor:
 def divergence_from_mean(channel: Tensor, source: Tensor) -> Tensor:
     """Return D(W(·|a) ‖ Σ_b π(b) W(·|b)) for every input, `[..., A]` nats, of shapes `[..., A, F]`, `[..., A]`.
 
-    An input that leads where the source never goes has an infinite divergence; it is reported as a number
-    above 600 nats, so that it can still be added and multiplied by 0.
+    Infinite divergences, of inputs with outputs that the source never produces, are returned as finite numbers above
+    600 nats, so that they can be multiplied by 0.
     """
     mean = torch.einsum("...a,...af->...f", source, channel)
     own: Tensor = torch.special.xlogy(channel, channel).sum(-1)
@@ -81,7 +81,7 @@ def mutual_information(channel: object, source: object) -> Tensor:
         `[...]` nats, float64, between 0 and min(log A, log F).
 
     Raises:
-        InputError: a table is not made of distributions, or the two disagree about the number of inputs.
+        InputError: rows that are not distributions, or different numbers of inputs.
     """
     w, pi = as_distribution("the channel", channel), as_distribution("the source", source)
     check_inputs(w, pi, "the source")
@@ -101,8 +101,8 @@ def check_inputs(channel: Tensor, per_input: Tensor, name: str) -> None:
 def require_one_batch(first: torch.Size, second: torch.Size, what: str) -> torch.Size:
     """Return the shape that two leading shapes broadcast to; raises `InputError`, naming `what`, where they do not."""
     try:
-        together: torch.Size = torch.broadcast_shapes(first, second)
-        return together
+        shape: torch.Size = torch.broadcast_shapes(first, second)
+        return shape
     except RuntimeError as error:
         raise InputError(
             f"Expected leading shapes of {what} that fit together, but got {tuple(first)} and {tuple(second)}."

@@ -1,12 +1,12 @@
-"""Policy iteration for the whole family, exactly (theory, equations 4 to 6).
+"""Exact policy iteration for every guide (theory, equations 4 to 6).
 
-One round evaluates the policy without error, by a linear solve, and projects it:
+One iteration evaluates the policy by a linear solve, and improves it:
 
     Q(s,a) = r + γ E_{s'} V(s'),    V(s) = Σ_a π(a|s) [ Q(s,a) + α ( log ρ̄(s,a) − log π(a|s) ) ]
     π_new(·|s) ∝ exp( Q(s,·)/α + log ρ̄(s,·) ),    log ρ̄(s,a) = E_{F|s,a} log ρ(a|s,F)
 
-With `guide=bayes` the bracket averages to α I_π(F; A|s), and each round improves every state. The bracket of
-one action, less V(s), is its advantage: where no action has a positive one, nothing is left to gain.
+With `guide=bayes` the intrinsic term averages to α I_π(F; A|s), and each iteration improves the value of every state.
+The advantage of an action is Q(s,a) + α ( log ρ̄ − log π ) − V(s); at the optimum no action has a positive one.
 """
 
 import warnings
@@ -23,13 +23,13 @@ from gio_pyro.tabular.information import LARGEST_REWARD, divergence_from_mean
 from gio_pyro.tabular.mdp import TabularMDP, as_mdp, as_policy
 from gio_pyro.utils.checks import positive, real, real_tensor, whole
 
-SMALLEST = 1e-300
-"""Probability kept by every action that the first policy can take, so that none is lost to underflow."""
+MIN_PROBABILITY = 1e-300
+"""Lower bound of the probability of actions in the support of the first policy, against underflow."""
 
 
 @dataclass(frozen=True)
 class Solution:
-    """The outcome of `policy_iteration`; S states, A actions, n rounds."""
+    """The result of `policy_iteration` after n iterations; S states, A actions."""
 
     policy: Tensor
     """`[..., S, A]`."""
@@ -38,20 +38,20 @@ class Solution:
     value: Tensor
     """`[..., S]`, reward units: equation 4 from each state; 0 where terminal."""
     intrinsic: Tensor
-    """`[..., S]` nats: what the guide pays, Σ_a π (log ρ̄ − log π); the mutual information for `bayes`."""
+    """`[..., S]` nats: the intrinsic reward Σ_a π (log ρ̄ − log π); the mutual information for `bayes`."""
     mutual_information: Tensor
     """`[..., S]` nats: I_π(F; A|s) of `policy`, whatever the guide."""
     gap: Tensor
-    """`[...]`, reward units: largest advantage of any action that π_0 can take, divided by 1 − γ. For `bayes` and
-    a future that does not depend on the policy, no policy's value exceeds `value` by more; infinite at γ = 1."""
+    """`[...]`, reward units: largest advantage over actions in the support of π_0, divided by 1 − γ. For `bayes`
+    and a future that does not depend on the policy, it bounds the suboptimality of `value`; infinite at γ = 1."""
     history: Tensor
-    """`[n + 1, ..., S]`: the value of the first policy and of the policy after each round."""
+    """`[n + 1, ..., S]`: the values of the first policy and after each iteration."""
 
 
 def posterior(mdp: TabularMDP, policy: object, future: Future = next_state) -> Tensor:
     """Return p_π(a|s, F) of theory, equation 2, `[..., S, F, A]`.
 
-    A future that the policy never produces has no posterior; its row is the policy itself.
+    For a future of probability 0 the posterior is undefined; its row is the policy.
     """
     pi = as_policy(mdp, policy)
     joint = (pi[..., None] * channel_of(mdp, pi, future)).mT
@@ -68,18 +68,18 @@ def intrinsic_bellman(
     guide: Guide = bayes,
     future: Future = next_state,
 ) -> Tensor:
-    """Return T^π Q of theory, equation 5: one backup, `[..., S, A]` reward units.
+    """Return T^π Q, one Bellman backup (theory, equation 5), `[..., S, A]` reward units.
 
     Args:
-        mdp: the world.
+        mdp: the MDP, or a batch of MDPs.
         policy: π(a|s), `[..., S, A]`.
         q: Q(s, a), `[..., S, A]`, reward units.
         temperature: α > 0, reward units per nat.
-        guide: what log ρ is; `bayes` gives mutual information.
-        future: what F is.
+        guide: log ρ; `bayes` gives mutual information.
+        future: the future F.
 
     Raises:
-        InputError: a policy that is no distribution, temperature ≤ 0, shapes that disagree.
+        InputError: a policy that is not a distribution, temperature ≤ 0, shapes that disagree.
     """
     pi, alpha, q = as_policy(mdp, policy), as_temperature(temperature), real_tensor("Q", q).to(mdp.reward.device)
     if q.shape != mdp.reward.shape or not bool((q.abs() <= LARGEST_REWARD).all()):
@@ -98,23 +98,24 @@ def policy_iteration(
     tolerance: float = 1e-9,
     max_iterations: int = 10_000,
 ) -> Solution:
-    """Alternate (5), solved exactly, and (6) until no action's advantage exceeds `tolerance`.
+    """Alternate evaluation (5), solved exactly, and improvement (6) until no advantage exceeds `tolerance`.
 
     Args:
-        mdp: the world; a batch of worlds is solved together.
-        temperature: α > 0, reward units per nat; None, which is no temperature, is refused in a sentence.
-        policy: π_0, `[..., S, A]`; uniform over the allowed actions by default. An action of probability 0 never
-            comes back.
+        mdp: the MDP; a batch of MDPs is solved together.
+        temperature: α > 0, reward units per nat; required.
+        policy: π_0, `[..., S, A]`; uniform over the allowed actions by default. Actions of probability 0
+            stay at 0.
         guide: `bayes`, `uniform`, `marginal`, `fixed_prior(p)`, `fixed_posterior(q)`, or a function like them.
         future: `next_state`, `next_state_and_reward`, `state_after(k)`, or a function like them.
-        tolerance: the largest advantage, reward units, that counts as none.
-        max_iterations: rounds after which it stops with a `ConvergenceWarning`.
+        tolerance: largest advantage, reward units, at convergence.
+        max_iterations: iterations after which it stops with a `ConvergenceWarning`.
 
     Returns:
-        A `Solution`. Its improvement is monotone where theory promises it; `history` shows what happened.
+        A `Solution`. Improvement is monotone for `bayes` with a future that does not depend on the policy; see
+        `history`.
 
     Raises:
-        InputError: a policy that is no distribution, temperature ≤ 0, shapes that disagree.
+        InputError: a policy that is not a distribution, temperature ≤ 0, shapes that disagree.
     """
     mdp, alpha = as_mdp(mdp), as_temperature(temperature)
     tolerance = real("tolerance", tolerance, 0, LARGEST_REWARD)
@@ -125,7 +126,8 @@ def policy_iteration(
     history = [value]
     advantage = _advantage(mdp, pi, alpha, log_rho, q, value, support)
     while bool((advantage > tolerance).any()) and len(history) <= max_iterations:
-        pi = torch.softmax(q / alpha + log_rho, -1).clamp_min(SMALLEST) * support
+        # improvement, equation 6
+        pi = torch.softmax(q / alpha + log_rho, -1).clamp_min(MIN_PROBABILITY) * support
         log_rho, q, value = _evaluate(mdp, pi, alpha, guide, future)
         history.append(value)
         advantage = _advantage(mdp, pi, alpha, log_rho, q, value, support)
@@ -142,9 +144,9 @@ def policy_iteration(
 
 
 def intrinsic_reward(policy: Tensor, log_rho: Tensor) -> Tensor:
-    """Return Σ_a π(a|s) (log ρ̄(s,a) − log π(a|s)), `[..., S]` nats; actions of probability 0 count 0."""
-    taken = policy > 0
-    ratio = torch.where(taken, log_rho, 0.0) - torch.where(taken, policy, 1.0).log()
+    """Return Σ_a π(a|s) (log ρ̄(s,a) − log π(a|s)), `[..., S]` nats; actions of probability 0 contribute 0."""
+    support = policy > 0
+    ratio = torch.where(support, log_rho, 0.0) - torch.where(support, policy, 1.0).log()
     return (policy * ratio).sum(-1)
 
 
@@ -154,13 +156,16 @@ def as_temperature(temperature: float | None) -> float:
 
 
 def _evaluate(mdp: TabularMDP, pi: Tensor, alpha: float, guide: Guide, future: Future) -> tuple[Tensor, Tensor, Tensor]:
+    """Return (log ρ̄ `[..., S, A]`, Q `[..., S, A]`, V `[..., S]`) of a policy: equation 5, solved exactly."""
     log_rho = log_rho_of(mdp, pi, channel_of(mdp, pi, future), guide)
     if not bool(torch.isfinite(torch.where(pi > 0, log_rho, 0.0)).all()):
         raise InputError(
             "Expected the guide to give some probability to every action of the policy, but it gives one 0 or NaN."
         )
+    # reward of a state, extrinsic and intrinsic
     live = (~mdp.terminal).to(pi)
     gain = ((pi * mdp.reward).sum(-1) + alpha * intrinsic_reward(pi, log_rho)) * live
+    # V = gain + γ P_π V
     chain = state_chain(mdp, pi) * (live[..., None, :] * live[..., :, None])
     value = solve_chain(mdp.discount * chain, gain, "the value of the policy")
     return log_rho, _backup(mdp, value), value
@@ -176,4 +181,5 @@ def _advantage(
 
 
 def _backup(mdp: TabularMDP, value: Tensor) -> Tensor:
+    """Return r + γ E V(s'), `[..., S, A]`, with V = 0 in terminal states."""
     return mdp.reward + mdp.discount * torch.einsum("...san,...n->...sa", mdp.continuation, value)

@@ -1,4 +1,4 @@
-"""Actions averaged over the states that are visited, and how much each state adds to that: MIRL's two numbers."""
+"""MIRL's action marginal over visited states, and the mutual information I(S; A) that MIRL penalises."""
 
 import torch
 from torch import Tensor
@@ -10,24 +10,24 @@ from gio_pyro.tabular.mdp import TabularMDP, as_policy
 
 
 def action_marginal(mdp: TabularMDP, policy: object, *, visits: object = None) -> Tensor:
-    """Return Σ_s d(s) π(a|s), `[..., A]`: the prior that costs a policy least.
+    """Return Σ_s d(s) π(a|s), `[..., A]`: the prior of least expected KL divergence from the policy.
 
     Args:
-        mdp: the world.
+        mdp: the MDP.
         policy: π(a|s), `[..., S, A]`.
         visits: d(s), `[S]` or `[..., S]`; the discounted visits of the policy from `mdp.start` by default.
 
     Raises:
-        InputError: a policy or visits that are no distribution, or of another size.
+        InputError: a policy or visits that are not distributions, or of another size.
     """
     pi = as_policy(mdp, policy)
     return torch.einsum("...s,...sa->...a", _visits(mdp, pi, visits), pi)
 
 
 def action_information(mdp: TabularMDP, policy: object, *, visits: object = None) -> Tensor:
-    """Return I(S; A) = Σ_s d(s) KL(π(·|s) ‖ Σ_s d(s) π(·|s)), `[...]` nats: what MIRL's prior charges a step.
+    """Return I(S; A) = Σ_s d(s) KL(π(·|s) ‖ Σ_s d(s) π(·|s)), `[...]` nats: MIRL's cost per step.
 
-    Args and errors are those of `action_marginal`.
+    Arguments and errors are those of `action_marginal`.
     """
     pi = as_policy(mdp, policy)
     d = _visits(mdp, pi, visits)

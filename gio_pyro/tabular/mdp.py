@@ -1,4 +1,4 @@
-"""A finite Markov decision process as tables, and how to read one from a Gymnasium environment."""
+"""Finite Markov decision processes as tables, built from arrays or read from a Gymnasium environment."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -6,16 +6,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gio_pyro.errors import InputError, MixedTerminationError, shown
+from gio_pyro.errors import InputError, shown
 from gio_pyro.tabular.information import LARGEST_REWARD, as_distribution, as_flags
-from gio_pyro.tabular.reading import offers, rows_of
+from gio_pyro.tabular.reading import default_start, read_action_masks, read_rows, read_start, terminal_states
 from gio_pyro.utils.checks import instance, real, real_tensor
 from gio_pyro.utils.memory import require_memory
 
 
 @dataclass(frozen=True)
 class Outcomes:
-    """The joint future (s', r) of every state and action, over the F distinct pairs that occur."""
+    """The joint distribution of (s', r) for every state and action, over the F distinct pairs that occur."""
 
     probability: Tensor
     """`[..., S, A, F]`: p(s', r | s, a)."""
@@ -26,24 +26,23 @@ class Outcomes:
 
 
 class TabularMDP:
-    """A finite MDP in float64; terminal states absorb with value 0.
+    """A finite MDP in float64; terminal states are absorbing with value 0.
 
     Args:
         transition: p(s'|s, a), `[..., S, A, S]`; any leading batch shape, one device.
         reward: `[..., S, A]`, or `[..., S, A, S]` where it depends on s'; reward units.
-        discount: γ in [0, 1]; 1 needs a terminal state that can be reached from everywhere.
-        terminal: `[..., S]` booleans, none by default. Their rows become self-loops of reward 0.
+        discount: γ in [0, 1]; 1 requires that every state can reach a terminal state.
+        terminal: `[..., S]` booleans, none by default. Terminal rows are replaced by self-loops of reward 0.
         start: the distribution of the first state, `[..., S]`; uniform over non-terminal states by default.
-        outcomes: the joint (s', r) channel where rewards are random given (s, a, s').
-        allowed: which actions there are in each state, `[..., S, A]` booleans; all by default. What `transition` and
-            `reward` say of the others is not read, but must be numbers. Nothing is decided in terminal states, where
-            all count as allowed.
+        outcomes: the joint distribution of (s', r), if rewards are random given (s, a, s').
+        allowed: mask of allowed actions, `[..., S, A]` booleans; all by default. `transition` and `reward` of forbidden
+            actions are ignored, but must be valid numbers. In terminal states all actions count as allowed.
 
     All of them are attributes; `reward` is then the expected one, `[..., S, A]`.
 
     Raises:
         InputError: rows that do not sum to 1, negative or NaN entries, shapes that disagree, a discount
-            outside [0, 1], discount 1 where some state can never reach a terminal one, or a state without actions.
+            outside [0, 1], discount 1 where some state can never reach a terminal one, or a state that allows nothing.
     """
 
     def __init__(
@@ -60,19 +59,19 @@ class TabularMDP:
         p = as_distribution("the transition table", transition)
         if p.ndim < 3 or p.shape[-1] != p.shape[-3]:
             raise InputError(f"Expected transitions of shape [..., S, A, S], but got {tuple(p.shape)}.")
-        require_memory(3 * p.nbytes, f"transitions of shape {tuple(p.shape)}", "take a smaller world", p.device)
+        require_memory(3 * p.nbytes, f"transitions of shape {tuple(p.shape)}", "use a smaller MDP", p.device)
         states = p.shape[-1]
         self.terminal = _as_terminal(terminal, p)
         first = _as_start(start, self.terminal, p)
         self.transition = torch.where(self.terminal[..., None, None], torch.eye(states).to(p)[:, None, :], p)
-        self.allowed = _as_allowed(allowed, self)
+        self.allowed = _as_action_mask(allowed, self)
         self.discount = _as_discount(discount, self)
         self.start = first
         r = real_tensor("the reward table", reward).to(p.device)
         if not bool((r.abs() <= LARGEST_REWARD).all()):
             raise InputError("Expected finite rewards, but got NaN or infinity; correct the reward table.")
         self.reward = _expected_reward(r, self)
-        self._outcomes = None if outcomes is None else _checked(outcomes, self)
+        self._outcomes = None if outcomes is None else _as_outcomes(outcomes, self)
         self._reward_on_arrival = r if r.shape == p.shape else None
 
     @property
@@ -87,7 +86,7 @@ class TabularMDP:
 
     @property
     def continuation(self) -> Tensor:
-        """p(s'|s, a) with the columns of terminal states set to 0, `[..., S, A, S]`: where value comes from."""
+        """p(s'|s, a) with the columns of terminal states set to 0, `[..., S, A, S]`, for bootstrapping."""
         return self.transition * ~self.terminal[..., None, None, :]
 
     @property
@@ -97,7 +96,7 @@ class TabularMDP:
 
     @property
     def reach(self) -> Tensor:
-        """Which states an allowed action may lead to from each, `[..., S, S]` booleans."""
+        """Whether an allowed action leads from one state to another, `[..., S, S]` booleans."""
         return ((self.transition > 0) & self.allowed[..., None]).any(-2)
 
     @property
@@ -107,7 +106,7 @@ class TabularMDP:
 
     @property
     def outcomes(self) -> Outcomes:
-        """The joint future (s', r), grouped by distinct pairs; batched MDPs are refused (InputError)."""
+        """The joint distribution of (s', r), grouped by distinct pairs; raises `InputError` for a batch of MDPs."""
         if self._outcomes is not None:
             return self._outcomes
         if self.transition.ndim != 3:
@@ -115,19 +114,21 @@ class TabularMDP:
         r = self.reward[..., None] if self._reward_on_arrival is None else self._reward_on_arrival
         r = torch.where(self.terminal[:, None, None], 0.0, r)
         s, a, s_next = self.transition.nonzero(as_tuple=True)
-        return _group(self, s, a, s_next, r.expand_as(self.transition)[s, a, s_next], self.transition[s, a, s_next])
+        return _group_outcomes(
+            self, s, a, s_next, r.expand_as(self.transition)[s, a, s_next], self.transition[s, a, s_next]
+        )
 
     @classmethod
     def from_env(cls, env: Any, *, discount: float = 0.99) -> "TabularMDP":
         """Read `env.unwrapped.P`, the toy-text convention `P[s][a] = [(probability, s', reward, terminated), ...]`.
 
-        The start is `env.unwrapped.initial_state_distrib` where there is one, uniform otherwise. A state counts as
-        terminal when it can be reached from the start and is entered with `terminated`. A state allows the actions that
-        its row of `P` has (a dictionary need not have all) and that `env.unwrapped.action_mask(state)`, where there is
-        one as in Taxi, allows.
+        The start is `env.unwrapped.initial_state_distrib` where there is one, uniform otherwise. A state is
+        terminal if it can be reached from the start and is entered with `terminated`. A state allows the actions that
+        its entry of `P` has (a dictionary need not have all) and that `env.unwrapped.action_mask(state)`, if defined as
+        in Taxi, allows.
 
         Raises:
-            InputError: no `P`, a row that is no distribution, or a mask that does not have one flag for each action.
+            InputError: no `P`, a row that is not a distribution, or a mask that does not have one flag for each action.
             MixedTerminationError: a reachable state is entered both with and without termination.
         """
         if isinstance(env, type) or not hasattr(env, "unwrapped"):
@@ -138,19 +139,19 @@ class TabularMDP:
                 f"Expected an environment with a transition table `P`, but {shown(env)} has none; build TabularMDP "
                 "from arrays, or use an environment of toy-text."
             )
-        rows, offered = rows_of(table)
-        allowed = offers(offered, getattr(env.unwrapped, "action_mask", None))
+        rows, offered = read_rows(table)
+        allowed = read_action_masks(offered, getattr(env.unwrapped, "action_mask", None))
         start = getattr(env.unwrapped, "initial_state_distrib", None)
-        return _from_rows(rows, len(table), allowed, _as_share(discount), _read_start(start, len(table)))
+        return _from_rows(rows, len(table), allowed, _as_unit_interval(discount), read_start(start, len(table)))
 
 
 def as_mdp(mdp: object) -> TabularMDP:
-    """Return the MDP; raises `InputError` for anything else."""
-    return instance("the world", mdp, TabularMDP, "build one from arrays, or read an environment by from_env")
+    """Return the MDP; raises `InputError` for any other type."""
+    return instance("the MDP", mdp, TabularMDP, "build one from arrays, or read an environment by from_env")
 
 
 def as_policy(mdp: TabularMDP, policy: object) -> Tensor:
-    """Return `policy` as float64 on the MDP's device, `[..., S, A]`; raises `InputError` if it is none."""
+    """Return `policy` as float64 on the MDP's device, `[..., S, A]`; raises `InputError` if it is not one."""
     pi = as_distribution("the policy", policy).to(as_mdp(mdp).transition.device)
     if pi.shape not in (mdp.reward.shape, mdp.reward.shape[-2:]):
         raise InputError(f"Expected a policy of shape {tuple(mdp.reward.shape)}, but got {tuple(pi.shape)}.")
@@ -164,19 +165,29 @@ def as_policy(mdp: TabularMDP, policy: object) -> Tensor:
     return pi.expand(mdp.reward.shape)
 
 
+def restricted_policy(mdp: TabularMDP, policy: Tensor) -> Tensor:
+    """Return a policy `[..., S, A]` renormalised over allowed actions; uniform where these have probability 0."""
+    if bool(mdp.allowed.all()):
+        return policy
+    masked = torch.where(mdp.allowed, policy, 0.0)
+    total = masked.sum(-1, keepdim=True)
+    return torch.where(total > 0, masked / total, mdp.uniform)
+
+
 def _from_rows(rows: Tensor, states: int, allowed: Tensor, discount: float, start: Tensor | None) -> TabularMDP:
     actions = allowed.shape[-1]
     s, a, s_next, done = (rows[:, i].long() for i in (0, 1, 3, 5))
     p, r = rows[:, 2], rows[:, 4]
     transition = torch.zeros(states, actions, states, dtype=torch.float64).index_put_((s, a, s_next), p, True)
-    absent = transition.sum(-1) == 0  # what is not offered stays where it is
+    absent = transition.sum(-1) == 0  # forbidden actions become self-loops
     transition[absent & ~allowed] = torch.eye(states, dtype=torch.float64)[(absent & ~allowed).nonzero()[:, 0]]
-    start = _anywhere(s_next, p, done.bool(), states) if start is None else start
+    start = default_start(s_next, p, done.bool(), states) if start is None else start
     start = start.double() / start.sum()
     taken = p * allowed[s, a]
-    terminal = _terminal_states(s, s_next, taken, done.bool(), start)
+    terminal = terminal_states(s, s_next, taken, done.bool(), start)
     whole: Any = {"discount": discount, "terminal": terminal, "start": start, "allowed": allowed}
     mdp = TabularMDP(transition, torch.zeros(states, actions), **whole)
+    # rows of terminal states are replaced by self-loops of reward 0
     keep = ~terminal[s]
     loop = terminal.nonzero().squeeze(-1).repeat_interleave(actions)
     s, s_next = torch.cat([s[keep], loop]), torch.cat([s_next[keep], loop])
@@ -184,39 +195,12 @@ def _from_rows(rows: Tensor, states: int, allowed: Tensor, discount: float, star
     r = torch.cat([r[keep], torch.zeros(len(loop), dtype=r.dtype)])
     p = torch.cat([p[keep], torch.ones(len(loop), dtype=p.dtype)])
     reward = torch.zeros(states, actions, dtype=torch.float64).index_put_((s, a), p * r, True)
-    outcomes = _group(mdp, s, a, s_next, r, p)
+    outcomes = _group_outcomes(mdp, s, a, s_next, r, p)
     return TabularMDP(transition, reward, **whole, outcomes=outcomes)
 
 
-def _anywhere(s_next: Tensor, p: Tensor, done: Tensor, states: int) -> Tensor:
-    """Return an even start over the states that no transition ends in, or over all where there are none."""
-    open_ = torch.ones(states)
-    open_[s_next[done & (p > 0)]] = 0.0
-    return open_ if bool(open_.any()) else torch.ones(states)
-
-
-def _terminal_states(s: Tensor, s_next: Tensor, p: Tensor, done: Tensor, start: Tensor) -> Tensor:
-    """Follow the start through `P`, stopping where it says terminated, and see how each state is entered."""
-    reached = start > 0
-    while True:
-        live = reached[s] & (p > 0) & ~done
-        grown = reached.clone()
-        grown[s_next[live]] = True
-        if bool((grown == reached).all()):
-            break
-        reached = grown
-    terminal = torch.zeros_like(reached)
-    terminal[s_next[reached[s] & (p > 0) & done]] = True
-    both = (terminal & reached).nonzero().squeeze(-1)
-    if len(both):
-        raise MixedTerminationError(
-            f"Expected each state to be terminal or not, but state {int(both[0])} is entered both with and without "
-            "termination; give the environment a separate state for the end."
-        )
-    return terminal
-
-
-def _group(mdp: TabularMDP, s: Tensor, a: Tensor, s_next: Tensor, r: Tensor, p: Tensor) -> Outcomes:
+def _group_outcomes(mdp: TabularMDP, s: Tensor, a: Tensor, s_next: Tensor, r: Tensor, p: Tensor) -> Outcomes:
+    """Return the joint distribution of (s', r) from one row per (s, a, s', r) of probability p."""
     pairs, future = torch.unique(torch.stack([s_next.to(r), r], -1), dim=0, return_inverse=True)
     table = torch.zeros(mdp.states, mdp.actions, len(pairs), dtype=torch.float64, device=mdp.transition.device)
     return Outcomes(table.index_put_((s, a, future), p, True), pairs[:, 0].long(), pairs[:, 1])
@@ -232,7 +216,7 @@ def _as_terminal(terminal: object, p: Tensor) -> Tensor:
     return t.expand(shape)
 
 
-def _as_allowed(allowed: object, mdp: TabularMDP) -> Tensor:
+def _as_action_mask(allowed: object, mdp: TabularMDP) -> Tensor:
     shape = mdp.transition.shape[:-1]
     if allowed is None:
         return torch.ones(shape, dtype=torch.bool, device=mdp.transition.device)
@@ -247,7 +231,7 @@ def _as_allowed(allowed: object, mdp: TabularMDP) -> Tensor:
 
 
 def _as_discount(discount: float, mdp: TabularMDP) -> float:
-    discount = _as_share(discount)
+    discount = _as_unit_interval(discount)
     if discount == 1:
         step = mdp.reach
         ends = mdp.terminal.clone()
@@ -260,24 +244,12 @@ def _as_discount(discount: float, mdp: TabularMDP) -> float:
     return discount
 
 
-def _as_share(discount: object) -> float:
+def _as_unit_interval(discount: object) -> float:
     return real("discount", discount, 0.0, 1.0, wanted="a discount in [0, 1]", advice="0.99 is a usual choice")
 
 
-def _read_start(start: object, states: int) -> Tensor | None:
-    """Return what an environment says of its first state, `[S]`, not yet normalised; None where it says nothing."""
-    if start is None:
-        return None
-    found = real_tensor("env.initial_state_distrib", start)
-    if found.shape != (states,) or not bool((found >= 0).all()) or not 0 < float(found.sum()) < torch.inf:
-        raise InputError(
-            f"Expected env.initial_state_distrib to give each of {states} states a probability, but got {shown(start)}."
-        )
-    return found
-
-
-def _checked(outcomes: object, mdp: TabularMDP) -> Outcomes:
-    """Return the joint channel of (s', r) as float64; raises `InputError` where it is not one of this MDP."""
+def _as_outcomes(outcomes: object, mdp: TabularMDP) -> Outcomes:
+    """Return the joint distribution of (s', r) as float64; raises `InputError` if it does not fit the MDP."""
     given = instance("outcomes", outcomes, Outcomes)
     p = real_tensor("the outcomes", given.probability).to(mdp.reward.device)
     s_next, r = real_tensor("outcomes.next_state", given.next_state), real_tensor("outcomes.reward", given.reward)
@@ -306,6 +278,7 @@ def _as_start(start: object, terminal: Tensor, p: Tensor) -> Tensor:
 
 
 def _expected_reward(r: Tensor, mdp: TabularMDP) -> Tensor:
+    """Return the expected reward `[..., S, A]`, 0 in terminal states, from one of each (s, a) or (s, a, s')."""
     p = mdp.transition
     if r.shape == p.shape:
         r = (p * r).sum(-1)

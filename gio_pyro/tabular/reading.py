@@ -1,4 +1,4 @@
-"""Transition tables as Gymnasium's toy-text worlds have them, checked: `P[s][a] = [(p, s', r, terminated), ...]`."""
+"""Read and check transition tables of Gymnasium's toy-text environments: `P[s][a] = [(p, s', r, terminated), ...]`."""
 
 import sys
 from collections.abc import Iterable, Iterator
@@ -8,56 +8,56 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gio_pyro.errors import InputError, describe_error, shown
+from gio_pyro.errors import InputError, MixedTerminationError, describe_error, shown
 from gio_pyro.tabular.information import LARGEST_REWARD, SUM_TOLERANCE, as_flags
-from gio_pyro.utils.checks import MAX_DENSE, invalid_argument, real, switch, whole
+from gio_pyro.utils.checks import MAX_DENSE, invalid_argument, real, real_tensor, switch, whole
 from gio_pyro.utils.memory import require_memory
 
-FORM = "(probability, next state, reward, terminated)"
-MOST_ACTIONS = 100_000
-COPIES = 4
-"""Tables `[S, A, S]` that there are at once while a world is read."""
+OUTCOME_FORM = "(probability, next state, reward, terminated)"
+MAX_ACTIONS = 100_000
+READING_COPIES = 4
+"""Copies of a table `[S, A, S]` in memory while an environment is read."""
 
 
-def rows_of(table: Any) -> tuple[Tensor, list[list[int]]]:
-    """Return the rows (s, a, p, s', r, terminated) of a table `P`, `[N, 6]` float64, and which actions each state has.
+def read_rows(table: Any) -> tuple[Tensor, list[list[int]]]:
+    """Return the rows (s, a, p, s', r, terminated) of a table `P`, `[N, 6]` float64, and the actions of each state.
 
-    `P` and what is in it may be dictionaries, counted from 0, or lists. A state may have fewer actions than others.
+    `P` and its entries may be lists, or dictionaries with keys from 0. States may have different actions.
 
     Raises:
-        InputError: blames `P`: no table, states that are missing, rows of another form, or probabilities that are no
-            distribution.
+        InputError: `P` is not a table, lacks states, has rows of another form, or probabilities that are not
+            distributions.
     """
-    states = _count(table, "P", "its states")
+    states = _length(table, "P", "its states")
     if not states:
         raise InputError("Expected env.P to have its states, but it is empty; see TabularMDP.from_env for its form.")
-    offered = [_actions(_at(table, s, "P"), s) for s in range(states)]
-    if not any(offered):
+    offers = [_read_actions(_entry(table, s, "P"), s) for s in range(states)]
+    if not any(offers):
         raise InputError("Expected env.P to offer an action in some state, but it has none; fill its rows.")
-    rows = [row for s in range(states) for a in offered[s] for row in _outcomes(table[s], s, a, states)]
-    return torch.tensor(rows, dtype=torch.float64), offered
+    rows = [row for s in range(states) for a in offers[s] for row in _read_outcomes(table[s], s, a, states)]
+    return torch.tensor(rows, dtype=torch.float64), offers
 
 
-def offers(offered: list[list[int]], mask: Any) -> Tensor:
-    """Return which actions each state has, `[S, A]` booleans, where `mask(state)` may leave some out."""
-    actions = max(max(some, default=-1) for some in offered) + 1
-    if (size := len(offered) ** 2 * actions) > MAX_DENSE:
+def read_action_masks(offers: list[list[int]], mask: Any) -> Tensor:
+    """Return the mask of allowed actions, `[S, A]` booleans: those in `P` that `mask(state)`, if callable, allows."""
+    actions = max(max(some, default=-1) for some in offers) + 1
+    if (size := len(offers) ** 2 * actions) > MAX_DENSE:
         raise InputError(
-            f"Expected env.P with a table of at most {MAX_DENSE:,} numbers, but {len(offered)} states and {actions} "
-            f"actions have {size:,}; take a smaller world."
+            f"Expected env.P with a table of at most {MAX_DENSE:,} numbers, but {len(offers)} states and {actions} "
+            f"actions have {size:,}; use a smaller MDP."
         )
     require_memory(
-        COPIES * 8 * size,
-        f"the tables of {len(offered)} states and {actions} actions",
-        "take a smaller world, or learn it (gio.GIO)",
+        READING_COPIES * 8 * size,
+        f"the tables of {len(offers)} states and {actions} actions",
+        "use a smaller MDP, or learn it (gio.GIO)",
     )
-    has = torch.zeros(len(offered), actions, dtype=torch.bool)
-    for s, some in enumerate(offered):
+    has = torch.zeros(len(offers), actions, dtype=torch.bool)
+    for s, some in enumerate(offers):
         has[s, some] = True
     if not callable(mask):
         return has
     try:
-        flags = torch.stack([as_flags("action_mask(state)", mask(s)) for s in range(len(offered))])
+        flags = torch.stack([as_flags("action_mask(state)", mask(s)) for s in range(len(offers))])
     except InputError:
         raise
     except Exception as error:
@@ -69,16 +69,56 @@ def offers(offered: list[list[int]], mask: Any) -> Tensor:
     return has & flags
 
 
-def _actions(row: Any, s: int) -> list[int]:
-    """Return the numbers of the actions that a row of `P`, a dictionary or a sequence, has."""
-    count = _count(row, f"P[{s}]", f"the actions of state {s}")
+def default_start(s_next: Tensor, p: Tensor, done: Tensor, states: int) -> Tensor:
+    """Return uniform weights over states in which no transition terminates, `[S]`, or over all if there are none."""
+    live = torch.ones(states)
+    live[s_next[done & (p > 0)]] = 0.0
+    return live if bool(live.any()) else torch.ones(states)
+
+
+def terminal_states(s: Tensor, s_next: Tensor, p: Tensor, done: Tensor, start: Tensor) -> Tensor:
+    """Return which states are entered with `terminated` from states reachable from the start, `[S]` booleans."""
+    reached = start > 0
+    while True:
+        live = reached[s] & (p > 0) & ~done
+        grown = reached.clone()
+        grown[s_next[live]] = True
+        if bool((grown == reached).all()):
+            break
+        reached = grown
+    terminal = torch.zeros_like(reached)
+    terminal[s_next[reached[s] & (p > 0) & done]] = True
+    both = (terminal & reached).nonzero().squeeze(-1)
+    if len(both):
+        raise MixedTerminationError(
+            f"Expected each state to be terminal or not, but state {int(both[0])} is entered both with and without "
+            "termination; give the environment a separate state for the end."
+        )
+    return terminal
+
+
+def read_start(start: object, states: int) -> Tensor | None:
+    """Return an environment's start distribution, `[S]`, not yet normalised, or None if it has none."""
+    if start is None:
+        return None
+    found = real_tensor("env.initial_state_distrib", start)
+    if found.shape != (states,) or not bool((found >= 0).all()) or not 0 < float(found.sum()) < torch.inf:
+        raise InputError(
+            f"Expected env.initial_state_distrib to give each of {states} states a probability, but got {shown(start)}."
+        )
+    return found
+
+
+def _read_actions(row: Any, s: int) -> list[int]:
+    """Return the indices of the actions in an entry of `P`, a dictionary or a sequence."""
+    count = _length(row, f"P[{s}]", f"the actions of state {s}")
     keys = list(row) if hasattr(row, "keys") else range(count)
-    wanted = f"the actions of env.P[{s}] to be whole numbers from 0 to {MOST_ACTIONS}"
-    return [whole("an action", _as_whole(key), 0, MOST_ACTIONS, wanted=wanted) for key in keys]
+    wanted = f"the actions of env.P[{s}] to be whole numbers from 0 to {MAX_ACTIONS}"
+    return [whole("an action", _as_integer(key), 0, MAX_ACTIONS, wanted=wanted) for key in keys]
 
 
-def _count(table: Any, where: str, what: str) -> int:
-    """Return how many entries there are; raises `InputError` where that is no question to ask."""
+def _length(table: Any, where: str, what: str) -> int:
+    """Return the number of entries; raises `InputError` unless it is a dictionary or sequence."""
     if not hasattr(table, "__getitem__") or not hasattr(table, "__len__") or isinstance(table, str | bytes | type):
         raise InputError(
             f"Expected env.{where} to be a dictionary or list of {what}, but got {shown(table)}; see "
@@ -87,24 +127,24 @@ def _count(table: Any, where: str, what: str) -> int:
     return len(table)
 
 
-def _at(table: Any, key: int, where: str) -> Any:
+def _entry(table: Any, key: int, where: str) -> Any:
     try:
         return table[key]
-    except Exception as error:  # of somebody else's class, too
+    except Exception as error:  # the class is the environment's own
         raise InputError(
             f"Expected env.{where} to have an entry {key}, as its {len(table)} are counted from 0, but reading it "
             f"raised {describe_error(error, 80)}."
         ) from error
 
 
-def _outcomes(of_state: Any, s: int, a: int, states: int) -> Iterator[tuple[float, ...]]:
-    """Yield the rows of one state and action."""
+def _read_outcomes(of_state: Any, s: int, a: int, states: int) -> Iterator[tuple[float, ...]]:
+    """Yield the rows (s, a, p, s', r, terminated) of one state and action."""
     where = f"P[{s}][{a}]"
-    outcomes, total = _at(of_state, a, f"P[{s}]"), 0.0
+    outcomes, total = _entry(of_state, a, f"P[{s}]"), 0.0
     if not isinstance(outcomes, Iterable) or isinstance(outcomes, str | bytes | dict | type):
-        raise invalid_argument(f"a list of outcomes {FORM} in env.{where}", outcomes)
+        raise invalid_argument(f"a list of outcomes {OUTCOME_FORM} in env.{where}", outcomes)
     for outcome in outcomes:
-        row = _row(outcome, where, states)
+        row = _read_outcome(outcome, where, states)
         total += row[0]
         yield (float(s), float(a), *row)
     if not abs(total - 1) <= SUM_TOLERANCE:
@@ -114,27 +154,27 @@ def _outcomes(of_state: Any, s: int, a: int, states: int) -> Iterator[tuple[floa
         )
 
 
-def _row(outcome: Any, where: str, states: int) -> tuple[float, float, float, float]:
+def _read_outcome(outcome: Any, where: str, states: int) -> tuple[float, float, float, float]:
     try:
         p, s_next, r, done = outcome
     except (TypeError, ValueError) as error:
-        raise invalid_argument(f"outcomes {FORM} in env.{where}", outcome) from error
-    if _usual(p, s_next, r, done) and 0.0 <= p <= 1.0 and 0 <= s_next < states and abs(r) <= LARGEST_REWARD:
+        raise invalid_argument(f"outcomes {OUTCOME_FORM} in env.{where}", outcome) from error
+    if _is_plain(p, s_next, r, done) and 0.0 <= p <= 1.0 and 0 <= s_next < states and abs(r) <= LARGEST_REWARD:
         return p, float(s_next), float(r), float(done)
     return (
         real("p", p, 0.0, sys.float_info.max, wanted="non-negative probabilities in env.P", advice=f"correct {where}"),
-        float(whole(f"the next states of env.{where}", _as_whole(s_next), 0, states - 1)),
+        float(whole(f"the next states of env.{where}", _as_integer(s_next), 0, states - 1)),
         real(f"the rewards of env.{where}", r, -LARGEST_REWARD, LARGEST_REWARD),
         float(switch(f"terminated in env.{where}", done)),
     )
 
 
-def _as_whole(number: Any) -> Any:
-    """Return 2 for 2.0, and anything else as it is."""
+def _as_integer(number: Any) -> Any:
+    """Return an integer-valued float as an int, and any other value unchanged."""
     return int(number) if isinstance(number, float) and number.is_integer() else number
 
 
-def _usual(p: Any, s_next: Any, r: Any, done: Any) -> bool:
-    """Whether a row is of the plainest kinds: large worlds have many."""
-    whole_ = isinstance(s_next, int | np.integer) and isinstance(done, bool | np.bool_)
-    return isinstance(p, float) and isinstance(r, float | int) and whole_
+def _is_plain(p: Any, s_next: Any, r: Any, done: Any) -> bool:
+    """Return whether a row has plain numeric types, which need no further conversion: a fast path for large tables."""
+    integers = isinstance(s_next, int | np.integer) and isinstance(done, bool | np.bool_)
+    return isinstance(p, float) and isinstance(r, float | int) and integers

@@ -1,10 +1,10 @@
-"""A conformance kit for one's own programs: what is wrong with a model, a guide or a signal, in one readable message.
+"""A conformance kit for user programs: checks of models, guides and signals, each with one readable error.
 
     gio.testing.check_model(MyModel, spec)
     gio.testing.check_guide(MyGuide, MyModel, spec)
     gio.testing.check_signal("my_file.py:MySignal", "CartPole-v1")
 
-All return None when all is well and raise `ProgramError` with the first thing that is not.
+All return None, or raise `ProgramError` for the first requirement that is violated.
 """
 
 from gio_pyro.testing.guides import check_guide

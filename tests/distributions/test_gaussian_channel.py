@@ -1,4 +1,4 @@
-"""A channel that is linear in the actions, fitted by likelihood, beside the exact capacity of what it was fitted to.
+"""A channel that is linear in the actions, fitted by likelihood, against the exact capacity.
 
 Cost: 15 s.
 """
@@ -202,9 +202,9 @@ def test_its_mean_is_linear_in_the_actions():
     model, state = small(), torch.randn(5, 3)
     first, second = torch.randn(2, 5, 4).unbind(0)
     origin = model.outcome(state, torch.zeros(5, 4)).mean
-    apart = model.outcome(state, first).mean + model.outcome(state, second).mean - origin
+    summed = model.outcome(state, first).mean + model.outcome(state, second).mean - origin
     gain, scale = model.channel(state)
-    assert torch.allclose(model.outcome(state, first + second).mean, apart, atol=1e-5)
+    assert torch.allclose(model.outcome(state, first + second).mean, summed, atol=1e-5)
     assert torch.allclose(origin + (gain @ first[:, :, None])[..., 0], model.outcome(state, first).mean, atol=1e-5)
     assert torch.allclose(scale, model.outcome(state, first).stddev)
 

@@ -1,4 +1,4 @@
-"""Action masks: what is not allowed has probability 0, whoever acts, and the rest is as if it were not there."""
+"""Action masks: forbidden actions have probability 0, and all else is as if they did not exist."""
 
 from functools import partial
 from typing import Any
@@ -213,5 +213,5 @@ def test_what_is_learned_is_what_the_exact_tier_says(guide: str):
     pi = policy_table(agent)
     assert (pi[~world.allowed] == 0).all()
     torch.testing.assert_close(pi, best.policy, atol=0.08, rtol=0)
-    paid = agent.intrinsic_reward(torch.arange(4)).double()
-    torch.testing.assert_close(paid, best.intrinsic, atol=0.08, rtol=0)
+    reward = agent.intrinsic_reward(torch.arange(4)).double()
+    torch.testing.assert_close(reward, best.intrinsic, atol=0.08, rtol=0)

@@ -1,4 +1,4 @@
-"""Mixtures of normals: their density, and the gradients of their draws, beside what is known in closed form."""
+"""Mixtures of normals: density and gradients of draws, against closed forms."""
 
 from math import log
 

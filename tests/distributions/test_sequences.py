@@ -1,4 +1,4 @@
-"""Distributions over sequences: normalised, drawn from as they score, and linear in the length."""
+"""Distributions over action sequences: normalised, with samples that match scores, in linear time."""
 
 import itertools
 import math

@@ -1,4 +1,4 @@
-"""Water-filling and the capacity of linear-Gaussian channels, beside closed forms and brute force.
+"""Water-filling and the capacity of linear Gaussian channels, against closed forms and brute force.
 
 Cost: under a second.
 """

@@ -1,4 +1,4 @@
-"""Learned empowerment against the exact one, and what may be asked of it.
+"""Learned empowerment, against the exact one, and its errors.
 
 Cost: 40 s.
 """

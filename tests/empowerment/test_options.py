@@ -1,4 +1,4 @@
-"""Sequences taken without looking: where they begin and end, and with which probability they were taken.
+"""Open-loop action sequences: where they begin and end, and their probabilities.
 
 Cost: 12 s.
 """
@@ -13,7 +13,15 @@ import torch
 
 from gio_pyro.collection import Collector
 from gio_pyro.distributions.sequences import ActionSequences
-from gio_pyro.empowerment.options import IN_A_ROW, MOST_BYTES, Blindly, Kept, Options, read, take
+from gio_pyro.empowerment.options import (
+    MAX_BYTES,
+    SEQUENCES_PER_COLLECTION,
+    OpenLoopBehaviour,
+    OptionReplay,
+    Options,
+    collect_options,
+    options_from_sequences,
+)
 from gio_pyro.errors import InputError
 from gio_pyro.types import Sequences
 from tests.distributions.test_sequences import every, some
@@ -61,8 +69,8 @@ def collector(mode: Any, count: int, **arguments: Any) -> Collector:
 def test_a_sequence_leads_from_its_state_to_its_end_in_one_episode(mode: Any, count: int, cut: bool):
     collecting = collector(mode, count, cut=cut)
     for _ in range(6):
-        options, steps = take(collecting, source(3), 3, 0.5)
-        assert steps <= IN_A_ROW * 3 * max(count, 1)
+        options, steps = collect_options(collecting, source(3), 3, 0.5)
+        assert steps <= SEQUENCES_PER_COLLECTION * 3 * max(count, 1)
         for state, actions, final in zip(options.state, options.actions, options.final, strict=True):
             left = 7 - int(state) % 10
             taken = actions[: min(left, 3)]
@@ -73,7 +81,7 @@ def test_a_sequence_leads_from_its_state_to_its_end_in_one_episode(mode: Any, co
 def test_what_was_cut_off_is_left_out_and_what_ended_is_filled():
     """0 1 2 3 ends by itself and 4 3 2 is cut: of pieces of 3 steps, those from 4 and 3 are unknown."""
     pieces = two_episodes().sequences(None, 3)
-    options = read(pieces, 2)
+    options = options_from_sequences(pieces, 2)
     assert options.state.tolist() == [0, 1, 2]
     assert options.final.tolist() == [3, 3, 3]
     assert options.log_behaviour.tolist() == pytest.approx([3 * math.log(0.5)] * 3)
@@ -88,7 +96,7 @@ def test_the_behaviour_scores_what_it_does(share: float):
         for value in every(2, 2)
     }
     torch.manual_seed(0)
-    behaviour = Blindly(source(2), share)
+    behaviour = OpenLoopBehaviour(source(2), share)
     first, log_first = behaviour(torch.zeros(20_000))
     second, log_second = behaviour(torch.zeros(20_000))
     for pair, probability in expected.items():
@@ -104,7 +112,7 @@ def options(numbers: list[int]) -> Options:
 
 
 def test_the_oldest_go_first():
-    kept = Kept(4)
+    kept = OptionReplay(4)
     kept.add(options([0, 1, 2]))
     assert len(kept) == 3
     kept.add(options([3, 4]))
@@ -116,19 +124,19 @@ def test_the_oldest_go_first():
 
 
 def test_large_states_are_kept_in_smaller_numbers():
-    kept = Kept(10**9)
+    kept = OptionReplay(10**9)
     picture = torch.zeros(1, 2**20, dtype=torch.uint8)
     kept.add(Options(picture, torch.zeros(1, 2, dtype=torch.long), picture, torch.zeros(1)))
-    assert kept.capacity == MOST_BYTES // (2 * 2**20 + 16 + 4)
+    assert kept.capacity == MAX_BYTES // (2 * 2**20 + 16 + 4)
 
 
 def test_nothing_can_be_drawn_from_nothing():
     with pytest.raises(InputError, match=r"^Expected sequences to learn from"):
-        Kept(3).sample(1)
+        OptionReplay(3).sample(1)
 
 
 def test_pieces_of_no_known_end_are_no_options():
     pieces = two_episodes().sequences(None, 3)
-    known = read(Sequences(pieces.steps[3:], pieces.valid[3:]), 2)
+    known = options_from_sequences(Sequences(pieces.steps[3:], pieces.valid[3:]), 2)
     assert len(known) == 0
     assert np.array_equal(known.actions.shape, (0, 3))

@@ -1,4 +1,4 @@
-"""The guides of this library: q_φ(a|s, F), each of which is a method."""
+"""The guides of this library, q_φ(a|s, F)."""
 
 from dataclasses import replace
 from math import exp, log
@@ -256,7 +256,7 @@ def test_a_gaussian_guide_that_learned_nothing_of_the_future_is_the_policy():
 
 @pytest.mark.parametrize("scale", [0.1, 1.0, 5.0])
 def test_the_floor_bounds_what_a_gaussian_guide_is_paid(scale: float):
-    """With the greatest precision it is paid ½ log(1 + σ² exp(2 · 3)) nats a number where it is exact."""
+    """With the greatest precision the intrinsic reward is ½ log(1 + σ² exp(2 · 3)) nats a number where it is exact."""
     q = answering(0.0, 1e6).posterior(normals(0.0, scale), SOME, THERE)
     most = 0.5 * log(1 + scale**2 * exp(6.0))
     assert torch.log(scale / q.stddev[0, 0]).item() == pytest.approx(most, rel=1e-4)

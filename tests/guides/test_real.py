@@ -1,4 +1,4 @@
-"""Guides over continuous actions on futures whose posteriors are known: two humps, and actions that hang together."""
+"""Guides over continuous actions, against known posteriors: bimodal, and with correlated actions."""
 
 from math import log, pi
 from typing import Any
@@ -21,8 +21,8 @@ def standard(size: int) -> Any:
     return lambda state: dist.Normal(torch.zeros(len(state), size), 1.0).to_event(1)
 
 
-def paid(name: str, world: Any, size: int, steps: int = 600) -> float:
-    """Nats that a guide is paid, E log q − log π, once it has been fitted to draws of π and `world(action)`."""
+def fitted_information(name: str, world: Any, size: int, steps: int = 600) -> float:
+    """Return E log q − log π of a guide, nats, after fitting it to draws of π and `world(action)`."""
     torch.manual_seed(0)
     where, policy = Spec(vector(1), vector(size), vector(1), hidden=(32, 32)), standard(size)
     model = build_model(GaussianModel, where, policy, torch.zeros(1, 1))
@@ -71,12 +71,12 @@ def information_of_size() -> float:
 @pytest.mark.parametrize("name", slow_but(["FlowGuide", "MixtureGuide"], "MixtureGuide"))
 def test_two_humps_are_found(name: str):
     exact = information_of_size()
-    assert paid(name, size_of, 1) == pytest.approx(exact, abs=0.05)
+    assert fitted_information(name, size_of, 1) == pytest.approx(exact, abs=0.05)
 
 
 @pytest.mark.parametrize("name", ["GaussianGuide", "AutoregressiveGuide"])
 def test_one_hump_for_each_number_is_too_few(name: str):
-    assert paid(name, size_of, 1) < information_of_size() - 0.3
+    assert fitted_information(name, size_of, 1) < information_of_size() - 0.3
 
 
 def total_of(action: Tensor) -> Tensor:
@@ -90,7 +90,7 @@ TOTAL = 0.5 * log(1 + 2 / NOISE**2)
 
 @pytest.mark.parametrize("name", slow_but(["AutoregressiveGuide", "FlowGuide"], "AutoregressiveGuide"))
 def test_what_is_known_of_a_sum_is_found(name: str):
-    assert paid(name, total_of, 2) == pytest.approx(TOTAL, abs=0.05)
+    assert fitted_information(name, total_of, 2) == pytest.approx(TOTAL, abs=0.05)
 
 
 def test_numbers_on_their_own_lose_what_they_know_of_each_other():
@@ -98,7 +98,7 @@ def test_numbers_on_their_own_lose_what_they_know_of_each_other():
     variance = 1 - 1 / (2 + NOISE**2)
     covariance = -1 / (2 + NOISE**2)
     shared = -0.5 * log(1 - (covariance / variance) ** 2)
-    assert paid("GaussianGuide", total_of, 2) == pytest.approx(TOTAL - shared, abs=0.05)
+    assert fitted_information("GaussianGuide", total_of, 2) == pytest.approx(TOTAL - shared, abs=0.05)
 
 
 def test_an_autoregressive_guides_draws_are_of_its_density():

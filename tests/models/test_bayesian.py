@@ -1,4 +1,4 @@
-"""What models of real futures say of what they do not know, against Bayesian linear regression.
+"""Epistemic uncertainty of models of real-valued futures, against Bayesian linear regression.
 
 Cost: under a second.
 """
@@ -133,9 +133,11 @@ def test_the_information_gain_changes_nothing_and_draws_nothing():
 
 
 @pytest.mark.parametrize(("hook", "count"), [("beliefs", 2), ("information_gain", 3)])
-def test_a_model_that_does_not_know_what_it_does_not_know_is_told_in_a_sentence(hook: str, count: int):
+def test_a_model_without_a_posterior_is_refused(hook: str, count: int):
     model = build_model(GaussianModel, spec(vector(2), vector(1)), standard, torch.zeros(1, 2))
-    with pytest.raises(InputError, match=rf"^Expected a model that knows .* got GaussianModel; .* {hook}\(.*\)\.$"):
+    with pytest.raises(
+        InputError, match=rf"^Expected a model that implements {hook}\(.*\), but GaussianModel does not; .*\.$"
+    ):
         getattr(model, hook)(*batch()[:count])
 
 

@@ -1,4 +1,4 @@
-"""The model of finite worlds that counts, against integrals and digammas.
+"""The count-based model of finite MDPs, against integrals and digammas.
 
 Cost: under a second.
 """
@@ -157,5 +157,5 @@ def test_beliefs_agree_where_much_was_seen():
 def test_a_model_without_beliefs_is_told_apart():
     from gio_pyro.errors import InputError
 
-    with pytest.raises(InputError, match=r"^Expected a model that knows .* but got CategoricalModel; .*\.$"):
+    with pytest.raises(InputError, match=r"^Expected a model that implements .*, but CategoricalModel does not; .*\.$"):
         built(CategoricalModel).beliefs(STATE, ACTION)

@@ -1,4 +1,4 @@
-"""Models of real futures on worlds whose likelihoods are closed forms."""
+"""Models of real-valued futures, against closed-form likelihoods."""
 
 from collections.abc import Callable
 from math import e, log, pi
@@ -107,7 +107,7 @@ def test_a_mixture_knows_two_ways_out():
 
 @torch.no_grad()
 def spread(model: Model, at: float) -> float:
-    """How far the members' means are apart at an action, in standard deviations of F."""
+    """Spread of the members' means at an action, in standard deviations of F."""
     found = model.program.members(torch.zeros(1, 1), torch.full((1, 1), at))
     mean = found[0] if isinstance(found, tuple) else found
     return float(mean.std(0).mean())

@@ -1,4 +1,4 @@
-"""One step down a loss: run as it stands, lowered to a graph, or refused because the loss is not finite."""
+"""Gradient steps: eager, compiled, or skipped because the loss is not finite."""
 
 import copy
 from collections.abc import Callable
@@ -24,16 +24,16 @@ from tests.spaces import image, spec, vector
 
 
 class Line:
-    """Squared error of a line; counts how often it is asked."""
+    """Squared error of a line; counts its evaluations."""
 
     def __init__(self) -> None:
         with torch.random.fork_rng():
             torch.manual_seed(0)
             self.net, self.other = nn.Linear(2, 1), nn.Linear(1, 1)
-        self.asked = 0
+        self.calls = 0
 
     def __call__(self, context: Any, x: Tensor, y: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        self.asked += 1
+        self.calls += 1
         loss = (self.other(self.net(x)) - y).square().mean()
         return loss, {"loss": loss, "twice": 2 * loss}
 
@@ -137,15 +137,15 @@ def test_a_finite_loss_with_a_gradient_that_is_not_changes_no_parameter():
 
 @pytest.fixture
 def uncompiled(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
-    """Leave the traced graph as it is; returns how the compiler was asked."""
-    asked: list[dict[str, Any]] = []
+    """Leave the traced graph as it is; returns the options of each compilation."""
+    calls: list[dict[str, Any]] = []
 
     def identity(graph: Any, **options: Any) -> Any:
-        asked.append(options)
+        calls.append(options)
         return graph
 
     monkeypatch.setattr(torch, "compile", identity)
-    return asked
+    return calls
 
 
 def test_a_traced_step_is_the_plain_step(uncompiled: list[dict[str, Any]]):
@@ -155,8 +155,8 @@ def test_a_traced_step_is_the_plain_step(uncompiled: list[dict[str, Any]]):
         torch.testing.assert_close(first.step(None, X, Y), second.step(None, X, Y), rtol=0, atol=0)
     torch.testing.assert_close(traced.net.state_dict(), plain.net.state_dict(), rtol=0, atol=0)
     assert len(uncompiled) == 1
-    assert plain.asked == 10
-    assert traced.asked <= 2
+    assert plain.calls == 10
+    assert traced.calls <= 2
 
 
 def test_another_shape_is_traced_once_more(uncompiled: list[dict[str, Any]]):
@@ -236,7 +236,7 @@ def test_a_program_that_asks_the_host_is_told_so_in_one_sentence(uncompiled: lis
         Descent("line", decides, adam([parameter], 0.1), compiled=True).step(None, torch.ones(2))
     text = str(error.value)
     assert text.startswith("Expected programs that compile, but tracing or compiling raised ")
-    assert text.endswith("; leave compile off, or take Python decisions and .item() out of the programs.")
+    assert text.endswith("; leave compile off, or remove Python control flow and .item() from the programs.")
     assert "\n" not in text
 
 
@@ -358,5 +358,5 @@ def test_rows_picked_by_a_mask_are_refused(pick: Callable[[Tensor], Tensor]):
     """How many there are would be fixed while tracing; another batch would be cut or fail."""
     weight = nn.Parameter(torch.ones(3))
     descent = Descent("picking", lambda _, x: (pick(weight * x), {}), adam([weight], 0.1), compiled=True)
-    with pytest.raises(InputError, match=r"a choice of rows by a mask .*; leave compile off"):
+    with pytest.raises(InputError, match=r"rows are selected by a mask .*; leave compile off"):
         descent.step(None, torch.tensor([1.0, -1.0, 2.0]))

@@ -15,14 +15,14 @@ from torch import Tensor
 from gio_pyro.errors import InputError
 from gio_pyro.nn import (
     CLIP,
-    Distinct,
+    DeduplicatedImages,
     Ensemble,
-    Image,
+    ImageEncoder,
     ImagePair,
-    OneHot,
+    OneHotEncoder,
     PairEncoder,
     Standardise,
-    Vector,
+    VectorEncoder,
     action_features,
     encoder,
     is_image,
@@ -57,9 +57,9 @@ def test_statistics_are_numpys_in_any_batching(sizes: list[int], mean: float, de
 @given(st.lists(st.integers(1, 40), min_size=1, max_size=8), st.integers(0, 2**16))
 def test_statistics_do_not_depend_on_how_data_is_cut(sizes: list[int], seed: int):
     x = 5.0 + 3.0 * normal(sum(sizes), 2, seed=seed)
-    together, apart = updated([x], (2,)), updated(list(x.split(sizes)), (2,))
-    torch.testing.assert_close(apart.mean, together.mean, atol=1e-4, rtol=1e-4)
-    torch.testing.assert_close(apart.deviation, together.deviation, atol=1e-4, rtol=1e-4)
+    together, pieces = updated([x], (2,)), updated(list(x.split(sizes)), (2,))
+    torch.testing.assert_close(pieces.mean, together.mean, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(pieces.deviation, together.deviation, atol=1e-4, rtol=1e-4)
 
 
 def test_whole_numbers_of_any_kind_are_taken_in():
@@ -134,7 +134,7 @@ def values(space: Any, count: int, seed: int = 0) -> Tensor:
 
 def test_a_discrete_value_is_one_hot():
     features = encoder(Discrete(4))
-    assert isinstance(features, OneHot)
+    assert isinstance(features, OneHotEncoder)
     assert features.size == 4
     assert features(torch.tensor([2, 0])).tolist() == [[0.0, 0.0, 1.0, 0.0], [1.0, 0.0, 0.0, 0.0]]
 
@@ -143,7 +143,7 @@ def test_a_discrete_value_is_one_hot():
 def test_a_box_is_one_standardised_vector(shape: tuple[int, ...]):
     space = Box(-np.inf, np.inf, shape, dtype=np.float32)
     features, x = encoder(space), 4 + 2 * normal(200, *shape)
-    assert isinstance(features, Vector)
+    assert isinstance(features, VectorEncoder)
     features.observe(x)
     y = features(x)
     assert y.shape == (200, features.size) == (200, math.prod(shape))
@@ -160,7 +160,7 @@ SHAPES = [*LAST, (4, 84, 84), (3, 7, 9)]
 def test_an_image_has_the_features_that_are_announced(shape: tuple[int, ...]):
     space = Box(0, 255, shape, dtype=np.uint8)
     features, x = encoder(space), values(space, 3)
-    assert isinstance(features, Image)
+    assert isinstance(features, ImageEncoder)
     features.observe(x)
     y = features(x)
     assert y.shape == (3, features.size)
@@ -307,8 +307,8 @@ def test_equal_images_are_looked_at_once_and_answered_as_if_each_were(monkeypatc
     pair = ImagePair(space, 8)
     pair.observe(few, few.flip(0))
     seen: list[int] = []
-    look = Image.forward
-    monkeypatch.setattr(Image, "forward", lambda self, x: (seen.append(len(x)), look(self, x))[1])
+    look = ImageEncoder.forward
+    monkeypatch.setattr(ImageEncoder, "forward", lambda self, x: (seen.append(len(x)), look(self, x))[1])
     together = pair(few[which], few[which.flip(0)])
     assert seen == [3]
     alone = torch.cat([pair(few[i : i + 1], few[j : j + 1]) for i, j in zip(which, which.flip(0), strict=True)])
@@ -319,6 +319,6 @@ def test_equal_images_are_looked_at_once_and_answered_as_if_each_were(monkeypatc
 def test_the_gradient_of_images_that_are_alike_is_the_sum_of_theirs():
     space = Box(0, 255, (12, 12, 3), np.uint8)
     image = torch.randint(0, 256, (1, 12, 12, 3), dtype=torch.uint8)
-    look = Distinct(Image(space), 4)
+    look = DeduplicatedImages(ImageEncoder(space), 4)
     one, five = (torch.autograd.grad(look(image.expand(n, -1, -1, -1)).sum(), look.few.weight)[0] for n in (1, 5))
     torch.testing.assert_close(five, 5 * one)

@@ -1,4 +1,4 @@
-"""From a name to a program that runs, and one sentence for each way that can fail."""
+"""Programs are built from names, and every failure raises one clear error."""
 
 import pickle
 import threading

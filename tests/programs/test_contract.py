@@ -1,4 +1,4 @@
-"""What the engine does with a program: it conditions, runs and scores, and leaves nothing behind."""
+"""The engine conditions, runs and scores programs without side effects."""
 
 from collections.abc import Callable
 from copy import deepcopy
@@ -23,7 +23,7 @@ from gio_pyro.errors import ProgramError
 from gio_pyro.guides import CategoricalGuide, CategoricalNetworkGuide, GaussianGuide
 from gio_pyro.inference import Elbo, Inference
 from gio_pyro.models import CategoricalModel, CategoricalNetworkModel, GaussianModel
-from gio_pyro.programs import Guide, Model, build_guide, build_model, frozen, log_probs
+from gio_pyro.programs import Guide, Model, build_guide, build_model, frozen_parameters, log_probs
 from gio_pyro.types import Policy, Spec, Transitions
 from tests.spaces import spec, vector
 
@@ -71,7 +71,7 @@ def closure_model() -> Any:
 
 
 class PlainModel(nn.Module):
-    """A torch module that knows nothing of Pyro's parameters."""
+    """A torch module without Pyro parameters."""
 
     def __init__(self, spec: Spec | None = None) -> None:
         super().__init__()
@@ -406,7 +406,7 @@ def test_real_numbers_score_one_number_for_each_example():
 def test_a_frozen_program_passes_gradients_through_its_inputs_only():
     pair = GaussianPair()
     action = pair.other.clone().requires_grad_(True)
-    with frozen(pair.model):
+    with frozen_parameters(pair.model):
         score = pair.model.log_prob(pair.policy, pair.state, action, pair.other)
     found = torch.autograd.grad(score.sum(), [action, *pair.model.parameters()], allow_unused=True)
     assert bool((found[0] != 0).all())
@@ -416,7 +416,7 @@ def test_a_frozen_program_passes_gradients_through_its_inputs_only():
 
 def test_a_program_is_thawed_when_something_raises():
     pair = GaussianPair()
-    with pytest.raises(ZeroDivisionError), frozen(pair.guide):
+    with pytest.raises(ZeroDivisionError), frozen_parameters(pair.guide):
         raise ZeroDivisionError
     assert all(p.requires_grad for p in pair.guide.parameters())
 
@@ -424,17 +424,17 @@ def test_a_program_is_thawed_when_something_raises():
 def test_a_parameter_that_was_frozen_before_stays_so_when_the_program_is_thawed():
     pair = GaussianPair()
     first = next(pair.guide.parameters()).requires_grad_(False)
-    with frozen(pair.guide):
+    with frozen_parameters(pair.guide):
         pass
     assert not first.requires_grad
 
 
-def test_a_program_is_told_its_data_if_it_wants_to_know():
+def test_a_program_observes_data_if_it_has_the_method():
     pair = GaussianPair()
     before = pair.guide.program.encoder.first.scale.count.item()
     pair.guide.observe(pair.state, pair.other, pair.other)
     assert pair.guide.program.encoder.first.scale.count.item() == before + B
-    built(NetModel).observe(STATE, ACTION, FUTURE)  # one that does not want to know
+    built(NetModel).observe(STATE, ACTION, FUTURE)  # without observe
 
 
 def test_input_statistics_travel_in_the_state_dict():
@@ -612,15 +612,15 @@ class Asking(NetModel):
 
 
 @pytest.mark.parametrize("given", [-1e-3, 0, 0.0, float("nan"), float("inf"), "fast", True, torch.tensor(0.1)], ids=str)
-def test_a_learning_rate_that_is_no_step_size_is_refused(given: Any):
+def test_an_invalid_learning_rate_is_refused(given: Any):
     with pytest.raises(ProgramError, match=r"^Expected learning_rate of Asking to be a number above 0, .*but got"):
         Model(Asking(given))
 
 
 @pytest.mark.parametrize("given", [1, 0.5, np.float32(0.25)], ids=repr)
 def test_a_learning_rate_is_a_plain_number_however_it_was_given(given: Any):
-    asked = Model(Asking(given)).learning_rate
-    assert (type(asked), asked) == (float, float(given))
+    rate = Model(Asking(given)).learning_rate
+    assert (type(rate), rate) == (float, float(given))
     assert Model(Asking()).learning_rate is None
 
 

@@ -1,4 +1,4 @@
-"""FutureSamples futures: exact where they can be enumerated, unbiased where they are drawn."""
+"""Expectations over futures: exact where enumerated, unbiased where sampled."""
 
 from typing import Any
 

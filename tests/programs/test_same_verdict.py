@@ -1,4 +1,4 @@
-"""`GIO` and the checks accept and refuse the same programs, with the same sentence.
+"""`GIO` and the checks accept and refuse the same programs, with the same error.
 
 Cost: 10 s.
 """
@@ -102,7 +102,7 @@ def case(says: str | None) -> Callable[[Any], Any]:
 
 NO_LATENT = 'but it also samples "z", and latent variables are not supported yet; sum it out'
 NOT_READ = "and only the sites' own densities are read; "
-DIFFERS = "to score an example the same every time, but two scores of one batch differ; draw and count nothing"
+DIFFERS = "to score an example the same every time, but two scores of one batch differ; draw no random numbers"
 MIXES = "Expected an example to score the same alone and in a batch at the site"
 
 
@@ -290,7 +290,7 @@ class ModelInAMask(Model):
             return super().forward(policy, state, future)
 
 
-@case("to leave the state that it is given as it is, but it changes it in place; work on a copy.")
+@case("to leave its inputs unchanged, but it modifies state in place; work on a copy.")
 class ModelThatWritesIntoTheState(Model):
     def mean(self, state: Tensor, action: Tensor) -> Tensor:
         return super().mean(state.div_(3.0), action)
@@ -372,7 +372,7 @@ class GuideThatDraws(Guide):
         return super().logits(state, future) + torch.randn(len(state), 2)
 
 
-@case("to stay as it is when it is read, but its buffer reads changes; update it in the method observe")
+@case("unchanged, but its buffer reads changes; update it in the method observe")
 class GuideThatCounts(Guide):
     def __init__(self, spec: Spec) -> None:
         super().__init__(spec)

@@ -113,7 +113,10 @@ def test_many_draws_of_a_dirichlet_model_come_to_its_mutual_information():
 
 
 def test_a_model_that_has_no_beliefs_is_told_in_a_sentence():
-    with pytest.raises(InputError, match=r"^Expected a model that knows .* but got GaussianModel; .*\.$"):
+    with pytest.raises(
+        InputError,
+        match=r"^Expected a model that implements beliefs.*, but GaussianModel does not; .*\.$",
+    ):
         Disagreement(fitted(GaussianModel, FEW))
 
 

@@ -76,5 +76,5 @@ def test_it_reads_the_models_own_gain(kind: type, spec: Spec):
 
 @pytest.mark.parametrize("kind", [GaussianModel, EnsembleModel])
 def test_a_model_without_a_posterior_is_told_in_a_sentence(kind: type):
-    with pytest.raises(InputError, match=rf"^Expected a model that knows .* but got {kind.__name__}; .*\.$"):
+    with pytest.raises(InputError, match=rf"^Expected a model that implements .*, but {kind.__name__} does not; .*\.$"):
         InformationGain(fitted(kind, VECTORS))

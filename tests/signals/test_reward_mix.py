@@ -158,7 +158,7 @@ def test_a_name_may_be_spelt_as_one_likes(name: str):
         ),
         ({"signal": "Empowerment(3"}, "Expected a signal with its settings in brackets, but got 'Empowerment(3'"),
         ({"signal": "InformationGain"}, "Expected a model "),
-        ({"signal": "Disagreement"}, "Expected a model that knows what it does not know"),
+        ({"signal": "Disagreement"}, "Expected a model that implements beliefs"),
         ({"signal": 3}, "Expected signal to be a name or None, but got 3"),
         ({"signal_weight": "much"}, "Expected a weight that is a number"),
         ({"signal": "Control", "signal_weight": 1e300}, "Expected a weight that is a number"),

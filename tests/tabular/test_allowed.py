@@ -1,4 +1,4 @@
-"""Actions that a state does not allow, in the exact tier: as if they were not there."""
+"""Tabular methods with action masks: the same results as without the forbidden actions."""
 
 import math
 from types import SimpleNamespace

@@ -96,9 +96,9 @@ def test_starting_at_the_end_earns_nothing_and_has_no_visits():
 
 
 def test_a_best_return_that_keeps_growing_is_refused():
-    paid = TabularMDP([[[1.0]]], [[1.0]], discount=0.9)
+    mdp = TabularMDP([[[1.0]]], [[1.0]], discount=0.9)
     with pytest.raises(InputError, match=r"^Expected returns that settle without a step limit, but .+ give steps\.$"):
-        optimal_return(paid, None)
+        optimal_return(mdp, None)
 
 
 def test_a_policy_that_turns_back_never_terminates():

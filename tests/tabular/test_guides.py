@@ -12,8 +12,8 @@ from .worlds import EYE, UNIFORM, bsc, random_mdp, random_rows, two_states
 
 def test_bayes_pays_the_mutual_information():
     mdp = two_states(bsc(0.1))
-    paid = intrinsic_reward(UNIFORM, bayes(mdp, UNIFORM, mdp.transition))
-    assert paid.tolist() == pytest.approx([0.368064] * 2, abs=1e-6)
+    reward = intrinsic_reward(UNIFORM, bayes(mdp, UNIFORM, mdp.transition))
+    assert reward.tolist() == pytest.approx([0.368064] * 2, abs=1e-6)
 
 
 def test_bayes_is_the_posterior_averaged_over_outcomes():
@@ -25,8 +25,8 @@ def test_bayes_is_the_posterior_averaged_over_outcomes():
 def test_uniform_pays_the_entropy_less_log_of_the_actions():
     mdp, policy = random_mdp(0), random_rows(1, 4, 3)
     entropy = -(policy * policy.log()).sum(-1)
-    paid = intrinsic_reward(policy, uniform(mdp, policy, mdp.transition))
-    torch.testing.assert_close(paid, entropy - log(3))
+    reward = intrinsic_reward(policy, uniform(mdp, policy, mdp.transition))
+    torch.testing.assert_close(reward, entropy - log(3))
 
 
 def test_maximum_entropy_control_is_the_softmax_of_q():
@@ -43,8 +43,8 @@ def test_the_marginal_is_averaged_over_visits():
 
 def test_a_prior_charges_its_kl():
     mdp = two_states(EYE)
-    paid = intrinsic_reward(UNIFORM, fixed_prior([0.9, 0.1])(mdp, UNIFORM, mdp.transition))
-    assert paid.tolist() == pytest.approx([0.5 * log(0.9 * 0.1 / 0.25)] * 2)
+    reward = intrinsic_reward(UNIFORM, fixed_prior([0.9, 0.1])(mdp, UNIFORM, mdp.transition))
+    assert reward.tolist() == pytest.approx([0.5 * log(0.9 * 0.1 / 0.25)] * 2)
 
 
 def test_a_prior_may_differ_by_state():
@@ -55,9 +55,9 @@ def test_a_prior_may_differ_by_state():
 def test_a_guide_that_is_never_sure_pays_less_than_bayes():
     """q = (.8, .2) for the posterior (.9, .1): the slack is KL((.9, .1) ‖ (.8, .2))."""
     mdp = two_states(bsc(0.1))
-    paid = intrinsic_reward(UNIFORM, fixed_posterior([bsc(0.2).tolist()] * 2)(mdp, UNIFORM, mdp.transition))
+    reward = intrinsic_reward(UNIFORM, fixed_posterior([bsc(0.2).tolist()] * 2)(mdp, UNIFORM, mdp.transition))
     slack = 0.9 * log(0.9 / 0.8) + 0.1 * log(0.1 / 0.2)
-    assert paid.tolist() == pytest.approx([0.368064 - slack] * 2, abs=1e-6)
+    assert reward.tolist() == pytest.approx([0.368064 - slack] * 2, abs=1e-6)
 
 
 def test_an_action_that_is_never_taken_pays_nothing():

@@ -1,4 +1,4 @@
-"""MIRL, exactly: the prior that costs least is the marginal, and what it then costs is I(S; A)."""
+"""MIRL, exactly: the cheapest prior is the marginal, and its cost is I(S; A)."""
 
 from math import log
 

@@ -196,8 +196,8 @@ def test_a_reward_on_arrival_splits_the_outcomes():
     assert joint.probability[0].tolist() == [[0.5, 0.0, 0.5], [0.5, 0.5, 0.0]]
 
 
-def test_a_reward_on_arrival_is_not_paid_in_a_terminal_state():
-    """Or the actions there could be told apart by it."""
+def test_a_reward_on_arrival_does_not_count_in_a_terminal_state():
+    """Otherwise it would carry information about the action."""
     arrival = torch.zeros(2, 2, 2)
     arrival[1, 0, 1] = 5.0
     joint = TabularMDP(HALF, arrival, discount=0.9, terminal=[False, True]).outcomes

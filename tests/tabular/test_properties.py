@@ -1,4 +1,4 @@
-"""What the theory promises of every finite world, tried on random ones."""
+"""Properties that the theory guarantees for every finite MDP, tested on random ones."""
 
 import warnings
 from collections.abc import Callable
@@ -141,11 +141,11 @@ def test_a_guide_loses_its_kl_to_the_posterior(seed: int, kind: str, size: tuple
     mdp, policy = random_mdp(seed, *size, kind=kind), random_rows(seed, *size)
     q = random_rows(seed + 1, states, states, actions)
     channel = next_state(mdp, policy)
-    paid = intrinsic_reward(policy, fixed_posterior(q)(mdp, policy, channel))
+    reward = intrinsic_reward(policy, fixed_posterior(q)(mdp, policy, channel))
     exact = posterior(mdp, policy)
     slack = (torch.special.xlogy(exact, exact) - exact * q.log()).sum(-1)
     lost = torch.einsum("sa,saf,sf->s", policy, channel, slack)
-    torch.testing.assert_close(paid, mutual_information(channel, policy) - lost, atol=1e-9, rtol=0)
+    torch.testing.assert_close(reward, mutual_information(channel, policy) - lost, atol=1e-9, rtol=0)
 
 
 def plain_blahut_arimoto(w: Tensor, reward: Tensor, steps: int) -> Tensor:

@@ -1,4 +1,4 @@
-"""Tables as people hold them: of numpy, torch, pandas and scipy.sparse, read alike or refused in one sentence."""
+"""Tables of numpy, torch, pandas and scipy.sparse are read the same, or raise one clear error."""
 
 from collections import defaultdict
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""The conformance kit names what is wrong with a guide."""
+"""The conformance kit reports each defect of a guide."""
 
 from copy import deepcopy
 from typing import Any

@@ -1,4 +1,4 @@
-"""The conformance kit names what is wrong with a model."""
+"""The conformance kit reports each defect of a model."""
 
 from copy import deepcopy
 from typing import Any

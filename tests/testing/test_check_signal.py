@@ -1,4 +1,4 @@
-"""Every signal pays the same for the same trajectories, however they come; one that mixes episodes is found out.
+"""Rewards of every signal do not depend on how trajectories are batched; one that mixes episodes is refused.
 
 Cost: 5 s.
 """

@@ -1,4 +1,4 @@
-"""The conformance kit names what is wrong with programs of continuous worlds."""
+"""The conformance kit reports each defect of programs with continuous actions and futures."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ from torch.distributions import Distribution
 from gio_pyro.errors import ProgramError
 from gio_pyro.guides import GaussianGuide
 from gio_pyro.models import GaussianModel
-from gio_pyro.programs.setting import BATCH, Setting
+from gio_pyro.programs.check_batch import BATCH, ExampleBatch
 from gio_pyro.testing import check_guide, check_model
 from gio_pyro.types import Policy, Spec
 from tests.spaces import KINDS, image, spec, vector
@@ -332,7 +332,7 @@ def test_the_conformance_kit_tells_a_program_what_inputs_look_like_first(program
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_setting_holds_values_of_the_spaces(kind: str):
     with torch.random.fork_rng():
-        setting = Setting.of(KINDS[kind])
+        setting = ExampleBatch.of(KINDS[kind])
     for value, space in zip(
         (setting.state, setting.action, setting.future),
         (KINDS[kind].state_space, KINDS[kind].action_space, KINDS[kind].future_space),
@@ -347,14 +347,14 @@ def test_a_setting_holds_values_of_the_spaces(kind: str):
 )
 def test_a_setting_stays_within_bounds_and_varies(space: Box):
     with torch.random.fork_rng():
-        state = Setting.of(Spec(space, Discrete(2), Discrete(2))).state
+        state = ExampleBatch.of(Spec(space, Discrete(2), Discrete(2))).state
     assert all(space.contains(one.numpy()) for one in state)
     assert float(state.float().std()) > 0.1
 
 
 def test_the_policy_of_a_setting_differs_from_state_to_state():
     with torch.random.fork_rng():
-        setting = Setting.of(SPEC)
+        setting = ExampleBatch.of(SPEC)
     pi = setting.policy(setting.state)
     assert (pi.batch_shape, pi.event_shape) == ((BATCH,), (A,))
     assert float(pi.mean.std(0).min()) > 0.0

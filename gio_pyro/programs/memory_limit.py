@@ -1,4 +1,4 @@
-"""What a program takes of memory, and which program takes less."""
+"""Refuse programs that do not fit into memory before their parameters are allocated."""
 
 import pyro
 import torch
@@ -8,18 +8,18 @@ from gio_pyro.types import PyroProgram, Spec
 from gio_pyro.utils.memory import COPIES_PER_PARAMETER, MemoryCheck, free_bytes
 
 
-def sized(program: PyroProgram, name: str, spec: Spec) -> MemoryCheck:
-    """Return a block in which a program that does not fit, trained, is refused before its numbers are made."""
+def memory_checked(program: PyroProgram, name: str, spec: Spec) -> MemoryCheck:
+    """Return a context that raises `InputError` if a program and its training would not fit into memory."""
 
     def build() -> object:
         with pyro.settings.context(module_local_params=True):
             return program(spec)
 
-    return MemoryCheck(f"{name} and its training", smaller(spec), torch.get_default_device(), build)
+    return MemoryCheck(f"{name} and its training", smaller_programs(spec), torch.get_default_device(), build)
 
 
-def smaller(spec: Spec) -> str:
-    """Return the advice that leads to programs that fit: networks in place of tables, or smaller networks."""
+def smaller_programs(spec: Spec) -> str:
+    """Return advice on programs that need less memory: networks instead of tables, or smaller networks."""
     if not all(isinstance(space, Discrete) for space in (spec.state_space, spec.action_space, spec.future_space)):
         return f"lower hidden={spec.hidden}, or wrap the environment to show less"
     states, actions, futures = spec.sizes()

@@ -1,0 +1,96 @@
+"""Model: a program read as the conditional distribution of futures, p_ψ(F|s, a)."""
+
+from typing import Any
+
+from torch import Tensor
+from torch.distributions import Distribution
+
+from gio_pyro.errors import InputError, ProgramError
+from gio_pyro.programs.program import Program
+from gio_pyro.programs.scores import per_example
+from gio_pyro.programs.sites import ACTION, FUTURE
+from gio_pyro.types import Policy
+
+
+class Model(Program):
+    """A model p_ψ(F|s, a): a program with the sites "action" and "future"."""
+
+    sites = (ACTION, FUTURE)
+
+    @property
+    def ignores_action(self) -> bool:
+        """Whether the program declares, by its attribute `ignores_action`, that p_ψ does not depend on a."""
+        return bool(getattr(self.program, "ignores_action", False))
+
+    def future(self, policy: Policy, state: Tensor, action: Tensor) -> Distribution:
+        """Return p_ψ(·|s, a), a batch of B distributions; `state` and `action` are `[B, ...]`."""
+        return self.site(FUTURE, policy, state, data={ACTION: action})
+
+    def log_prob(self, policy: Policy, state: Tensor, action: Tensor, future: Tensor) -> Tensor:
+        """Return log p_ψ(F|s, a) of each example, `[B]` nats."""
+        self._check_batch(state, action=action, future=future)
+        distribution = self.site(FUTURE, policy, state, future, data={ACTION: action})
+        return per_example(distribution, future, len(state), self.name)
+
+    def evidence(self, policy: Policy, state: Tensor, action: Tensor, future: Tensor) -> Tensor:
+        """Return the fitting objective, `[B]` nats: the program's lower bound on log p_ψ(F|s, a), if it has one.
+
+        A program with a posterior over parameters, or with ensemble members, implements
+        `evidence(state, action, future) -> [B]`; for any other it is log p_ψ(F|s, a).
+        """
+        if not hasattr(self.program, "evidence"):
+            return self.log_prob(policy, state, action, future)
+        self._check_batch(state, action=action, future=future)
+        return self._per_example("evidence", state, action, future)
+
+    def beliefs(self, state: Tensor, action: Tensor) -> Distribution:
+        """Return the predictions of K ensemble members or posterior draws, a distribution of batch shape `[K, B]`.
+
+        A program implements it as `beliefs(state, action)`; the disagreement is the epistemic uncertainty.
+
+        Raises:
+            InputError: the program has no such method.
+            ProgramError: it does not return K × B distributions.
+        """
+        self._require_method("beliefs", "(state, action)", "EnsembleModel, BayesianModel or DirichletModel")
+        self._check_batch(state, action=action)
+        found: Any = self._call("beliefs", state, action)
+        shape = tuple(getattr(found, "batch_shape", ()))
+        if len(shape) != 2 or shape[-1] != len(state):
+            raise ProgramError(
+                f"Expected beliefs of {self.name} to have batch shape [K, {len(state)}], but got "
+                f"{list(shape) or type(found).__name__}; return one distribution for each member and example."
+            )
+        distribution: Distribution = found
+        return distribution
+
+    def information_gain(self, state: Tensor, action: Tensor, future: Tensor) -> Tensor:
+        """Return the information gain KL(q_new ‖ q_old) of the posterior from each example on its own, `[B]` nats.
+
+        A program implements it as `information_gain(state, action, future) -> [B]`; the model is not changed.
+
+        Raises:
+            InputError: the program has no such method.
+            ProgramError: it does not return one number for each example.
+        """
+        self._require_method("information_gain", "(state, action, future)", "BayesianModel or DirichletModel")
+        self._check_batch(state, action=action, future=future)
+        return self._per_example("information_gain", state, action, future)
+
+    def _per_example(self, method: str, state: Tensor, *others: Tensor) -> Tensor:
+        """Call a method of the program that returns `[B]`."""
+        found = self._call(method, state, *others)
+        if not isinstance(found, Tensor) or found.shape != (len(state),):
+            got = f"shape {tuple(found.shape)}" if isinstance(found, Tensor) else f"a {type(found).__name__}"
+            raise ProgramError(
+                f"Expected {method} of {self.name} to return one number for each of {len(state)} examples, but got "
+                f"{got}; do not sum over the batch."
+            )
+        return found
+
+    def _require_method(self, method: str, signature: str, alternatives: str) -> None:
+        if not callable(getattr(self.program, method, None)):
+            raise InputError(
+                f"Expected a model that implements {method}{signature}, but {self.name} does not; use "
+                f"{alternatives}, or add the method."
+            )
