@@ -17,7 +17,7 @@ def per_example(distribution: Distribution, value: Tensor, batch: int, name: str
         raise ProgramError(
             f"Expected {name} to score values of shape {tuple(value.shape)}, but it raised "
             f"{describe_error(error, 120)}; "
-            "check its shape and that it is in the space."
+            "look for a value outside the space, or another shape."
         ) from error
     if log_prob.shape != (batch,):
         raise ProgramError(
