@@ -42,6 +42,7 @@ import gymnasium as gym
 import numpy as np
 import torch
 from kept import COLOURS, Kept, announce, command_line
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from scipy.stats import bootstrap, trim_mean
@@ -82,6 +83,18 @@ METHODS: MappingProxyType[str, dict[str, Any]] = MappingProxyType(
         "epsilon-greedy q": {"guide": "UniformGuide", "temperature": 1e-6, "greedy": True},
     }
 )
+LABELS = MappingProxyType(
+    {
+        "gio": "GIO (mutual information)",
+        "gio + information gain": "GIO + information gain",
+        "mirl": "MIRL (moving marginal)",
+        "soft": "maximum entropy",
+        "disagreement": "maximum entropy + disagreement",
+        "random network distillation": "maximum entropy +\nrandom network distillation",
+        "epsilon-greedy q": "ε-greedy Q-learning",
+    }
+)
+"""What the figure calls a method."""
 KEYS = ("useless", "method", "seed")
 FIGURES = ("first", "solved")
 TITLES = ("first goal", "90 % success", "from the first goal to 90 %")
@@ -214,8 +227,8 @@ def table(kept: Kept) -> str:
 
 
 def draw(kept: Kept, path: Path) -> None:
-    """Draw every run as a dot and the means with their intervals, by member and number of useless actions."""
-    figure = Figure(figsize=(11, 3.6), layout="constrained", dpi=120)
+    """Draw every run as a tick and the means with their intervals, by method and number of useless actions."""
+    figure = Figure(figsize=(12, 4.6), layout="constrained", dpi=120)
     for axes, useless in zip(figure.subplots(1, len(SIZES), sharey=True), SIZES, strict=True):
         for place, method in enumerate(METHODS):
             for offset, name, colour in zip((-0.16, 0.16), FIGURES, COLOURS, strict=False):
@@ -228,12 +241,24 @@ def draw(kept: Kept, path: Path) -> None:
                 axes.plot(iqm(steps), y, ">" if censored(steps, got) else "o", color=colour, markersize=5)
         axes.axvline(BUDGET, color="0.7", linewidth=0.8, linestyle="--")
         axes.set(xscale="log", xlim=(100, BUDGET * 1.3), title=f"{useless} useless actions", xlabel="environment steps")
-        axes.set_yticks(range(len(METHODS), 0, -1), list(METHODS))
+        axes.set_yticks(range(len(METHODS), 0, -1), [LABELS[method] for method in METHODS])
         axes.spines[["top", "right"]].set_visible(False)
-    for name, colour in zip(TITLES[:2], COLOURS, strict=False):
-        axes.plot([], [], "o-", color=colour, label=name)
-    figure.legend(loc="outside upper right", ncols=2, frameon=False)
+    explain(axes)
+    figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=9)
     FigureCanvasAgg(figure).print_png(str(path))
+
+
+def explain(axes: Axes) -> None:
+    """Add empty lines for the legend: what the colours and the marks are."""
+    for name, colour in zip(("steps until the first goal", "steps until 90 % success"), COLOURS, strict=False):
+        axes.plot([], [], color=colour, linewidth=3, label=name)
+    for mark, name in (
+        ("|", "one seed of ten"),
+        ("o-", "interquartile mean over seeds, with a 95 % bootstrap interval"),
+        (">-", "the same where some seeds never arrived and count as 40,000: at least this"),
+    ):
+        axes.plot([], [], mark, color="0.35", linewidth=2, markersize=6, label=name)
+    axes.plot([], [], "--", color="0.7", linewidth=0.8, label="end of a run, 40,000 steps")
 
 
 if __name__ == "__main__":

@@ -240,7 +240,7 @@ def draw(kept: Kept, steps: int, path: Path) -> None:
     for (above, below), (name, pairs) in zip(panels.T, SWEEPS.items(), strict=True):
         other = "model" if name == "guide" else "guide"
         above.set_title(f"floor of the {name} (the {other}'s is {GENEROUS:g} nats)", fontsize=10)
-        below.set_xlabel(f"floor_nats of the {name} (nats)")
+        below.set_xlabel(f"floor on the scales of the {name} (nats per dimension)")
         for colour, information in zip(COLOURS, INFORMATION, strict=False):
             for axes, column in ((above, "bias"), (below, "amortisation_gap")):
                 curve = np.array(means(kept, column, information, pairs, steps)).reshape(-1, 2)

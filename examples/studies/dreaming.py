@@ -23,6 +23,7 @@ Four of five seeds are faster, one is slower. The mean return over the 4,000 ste
 slips are still off by a few hundredths, which is what nine tenths of its values rest on.
 """
 
+import statistics
 import sys
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,7 @@ SIDE, MOVES = 4, ((0, -1), (1, 0), (0, 1), (-1, 0))
 EVERY, STEPS = 250, 4_000
 SHARE, HORIZON = 0.9, 5
 RESULTS = Path(__file__).parent / "results" / "dreaming.csv"
+OPTIMUM = 0.7442
 GOOD = 0.6
 """Four fifths of the optimum: the return that counts as having learned the lake."""
 
@@ -102,17 +104,22 @@ def updated(kept: Kept, share: float, seed: int) -> str:
 
 
 def draw(kept: Kept, seeds: int, path: Path) -> None:
-    """Draw every run."""
-    figure = Figure(figsize=(6, 3), layout="constrained", dpi=120)
+    """Draw every run, and the median over seeds of either share."""
+    figure = Figure(figsize=(7, 3.6), layout="constrained", dpi=120)
     axes = figure.subplots()
     for colour, share in zip(COLOURS, (0.0, SHARE), strict=False):
-        for seed in range(seeds):
-            returns = kept.numbers("return", share=share, seed=seed)
-            x = [EVERY * (number + 1) for number in range(len(returns))]
-            axes.plot(x, returns, color=colour, label=None if seed else f"share of dreams {share:.1f}", linewidth=1)
-    axes.axhline(GOOD, color="0.5", linestyle="--", linewidth=0.8)
-    axes.set(xlabel="real steps", ylabel="exact return", ylim=(0, 0.8))
-    axes.legend(frameon=False)
+        runs = [kept.numbers("return", share=share, seed=seed) for seed in range(seeds)]
+        steps = [EVERY * (number + 1) for number in range(min(map(len, runs)))]
+        for returns in runs:
+            axes.plot(steps, returns[: len(steps)], color=colour, linewidth=0.8, alpha=0.4)
+        name = f"{share:.0%} imagined transitions" if share else "environment transitions only"
+        middle = [statistics.median(at) for at in zip(*runs, strict=False)]
+        axes.plot(steps, middle, color=colour, linewidth=2.2, label=f"{name}: median of {seeds} seeds")
+    axes.plot([], [], color="0.5", linewidth=0.8, label="one seed")
+    axes.axhline(GOOD, color="0.5", linestyle="--", linewidth=0.8, label=f"{GOOD}, counted as learned")
+    axes.axhline(OPTIMUM, color="0.5", linestyle=":", linewidth=0.8, label=f"{OPTIMUM}, optimal policy")
+    axes.set(xlabel="environment steps", ylabel="exact return of the policy", ylim=(0, 0.8))
+    axes.legend(frameon=False, fontsize=8, loc="lower right")
     axes.spines[["top", "right"]].set_visible(False)
     FigureCanvasAgg(figure).print_png(str(path))
 

@@ -396,7 +396,7 @@ def draw(kept: Kept, plan: Plan, path: Path) -> None:
         for guide in guides:
             compared(axes, kept, plan, measure, guide)
     for colour, particles in zip(COLOURS, (1, *plan.tight), strict=False):
-        label = "(8) itself, K = 1" if particles == 1 else f"weighted, K = {particles}"
+        label = "trajectory bound, K = 1" if particles == 1 else f"weighted, K = {particles}"
         curve(tight, kept, plan, ("slack", "uniform", particles), color=colour, label=label)
     for axes, title, unit in (
         (bias, f"Bias: the guides after {plan.steps:,} steps", "amortisation gap E KL(p_π ‖ q) (nats)"),
@@ -412,8 +412,8 @@ def draw(kept: Kept, plan: Plan, path: Path) -> None:
     for axes in (bias, variance, tight):
         axes.set_yscale("log")
     cost.set_ylim(0)
-    for axes in (variance, tight):
-        axes.legend(frameon=False, fontsize=8, loc="best")
+    variance.legend(frameon=False, fontsize=8, loc="lower center", bbox_to_anchor=(0.5, 0.15))
+    tight.legend(frameon=False, fontsize=8, loc="lower right")
     if "blind" in plan.guides:
         bias.plot([], [], color="0.2", label="guide: a table of (s, F)")
         bias.plot([], [], color="0.2", linestyle="--", label="guide blind to s")
@@ -425,10 +425,10 @@ def compared(axes: Axes, kept: Kept, plan: Plan, measure: str, guide: str) -> No
     """Draw one measure of every objective that was fitted, against T, and of the one-step bound as a level."""
     style = "--" if guide == "blind" else "-"
     for colour, particles in zip(COLOURS, (1, *plan.particles), strict=False):
-        label = "(8)" if particles == 1 else f"weighted (8), K = {particles}"
+        label = "trajectory bound" if particles == 1 else f"weighted trajectory bound, K = {particles}"
         curve(axes, kept, plan, (measure, guide, particles), color=colour, linestyle=style, label=label)
     one = statistics.mean(values(kept, plan, measure, guide, ("elbo", 1, 1)))
-    axes.axhline(one, color="0.3", linewidth=1.2, linestyle=":", label="(7), one step")
+    axes.axhline(one, color="0.3", linewidth=1.2, linestyle=":", label="one-step bound")
 
 
 def curve(axes: Axes, kept: Kept, plan: Plan, which: tuple[str, str, int], **style: Any) -> None:
