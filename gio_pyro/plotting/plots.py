@@ -3,6 +3,7 @@
 import io
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,9 @@ from gio_pyro.utils.files import write_file
 
 LATEST = "rollout/ep_rew_latest"
 """The column of the mean return of the episodes that ended since the last report."""
+WALL = "#"
+CELLS = MappingProxyType({"S": "start", "G": "goal", "H": "hole", WALL: "wall", "+": "door"})
+"""Names of cells by their label in FrozenLake and in the example worlds."""
 ARROWS = {"FrozenLake": "←↓→↑", "CliffWalking": "↑→↓←"}
 """How the actions of known grid worlds point, in their order."""
 
@@ -85,8 +89,21 @@ def policy_map(path: Path, grid: Grid, value: np.ndarray, policy: np.ndarray, ar
 
 
 def empowerment_map(path: Path, grid: Grid, nats: np.ndarray, horizon: int) -> None:
-    """Draw n-step empowerment `[S]` in nats."""
-    _map(path, grid, nats, f"{horizon}-step empowerment (nats)", lambda state: f"{nats[state]:.2f}")
+    """Draw n-step empowerment `[S]` in nats, with the names of start, goal, holes, walls and doors in their cells.
+
+    Args:
+        path: the PNG file.
+        grid: the layout.
+        nats: `[S]`; NaN, and walls, are left blank.
+        horizon: n actions.
+    """
+    walls = np.array([label == WALL for label in grid.labels])
+
+    def mark(state: int) -> str:
+        number = f"{nats[state]:.2f}" if np.isfinite(nats[state]) and not walls[state] else ""
+        return f"{number}\n{CELLS.get(grid.labels[state], '')}".strip()
+
+    _map(path, grid, np.where(walls, np.nan, nats), f"{horizon}-step empowerment (nats)", mark)
 
 
 def _map(path: Path, grid: Grid, numbers: np.ndarray, title: str, mark: Callable[[int], str]) -> None:
@@ -99,11 +116,25 @@ def _map(path: Path, grid: Grid, numbers: np.ndarray, title: str, mark: Callable
     middle = (known.min() + known.max()) / 2 if known.size else 0.0
     for state, number in enumerate(np.ravel(table)):
         color = "white" if number <= middle else "black"
-        axes.text(state % grid.columns, state // grid.columns, mark(state), ha="center", va="center", color=color)
+        place = state % grid.columns, state // grid.columns
+        axes.text(*place, mark(state), ha="center", va="center", color=color, fontsize=9, linespacing=1.3)
+    for barrier in grid.barriers:
+        first, second = sorted(barrier)
+        axes.plot(*_between(first, second, grid.columns), color="white", linewidth=3, solid_capstyle="butt")
+    if grid.south_first:
+        axes.invert_yaxis()
     axes.set(xticks=[], yticks=[])
     axes.set_title(title, fontsize=9)
     figure.colorbar(image, shrink=0.8)
     _save(figure, path)
+
+
+def _between(first: int, second: int, columns: int) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Return x and y of both ends of the edge between two neighbouring cells."""
+    x, y = (first % columns + second % columns) / 2, (first // columns + second // columns) / 2
+    if second - first == 1:
+        return (x, x), (y - 0.5, y + 0.5)
+    return (x - 0.5, x + 0.5), (y, y)
 
 
 def text_map(grid: Grid, numbers: Sequence[float]) -> str:

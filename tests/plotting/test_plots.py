@@ -129,7 +129,14 @@ class TestPolicyMap:
 class TestEmpowermentMap:
     def test_is_a_picture_with_a_number_in_each_cell(self, tmp_path: Path, marks: list[str]):
         empowerment_map(tmp_path / "a.png", GRID, np.array([0.0, 0.5, 1.0, 1.386, 0.1, 2.0]), 3)
-        assert marks == ["0.00", "0.50", "1.00", "1.39", "0.10", "2.00"]
+        assert marks == ["0.00\nstart", "0.50", "1.00", "1.39", "0.10\nhole", "2.00\ngoal"]
+
+    def test_walls_have_no_number_and_thin_ones_are_lines(self, tmp_path: Path, marks: list[str]):
+        grid = Grid(1, 3, ("S", "#", "."), frozenset({frozenset((0, 1))}), south_first=True)
+        empowerment_map(tmp_path / "a.png", grid, np.array([0.5, 0.0, math.nan]), 1)
+        assert marks == ["0.50\nstart", "wall", ""]
+        assert plots._between(0, 1, 3) == ((0.5, 0.5), (-0.5, 0.5))
+        assert plots._between(1, 4, 3) == ((0.5, 1.5), (0.5, 0.5))
 
     def test_a_world_of_equal_cells_is_drawn(self, tmp_path: Path):
         empowerment_map(tmp_path / "a.png", GRID, np.zeros(6), 1)
