@@ -99,14 +99,14 @@ def table(rows: Iterable[dict[str, str]]) -> list[str]:
     """Return every seed of every task as Markdown."""
     lines = ["| environment | steps | result, seed by seed | aim |", "|---" * 4 + "|"]
     for task in TASKS:
-        told = []
+        text = []
         for method in task.methods:
             key = {"environment": task.environment, "method": method, "steps": str(task.steps)}
             values = [float(row["success" if task.success else "return"]) for row in rows if row.items() >= key.items()]
-            told.append("" if len(task.methods) == 1 else f"`{method}`: ")
-            told[-1] += ", ".join(f"{value:.2f}" if task.success else f"{round(value):d}" for value in values)
+            text.append("" if len(task.methods) == 1 else f"`{method}`: ")
+            text[-1] += ", ".join(f"{value:.2f}" if task.success else f"{round(value):d}" for value in values)
         name = task.environment.rpartition(":")[2]
-        lines.append(f"| {name} | {task.steps:,} | {'; '.join(told)} | {aim(task)} |")
+        lines.append(f"| {name} | {task.steps:,} | {'; '.join(text)} | {aim(task)} |")
     return lines
 
 

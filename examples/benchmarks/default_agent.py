@@ -143,8 +143,8 @@ def of(row: Row, steps: int, guide: str) -> bool:
 
 def figure(row: Row, column: str) -> str:
     """Return a figure as text, bold where it is held against the agent."""
-    told = f"{float(row[column]):.2f}"
-    return told if row[f"{column}_ok"] == "True" else f"**{told}**"
+    text = f"{float(row[column]):.2f}"
+    return text if row[f"{column}_ok"] == "True" else f"**{text}**"
 
 
 def verdict(row: Row) -> str:

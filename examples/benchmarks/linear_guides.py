@@ -58,8 +58,8 @@ class World:
         """Return p_π(u|s, F) of a policy of independent normals."""
         own = prior.base_dist
         precision = torch.diag_embed(own.scale**-2) + self.b.T @ self.b / self.noise**2
-        told = own.loc / own.scale**2 + (future - state @ self.a.T) @ self.b / self.noise**2
-        return MultivariateNormal(torch.linalg.solve(precision, told), precision_matrix=precision)
+        information = own.loc / own.scale**2 + (future - state @ self.a.T) @ self.b / self.noise**2
+        return MultivariateNormal(torch.linalg.solve(precision, information), precision_matrix=precision)
 
     @property
     def information(self) -> float:

@@ -1,11 +1,11 @@
-"""How many steps until a goal far away is found, and found reliably, where most actions are useless?
+"""How many steps until a distant goal is found, and reached reliably, where most actions are useless?
 
     python examples/benchmarks/sparse_maze.py                     # about an hour of one core, all rows
     python examples/benchmarks/sparse_maze.py --useless 10        # ten minutes
     python examples/benchmarks/sparse_maze.py --method soft --seeds 1
 
-`gio/SparseMaze-v0`: a goal 14 steps away pays 1, nothing else does, and m of the actions do nothing. Every member is
-the one loop with another guide, signal or way of collecting (`METHODS`); what they share is `COMMON`, printed first. A
+`gio/SparseMaze-v0`: a goal 14 steps away pays 1, nothing else does, and m of the actions do nothing. Every method is
+the same loop with another guide, signal or way of collecting (`METHODS`); `COMMON` has the settings they share. A
 run ends at 90 % success or after 40,000 environment steps. A row says
 
     first   environment steps until the goal was reached for the first time, while collecting
@@ -22,12 +22,11 @@ Most of `solved` is `first`, the time of an accident: it measures exploration be
 are worth the same, so both draw them evenly, from the same numbers, and find the goal at the same step; the improvement
 after that one success gives both the way, and there a run ends. At m = 0 the same holds for `mirl`.
 
-Nothing was tuned to a member, and the seeds, 100 and on, are not those that were looked at before. All start tables
-at the neutral value: a pair that was never tried is worth what its state is. (By default tables hope for the best of
-untried pairs instead; then every member tries each of them once, and all are alike.) A nat, or whatever unit a signal
-has, is paid 0.01, and the temperature is 0.002 for every member that has one; MIRL's starts there and follows the
-critic's loss. All members have the model that counts, which disagreement and information gain ask for; of the others
-only GIO reads it.
+Nothing was tuned to a method, and the seeds, from 100, are not those used before. All methods initialise tables at the
+neutral value: an untried pair has the value of its state. (By default tables are optimistic about
+untried pairs; then every method tries each of them once, and all are alike.) The weight of a signal is 0.01 a unit, and
+the temperature is 0.002 for every method that has one; that of MIRL starts there and follows the critic's loss. All
+methods have `DirichletModel`, which disagreement and information gain require; of the others only GIO uses it.
 
 Rows already in the CSV file are not run again.
 """
@@ -201,8 +200,8 @@ def cell(kept: Kept, useless: int, method: str, figure: str) -> str:
     if not got:
         return f"> {iqm(steps):,.0f} (0 of {len(steps)})"
     low, high = interval(steps)
-    told = f"{'> ' if censored(steps, got) else ''}{iqm(steps):,.0f} [{low:,.0f}, {high:,.0f}]"
-    return told if got == len(steps) else f"{told} ({got} of {len(steps)})"
+    text = f"{'> ' if censored(steps, got) else ''}{iqm(steps):,.0f} [{low:,.0f}, {high:,.0f}]"
+    return text if got == len(steps) else f"{text} ({got} of {len(steps)})"
 
 
 def rest(kept: Kept, useless: int, method: str) -> str:

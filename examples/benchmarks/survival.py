@@ -52,7 +52,7 @@ KINDS: Mapping[str, Sequence[str]] = MappingProxyType(
         ),
     }
 )
-"""What `gio train` is told."""
+"""Arguments of `gio train`."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -126,10 +126,10 @@ def ceiling(noise: float, model_floor: float, guide_floor: float) -> float:
     """Return the most that the bound can be with these floors, nats: see the head of this file."""
     floor = math.log1p(math.exp(2 + model_floor)) - 2  # that scales stay below e² as well bends the floor, too
     scale = max(noise, math.hypot(EFFECT * SPREAD, noise) * math.exp(-floor))
-    told = (EFFECT / scale) ** 2
-    held = min(told, math.exp(2 * guide_floor))
+    precision = (EFFECT / scale) ** 2
+    held = min(precision, math.exp(2 * guide_floor))
     own = SPREAD**-2
-    return 0.5 * math.log(1 + held / own) + 0.5 * (1 - (own + held) / (own + told))
+    return 0.5 * math.log(1 + held / own) + 0.5 * (1 - (own + held) / (own + precision))
 
 
 def policy(state: Tensor) -> dist.Independent:

@@ -1,4 +1,4 @@
-"""Does an agent that dreams need fewer real steps?
+"""Does an agent that also learns from imagined transitions need fewer environment steps?
 
 Frozen Lake's ice slips the same way everywhere. `Ice` is a model that knows the map, so where each move leads, and has
 to learn one table p(move | action) for the whole lake; sixteen tables of next states would have to be learned without
@@ -125,7 +125,7 @@ def draw(kept: Kept, seeds: int, path: Path) -> None:
 
 
 def main() -> int:
-    """Run what is not there yet, and tell and draw everything."""
+    """Run what is missing, print and draw everything."""
     given = command_line(__doc__, RESULTS, "two reports of one seed", seeds=5).parse_args()
     seeds, steps = (1, 2 * EVERY) if given.quick else (given.seeds, STEPS)
     kept = Kept(given.results, ("share", "seed", "steps"))

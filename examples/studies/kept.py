@@ -1,4 +1,4 @@
-"""What the studies share: rows that are kept as soon as they are there, and colours that everybody can tell apart."""
+"""Shared helpers of the studies: rows that are saved as they are computed, and colours for all readers."""
 
 import argparse
 import csv
@@ -12,11 +12,11 @@ Row = dict[str, str]
 
 
 class Kept:
-    """A table in a CSV file; rows that are in it are not run again.
+    """A table in a CSV file; rows that it has are not computed again.
 
     Args:
         path: the file; need not be there yet.
-        keys: the columns that tell one run from another.
+        keys: the columns that identify a run.
     """
 
     def __init__(self, path: Path, keys: Sequence[str]) -> None:
@@ -33,7 +33,7 @@ class Kept:
         return self.rows[tuple(map(text, key))]
 
     def add(self, rows: Iterable[dict[str, object]]) -> None:
-        """Take rows in and write the whole table; a reader sees the old file or the new one."""
+        """Add rows and write the table atomically."""
         for row in rows:
             written = {name: text(value) for name, value in row.items()}
             self.rows[tuple(written[k] for k in self.keys)] = written
@@ -46,13 +46,13 @@ class Kept:
         temporary.replace(self.path)
 
     def numbers(self, column: str, **where: object) -> list[float]:
-        """Return a column of the rows whose other columns are as said."""
+        """Return a column of the rows whose other columns have the given values."""
         wanted = {name: text(value) for name, value in where.items()}
         return [float(row[column]) for row in self.rows.values() if all(row[k] == v for k, v in wanted.items())]
 
 
 def command_line(about: str | None, results: Path, quick: str, *, seeds: int | None = None) -> argparse.ArgumentParser:
-    """Return a parser of what every study takes: --results, --quick and, unless it counts otherwise, --seeds."""
+    """Return a parser of the common options: --results, --quick and, if given, --seeds."""
     parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
     if seeds is not None:
         parser.add_argument("--seeds", type=int, default=seeds)
@@ -62,11 +62,11 @@ def command_line(about: str | None, results: Path, quick: str, *, seeds: int | N
 
 
 def announce(common: Mapping[str, object], methods: Mapping[str, Mapping[str, object]]) -> None:
-    """Print the settings that all runs share, and those of each method."""
+    """Print the settings common to all runs, and those of each method."""
     for name, settings in {"settings of all": common, **methods}.items():
         print(f"{name}:", ", ".join(f"{key}={value}" for key, value in settings.items()), flush=True)
 
 
 def text(value: object) -> str:
-    """Return a value as it is written: six digits of a number."""
+    """Return a value as text, a float with six digits."""
     return f"{value:.6g}" if isinstance(value, float) else str(value)

@@ -1,4 +1,4 @@
-"""The trajectory bound (8) beside the one-step bound (7): same programs, another objective. Is it worth it?
+"""Compare the trajectory bound, theory equation 8, with the one-step bound, equation 7: same programs, two objectives.
 
     python examples/studies/trajectory_bound.py       # about two minutes on an idle core
 
@@ -27,14 +27,14 @@ T = 16 the mean variance was 7 % larger, less than the worlds differ.
 
 **Weights tighten the bound and spoil the gradient.** A table that holds the posterior ends 30 times (K = 2) and 70 to
 100 times (K = 8) further from it after as many steps. It is slow rather than wrong: at the posterior all weights are
-equal, and a longer run with K = 8, T = 8 (made apart) ended at 0.0030 after 1,500 steps, 0.0022 after 3,000, 0.0057
+equal, and a longer run with K = 8, T = 8 (run separately) ended at 0.0030 after 1,500 steps, 0.0022 after 3,000, 0.0057
 after 600. With T = 1 eight particles have over three times the variance of two: the tighter the bound, the less it says
 about q (Rainforth and others, 2018). Longer pieces undo the tightness: with K = 8 the variance falls up to T = 8, yet
 the gap hardly does.
 
 **A guide that cannot hold the posterior gains from weights**, the one reason for them here: 0.37 nats instead of 0.46,
-where q = π leaves the information itself, 0.45, and the best blind guide 0.34 (found apart, by descent on the exact
-gap). In the first world (7) made the guide worse than no learning at all (0.465 against 0.379). `sleep` goes for that
+where q = π leaves the information itself, 0.45, and the best blind guide 0.34 (computed separately, by descent on the
+exact gap). In the first world (7) made the guide worse than no learning at all (0.465 against 0.379). `sleep` goes for that
 best directly; it was not run here.
 
 **The weights of a sequence multiply.** (8) with a uniform q lacks 1.20 nats a transition at every T. Eight particles

@@ -35,7 +35,7 @@ def main() -> int:
 
 def theory() -> Iterator[str]:
     """Yield pieces of docs/theory.md."""
-    for pieces in (forgetful, rates, falls, underflow, crawl, bent, apart, merged, linear):
+    for pieces in (forgetful, rates, falls, underflow, crawl, bent, separate, merged, linear):
         yield from pieces()
 
 
@@ -227,7 +227,7 @@ def nats(p: Tensor, source: Tensor) -> float:
     return float(tabular.mutual_information(torch.stack([1 - p, p], -1), source))
 
 
-def apart() -> Iterator[str]:
+def separate() -> Iterator[str]:
     """Section 7: two members that say 0.9 and 0.1."""
     yield f"the Jensen-Shannon divergence; {nats(TRUTH, torch.tensor([0.5, 0.5])):.4f} nats for chances 0.9"
 

@@ -1,4 +1,4 @@
-"""Know whether to believe a number: three questions, the exact tier beside the agent, and its programs in arviz."""
+"""Diagnostics: verdicts on model, guide and information, comparison with exact values, and export to arviz."""
 
 from gio_pyro.diagnostics.bounds import Bounds, bounds, k_hats
 from gio_pyro.diagnostics.evidence import Triples

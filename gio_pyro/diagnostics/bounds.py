@@ -1,16 +1,16 @@
-"""Mutual information between two bounds, and what the guide loses against the exact posterior.
+"""Bound mutual information from both sides, and measure the tails of the guide's importance weights.
 
 With (s, a, F) drawn from p_ψ · π, and p̂(F|s) an unbiased estimate of p_ψ(F|s) = Σ_b π(b|s) p_ψ(F|s, b),
 
     lower    E[ log q(a|s, F) − log π(a|s) ]              theory, equation 3
     upper    E[ log p_ψ(F|s, a) − log p̂(F|s) ]            as E log p̂ ≤ log E p̂ (Jensen)
 
-The difference is E KL(p_π ‖ q) and Jensen's gap: the amortisation gap, or a little more. Finite actions are enumerated,
-as `BayesGuide` does, and the upper bound is then the information itself. Others are drawn from half the guide and half
-the policy, so that no weight is larger than twice the likelihood, however overconfident the guide.
+The difference is E KL(p_π ‖ q) plus Jensen's gap: at least the amortisation gap. Finite actions are enumerated,
+as `BayesGuide` does, and the upper bound is then the information itself. Continuous ones are drawn half from the guide
+and half from the policy, so that no weight exceeds twice the likelihood, however overconfident the guide.
 
 `PSIS k-hat` is the shape of the tail of the weights π p_ψ / q of the guide's own draws (Vehtari et al., 2024; Yao et
-al., 2018): above 0.7 the guide leaves out so much of the posterior that its draws cannot make up for it.
+al., 2018): above 0.7 importance sampling from the guide is unreliable, as it misses part of the posterior.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from gio_pyro.agent import GIO
 
 AT_ONCE = 65_536
-"""About how many examples a program scores at once."""
+"""Approximate number of examples that a program scores in one call."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Bounds:
 
     @property
     def gap(self) -> float:
-        """Upper less lower bound: the amortisation gap, or a little more."""
+        """Upper minus lower bound: at least the amortisation gap, up to sampling error."""
         return float(self.upper.mean() - self.lower.mean())
 
 
@@ -79,7 +79,7 @@ def log_evidence(agent: GIO, triples: Triples, draws: int) -> Tensor:
 
 
 def k_hats(agent: GIO, triples: Triples, draws: int) -> np.ndarray:
-    """Return PSIS k-hat of the guide at each future `[N]`, from `draws` of its own actions."""
+    """Return PSIS k-hat of the guide at each future `[N]`, from `draws` actions of the guide."""
     ratios = []
     for part in _parts(triples, draws):
         chosen = sample_actions(agent.guide.posterior(agent.policy, part.state, part.future), draws)

@@ -1,4 +1,4 @@
-"""What an agent is judged on: transitions that it has not learned from, and triples that its own model imagines."""
+"""The data of a diagnosis: fresh environment transitions, and triples that the agent's own model imagines."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ OTHER_SEED = 2_000_003
 
 @dataclass(frozen=True)
 class Triples:
-    """N times a state, an action of the policy, and a future."""
+    """N examples of a state, an action of the policy, and a future."""
 
     state: Tensor
     action: Tensor
@@ -40,7 +40,7 @@ class Triples:
 
 @contextmanager
 def judging(agent: GIO) -> Iterator[None]:
-    """Draw numbers of its own inside the block, without gradients; agent and user keep theirs, and their masks."""
+    """Use separate random generators, and no gradients, inside the block; restore generators and masks after it."""
     seed = (agent.settings.seed + OTHER_SEED) % 2**32
     masks = deepcopy(agent.masks.state_dict())
     with PrivateRandom(seed, agent.device).use(), torch.inference_mode(False), torch.no_grad(), without_validation():
@@ -51,12 +51,12 @@ def judging(agent: GIO) -> Iterator[None]:
 
 
 def played(agent: GIO, count: int, environment: str | Env | Vector | None = None) -> Triples:
-    """Return what happens to `count` actions of the current policy in a copy of the environment, or in the given one.
+    """Return `count` transitions of the current policy in a copy of the environment, or in the given one.
 
     Raises:
-        InputError: the environment cannot be copied, the given one has other spaces, or no future is known within that
-            many steps.
-        TrainingError: the environment raises, or gives what cannot be used.
+        InputError: the environment cannot be copied, the given one has other spaces, or no future is complete within
+            that many steps.
+        TrainingError: the environment raises, or returns invalid data.
     """
     with agent.collector.evaluation_environment(environment) as env:
         seed = (agent.settings.seed + OTHER_SEED) % 2**31
@@ -78,7 +78,7 @@ def imagined(agent: GIO, state: Tensor) -> Triples:
 
 
 def require_future_is_read(agent: GIO) -> None:
-    """Raise `InputError` for a guide that does not look at the future: what it pays is no information."""
+    """Raise `InputError` for a guide that ignores the future: its reward bounds no mutual information."""
     if agent.guide.ignores_future:
         raise InputError(
             f"Expected a guide that looks at the future, but {agent.guide.name} does not: what it pays bounds no "
@@ -87,7 +87,7 @@ def require_future_is_read(agent: GIO) -> None:
 
 
 def require_numbers(agent: GIO, rows: Triples) -> None:
-    """Raise `TrainingError`, naming the program, where the model or the guide scores a triple with NaN."""
+    """Raise `TrainingError`, naming the program, if a log-probability of the model or the guide is NaN."""
     scores = {
         agent.model.name: agent.model.log_prob(agent.policy, rows.state, rows.action, rows.future),
         agent.guide.name: agent.guide.log_prob(agent.policy, rows.state, rows.future, rows.action),

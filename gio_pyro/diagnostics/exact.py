@@ -1,9 +1,9 @@
-"""The learned agent beside the exact tier: what it earns, what it is paid, and how far both are from the truth.
+"""Compare a trained agent with the exact values of its environment's transition table.
 
-Three numbers of mutual information, each averaged over the states that the learned policy visits in an episode:
+There are three values of mutual information, each a mean over the states that the learned policy visits in an episode:
 
-    learned      L_q, read from the guide under the fitted model p_ψ: what the agent was paid
-    under p_ψ    I_π with the fitted model's channel; the amortisation gap is this less `learned`, E KL(p_π ‖ q) ≥ 0
+    learned      L_q, the guide's lower bound under the fitted model p_ψ: the intrinsic reward
+    under p_ψ    I_π with the fitted model's channel; the amortisation gap is this minus `learned`, E KL(p_π ‖ q) ≥ 0
     exact        I_π with the environment's own transition table
 """
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from gio_pyro.agent import GIO
 
 MOST_ROUNDS = 1_000
-"""Rounds of policy iteration after which its policy is taken as it is."""
+"""Most rounds of policy iteration."""
 
 
 @dataclass(frozen=True)
@@ -38,27 +38,27 @@ class ExactReport:
     """Returns are undiscounted, per episode, under the environment's step limit; information is in nats."""
 
     return_uniform: float
-    """Of the uniform policy, which is where learning starts."""
+    """Of the uniform policy, with which learning starts."""
     return_learned: float
-    """Of the learned policy, drawn from, not maximised."""
+    """Of the learned policy, with sampled actions."""
     return_optimal: float
-    """The most that any policy can earn, even one that watches the clock."""
+    """Of the optimal policy, which may depend on the time step."""
     return_regularised: float
     """Of the exact optimum of `reward_weight` times the return plus α times mutual information: what the agent is
     after, signals aside. Where the channel of the future depends on the policy it is where policy iteration ends, which
     need not be the optimum."""
     information_learned: float
-    """What the guide pays: a bound on mutual information if it looks at the future, another method's reward if not."""
+    """Mean intrinsic reward: a lower bound on mutual information, unless the guide ignores the future."""
     information_model: float
     information_exact: float
     model_error: float
     """Mean KL(p(F|s,a) ‖ p_ψ(F|s,a)) over visited states and the policy's actions."""
     guide_sees_future: bool = True
-    """Whether the guide looks at the future at all (its attribute `ignores_future` says if not)."""
+    """Whether the guide depends on the future (see `ignores_future`)."""
 
     @property
     def share_of_gap(self) -> float:
-        """How much of the way from the uniform to the optimal return was made; 1 is all, NaN where there is none."""
+        """Learned return on a scale where uniform is 0 and optimal is 1; NaN where these are equal."""
         gap = self.return_optimal - self.return_uniform
         return (self.return_learned - self.return_uniform) / gap if gap > 0 else float("nan")
 
@@ -81,12 +81,12 @@ class ExactReport:
 
     @property
     def amortisation_gap(self) -> float:
-        """What the guide loses against the exact posterior under the fitted model, nats."""
+        """Loss of the guide against the exact posterior under the fitted model, nats."""
         return self.information_model - self.information_learned
 
 
 def exact_world(agent: GIO) -> tabular.TabularMDP | None:
-    """Return the agent's environment as tables, or None where tables cannot say what it does, or what its future is."""
+    """Return the environment's transition table, or None where it or the future has no exact counterpart."""
     if getattr(agent.env.unwrapped, "P", None) is None or not isinstance(agent.spec.future_space, Discrete):
         return None
     if not has_exact(agent.future):
@@ -98,11 +98,11 @@ def exact_world(agent: GIO) -> tabular.TabularMDP | None:
 
 
 def compare_with_exact(agent: GIO) -> ExactReport:
-    """Judge an agent on its environment's transition table.
+    """Compare an agent with the exact values of its environment's transition table.
 
     Raises:
-        InputError: the environment has no table `P`, or neither a step limit nor an end that the policy reaches; or the
-            future is not finite or has no exact counterpart.
+        InputError: the environment has no table `P`, or neither a step limit nor a terminal state that the policy
+            reaches; or the future is not finite, or has no exact counterpart.
     """
     mdp = exact_world(agent)
     if mdp is None:
@@ -120,9 +120,7 @@ def compare_with_exact(agent: GIO) -> ExactReport:
     visits = tabular.episode_visits(mdp, pi, limit)
     divergence = torch.special.xlogy(truth, truth) - truth * safe_log(channel)
     with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore", ConvergenceWarning
-        )  # nobody promises it where the channel moves with the policy
+        warnings.simplefilter("ignore", ConvergenceWarning)  # not guaranteed where the channel depends on the policy
         alpha = float(agent.temperature.at(agent.steps))
         best = tabular.policy_iteration(
             _as_counted(mdp, agent), alpha, future=future, tolerance=1e-6, max_iterations=MOST_ROUNDS
@@ -159,8 +157,8 @@ def _as_counted(mdp: tabular.TabularMDP, agent: GIO) -> tabular.TabularMDP:
 def policy_table(agent: GIO, world: tabular.TabularMDP | None = None) -> Tensor:
     """Return π(a|s) of every state, `[S, A]` float64, on the CPU.
 
-    Given the world's tables, actions that a state does not allow are left out: of a state where it never was, an agent
-    cannot know them.
+    Given the transition table, actions that a state does not allow get probability 0, in states that the agent never
+    visited, too.
     """
     states = torch.arange(agent.collector.observations.count, device=agent.device)
     pi = torch.softmax(log_probs(agent.policy(states)).double().cpu(), -1)

@@ -1,4 +1,4 @@
-"""The log-density of each number of a future on its own, where a distribution over vectors or images knows it."""
+"""Marginal log-densities of the dimensions of a future, for distributions over vectors or images that have them."""
 
 import torch
 from torch import Tensor
@@ -16,7 +16,7 @@ from gio_pyro.distributions.mixtures import MixtureOfNormals
 
 
 def marginal_log_prob(distribution: Distribution, value: Tensor) -> Tensor | None:
-    """Return the marginal log-densities of `value` `[..., B, *event]`, in its shape; None where they are not known."""
+    """Return the marginal log-densities of `value` `[..., B, *event]`, in its shape; None if unavailable."""
     if isinstance(distribution, Independent):
         own: Tensor = distribution.base_dist.log_prob(value)
         return own

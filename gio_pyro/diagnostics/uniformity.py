@@ -1,8 +1,8 @@
-"""Whether numbers that should be uniform are: as an effect, in nats, and not as a p-value alone.
+"""Measure how far ranks are from uniform as an effect size in nats, not by a p-value alone.
 
-Enough samples reject any model. What matters is by how much: with u the quantile of what happened in what was said, the
-divergence KL(u ‖ uniform) is the log-score, nats for each number, that would be won by recalibrating; and whether u
-crowds at the ends (said too narrowly: overconfident) or in the middle (too widely: underconfident).
+Enough samples reject any model; what matters is the size of the error. With u the quantile of an observation under the
+prediction, KL(u ‖ uniform) is the log-score, nats per dimension, that recalibration would gain. Quantiles near 0 and 1
+mean a prediction that is too narrow (overconfident), quantiles near ½ one that is too wide (underconfident).
 """
 
 from dataclasses import dataclass
@@ -13,19 +13,19 @@ from torch import Tensor
 
 BINS = 20
 EVEN = 0.02
-"""Nats from uniform below which there is nothing to name."""
+"""Nats from uniform below which ranks count as even."""
 
 
 @dataclass(frozen=True)
 class Uniformity:
-    """How far N quantiles of each of D numbers are from uniform."""
+    """N quantiles of each of D dimensions, and how far they are from uniform."""
 
     quantiles: np.ndarray
     """`[N, D]` in (0, 1)."""
 
     @property
     def nats(self) -> np.ndarray:
-        """KL from uniform of each number's histogram, `[D]`, less what chance alone would give (Miller and Madow)."""
+        """KL of each dimension's histogram from uniform, `[D]`, minus the bias of Miller and Madow."""
         shares = np.stack([np.histogram(u, BINS, range=(0, 1))[0] / len(u) for u in self.quantiles.T])
         logs = np.log(np.where(shares > 0, shares * BINS, 1.0))
         found: np.ndarray = (shares * logs).sum(-1) - (BINS - 1) / (2 * len(self.quantiles))
@@ -33,25 +33,25 @@ class Uniformity:
 
     @property
     def spread(self) -> np.ndarray:
-        """Mean distance from ½ over that of a uniform number, `[D]`: above 1 overconfident, below 1 underconfident."""
+        """Mean distance from ½ relative to uniform, `[D]`: above 1 overconfident, below 1 underconfident."""
         found: np.ndarray = 4 * np.abs(self.quantiles - 0.5).mean(0)
         return found
 
     @property
     def p_value(self) -> np.ndarray:
-        """Kolmogorov and Smirnov's, `[D]`: to be read beside `nats`, never alone."""
+        """Of the Kolmogorov-Smirnov test, `[D]`; read it beside `nats`."""
         from scipy.stats import kstest
 
         return np.array([kstest(u, "uniform").pvalue for u in self.quantiles.T])
 
     @property
     def worst(self) -> int:
-        """The number that is farthest from uniform."""
+        """The dimension that is farthest from uniform."""
         return int(self.nats.argmax())
 
     @property
     def leaning(self) -> str:
-        """What the worst number is: overconfident, underconfident, shifted, or even."""
+        """The kind of error of the worst dimension: overconfident, underconfident, shifted or skewed, or even."""
         spread = float(self.spread[self.worst])
         if spread > 1.1:
             return "overconfident"
@@ -61,7 +61,7 @@ class Uniformity:
 
 
 def quantiles(value: Tensor, draws: Tensor) -> np.ndarray:
-    """Return the randomised quantile of each value among its draws, `[N, D]`: uniform if it is one of them.
+    """Return the randomised quantile of each value among draws, `[N, D]`: uniform if value and draws share a law.
 
     Args:
         value: `[N, ...]`.

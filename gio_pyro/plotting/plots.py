@@ -1,4 +1,4 @@
-"""Pictures as PNG files. Figures are made without pyplot, so the user's own plotting state is not touched."""
+"""Draw figures to PNG files without pyplot, so that the user's plotting state does not change."""
 
 import io
 from collections.abc import Callable, Sequence
@@ -17,24 +17,24 @@ from gio_pyro.plotting.grid import Grid
 from gio_pyro.utils.files import write_file
 
 LATEST = "rollout/ep_rew_latest"
-"""The column of the mean return of the episodes that ended since the last report."""
+"""The metric with the mean return of the episodes that ended since the last report."""
 WALL = "#"
 CELLS = MappingProxyType({"S": "start", "G": "goal", "H": "hole", WALL: "wall", "+": "door"})
 """Names of cells by their label in FrozenLake and in the example worlds."""
 ARROWS = {"FrozenLake": "←↓→↑", "CliffWalking": "↑→↓←"}
-"""How the actions of known grid worlds point, in their order."""
+"""The directions of the actions of known grid worlds, in order."""
 
 
 def learning_curve(
     path: Path, metrics: dict[str, list[float]], references: dict[str, float], *, information: str = "MI bound"
 ) -> None:
-    """Draw return and what the guide pays against environment steps.
+    """Draw return and intrinsic reward against environment steps.
 
     Args:
         path: the PNG file.
-        metrics: columns as `RunFolder.metrics` returns them; NaN, as before the first episode has ended, is left out.
+        metrics: columns as `RunFolder.metrics` returns them; NaN, as before the end of the first episode, is skipped.
         references: named returns drawn as horizontal lines, reward units.
-        information: what the guide's nats are.
+        information: name of the intrinsic reward.
     """
     figure = Figure(figsize=(9, 3.4), layout="constrained", dpi=120)
     left, right = figure.subplots(1, 2)
@@ -63,12 +63,12 @@ def learning_curve(
 
 
 def _curve(axes: Axes, steps: Sequence[float], values: Sequence[float], **style: Any) -> None:
-    """Draw a line, or a dot where there is a single number to draw."""
+    """Draw a line, or a dot for a single number."""
     axes.plot(steps, values, marker="o" if np.isfinite(values).sum() == 1 else None, **style)
 
 
 def policy_map(path: Path, grid: Grid, value: np.ndarray, policy: np.ndarray, arrows: str | None) -> None:
-    """Draw the value of each cell, and the policy as arrows where it decides and it is known how the actions point.
+    """Draw the value of each cell, and the policy as arrows where the directions of the actions are known.
 
     Args:
         path: the PNG file.
