@@ -34,8 +34,8 @@ the gap hardly does.
 
 **A guide that cannot hold the posterior gains from weights**, the one reason for them here: 0.37 nats instead of 0.46,
 where q = π leaves the information itself, 0.45, and the best blind guide 0.34 (computed separately, by descent on the
-exact gap). In the first world (7) made the guide worse than no learning at all (0.465 against 0.379). `sleep` goes for that
-best directly; it was not run here.
+exact gap). In the first world the one-step bound made the guide worse than no learning at all (0.465 against 0.379).
+`sleep` optimises that gap directly; it was not run here.
 
 **The weights of a sequence multiply.** (8) with a uniform q lacks 1.20 nats a transition at every T. Eight particles
 leave 0.10 at T = 1, but 0.30 at T = 4 and 0.58 at T = 16; 128 particles 0.004, 0.022 and 0.24.
