@@ -101,9 +101,8 @@ class Collector:
         """Return the state for `resume`, tensors and plain values: statistics and the running episodes."""
         running = None
         if self._state is not None and self._is_last_user():
-            running = (
-                record_episodes(self.environments) | self._statistics.running() | {"begins": self._begins.tolist()}
-            )
+            running = record_episodes(self.environments) | self._statistics.running()
+            running["begins"] = self._begins.tolist()
         state = {
             "statistics": read_statistics(self.env),
             "traits": digests_since(self._initial_digests, self.env, self.episodes),
@@ -121,14 +120,15 @@ class Collector:
         self._next_seed, running = record["next_seed"], record["running"]
         if not load_statistics(self.env, record["statistics"]):
             text = (
-                f"Expected the wrappers with running statistics of training, but got {self.env}; they count from anew."
+                f"Expected the wrappers with running statistics of training, but got {self.env}; its statistics start "
+                "empty."
             )
             warnings.warn(text, GioWarning, stacklevel=3)
         elif running is not None:
             with freeze_statistics(self.env):
                 self._restore_running(running)
             load_statistics(self.env, record["statistics"])
-        if self._state is not None and (lost := self._reset_wrappers(record)):
+        if self._state is not None and (lost := self._unrestored_attributes(record)):
             text = f"Expected wrappers that remember what they did in training, but {', '.join(lost)[:120]} begins anew"
             warnings.warn(f"{text}; set it if it matters.", GioWarning, stacklevel=3)
         if self._state is None and self._next_seed is None:
@@ -157,17 +157,16 @@ class Collector:
             self.environments.reset(None)
         now = attribute_digests(self.env) if other else {}
         found = [
-            (place, stood_still)
-            for place, (digest, stood_still) in other.items()
+            (place, constant)
+            for place, (digest, constant) in other.items()
             if digest != now.get(place) == self._initial_digests.get(place)
         ]
-        alone = not isinstance(self.env, VectorEnv)  # attributes of a vector change with its episodes
-        meanwhile = [
-            attribute_name(place) for place, still in found if not still and (alone or not place.startswith("0."))
-        ]
-        return [attribute_name(place) for place, still in found if still], meanwhile
+        single = not isinstance(self.env, VectorEnv)  # attributes of a vector change with its episodes
+        before = [attribute_name(place) for place, constant in found if constant]
+        during = [place for place, constant in found if not constant and (single or not place.startswith("0."))]
+        return before, [attribute_name(place) for place in during]
 
-    def _reset_wrappers(self, record: Mapping[str, Any]) -> list[str]:
+    def _unrestored_attributes(self, record: Mapping[str, Any]) -> list[str]:
         """Return the attributes of custom wrappers that were not restored although their episode continues."""
         now = attribute_digests(self.env)
         found = [place for place, (digest, _) in record["traits"].items() if now.get(place, digest) != digest]

@@ -61,13 +61,11 @@ def copy_layers(env: Any, remake: Callable[[Any], Any]) -> Any:
         ]
         if missing:
             _take_from_remade(missing, each, remake, memo)
-    copy_ = memo[id(env)]
-    for layer in all_layers(
-        copy_
-    ):  # no window is opened: whoever wants to see an environment gives it one (environment=)
-        if vars(layer).get("render_mode") == "human":
+    copied = memo[id(env)]
+    for layer in all_layers(copied):
+        if vars(layer).get("render_mode") == "human":  # copies open no window
             vars(layer)["render_mode"] = None
-    return copy_
+    return copied
 
 
 def _copy_attributes(source: Any, target: Any, memo: Memo) -> Iterator[str]:
@@ -116,10 +114,10 @@ def _copy_function(function: FunctionType, memo: Memo) -> FunctionType:
     if not own and all(new is old for new, old in zip(inner, cells, strict=True)):
         return function
     names = function.__globals__ | own if own else function.__globals__
-    copy_ = FunctionType(code, names, function.__name__, function.__defaults__, tuple(inner))
-    copy_.__kwdefaults__, copy_.__qualname__ = function.__kwdefaults__, function.__qualname__
-    memo[id(function)] = copy_
-    return copy_
+    copied = FunctionType(code, names, function.__name__, function.__defaults__, tuple(inner))
+    copied.__kwdefaults__, copied.__qualname__ = function.__kwdefaults__, function.__qualname__
+    memo[id(function)] = copied
+    return copied
 
 
 def _refers_to_copied(value: Any, memo: Memo) -> bool:
@@ -158,15 +156,14 @@ def _take_from_remade(missing: list[tuple[Any, str]], old: list[Any], remake: Ca
     new = remake(old[-1])
     if new is None:
         raise CannotCopy(f"{type(first).__name__}.{name}")
-    pairs = zip(
-        *([layer for layer in reversed(each) if not is_display_wrapper(layer)] for each in (old, wrapper_chain(new))),
-        strict=False,
-    )
-    beside = {id(one): other for one, other in pairs if type(one) is type(other)}
+    chains = [
+        [layer for layer in reversed(each) if not is_display_wrapper(layer)] for each in (old, wrapper_chain(new))
+    ]
+    counterparts = {id(one): other for one, other in zip(*chains, strict=False) if type(one) is type(other)}
     target: Any
     for layer, name in missing:
         where = f"{type(layer).__name__}.{name}"
-        remade = vars(beside[id(layer)]) if id(layer) in beside else {}
+        remade = vars(counterparts[id(layer)]) if id(layer) in counterparts else {}
         if name not in remade:
             raise CannotCopy(where)
         target = vars(memo[id(layer)])

@@ -31,10 +31,10 @@ def copy_environment(env: Env | Vector) -> Env | Vector:
     if isinstance(env.unwrapped, AsyncVectorEnv):
         return _copy_from_processes(env)
     try:
-        twin: Env | Vector = copy_layers(env, _remake_env)
+        copied: Env | Vector = copy_layers(env, _remake_env)
     except CannotCopy as what:
         raise InputError(f"Expected an environment that can be copied, but {what} cannot be; {PASS_ANOTHER}.") from what
-    return twin
+    return copied
 
 
 def _remake_env(base: Any) -> Any:
@@ -81,10 +81,10 @@ def _copy_from_processes(env: Any) -> Env:
 def _copy_statistics(env: Any, one: Any) -> None:
     """Fetch the running statistics of the first environment; `get_attr` reads the outermost wrapper only."""
     for name in ("obs_rms", "return_rms"):
-        keeping = [layer for layer in layers_with_statistics(one) if name in vars(layer)]
-        if len(keeping) > 1:
+        wrappers = [layer for layer in layers_with_statistics(one) if name in vars(layer)]
+        if len(wrappers) > 1:
             raise InputError(f"two wrappers with {name}")
-        for layer in keeping:
+        for layer in wrappers:
             vars(layer)[name] = env.get_attr(name)[0]
 
 

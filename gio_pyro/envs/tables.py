@@ -40,7 +40,7 @@ def table_of(
     for cell in range(len(layout.marks)):
         carried_out = [_move_outcome(layout, cell, move, door) for move in moves]
         chances = [_noisy_move(carried_out, i, noise) for i in range(len(moves))] + [{cell: 1.0}] * useless
-        table[cell] = {action: _outcomes(layout, cell, into) for action, into in enumerate(chances)}
+        table[cell] = {action: _cell_outcomes(layout, cell, into) for action, into in enumerate(chances)}
     _check_goals(layout, table)
     return table
 
@@ -96,7 +96,7 @@ def _noisy_move(carried_out: Sequence[CellProbabilities], chosen: int, noise: fl
     return {to: chance for to, chance in chances.items() if chance > 0}
 
 
-def _outcomes(layout: Layout, cell: int, chances: CellProbabilities) -> list[Outcome]:
+def _cell_outcomes(layout: Layout, cell: int, chances: CellProbabilities) -> list[Outcome]:
     goals = {to: layout.marks[to] == GOAL for to in chances}
     return [(p, to, GOAL_REWARD if goals[to] and to != cell else 0.0, goals[to]) for to, p in chances.items()]
 

@@ -92,7 +92,7 @@ class MemoryCheck(TorchFunctionMode):
         """Check the size of a tensor that is about to be allocated."""
         given = kwargs or {}
         if func in FACTORIES or func in METHODS:
-            numbers = _count(args if func in FACTORIES else args[1:], given)
+            numbers = _requested_elements(args if func in FACTORIES else args[1:], given)
             needed = numbers * (given.get("dtype") or torch.get_default_dtype()).itemsize
             if needed >= MIN_SIZED_BUILD and self.build is not None and not _SIZING.get():
                 build, self.build = self.build, None
@@ -147,7 +147,7 @@ def _format_size(size: str) -> str:
     return format_bytes(float(number)) if unit == "bytes" else size
 
 
-def _count(args: Sequence[Any], kwargs: Mapping[str, Any]) -> int:
+def _requested_elements(args: Sequence[Any], kwargs: Mapping[str, Any]) -> int:
     """Return the number of elements requested by `zeros(2, 3)`, `zeros((2, 3))` or `zeros(size=(2, 3))`."""
     size = kwargs.get("size", args[0] if len(args) == 1 and not isinstance(args[0], int) else args)
     try:

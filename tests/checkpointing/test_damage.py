@@ -1,4 +1,4 @@
-"""Checkpoints that changed after they were written, and agents that none can hold; nothing in a file is ever run."""
+"""Damaged checkpoints and agents that cannot be saved; loading never runs code of a file."""
 
 import random
 import sys

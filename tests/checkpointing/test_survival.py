@@ -1,4 +1,4 @@
-"""A run that ends anywhere, by saving, by a kill or by a full disk, goes on as if it had not ended."""
+"""Runs resume bit for bit after they were saved, killed, or stopped by a full disk."""
 
 import errno
 import math

@@ -1,4 +1,4 @@
-"""Environments for the tests of this room, and what acts in them."""
+"""Scripted environments, and behaviours that act in them."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -16,7 +16,7 @@ CPU = torch.device("cpu")
 
 
 class Script(gym.Env[Any, Any]):
-    """Plays given steps `(observation, reward, terminated, truncated)` over and over; resets to `first`."""
+    """Repeats given steps `(observation, reward, terminated, truncated)`; resets to `first`."""
 
     def __init__(self, steps: Sequence[tuple[Any, Any, bool, bool]], first: Any = 0, start: int = 0) -> None:
         self.observation_space, self.action_space = Discrete(10, start=start), Discrete(3, start=start)
@@ -36,7 +36,7 @@ class Script(gym.Env[Any, Any]):
 
 
 class Diary(gym.Env[Any, Any]):
-    """Shows (who, episode, step); episodes differ in length, and end in turn by termination and by truncation.
+    """Observes (environment, episode, step); episodes differ in length, and alternately terminate and are truncated.
 
     `reuse` shows the same array again and again, `nested` a dictionary that holds it.
     """
@@ -74,7 +74,7 @@ class Diary(gym.Env[Any, Any]):
 
 
 class DiaryVector(VectorEnv[Any, Any, Any]):
-    """A vector of one's own: it resets by itself, and hands last observations over in one array."""
+    """A custom vector with its own autoreset, which returns final observations in one array."""
 
     def __init__(self, count: int, mode: AutoresetMode | None) -> None:
         self.envs, self.num_envs, self.mode = [Diary(who) for who in range(count)], count, mode
@@ -104,12 +104,12 @@ class DiaryVector(VectorEnv[Any, Any, Any]):
 
 
 def sync(make: Sequence[Callable[[], gym.Env[Any, Any]]], mode: AutoresetMode, copy: bool = True) -> SyncVectorEnv:
-    """A `SyncVectorEnv` in a mode."""
+    """Return a `SyncVectorEnv` with an autoreset mode."""
     return SyncVectorEnv(make, copy=copy, autoreset_mode=mode)
 
 
 class Draws:
-    """Uniform or normal site actions; the k-th call draws the same wherever it is made."""
+    """Uniform or normal site actions; the k-th call always draws the same."""
 
     def __init__(self, actions: Actions, calls: int = 0) -> None:
         self.space, self.calls = actions.space, calls
@@ -125,11 +125,11 @@ class Draws:
 
 
 def collector(env: Any, seed: int = 5) -> Collector:
-    """A collector on the CPU."""
+    """Return a collector on the CPU."""
     return Collector(env, seed=seed, device=CPU)
 
 
 def collect(env: Any, steps: int) -> Collected:
-    """The first steps in an environment."""
+    """Return the first transitions of an environment."""
     collecting = collector(env)
     return collecting.collect(Draws(collecting.actions), steps)

@@ -1,4 +1,4 @@
-"""What programs decide becomes what the environment takes, and back."""
+"""Encoding and decoding of actions."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Transitions are whole, episodes are counted: one environment."""
+"""Complete transitions and episode counts, with one environment."""
 
 import gc
 import weakref

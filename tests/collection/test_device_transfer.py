@@ -1,4 +1,4 @@
-"""Many small arrays cross in one piece, and arrive as they were."""
+"""Packed transfers of arrays keep values, shapes and dtypes."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Copies of environments to play in: what is carried over, what stands still, and what is refused."""
+"""Copies of environments: state, frozen statistics, and what cannot be copied."""
 
 import threading
 from collections.abc import Callable

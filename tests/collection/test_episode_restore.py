@@ -1,4 +1,4 @@
-"""A run that is interrupted goes on as if it had not been."""
+"""Interrupted runs resume bit for bit: running episodes are restored."""
 
 import io
 import warnings
@@ -189,7 +189,7 @@ class Around(gym.vector.VectorWrapper[Any, Any, Any, Any, Any]):
 
 
 class Counting(gym.Wrapper[Any, Any, Any, Any]):
-    """Remembers what no episode tells."""
+    """A wrapper with state that outlives episodes."""
 
     def __init__(self, env: Any) -> None:
         super().__init__(env)
@@ -234,7 +234,7 @@ def test_what_wrappers_of_ones_own_forget_is_told_once():
 
 @pytest.mark.parametrize("make", [SINGLE["CartPole"], lambda: wrappers.NormalizeReward(SINGLE["CartPole"]())])
 def test_statistics_of_other_wrappers_are_not_taken_over(make: Callable[[], Any]):
-    with pytest.warns(GioWarning, match=r"wrappers with running statistics of training.*count from anew"):
+    with pytest.warns(GioWarning, match=r"wrappers with running statistics of training.*statistics start empty"):
         resumed(run(SINGLE["normalised"]), make)
 
 

@@ -1,4 +1,4 @@
-"""Whole episodes on every kind of space."""
+"""Evaluation episodes on every kind of space."""
 
 from functools import partial
 from typing import Any

@@ -1,4 +1,4 @@
-"""What reset and step give is taken where it can mean one thing only, and named where it is not what it should be."""
+"""Results of reset and step: unambiguous ones are converted, others are errors that name the fault."""
 
 from collections.abc import Callable
 from decimal import Decimal
@@ -23,7 +23,7 @@ FIELDS = ("observation", "reward", "terminated", "truncated", "info")
 
 
 class World(gym.Env[Any, Any]):
-    """Gives what it is told to."""
+    """Returns given results."""
 
     observation_space, action_space = Box(-1, 1, (2,)), Discrete(2)
 

@@ -1,4 +1,4 @@
-"""Environments from ids, and what is refused."""
+"""Making environments from ids, and errors."""
 
 from typing import Any
 

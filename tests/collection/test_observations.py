@@ -1,4 +1,4 @@
-"""What the environment shows becomes what programs see."""
+"""Encoding of observations as states."""
 
 import warnings
 from typing import Any

@@ -1,4 +1,4 @@
-"""Vectors of Stable-Baselines3 as environments: every transition is what the environments say."""
+"""Vectors of Stable-Baselines3: every transition is that of the wrapped environments."""
 
 from collections.abc import Callable
 from functools import partial

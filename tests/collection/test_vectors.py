@@ -22,7 +22,7 @@ def diaries(count: int, **kwargs: Any) -> list[Callable[[], Diary]]:
 
 
 def check(collected: Collected, count: int, first_episode: int = 0) -> None:
-    """Every row is what the diary says, and nothing is left out or told twice."""
+    """Every row agrees with the diary; none is missing or repeated."""
     rows = collected.rows
     pages = [(0, first_episode, 0)] * count
     table = zip(

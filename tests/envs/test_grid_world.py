@@ -1,4 +1,4 @@
-"""The class that all worlds share, on each of them.
+"""The base class of all example worlds, tested on each of them.
 
 Cost: under a second.
 """

@@ -1,4 +1,4 @@
-"""What is learned where the goal is far and most actions are useless.
+"""Learning with a distant goal and many useless actions.
 
 Cost: four minutes.
 """

@@ -1,4 +1,4 @@
-"""Maps as text and as lines, and what is wrong with others.
+"""Maps as text and as lines, and errors in maps.
 
 Cost: under a second.
 """

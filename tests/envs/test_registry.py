@@ -1,4 +1,4 @@
-"""By their ids: in Gymnasium, in an agent, on the command line, and from a checkpoint.
+"""The ids of the example worlds: in Gymnasium, in agents, on the command line and in checkpoints.
 
 Cost: 15 s.
 """

@@ -1,4 +1,4 @@
-"""What is seen of a world, by an agent and by a person.
+"""Images of example worlds, for agents and for people.
 
 Cost: under a second.
 """

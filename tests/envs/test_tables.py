@@ -1,4 +1,4 @@
-"""The transition tables of the worlds that come with the library.
+"""Transition tables of the example worlds.
 
 Cost: under a second.
 """

@@ -1,4 +1,4 @@
-"""The price of a nat: fixed, on a schedule, or learned."""
+"""Temperatures: constant, scheduled, learned, or from the critic loss."""
 
 from math import log
 from typing import Any

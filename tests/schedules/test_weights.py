@@ -1,3 +1,5 @@
+"""Weights: constant, linear schedules and functions, and errors."""
+
 from typing import Any
 
 import pytest

@@ -1,4 +1,4 @@
-"""One thread at a time, in the order in which they came."""
+"""The fair lock: order of threads, re-entrance and forks."""
 
 import threading
 import time

@@ -1,4 +1,4 @@
-"""Memory is sized before it is taken: what would not fit is refused, with its bytes, and nothing is filled."""
+"""Memory checks: allocations that do not fit are refused, with their bytes, before they are made."""
 
 import warnings
 from collections.abc import Callable

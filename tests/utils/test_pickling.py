@@ -1,4 +1,4 @@
-"""What is handed to other libraries goes through pickle, to processes that are spawned and through a fork."""
+"""Pickling of agents and rewards, for spawned and forked processes."""
 
 import copy
 import os

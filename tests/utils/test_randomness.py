@@ -1,4 +1,4 @@
-"""One private stream of random numbers, which nobody else notices."""
+"""Private random streams leave the global generators unchanged."""
 
 import random
 

@@ -1,4 +1,4 @@
-"""One thread for small networks, the user's number of threads afterwards, and none of our own."""
+"""One thread for small networks; the user's number of threads is restored."""
 
 from collections.abc import Iterator
 from pathlib import Path
