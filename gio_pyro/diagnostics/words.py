@@ -41,6 +41,8 @@ def _of_the_guide(diagnosis: Diagnosis) -> str:
             f"Its reward is {-lost:.2f} nats above the {of:.2f} of the upper bound, which is impossible for a "
             "distribution over actions: its density does not integrate to 1."
         ]
+    elif of <= 0:
+        sentences = ["Futures of the model carry no information about the action, up to sampling error."]
     else:
         sentences = [f"It loses {short(max(lost, 0.0))} of {short(of)} nats of mutual information under the model."]
     sentences.append(_of_ranks(diagnosis.guide.leaning))
