@@ -496,7 +496,9 @@ class TestResume:
     @pytest.mark.usefixtures("brief")
     def test_a_row_that_was_cut_off_does_not_stop_it(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cut: int):
         run = tmp_path / "run"
-        assert train(register(monkeypatch), "--out", run, steps=100) == 0
+        with monkeypatch.context() as patch:
+            patch.setattr(training, "_finish", lambda *_: None)
+            assert train(register(monkeypatch), "--out", run, steps=100) == 0
         whole = (run / "metrics.csv").read_bytes()
         (run / "metrics.csv").write_bytes(whole[:cut])
         assert train("--resume", run, steps=100) == 0
@@ -757,7 +759,9 @@ class TestDamagedMetrics:
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, brief: None, content: bytes | None
     ):
         run, env = tmp_path / "run", register(monkeypatch)
-        assert train(env, "--out", run, steps=20) == 0
+        with monkeypatch.context() as patch:
+            patch.setattr(training, "_finish", lambda *_: None)
+            assert train(env, "--out", run, steps=20) == 0
         (run / "metrics.csv").unlink()
         if content is not None:
             (run / "metrics.csv").write_bytes(content)
