@@ -18,6 +18,7 @@ import cartpole
 import deep_control
 import default_agent
 import finite_control
+import intrinsic_control
 import linear_guides
 import noisy_tv
 import objectives
@@ -59,6 +60,7 @@ TABLES: dict[str, Callable[[], list[str]]] = {
     "default_agent": defaults,
     "finite_control": lambda: finite_control.table(finite_control.read(RESULTS / "finite_control.csv").values()),
     "objectives": lambda: objectives.table(RESULTS),
+    "intrinsic_control": lambda: intrinsic_control.table(rows(intrinsic_control)),
     "linear_guides": lambda: linear_guides.table(rows(linear_guides)),
     "sparse_maze": maze,
     "speed": lambda: speed.table(RESULTS / "speed.csv"),

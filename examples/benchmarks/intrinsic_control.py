@@ -54,8 +54,7 @@ def main() -> int:
                 wanted = options.film if method == "information" and seed == 0 else None
                 if wanted or any((method, steps, seed) not in kept for steps in options.steps):
                     run(kept, method, seed, options.steps, wanted)
-            for steps in options.steps:
-                print(line(kept, method, steps), flush=True)
+    print("\n".join(table(kept, options.steps)))
     return 0
 
 
@@ -72,11 +71,15 @@ def run(kept: Kept, method: str, seed: int, evaluated: Sequence[int], picture: P
         film(agent, picture)
 
 
-def line(kept: Kept, method: str, steps: int) -> str:
-    """Return the steps survived with a method, seed by seed, as Markdown."""
-    found = kept.numbers("survived", method=method, steps=steps)
-    each = ", ".join(f"{value:.0f}" for value in found)
-    return f"| {method} | {steps:,} | {each} | {statistics.median(found):.0f} |"
+def table(kept: Kept, after: Sequence[int] = STEPS) -> list[str]:
+    """Return the steps survived by each method that has rows, seed by seed, as Markdown."""
+    lines = ["| reward | environment steps | steps survived, seed by seed | median |", "|---|---|---|---|"]
+    for method, steps in ((method, steps) for method in METHODS for steps in after):
+        found = kept.numbers("survived", method=method, steps=steps)
+        if found:
+            each = ", ".join(f"{value:.0f}" for value in found)
+            lines.append(f"| {method} | {steps:,} | {each} | {statistics.median(found):.0f} |")
+    return lines
 
 
 if __name__ == "__main__":
