@@ -62,7 +62,7 @@ class Mine(Explorer):
         self.fail("begin")
 
     def on_step(self, arrived, stream):
-        self.fail("told")
+        self.fail("on_step")
 
     def observe(self, rows):
         self.fail("observe")
@@ -124,7 +124,7 @@ def test_a_signal_that_leaves_does_not_end_the_program_and_its_own_sentences_sta
 
 
 @pytest.mark.parametrize(
-    "method", ["__init__", "behaviour", "act", "begin", "told", "observe", "improve", "optimisers"]
+    "method", ["__init__", "behaviour", "act", "begin", "on_step", "observe", "improve", "optimisers"]
 )
 def test_an_explorer_that_raises_is_named(tmp_path: Path, method: str):
     explorer = f"{file(tmp_path, EXPLORER)}({method!r})"

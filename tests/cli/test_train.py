@@ -45,13 +45,17 @@ class Own(nn.Module):
 """
 
 
+def names_in(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
     path = tmp_path_factory.mktemp("trained") / "run"
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
         status = train("FrozenLake-v1", "--out", path, "--seed", 3, steps=1000)
-    return SimpleNamespace(path=path, status=status, printed=printed.getvalue())
+    return SimpleNamespace(path=path, status=status, printed=printed.getvalue(), files=names_in(path))
 
 
 @pytest.fixture
@@ -86,10 +90,9 @@ class TestRunFolder:
         assert run.status == 0
 
     def test_holds_what_is_documented_and_nothing_left_over(self, run: Any):
-        names = {path.name for path in run.path.iterdir()}
         maps = {"learning_curve.png", "policy.png", "episode.gif"}
         files = {"config.json", "metrics.csv", "checkpoint.pt", "summary.json", "posterior.nc", "tensorboard"}
-        assert names == files | maps
+        assert run.files == files | maps
 
     def test_config_holds_every_setting_environment_and_program(self, run: Any):
         config = json.loads((run.path / "config.json").read_text())
@@ -145,7 +148,7 @@ def learned(path: Path, *arguments: object, steps: int) -> SimpleNamespace:
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
         status = train(*arguments, "--out", path, steps=steps)
-    return SimpleNamespace(path=path, status=status, printed=printed.getvalue())
+    return SimpleNamespace(path=path, status=status, printed=printed.getvalue(), files=names_in(path))
 
 
 @pytest.fixture(scope="module")
@@ -169,7 +172,7 @@ class TestNetworks:
         run = request.getfixturevalue(which)
         assert run.status == 0
         files = {"config.json", "metrics.csv", "checkpoint.pt", "summary.json", "posterior.nc", "tensorboard"}
-        assert {path.name for path in run.path.iterdir()} == files | {"learning_curve.png", "episode.gif"}
+        assert run.files == files | {"learning_curve.png", "episode.gif"}
 
     def test_arguments_are_recorded(self, poles: Any, pendulum: Any):
         config = json.loads((poles.path / "config.json").read_text())
