@@ -275,7 +275,7 @@ class GIO(Picklable):
         for _ in range(improvements):
             rows = self.actor_critic.rows(self.replay)
             read = self.dreaming.beside(rows)
-            paid, apart = self.reward_mix.paid(read, self.steps), self.reward_mix.apart(read, self.steps)
+            paid, apart = self.reward_mix.mix(read, self.steps), self.reward_mix.auxiliary(read, self.steps)
             figures = self.actor_critic.improve(paid, self.reward, self.temperature, self.steps, apart)
             self._note(figures | self.explorer.improve(self.replay, self.steps))
             self.guide.follow(self.policy, rows)
@@ -336,7 +336,7 @@ class GIO(Picklable):
             self.sound.fill_(True)
             raise not_finite(losses)
         recent = self.replay.latest(s.log_interval + s.train_freq + self.collector.environments.count)
-        rewards = self.reward_mix.paid(recent, self.steps).reward
+        rewards = self.reward_mix.mix(recent, self.steps).reward
         self.largest_reward = max(self.largest_reward, float(rewards.abs().max()))
         visited = self.replay.latest(s.log_interval)
         alpha = float(self.temperature.at(self.steps))

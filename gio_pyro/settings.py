@@ -183,7 +183,7 @@ class Settings:
             )
 
     @property
-    def discounts_apart(self) -> tuple[float, ...]:
+    def auxiliary_discounts(self) -> tuple[float, ...]:
         """The discount of each value that is kept apart from the task's."""
         own = self.discount if self.signal_discount is None else self.signal_discount
         return (own,) if self.signal_value else ()

@@ -96,7 +96,7 @@ def test_the_networks_target_is_the_soft_one_and_a_policy_that_lags_gets_less():
         def bonus(self, policy: Policy, state: Tensor, chosen: Any) -> Tensor:
             return log_prior.expand(len(state), -1)
 
-        def paid(self, policy: Policy, batch: Transitions) -> float:
+        def transition_bonus(self, policy: Policy, batch: Transitions) -> float:
             return 0.0
 
     soft = rows.reward + discount * (~rows.terminated) * alpha * torch.logsumexp(score, -1)

@@ -4,7 +4,7 @@
 `tables` and `networks` put them together into one update each.
 """
 
-from gio_pyro.actor_critic.auxiliary_value import AuxiliaryValue, Values, WeightedBatch, total
+from gio_pyro.actor_critic.auxiliary_value import AuxiliaryValue, AuxiliaryValues, WeightedBatch, total
 from gio_pyro.actor_critic.behaviour import ContinuousBehaviour, DiscreteBehaviour, TableBehaviour
 from gio_pyro.actor_critic.build import actor_critic_of, steppers, temperature_of
 from gio_pyro.actor_critic.network_policy import CategoricalPolicy, GaussianPolicy, network_policy
@@ -17,6 +17,7 @@ from gio_pyro.actor_critic.twin_critic import TwinCritic
 __all__ = [
     "LOG_FLOOR",
     "AuxiliaryValue",
+    "AuxiliaryValues",
     "CategoricalPolicy",
     "ContinuousBehaviour",
     "DiscreteBehaviour",
@@ -27,7 +28,6 @@ __all__ = [
     "TableCritic",
     "TablePolicy",
     "TwinCritic",
-    "Values",
     "WeightedBatch",
     "actor_critic_of",
     "network_policy",

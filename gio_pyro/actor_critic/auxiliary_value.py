@@ -43,7 +43,7 @@ class AuxiliaryValue(nn.Module):
         self.discount = discount
         self.register_buffer("weight", torch.zeros(()))
 
-    def weigh(self, weight: float) -> None:
+    def set_weight(self, weight: float) -> None:
         """Let the value count `weight` from now on."""
         self.weight.fill_(weight)
 
@@ -53,14 +53,14 @@ class AuxiliaryValue(nn.Module):
         return value
 
 
-class Values(nn.ModuleList):
+class AuxiliaryValues(nn.ModuleList):
     """What is kept apart: one value, or none."""
 
     def __iter__(self) -> Iterator[AuxiliaryValue]:
         return cast(Iterator[AuxiliaryValue], super().__iter__())
 
 
-def total(critic: nn.Module, apart: Values, *given: Any) -> Tensor:
+def total(critic: nn.Module, apart: AuxiliaryValues, *given: Any) -> Tensor:
     """Return Q_task + Σ β Q of what is kept apart, reward units."""
     q: Tensor = critic(*given)
     for other in apart:

@@ -36,7 +36,7 @@ class Reward(Protocol):
         """Return what each action of a state is paid before −log π, `[B, K]` nats; gradients pass to the actions."""
         ...
 
-    def paid(self, policy: Policy, batch: Transitions) -> Tensor | float:
+    def transition_bonus(self, policy: Policy, batch: Transitions) -> Tensor | float:
         """Return what each replayed transition is paid, `[B]` nats."""
         ...
 
@@ -59,7 +59,7 @@ class Imagined:
         log_q = self.guide.log_prob(policy, dream.spread(spread), dream.future, dream.spread(chosen.action))
         return dream.mean(log_q).reshape(len(state), -1)
 
-    def paid(self, policy: Policy, batch: Transitions) -> float:
+    def transition_bonus(self, policy: Policy, batch: Transitions) -> float:
         """Return 0."""
         return 0.0
 
@@ -81,7 +81,7 @@ class Replayed:
         return tanh_log_det(chosen.action).sum(-1).reshape(chosen.log_prob.shape)
 
     @torch.no_grad()
-    def paid(self, policy: Policy, batch: Transitions) -> Tensor:
+    def transition_bonus(self, policy: Policy, batch: Transitions) -> Tensor:
         """Return log q(a|s, F), of continuous actions as a density over the box, `[B]` nats."""
         log_q = self.guide.log_prob(policy, batch.state, self.future.of(batch), batch.action)
         return log_q - tanh_log_det(batch.action).sum(-1) if batch.action.is_floating_point() else log_q
@@ -101,7 +101,7 @@ class Entropy:
         count = legal(chosen.log_prob).sum(-1, keepdim=True)
         return (-count.double().log()).to(chosen.log_prob).expand_as(chosen.log_prob)
 
-    def paid(self, policy: Policy, batch: Transitions) -> float:
+    def transition_bonus(self, policy: Policy, batch: Transitions) -> float:
         """Return 0."""
         return 0.0
 

@@ -1,4 +1,4 @@
-"""Any other world, held as networks: one gradient step of critic and policy for each batch."""
+"""Actor and critic as networks: one gradient step of each for every batch."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -6,7 +6,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from gio_pyro.actor_critic.auxiliary_value import AuxiliaryValue, Values, WeightedBatch, total
+from gio_pyro.actor_critic.auxiliary_value import AuxiliaryValue, AuxiliaryValues, WeightedBatch, total
 from gio_pyro.actor_critic.behaviour import ContinuousBehaviour, DiscreteBehaviour
 from gio_pyro.actor_critic.guide_reward import Reward, intrinsic_reward
 from gio_pyro.actor_critic.network_policy import network_policy
@@ -24,7 +24,7 @@ class NetworkActorCritic(nn.Module):
 
     Args:
         spec: the spaces.
-        settings: `hidden`, `learning_rate`, `target_rate`, `discount`, `uniform_share`, `discounts_apart`.
+        settings: `hidden`, `learning_rate`, `target_rate`, `discount`, `uniform_share`, `auxiliary_discounts`.
     """
 
     def __init__(self, spec: Spec, settings: Settings) -> None:
@@ -34,38 +34,38 @@ class NetworkActorCritic(nn.Module):
         self.spec = spec
         self.policy = network_policy(states, actions, s.hidden, spec.allowed)
         self.critic = TwinCritic(states, actions, s.hidden, rate=s.target_rate)
-        self.apart = Values(
-            AuxiliaryValue(TwinCritic(states, actions, s.hidden, rate=s.target_rate), d) for d in s.discounts_apart
+        self.apart = AuxiliaryValues(
+            AuxiliaryValue(TwinCritic(states, actions, s.hidden, rate=s.target_rate), d) for d in s.auxiliary_discounts
         )
         self.optimisers = {
             "critic": adam(list(self.critic.online.parameters()), s.learning_rate),
             "policy": adam(list(self.policy.parameters()), s.learning_rate),
         }
         self.evaluation = Descent("critic", self._critic_loss, self.optimisers["critic"], s.compile)
-        self.evaluations = [self._evaluation_apart(other) for other in self.apart]
+        self.evaluations = [self._auxiliary_evaluation(value) for value in self.apart]
         self.projection = Descent("policy", self._policy_loss, self.optimisers["policy"], s.compile)
 
-    def _evaluation_apart(self, other: AuxiliaryValue) -> Descent:
-        self.optimisers["signal_critic"] = adam(list(other.critic.online.parameters()), self.settings.learning_rate)
-        loss = partial(self._apart_loss, other)
+    def _auxiliary_evaluation(self, value: AuxiliaryValue) -> Descent:
+        self.optimisers["signal_critic"] = adam(list(value.critic.online.parameters()), self.settings.learning_rate)
+        loss = partial(self._auxiliary_loss, value)
         return Descent("signal_critic", loss, self.optimisers["signal_critic"], self.settings.compile)
 
     def behaviour(
         self, *, uniform_share: float, greedy: bool = False, explore: Policy | None = None
     ) -> DiscreteBehaviour | ContinuousBehaviour:
-        """Return what collects; `greedy` is for finitely many actions."""
+        """Return the behaviour that collects until the next update; `greedy` is for finitely many actions."""
         if self.policy.pathwise:
             return ContinuousBehaviour(self.policy, uniform_share, explore=explore)
         return DiscreteBehaviour(self.policy, uniform_share, greedy=greedy, explore=explore)
 
     def observe(self, state: Tensor) -> None:
-        """Take new states `[B, ...]` into the statistics of the inputs."""
+        """Update input normalisers with new states `[B, ...]`."""
         self.policy.encoder.observe(state)
-        for critic in (self.critic, *(other.critic for other in self.apart)):
+        for critic in (self.critic, *(value.critic for value in self.apart)):
             critic.observe(state)
 
     def rows(self, replay: Replay) -> Transitions:
-        """Return what an improvement reads: a sample."""
+        """Return the transitions of an improvement: a sample."""
         return replay.batch(self.settings.batch_size)
 
     def improve(
@@ -74,28 +74,30 @@ class NetworkActorCritic(nn.Module):
         reward: Reward,
         temperature: Temperature,
         step: int,
-        apart: Sequence[WeightedBatch] = (),
+        auxiliary: Sequence[WeightedBatch] = (),
     ) -> Figures:
-        """Take one step of the critics, of their targets, of the policy and of a learned temperature.
+        """Take one gradient step on the critics, on the policy and on a learned temperature; update the targets.
 
-        Nothing here waits for the host: the figures stay on the device until somebody reads them.
+        The figures stay on the device until `GIO.metrics` reads them, so that nothing here waits for the host.
 
         Args:
-            batch: what was seen.
-            reward: where the guide is read.
+            batch: replayed transitions.
+            reward: where the guide is evaluated.
             temperature: α.
             step: environment steps taken.
-            apart: the same transitions with what each value of its own sums.
+            auxiliary: the same transitions with the reward of each auxiliary value.
         """
         alpha = temperature.at(step)
         if not isinstance(alpha, Tensor):
             alpha = torch.full((), alpha, device=batch.reward.device)  # a fill, where a copy would wait for the device
+        # evaluation, equation 5
         figures = self.evaluation.step(reward, alpha, *batch.tensors())
         self.critic.polyak_update()
-        for other, evaluation, paid in zip(self.apart, self.evaluations, apart, strict=True):
-            other.weigh(paid.weight)
-            figures |= evaluation.step(None, *paid.rows.tensors())
-            other.critic.polyak_update()
+        for value, evaluation, weighted in zip(self.apart, self.evaluations, auxiliary, strict=True):
+            value.set_weight(weighted.weight)
+            figures |= evaluation.step(None, *weighted.rows.tensors())
+            value.critic.polyak_update()
+        # improvement, equation 6
         figures |= self.projection.step(reward, alpha, batch.state)
         temperature.update(
             figures["entropy"], figures["critic_loss"], allowed_entropy_share(self.spec.allowed(batch.state))
@@ -108,10 +110,10 @@ class NetworkActorCritic(nn.Module):
         loss, mean_q = self.critic.loss(rows.state, rows.action, target)
         return loss, {"critic_loss": loss, "q": mean_q}
 
-    def _apart_loss(self, other: AuxiliaryValue, context: None, *batch: Tensor) -> tuple[Tensor, Figures]:
+    def _auxiliary_loss(self, value: AuxiliaryValue, context: None, *batch: Tensor) -> tuple[Tensor, Figures]:
         rows = Transitions(*batch)
-        target = self.target_apart(other, detached(self.policy), rows)
-        loss, mean_q = other.critic.loss(rows.state, rows.action, target)
+        target = self.auxiliary_target(value, detached(self.policy), rows)
+        loss, mean_q = value.critic.loss(rows.state, rows.action, target)
         return loss, {"signal_critic_loss": loss, "signal_q": mean_q}
 
     def _policy_loss(self, reward: Reward, alpha: Tensor, state: Tensor) -> tuple[Tensor, Figures]:
@@ -124,23 +126,23 @@ class NetworkActorCritic(nn.Module):
 
     @torch.no_grad()
     def target(self, policy: Policy, batch: Transitions, reward: Reward, alpha: Tensor) -> Tensor:
-        """Return r + α paid + γ V(s') of each transition, `[B]` reward units (see `guide_reward`)."""
+        """Return r + α transition_bonus + γ V(s') of each transition, `[B]` reward units (equation 5)."""
         after = sample_actions(policy(batch.next_state))
         bonus = reward.bonus(policy, batch.next_state, after)
         value = after.mean(self.critic.later(batch.next_state, after) + alpha * (bonus - after.log_prob))
-        here = batch.reward + alpha * reward.paid(policy, batch)
+        here = batch.reward + alpha * reward.transition_bonus(policy, batch)
         return here + self.settings.discount * (~batch.terminated) * value
 
     @torch.no_grad()
-    def target_apart(self, other: AuxiliaryValue, policy: Policy, batch: Transitions) -> Tensor:
-        """Return r + γ E_π Q(s', a') of each transition, `[B]`, for a value without entropy or information in it."""
+    def auxiliary_target(self, other: AuxiliaryValue, policy: Policy, batch: Transitions) -> Tensor:
+        """Return r + γ E_π Q(s', a') of each transition, `[B]`, without entropy or information (equation 17)."""
         after = sample_actions(policy(batch.next_state))
         value = after.mean(other.critic.later(batch.next_state, after))
         return batch.reward + other.discount * (~batch.terminated) * value
 
     @torch.no_grad()
     def intrinsic(self, reward: Reward, state: Tensor) -> Tensor:
-        """Return what the guide pays in each state `[B, ...]`, `[B]` nats; one draw each of continuous actions."""
+        """Return the intrinsic reward of each state `[B, ...]`, `[B]` nats; continuous actions are sampled once."""
         chosen = sample_actions(self.policy(state))
         return intrinsic_reward(chosen, reward.bonus(self.policy, state, chosen))
 

@@ -49,7 +49,7 @@ class TableCritic(nn.Module):
         discount: float,
         temperature: float | Tensor,
         sweeps: int,
-        paid: Tensor | float = 0.0,
+        transition_bonus: Tensor | float = 0.0,
         tolerance: float = 1e-5,
         untried: float | str | None = None,
     ) -> Tensor:
@@ -62,7 +62,7 @@ class TableCritic(nn.Module):
             discount: γ.
             temperature: α, reward units per nat.
             sweeps: most backups of the whole batch.
-            paid: what each transition is paid on the spot, `[B]` nats.
+            transition_bonus: intrinsic reward of each transition itself, `[B]` nats.
             tolerance: reward units, relative to the largest value where that exceeds 1.
             untried: the value of pairs never tried this time; `initial_value` if None.
 
@@ -79,7 +79,9 @@ class TableCritic(nn.Module):
         initial = self.initial_value if untried is None else untried
         fill = self._untried(initial, batch, policy, discount, temperature)
         self.q.copy_(torch.where(self.tried, self.q, fill(self.q)))
-        backup = self._backup(batch, policy, next_bonus, discount=discount, temperature=temperature, paid=paid)
+        backup = self._backup(
+            batch, policy, next_bonus, discount=discount, temperature=temperature, transition_bonus=transition_bonus
+        )
         change = torch.tensor(torch.inf)
         for _ in range(sweeps):
             target = backup(self.q)
@@ -101,14 +103,16 @@ class TableCritic(nn.Module):
         *,
         discount: float,
         temperature: float | Tensor,
-        paid: Tensor | float = 0.0,
+        transition_bonus: Tensor | float = 0.0,
     ) -> Tensor:
         """Return the mean squared error of Q, as it stands, at one backup of each transition; squared reward units.
 
         Arguments are those of `evaluate`. Asked before it, this is what new data and a new policy have left to learn,
         and, in stochastic worlds, the variance of the backups, as in the loss of a network.
         """
-        target = self._backup(batch, policy, next_bonus, discount=discount, temperature=temperature, paid=paid)(self.q)
+        target = self._backup(
+            batch, policy, next_bonus, discount=discount, temperature=temperature, transition_bonus=transition_bonus
+        )(self.q)
         return batch.mean((target - self.q[batch.state, batch.action]).square())
 
     def _backup(
@@ -119,12 +123,12 @@ class TableCritic(nn.Module):
         *,
         discount: float,
         temperature: float | Tensor,
-        paid: Tensor | float,
+        transition_bonus: Tensor | float,
     ) -> Callable[[Tensor], Tensor]:
         """Return the function from Q `[S, A]` to what it makes of each transition, `[B]` reward units."""
         pi = log_probs(policy(batch.next_state)).exp()
         going = discount * (~batch.terminated).to(self.q)
-        fixed = batch.reward + temperature * paid + going * temperature * next_bonus
+        fixed = batch.reward + temperature * transition_bonus + going * temperature * next_bonus
         return lambda q: fixed + going * (pi * q[batch.next_state]).sum(-1)
 
     def _untried(

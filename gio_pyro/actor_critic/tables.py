@@ -1,4 +1,4 @@
-"""A finite world, held as tables: everything that was ever seen is backed up at once."""
+"""Actor and critic of a finite world, as tables: the whole replay is backed up at once."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,7 +7,7 @@ import torch
 from gymnasium.spaces import Discrete
 from torch import Tensor, nn
 
-from gio_pyro.actor_critic.auxiliary_value import AuxiliaryValue, Values, WeightedBatch, total
+from gio_pyro.actor_critic.auxiliary_value import AuxiliaryValue, AuxiliaryValues, WeightedBatch, total
 from gio_pyro.actor_critic.behaviour import TableBehaviour
 from gio_pyro.actor_critic.guide_reward import Reward, finite_nats, intrinsic_reward
 from gio_pyro.actor_critic.table_critic import TableCritic, optimistic_value
@@ -28,7 +28,7 @@ class TableActorCritic(nn.Module):
 
     Args:
         spec: the spaces.
-        settings: `discount`, `sweeps`, `uniform_share`, `initial_value`, `discounts_apart`.
+        settings: `discount`, `sweeps`, `uniform_share`, `initial_value`, `auxiliary_discounts`.
     """
 
     def __init__(self, spec: Spec, settings: Settings) -> None:
@@ -39,18 +39,19 @@ class TableActorCritic(nn.Module):
         self.spec = spec
         self.policy = TablePolicy(states, actions, spec.allowed)
         self.critic = TableCritic(states, actions, initial_value=settings.initial_value)
-        self.apart = Values(AuxiliaryValue(TableCritic(states, actions), d) for d in settings.discounts_apart)
+        discounts = settings.auxiliary_discounts
+        self.apart = AuxiliaryValues(AuxiliaryValue(TableCritic(states, actions), d) for d in discounts)
 
     def behaviour(self, *, uniform_share: float, greedy: bool = False, explore: Policy | None = None) -> TableBehaviour:
-        """Return what collects while the policy rests."""
+        """Return the behaviour that collects until the next update."""
         key = getattr(self.spec.masks, "key", int)
         return TableBehaviour(self.policy, uniform_share, greedy=greedy, explore=explore, key=key)
 
     def observe(self, state: Tensor) -> None:
-        """Tables need no statistics of their inputs."""
+        """Do nothing: tables need no input normalisers."""
 
     def rows(self, replay: Replay) -> Transitions:
-        """Return what an improvement reads: everything that was seen, equal transitions merged."""
+        """Return the transitions of an improvement: the whole replay, equal transitions merged."""
         return replay.merged()
 
     def improve(
@@ -59,65 +60,68 @@ class TableActorCritic(nn.Module):
         reward: Reward,
         temperature: Temperature,
         step: int,
-        apart: Sequence[WeightedBatch] = (),
+        auxiliary: Sequence[WeightedBatch] = (),
     ) -> Figures:
-        """Evaluate the policy and improve it, once; returns figures of the step.
+        """Evaluate the policy and improve it, once; return the figures of the step.
 
         Args:
-            everything: what was seen.
-            reward: where the guide is read.
+            everything: the replayed transitions.
+            reward: where the guide is evaluated.
             temperature: α.
             step: environment steps taken.
-            apart: the same transitions with what each value of its own sums.
+            auxiliary: the same transitions with the reward of each auxiliary value.
         """
         alpha = temperature.at(step)
+        # evaluation, equation 5: Q ← r + α transition_bonus + γ (E_π Q' + α I(s')), until it no longer changes
         given = (everything, self.policy, self.intrinsic(reward, everything.next_state))
         priced: Any = {
             "discount": self.settings.discount,
             "temperature": alpha,
-            "paid": reward.paid(self.policy, everything),
+            "transition_bonus": reward.transition_bonus(self.policy, everything),
         }
         loss = self.critic.loss(*given, **priced)
         change = self.critic.evaluate(*given, **priced, sweeps=self.settings.sweeps)
-        figures = {"value_change": change} | self._evaluate_apart(apart)
+        figures = {"value_change": change} | self._evaluate_auxiliary(auxiliary)
+        # improvement, equation 6: π ∝ exp(Q/α + log ρ̄) in every state that was visited
         state, _ = everything.distinct_states()
-        self.policy.improve(state, total(self.critic, self.apart, state), self._bonus(reward, state), temperature=alpha)
+        q, log_rho = total(self.critic, self.apart, state), self._bonus(reward, state)
+        self.policy.improve(state, q, log_rho, temperature=alpha)
         temperature.update(self.policy(state).entropy().mean(), loss, allowed_entropy_share(self.spec.allowed(state)))
         return figures
 
-    def _evaluate_apart(self, apart: Sequence[WeightedBatch]) -> Figures:
-        """Back up what is kept apart from the task's value: the plain sum, without entropy or information."""
+    def _evaluate_auxiliary(self, auxiliary: Sequence[WeightedBatch]) -> Figures:
+        """Evaluate the auxiliary values (equation 17): plain sums of their rewards, without entropy or information."""
         figures = {}
-        for other, paid in zip(self.apart, apart, strict=True):
-            other.weigh(paid.weight)
-            figures["signal_value_change"] = other.critic.evaluate(
-                paid.rows,
+        for value, batch in zip(self.apart, auxiliary, strict=True):
+            value.set_weight(batch.weight)
+            figures["signal_value_change"] = value.critic.evaluate(
+                batch.rows,
                 self.policy,
-                torch.zeros_like(paid.rows.reward),
-                discount=other.discount,
+                torch.zeros_like(batch.rows.reward),
+                discount=value.discount,
                 temperature=0.0,
                 sweeps=self.settings.sweeps,
-                untried=self._untried(paid, other.discount),
+                untried=self._untried(batch, value.discount),
             )
         return figures
 
-    def _untried(self, paid: WeightedBatch, discount: float) -> float | str:
-        """Return what Q of a pair never tried is at best for the policy; 0 where the task's value says it all."""
+    def _untried(self, batch: WeightedBatch, discount: float) -> float | str:
+        """Return the auxiliary value of untried pairs: an upper bound of β Q, or 0 where `initial_value` is given."""
         if self.settings.initial_value is not None:
             return NEUTRAL if self.settings.initial_value == NEUTRAL else 0.0
-        sign = -1.0 if paid.weight < 0 else 1.0
-        return sign * optimistic_value(float((sign * paid.rows.reward).max()), 1, discount, 0.0)
+        sign = -1.0 if batch.weight < 0 else 1.0
+        return sign * optimistic_value(float((sign * batch.rows.reward).max()), 1, discount, 0.0)
 
     @torch.no_grad()
     def _bonus(self, reward: Reward, state: Tensor) -> Tensor:
-        """Return log ρ̄ `[B, A]` nats, of so many states at once that their futures take bounded memory."""
+        """Return log ρ̄ `[B, A]` nats, in parts small enough for their futures to fit in memory."""
         parts = state.split(max(1, AT_ONCE // self.width))
         nats = [reward.bonus(self.policy, part, sample_actions(self.policy(part))) for part in parts]
         return finite_nats(nats[0] if len(nats) == 1 else torch.cat(nats), "the guide")
 
     @torch.no_grad()
     def intrinsic(self, reward: Reward, state: Tensor) -> Tensor:
-        """Return what the guide pays in each state `[B]`, `[B]` nats."""
+        """Return the intrinsic reward of each state `[B]` (equation 3), `[B]` nats."""
         distinct, where = torch.unique(state, return_inverse=True)
         return intrinsic_reward(sample_actions(self.policy(distinct)), self._bonus(reward, distinct))[where]
 

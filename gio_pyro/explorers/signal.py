@@ -48,7 +48,7 @@ class SignalExplorer(Explorer):
 
     def improve(self, replay: Replay, step: int) -> Figures:
         """Evaluate and improve its policy on replayed transitions, paid by the signal as it is now."""
-        rows = self.source.reward_mix.paid(self.control.rows(replay), step)
+        rows = self.source.reward_mix.mix(self.control.rows(replay), step)
         return self.control.improve(rows, self.reward, self.temperature, step)
 
     def optimisers(self) -> dict[str, torch.optim.Optimizer]:

@@ -46,11 +46,11 @@ class EnvironmentReward(nn.Module):
         """Take a gradient step on a batch of replay; return its losses."""
         return {}
 
-    def paid(self, rows: Transitions, step: int) -> Transitions:
+    def mix(self, rows: Transitions, step: int) -> Transitions:
         """Return the transitions with the reward that the critic learns from after `step` environment steps."""
         return rows if self.reward_weight == 1 else replace(rows, reward=self.reward_weight * rows.reward)
 
-    def apart(self, rows: Transitions, step: int) -> tuple[WeightedBatch, ...]:
+    def auxiliary(self, rows: Transitions, step: int) -> tuple[WeightedBatch, ...]:
         """Return the transitions with the signal as their reward, and β, for each value function of its own."""
         return ()
 
@@ -66,16 +66,16 @@ class RewardMix(EnvironmentReward):
         signal: the signal.
         weight: β: a number, or `"linear:FROM:TO:STEPS"`, reward units for each unit of the signal.
         reward_weight: w, of the environment's own reward.
-        apart: whether the signal has a value function of its own instead of a part in the reward.
+        separate: whether the signal has a value function of its own instead of a part in the reward.
     """
 
     learns = True
 
-    def __init__(self, signal: Signal, weight: Weight, reward_weight: float, *, apart: bool = False) -> None:
+    def __init__(self, signal: Signal, weight: Weight, reward_weight: float, *, separate: bool = False) -> None:
         super().__init__(reward_weight)
         self.signal = signal
         self.weight = weight_of(weight)
-        self.kept_apart = apart
+        self.separate = separate
 
     def observe(self, rows: Transitions) -> None:
         """Pass new transitions to the signal, each once, in order of time."""
@@ -87,14 +87,14 @@ class RewardMix(EnvironmentReward):
         with raised_by(type(self.signal).__name__, "update"):
             return dict(self.signal.update(rows) or {})
 
-    def paid(self, rows: Transitions, step: int) -> Transitions:
+    def mix(self, rows: Transitions, step: int) -> Transitions:
         """Return the transitions with the reward that the critic learns from after `step` environment steps."""
         own, weight = self.reward_weight * rows.reward, self.weight(step)
-        return replace(rows, reward=own if self.kept_apart or weight == 0 else own + weight * self.read(rows))
+        return replace(rows, reward=own if self.separate or weight == 0 else own + weight * self.read(rows))
 
-    def apart(self, rows: Transitions, step: int) -> tuple[WeightedBatch, ...]:
+    def auxiliary(self, rows: Transitions, step: int) -> tuple[WeightedBatch, ...]:
         """Return the transitions with the signal as their reward, and β, where it has a value function of its own."""
-        return (WeightedBatch(replace(rows, reward=self.read(rows)), self.weight(step)),) if self.kept_apart else ()
+        return (WeightedBatch(replace(rows, reward=self.read(rows)), self.weight(step)),) if self.separate else ()
 
     @torch.no_grad()
     def read(self, rows: Transitions) -> Tensor:
@@ -129,13 +129,13 @@ def reward_mix_of(settings: Settings, fitted: Fitted) -> EnvironmentReward:
     if s.explorer is not None:
         return RewardMix(signal, 0.0, 1.0)
     _require_future_without_reward(s, fitted, "a signal")
-    return signal_mix_of(s, signal, apart=s.signal_value)
+    return signal_mix_of(s, signal, separate=s.signal_value)
 
 
-def signal_mix_of(settings: Settings, signal: Signal, *, apart: bool = False) -> RewardMix:
+def signal_mix_of(settings: Settings, signal: Signal, *, separate: bool = False) -> RewardMix:
     """Return the reward of a policy that seeks the signal, weighted as the settings say."""
     own = 0.0 if settings.reward_weight is None else settings.reward_weight
-    return RewardMix(signal, settings.signal_weight, own, apart=apart)
+    return RewardMix(signal, settings.signal_weight, own, separate=separate)
 
 
 def _require_future_without_reward(settings: Settings, fitted: Fitted, beside: str) -> None:

@@ -69,7 +69,7 @@ class World:
     ) -> None:
         guide = build_guide(kind, self.spec, self.model, control.policy, torch.zeros(1, dtype=torch.long))
         reward, alpha = Imagined(self.model, guide, 1), Temperature(ALPHA, target=0.0, learning_rate=0.1)
-        paid, apart = reward_mix.paid(self.rows, step), reward_mix.apart(self.rows, step)
+        paid, apart = reward_mix.mix(self.rows, step), reward_mix.auxiliary(self.rows, step)
         with without_validation():
             for _ in range(rounds):
                 control.improve(paid, reward, alpha, step, apart)
@@ -99,7 +99,7 @@ def test_the_signals_value_is_the_exact_one_of_the_policy_under_its_own_discount
     control = world.actor_critic(**SIGNALLED, signal_discount=discount)
     control.policy.log_pi.copy_(torch.log_softmax(world.points.flip(0), -1))
     pi = control.policy.log_pi.exp().double()
-    world.improve(control, RewardMix(Table(world.points), 3.0, 1.0, apart=True), rounds=1)
+    world.improve(control, RewardMix(Table(world.points), 3.0, 1.0, separate=True), rounds=1)
     (apart,) = control.apart
     going = ~world.mdp.terminal
     exact = exact_value(world.mdp, pi, world.points.double(), discount)[going]
@@ -115,7 +115,7 @@ def test_at_one_discount_both_forms_have_the_same_sum_and_the_same_policy(kind: 
     states, going = torch.arange(world.mdp.states), ~world.mdp.terminal
     inside, outside = world.actor_critic(), world.actor_critic(**SIGNALLED)
     world.improve(inside, RewardMix(Table(world.points), 0.3, 0.5), rounds)
-    world.improve(outside, RewardMix(Table(world.points), 0.3, 0.5, apart=True), rounds)
+    world.improve(outside, RewardMix(Table(world.points), 0.3, 0.5, separate=True), rounds)
     summed = total(outside.critic, outside.apart, states)
     torch.testing.assert_close(summed[going], inside.critic.q[going], atol=3e-4, rtol=1e-4)
     torch.testing.assert_close(outside.policy.log_pi.exp(), inside.policy.log_pi.exp(), atol=1e-3, rtol=0)
@@ -127,7 +127,7 @@ def test_when_the_schedule_ends_the_policy_is_that_of_the_task(kind: str):
     """And it is at once improved by the task's value alone, which no signal ever entered."""
     world = World(WORLDS[kind])
     task, both = world.actor_critic(), world.actor_critic(**SIGNALLED)
-    reward_mix = RewardMix(Table(world.points), "linear:2:0:10", 1.0, apart=True)
+    reward_mix = RewardMix(Table(world.points), "linear:2:0:10", 1.0, separate=True)
     world.improve(both, reward_mix, rounds=5, step=0, kind=UniformGuide)
     while_paid = both.policy.log_pi.clone()
     alone = world.actor_critic()
@@ -151,11 +151,11 @@ def test_a_pair_never_tried_has_the_best_value_that_the_signals_seen_allow(weigh
     control = TableActorCritic(Spec(*[Discrete(2)] * 3), Settings(**SIGNALLED, signal_discount=0.5, discount=0.5))
     row = Transitions(*(torch.tensor(x) for x in ([0, 1], [0, 0])), torch.tensor([-1.0, 1.0]), *([torch.tensor([0, 1])]
         + [torch.zeros(2, dtype=torch.bool)] * 2 + [torch.zeros(2), torch.ones(2)]))  # fmt: skip
-    control._evaluate_apart((WeightedBatch(row, weight),))
+    control._evaluate_auxiliary((WeightedBatch(row, weight),))
     (apart,) = control.apart
     assert apart.critic.q[:, 1].tolist() == [best] * 2
     fixed = TableActorCritic(Spec(*[Discrete(2)] * 3), Settings(**SIGNALLED, initial_value=4.0))
-    fixed._evaluate_apart((WeightedBatch(row, weight),))
+    fixed._evaluate_auxiliary((WeightedBatch(row, weight),))
     assert next(iter(fixed.apart)).critic.q[:, 1].tolist() == [0.0, 0.0]
 
 
@@ -165,7 +165,7 @@ class Nothing:
     def bonus(self, policy: Any, state: Tensor, chosen: Any) -> Tensor:
         return torch.zeros_like(chosen.log_prob)
 
-    def paid(self, policy: Any, batch: Transitions) -> float:
+    def transition_bonus(self, policy: Any, batch: Transitions) -> float:
         return 0.0
 
 
@@ -202,7 +202,7 @@ def test_targets_of_networks_add_up_to_the_target_of_the_sum(kind: str):
         alpha, paid = torch.tensor(0.3), replace(rows, reward=rows.reward + beta * points)
         summed = target(one, "target", one.policy, paid, Nothing(), alpha)
         parts = target(two, "target", two.policy, rows, Nothing(), alpha)
-        points_alone = target(two, "target_apart", apart, two.policy, replace(rows, reward=points))
+        points_alone = target(two, "auxiliary_target", apart, two.policy, replace(rows, reward=points))
     torch.testing.assert_close(parts + beta * points_alone, summed)
     assert not points_alone.requires_grad
 
@@ -221,7 +221,7 @@ def test_a_step_of_networks_moves_the_second_critic_and_the_policy_climbs_the_su
         assert any(not torch.equal(old, new) for old, new in moved)
         chosen_loss = {}
         for weight in (0.0, 5.0):
-            apart.weigh(weight)
+            apart.set_weight(weight)
             torch.manual_seed(2)
             chosen_loss[weight] = control._policy_loss(Nothing(), torch.tensor(0.1), rows.state)[0].item()
     assert chosen_loss[0.0] != chosen_loss[5.0]
@@ -229,12 +229,12 @@ def test_a_step_of_networks_moves_the_second_critic_and_the_policy_climbs_the_su
 
 def test_a_signal_of_its_own_value_pays_the_reward_nothing():
     rows = exact_replay(WORLDS["dense"])
-    reward_mix = RewardMix(Likes(None), "linear:2:0:10", 0.5, apart=True)
-    assert torch.equal(reward_mix.paid(rows, 0).reward, 0.5 * rows.reward)
-    (apart,) = reward_mix.apart(rows, 5)
+    reward_mix = RewardMix(Likes(None), "linear:2:0:10", 0.5, separate=True)
+    assert torch.equal(reward_mix.mix(rows, 0).reward, 0.5 * rows.reward)
+    (apart,) = reward_mix.auxiliary(rows, 5)
     assert apart.weight == 1.0
     assert torch.equal(apart.rows.reward, (rows.action == 1).float())
-    assert RewardMix(Likes(None), 1.0, 0.5).apart(rows, 0) == () == EnvironmentReward().apart(rows, 0)
+    assert RewardMix(Likes(None), 1.0, 0.5).auxiliary(rows, 0) == () == EnvironmentReward().auxiliary(rows, 0)
 
 
 def test_in_the_loop_it_drives_and_when_the_schedule_ends_the_reward_does():
@@ -286,9 +286,9 @@ def test_mistakes_are_told(settings: dict[str, Any], says: str):
 
 
 def test_the_default_discount_is_the_tasks():
-    assert Settings(discount=0.8, **SIGNALLED).discounts_apart == (0.8,)
-    assert Settings(discount=0.8, signal_discount=0.3, **SIGNALLED).discounts_apart == (0.3,)
-    assert Settings(signal=NAMED).discounts_apart == ()
+    assert Settings(discount=0.8, **SIGNALLED).auxiliary_discounts == (0.8,)
+    assert Settings(discount=0.8, signal_discount=0.3, **SIGNALLED).auxiliary_discounts == (0.3,)
+    assert Settings(signal=NAMED).auxiliary_discounts == ()
 
 
 def test_a_policy_is_asked_as_it_stands():
@@ -300,5 +300,5 @@ def test_a_policy_is_asked_as_it_stands():
         torch.zeros(2).long(), both, both.float(), torch.zeros(2).long(),
         *[torch.zeros(2, dtype=torch.bool)] * 2, torch.zeros(2), torch.ones(2),
     )  # fmt: skip
-    control._evaluate_apart((WeightedBatch(rows, 1.0),))
+    control._evaluate_auxiliary((WeightedBatch(rows, 1.0),))
     assert next(iter(control.apart)).critic.q[0].tolist() == pytest.approx([0.25, 1.25], abs=1e-4)

@@ -225,7 +225,7 @@ def test_what_is_paid_on_the_spot_is_converted_and_not_discounted():
     critic = TableCritic(2, 1, initial_value=4.0)
     batch = step((0, 0, 1.0, 1, False, False))
     critic.evaluate(
-        batch, one_action, torch.zeros(1), discount=0.5, temperature=2.0, sweeps=1, paid=torch.tensor([3.0])
+        batch, one_action, torch.zeros(1), discount=0.5, temperature=2.0, sweeps=1, transition_bonus=torch.tensor([3.0])
     )
     assert critic.q.tolist() == [[1.0 + 2.0 * 3.0 + 0.5 * 4.0], [4.0]]
 
@@ -233,7 +233,7 @@ def test_what_is_paid_on_the_spot_is_converted_and_not_discounted():
 def test_what_is_paid_on_the_spot_is_paid_at_the_end_of_an_episode_too():
     critic = TableCritic(2, 1, initial_value=4.0)
     batch = step((0, 0, 1.0, 1, True, False))
-    critic.evaluate(batch, one_action, torch.zeros(1), discount=0.5, temperature=2.0, sweeps=1, paid=0.25)
+    critic.evaluate(batch, one_action, torch.zeros(1), discount=0.5, temperature=2.0, sweeps=1, transition_bonus=0.25)
     assert critic.q[0].item() == 1.5
 
 
@@ -248,7 +248,7 @@ def test_pay_on_the_spot_and_a_bonus_beforehand_have_fixed_points_that_differ_by
     bonus = (pi.float() * log_rho).sum(-1) + entropy
     before.evaluate(rows, table_policy(pi), bonus[rows.next_state], **settings)
     paid = log_rho[rows.state, rows.action]
-    after.evaluate(rows, table_policy(pi), entropy[rows.next_state], paid=paid, **settings)
+    after.evaluate(rows, table_policy(pi), entropy[rows.next_state], transition_bonus=paid, **settings)
     torch.testing.assert_close(after.q, before.q + ALPHA * log_rho, atol=1e-4, rtol=1e-4)
 
 

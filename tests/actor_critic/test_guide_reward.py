@@ -194,7 +194,7 @@ def test_what_replay_is_paid_averages_to_what_is_imagined(seed: int, kind: str):
     pair = Pair(seed, kind, CategoricalGuide)
     pair.guide.load_state_dict({"program.table": torch.randn(4, 4, 3, generator=torch.Generator().manual_seed(seed))})
     rows = exact_replay(pair.mdp)
-    paid = Replayed(pair.guide, NextState()).paid(pair.policy, rows)
+    paid = Replayed(pair.guide, NextState()).transition_bonus(pair.policy, rows)
     table = torch.zeros(12).index_add(0, rows.state * 3 + rows.action, rows.weight * paid)
     torch.testing.assert_close(table.reshape(4, 3), pair.log_rho(), **NATS)
     assert not paid.requires_grad
@@ -203,7 +203,7 @@ def test_what_replay_is_paid_averages_to_what_is_imagined(seed: int, kind: str):
 def test_each_reading_leaves_nothing_for_the_other():
     pair = Pair(0, "dense", BayesGuide)
     rows, chosen = exact_replay(pair.mdp), sample_actions(pair.policy(pair.state))
-    assert Imagined(pair.model, pair.guide, 1).paid(pair.policy, rows) == 0.0
+    assert Imagined(pair.model, pair.guide, 1).transition_bonus(pair.policy, rows) == 0.0
     nothing = Replayed(pair.guide, NextState()).bonus(pair.policy, pair.state, chosen)
     assert torch.equal(nothing, torch.zeros(4, 3))
 
@@ -286,7 +286,7 @@ def test_replayed_continuous_actions_are_paid_the_guides_log_density_over_the_bo
         action, after, no = torch.randn(6, 2), torch.randn(6, 3), torch.zeros(6, dtype=torch.bool)
     one = torch.ones(6)
     rows = Transitions(world.state, action, one, after, no, no, 0 * one, one)
-    paid = Replayed(world.guide, NextState()).paid(world.policy, rows)
+    paid = Replayed(world.guide, NextState()).transition_bonus(world.policy, rows)
     expected = world.guide.posterior(world.policy, world.state, after).log_prob(action)
     slope = (1 - action.tanh().square()).log().sum(-1)
     torch.testing.assert_close(paid, expected.detach() - slope)
@@ -301,7 +301,7 @@ def test_with_a_uniform_guide_replayed_continuous_actions_are_paid_a_constant():
     replayed = Replayed(world.guide, NextState())
     rows = Transitions(world.state, action, one, after, no, no, 0 * one, one)
     constant = torch.full((6,), -2 * log(2))
-    torch.testing.assert_close(replayed.paid(world.policy, rows), constant, **NATS)
+    torch.testing.assert_close(replayed.transition_bonus(world.policy, rows), constant, **NATS)
     with torch.random.fork_rng():
         chosen = sample_actions(world.policy(world.state), 5)
         imagined = Imagined(world.model, world.guide, 1).bonus(world.policy, world.state, chosen)

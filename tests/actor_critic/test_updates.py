@@ -52,7 +52,7 @@ class Stub:
     def bonus(self, policy: Policy, state: Tensor, chosen: ActionSamples) -> Tensor:
         return self.bonuses(chosen)
 
-    def paid(self, policy: Policy, batch: Transitions) -> Tensor:
+    def transition_bonus(self, policy: Policy, batch: Transitions) -> Tensor:
         return self.paid_out
 
 

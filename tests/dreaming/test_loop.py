@@ -78,9 +78,9 @@ def test_signals_are_read_at_dreamed_rows_too():
     agent = GIO("gio/SlipperyLine-v0", signal=NAMED, signal_value=True, **QUICK, **DREAM).learn(100)
     read = agent.dreaming.beside(agent.actor_critic.rows(agent.replay))
     assert len(read) > len(agent.replay.merged())
-    (apart,) = agent.reward_mix.apart(read, agent.steps)
+    (apart,) = agent.reward_mix.auxiliary(read, agent.steps)
     assert torch.equal(apart.rows.reward, (read.action == 1).float())
-    assert torch.equal(agent.reward_mix.paid(read, 0).reward, torch.zeros_like(read.reward))
+    assert torch.equal(agent.reward_mix.mix(read, 0).reward, torch.zeros_like(read.reward))
 
 
 @pytest.mark.parametrize(

@@ -120,8 +120,8 @@ def test_more_of_the_sparse_maze_is_seen_than_by_uniform_actions(explorer: str, 
 def test_the_signals_weights_are_the_explorers():
     agent = GIO(maze(), explorer="Signal", signal_weight=3.0, reward_weight=0.5, **QUICK).learn(50)
     rows = agent.replay.all()
-    assert torch.equal(agent.reward_mix.paid(rows, 50).reward, rows.reward)
-    paid = agent.explorer.explorer.source.reward_mix.paid(rows, 50).reward
+    assert torch.equal(agent.reward_mix.mix(rows, 50).reward, rows.reward)
+    paid = agent.explorer.explorer.source.reward_mix.mix(rows, 50).reward
     torch.testing.assert_close(paid, 0.5 * rows.reward + 3 * agent.reward_mix.read(rows))
 
 

@@ -163,7 +163,7 @@ def test_a_merged_transition_is_paid_the_mean_of_those_it_stands_for():
     signal.observe(replay.add(rows(at[:-1], torch.zeros(3, dtype=torch.long), at[1:])))
     signal.observe(replay.add(rows(at[1:2], torch.zeros(1, dtype=torch.long), at[2:3]), [1]))
     assert signal(replay.all()).tolist() == [0, 1, 0, 0]
-    merged = RewardMix(signal, 1.0, 0.0).paid(replay.merged(), 0)
+    merged = RewardMix(signal, 1.0, 0.0).mix(replay.merged(), 0)
     assert dict(zip(merged.state.tolist(), merged.reward.tolist(), strict=True)) == {0: 0.0, 1: 0.5, 2: 0.0}
 
 

@@ -44,7 +44,7 @@ NAMED = f"{__name__}:Likes"
 def test_without_a_signal_transitions_are_paid_what_they_earned():
     rows = two_episodes().all()
     reward_mix = EnvironmentReward()
-    assert reward_mix.paid(rows, 10) is rows
+    assert reward_mix.mix(rows, 10) is rows
     assert reward_mix.update(rows) == {}
     assert reward_mix.read(rows).tolist() == [0.0] * len(rows)
 
@@ -72,7 +72,7 @@ def test_weight_zero_learns_bit_for_bit_as_where_a_wrapper_zeroes_the_reward(env
 
 def test_any_other_weight_scales_the_reward_and_the_agent_is_saved_with_it(tmp_path: Path):
     rows = two_episodes().all()
-    assert torch.equal(EnvironmentReward(-0.5).paid(rows, 0).reward, -0.5 * rows.reward)
+    assert torch.equal(EnvironmentReward(-0.5).mix(rows, 0).reward, -0.5 * rows.reward)
     agent = GIO("FrozenLake-v1", reward_weight=3.0, **QUICK).learn(40)
     agent.save(tmp_path)
     other = GIO.load(tmp_path)
@@ -108,8 +108,8 @@ def test_both_rewards_are_weighed_and_the_signals_weight_may_change_with_time():
     signal = Likes(None)
     reward_mix = RewardMix(signal, "linear:2:0:10", 0.5)
     bonus = (rows.action == 1).float()
-    assert torch.equal(reward_mix.paid(rows, 0).reward, 0.5 * rows.reward + 2 * bonus)
-    assert torch.equal(reward_mix.paid(rows, 10).reward, 0.5 * rows.reward)
+    assert torch.equal(reward_mix.mix(rows, 0).reward, 0.5 * rows.reward + 2 * bonus)
+    assert torch.equal(reward_mix.mix(rows, 10).reward, 0.5 * rows.reward)
     assert torch.equal(rows.reward, two_episodes().all().reward)
 
 
