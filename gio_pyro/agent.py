@@ -29,12 +29,12 @@ from gio_pyro.collection.mask_handlers import evaluation_mask_handler, mask_hand
 from gio_pyro.collection.predict import predict_actions
 from gio_pyro.collection.wrappers import first_env
 from gio_pyro.data.replay_buffer import Replay, warn_of_size
-from gio_pyro.data.training_batches import examples, newest, pieces, require_room_for
+from gio_pyro.data.training_batches import newly_known, require_room_for, sequence_batch, training_batch
 from gio_pyro.dreaming import dreams_of
 from gio_pyro.errors import InputError
 from gio_pyro.explorers import scheduler_of
 from gio_pyro.futures import Future, FutureLike, future_from, spec_of, without_masks
-from gio_pyro.inference import Inference, objective_for, pieces_of
+from gio_pyro.inference import Inference, objective_for, sequence_length_of
 from gio_pyro.programs import build_pair, chosen_programs, without_validation
 from gio_pyro.settings import Settings
 from gio_pyro.signals import Fitted
@@ -123,7 +123,7 @@ class GIO(Picklable):
             self.temperature = temperature_of(self.spec, s).to(self.device)
         objective = objective_for(self.guide, s.objective, samples=s.samples)
         compiled = s.compile and isinstance(self.actor_critic, NetworkActorCritic)
-        if pieces_of(objective) > 1 and self.future.sequential:
+        if sequence_length_of(objective) > 1 and self.future.sequential:
             raise InputError(
                 f"Expected a future of one step for an objective along trajectories, but got {self.future}; take "
                 "another objective, such as sleep."
@@ -250,7 +250,7 @@ class GIO(Picklable):
 
     def _observe(self) -> None:
         """Update input normalisers with the transitions collected since the last call."""
-        rows, future = newest(self.future, self.replay, self.policy, self.spec.state_space, self.unobserved)
+        rows, future = newly_known(self.future, self.replay, self.policy, self.spec.state_space, self.unobserved)
         self.monitor.known(len(rows), len(self.replay), self.future.steps)
         for program in (self.model, self.guide) if len(rows) else ():
             program.observe(rows.state, rows.action, future, rows.weight if self.future.sequential else None)
@@ -283,11 +283,11 @@ class GIO(Picklable):
     def _examples(self) -> tuple[Transitions, Tensor]:
         """Draw what the programs are fitted to, in pieces of episodes if the objective wants them together."""
         size = self.settings.batch_size
-        if (steps := pieces_of(self.inference.objective)) > 1:
-            return pieces(self.future, self.replay, size, steps)
+        if (steps := sequence_length_of(self.inference.objective)) > 1:
+            return sequence_batch(self.future, self.replay, size, steps)
         if size is None and not self.replay.finite:
             require_room_for(len(self.replay), self.spec, self.device)
-        batch, future = examples(self.future, self.replay, self.policy, self.spec.state_space, size)
+        batch, future = training_batch(self.future, self.replay, self.policy, self.spec.state_space, size)
         if size is None:
             require_room_for(len(batch), self.spec, self.device)
         return batch, future

@@ -1,4 +1,4 @@
-"""An intrinsic reward for anybody's loop: fitted to what that loop collects, read on what it is about to learn from."""
+"""An intrinsic reward for another library's loop: fitted to its samples, computed for its training batches."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from torch import Tensor
 
 from gio_pyro.collection import Actions, Env, Observations, make_env
 from gio_pyro.collection.make import Vector, single_spaces
-from gio_pyro.data.placing import begins_of, placed
+from gio_pyro.data.placing import sequence_starts, with_links
 from gio_pyro.data.replay_buffer import Replay, warn_of_size
 from gio_pyro.data.samples import Read, Samples, first_of
 from gio_pyro.distributions.squash import uniform_in_box
@@ -35,31 +35,31 @@ from gio_pyro.utils.randomness import PROCESS_LOCK, PrivateRandom
 
 
 class IntrinsicReward(Picklable):
-    """Pays what a signal says of each transition; by default, in nats, for actions that their future reveals.
+    """Computes the signal of each transition as a reward; by default the information of its future about its action.
 
-    That is `signals.Control`, log q_φ(a|s, F) − log π(a|s), theory, equation 3. π is the uniform policy, whoever acts:
-    what is paid is how much of a blindly chosen action the future tells, a property of the world and not of the agent,
-    which may learn by any method. Its mean over uniform actions is a lower bound on I(F; A|s).
+    That is `signals.Control`, log q_φ(a|s, F) − log π(a|s) in nats (theory, equation 3). π is the uniform policy,
+    whatever policy acts, so the reward is a property of the environment and not of the agent, which may learn by any
+    method. Its mean over uniform actions is a lower bound on I(F; A|s).
 
     Args:
-        environment: an id, an environment or a vector of them; only its spaces are read.
+        environment: an id, an environment or a vector of them; only its spaces are used.
         future: F, of one step.
         model: p_ψ: a name, a class or a program, as for `GIO`.
         guide: q_φ, likewise.
-        signal: what is paid: a name in `gio_pyro.signals`, perhaps with settings ("Empowerment(3)"), or file.py:Name.
-        objective: what the guide is fitted to.
-        updates: gradient steps in each `update`.
-        batch_size: transitions in each of them.
-        buffer_size: transitions kept.
-        learning_rate: Adam's step size of programs that do not name their own.
+        signal: the signal: a name in `gio_pyro.signals`, perhaps with settings ("Empowerment(3)"), or file.py:Name.
+        objective: the objective of the guide.
+        updates: gradient steps per `update`.
+        batch_size: transitions per gradient step.
+        buffer_size: capacity of the replay buffer.
+        learning_rate: Adam's step size for programs without one of their own.
         hidden: units of each hidden layer.
-        seed: of the programs and of every draw.
+        seed: the seed of the programs and of all sampling.
         device: cpu, cuda or auto.
-        **others: none; a misspelt setting is refused with the closest one.
+        **others: none; an unknown setting is an error that names the closest one.
 
     Raises:
-        InputError: a setting that there is not, spaces that are not supported, a future of several steps, an unknown
-            signal, one that needs another model, or a number out of range.
+        InputError: an unknown setting, unsupported spaces, a future of several steps, an unknown signal, one that
+            needs another model, or a number out of range.
         ProgramError: a program that cannot be found or breaks the contract.
 
     Examples:
@@ -124,17 +124,17 @@ class IntrinsicReward(Picklable):
         self.inference = Inference(self.model, self.guide, aim, learning_rate=learning_rate)
 
     def policy(self, state: Tensor) -> Any:
-        """Return the uniform distribution over actions, a batch of B; of continuous ones before the squash."""
+        """Return B uniform distributions over actions, before the squash where actions are continuous."""
         space = self.spec.action_space
         if isinstance(space, Discrete):
             return dist.Categorical(logits=torch.zeros(len(state), int(space.n), device=state.device))
         return uniform_in_box(torch.zeros(len(state), *(space.shape or ()), device=state.device))
 
     def update(self, samples: Samples) -> dict[str, float]:
-        """Take new samples in and fit both programs; returns the figures of the last step, nats.
+        """Add samples to replay and fit both programs; return the metrics of the last step, nats.
 
         Raises:
-            InputError: samples of another form; see `gio_pyro.data.samples`.
+            InputError: invalid samples; see `gio_pyro.data.samples`.
             TrainingError: a loss that is not finite.
         """
         with PROCESS_LOCK:
@@ -142,19 +142,19 @@ class IntrinsicReward(Picklable):
             return self.fit()
 
     def observe(self, samples: Samples) -> Any:
-        """Take new samples in and fit nothing; returns the number of each transition, integers `[T, N]`.
+        """Add samples to replay without fitting; return the number of each transition, integers `[T, N]`.
 
-        A column continues what was seen of its environment before where it begins at the observation that the last
-        transition led to, unless an episode ended there; so trajectories may come in pieces of any length. Samples that
-        are refused leave everything as it was.
+        A column continues the earlier samples of its environment where its first observation is their last next
+        observation, unless an episode ended there; so trajectories may come in parts of any length. Invalid samples
+        change nothing.
 
         Raises:
-            InputError: samples of another form; see `gio_pyro.data.samples`.
+            InputError: invalid samples; see `gio_pyro.data.samples`.
         """
         read = self._read(samples)
         places = list(read.pieces())
         for place in places if len(places) > 1 else ():
-            read.rows(place)  # whatever is wrong is found before anything is taken
+            read.rows(place)  # raises before anything is stored
         streams = read.optional("streams")
         with self.random.use(), without_validation(), memory_errors(REDUCE_ADVICE):
             first = self.replay.added
@@ -164,10 +164,10 @@ class IntrinsicReward(Picklable):
         return np.arange(first, first + len(read)).reshape(read.shape)
 
     def fit(self) -> dict[str, float]:
-        """Fit both programs to what was observed; returns the figures of the last step, nats.
+        """Fit both programs to the observed samples; return the metrics of the last step, nats.
 
         Raises:
-            InputError: nothing was observed yet.
+            InputError: no samples were observed yet.
             TrainingError: a loss that is not finite.
         """
         figures: dict[str, Tensor] = {}
@@ -175,10 +175,10 @@ class IntrinsicReward(Picklable):
             for _ in range(self.updates):
                 batch = self.replay.sample(self.batch_size)
                 figures = self.inference.step(self.policy, batch, self.future.of(batch)) | self.reward_mix.update(batch)
-        told = {name: float(value) for name, value in figures.items()}
-        if not all(np.isfinite(list(told.values()))):
-            raise TrainingError(f"Expected finite losses, but got {told}; look for NaN in the samples.")
-        return told
+        metrics = {name: float(value) for name, value in figures.items()}
+        if not all(np.isfinite(list(metrics.values()))):
+            raise TrainingError(f"Expected finite losses, but got {metrics}; look for NaN in the samples.")
+        return metrics
 
     def _read(self, samples: Samples) -> Read:
         return Read(samples, self.observations, self.actions, self.device)
@@ -188,22 +188,22 @@ class IntrinsicReward(Picklable):
         return [number % count for number in range(place.start, place.stop)]
 
     def _take(self, rows: Transitions, stream: list[int]) -> None:
-        """Tell everybody about new transitions `[B]`, each of the stream that is given."""
-        rows = self.replay.add(rows, stream, begins_of(self.replay, rows, stream))
+        """Add transitions `[B]` to replay; update the statistics of the programs and of the signal."""
+        rows = self.replay.add(rows, stream, sequence_starts(self.replay, rows, stream))
         future = self.future.of(rows)
         for program in (self.model, self.guide):
             program.observe(rows.state, rows.action, future)
         self.reward_mix.observe(rows)
 
     def compute(self, samples: Samples) -> Any:
-        """Return what each transition is paid, `[T, N]`, in the unit of the signal; changes nothing.
+        """Return the reward of each transition, `[T, N]` in the unit of the signal; this changes nothing.
 
-        It is an array or a tensor, as the observations of the samples are. A signal that remembers episodes reads
-        transitions that have `numbers` as of then, and others as what comes next in their stream.
+        The result is an array or a tensor, as the observations of the samples are. A signal with an episodic memory
+        evaluates a transition that has `numbers` as of its time, and any other as the next one of its stream.
 
         Raises:
-            InputError: samples of another form; see `gio_pyro.data.samples`.
-            TrainingError: a signal that is NaN or infinite.
+            InputError: invalid samples; see `gio_pyro.data.samples`.
+            TrainingError: NaN or infinity in the signal.
         """
         read = self._read(samples)
         places = [slice(0, len(read))] if self.signal.episodic else list(read.pieces())
@@ -213,15 +213,15 @@ class IntrinsicReward(Picklable):
         return paid.to(given.device) if read.tensors else paid.cpu().numpy()
 
     def _placed(self, read: Read, place: slice) -> Transitions:
-        """Return transitions with the stream, episode and time that they have, or would have if they came now."""
+        """Return transitions with their stream, episode and time, or those they would get if they were observed now."""
         rows = read.rows(place)
         if not self.signal.episodic:
             return rows
         streams = read.optional("streams") or self._columns(place, read.shape[1])
-        return placed(self.replay, rows, streams, read.optional("numbers"))
+        return with_links(self.replay, rows, streams, read.optional("numbers"))
 
     def state_dict(self) -> dict[str, Any]:
-        """Return everything that later updates depend on, as tensors and plain values."""
+        """Return the whole state, as tensors and plain values."""
         optimiser = self.inference.optimiser
         with PROCESS_LOCK:
             return {
@@ -234,7 +234,7 @@ class IntrinsicReward(Picklable):
             }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take over what `state_dict` returned; raises `CheckpointError` where it is that of another reward."""
+        """Restore what `state_dict` returned; raise `CheckpointError` for the state of another reward."""
         if not isinstance(state, Mapping):
             raise CheckpointError(
                 f"Expected what state_dict returned, but got {shown(state)}; pass that of this reward."

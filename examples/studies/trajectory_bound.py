@@ -65,11 +65,11 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from gio_pyro.data.replay_buffer import Replay
-from gio_pyro.data.training_batches import pieces
+from gio_pyro.data.training_batches import sequence_batch
 from gio_pyro.futures import NextState
 from gio_pyro.guides import CategoricalGuide, UniformGuide
 from gio_pyro.guides.categorical import tilted
-from gio_pyro.inference import Elbo, Inference, Objective, TrajectoryElbo, WeightedTrajectoryElbo, pieces_of
+from gio_pyro.inference import Elbo, Inference, Objective, TrajectoryElbo, WeightedTrajectoryElbo, sequence_length_of
 from gio_pyro.nn.gradient_step import adam
 from gio_pyro.programs import Guide, Model, build_guide, without_validation
 from gio_pyro.tabular import mutual_information
@@ -129,7 +129,7 @@ class Plan:
     def fitted(self, guide: str) -> list[Objective]:
         """Return the objectives that a guide is fitted by; every other T does for the blind one."""
         some = self.lengths[::2] if guide == "blind" else self.lengths
-        return [o for o in self.objectives(self.particles) if pieces_of(o) in some]
+        return [o for o in self.objectives(self.particles) if sequence_length_of(o) in some]
 
 
 def main() -> int:
@@ -213,7 +213,7 @@ class Worlds:
     def pool(self, steps: int) -> Transitions:
         """Return a piece of `steps` from every transition of every world, as the library draws them."""
         if steps not in self._pools:
-            drawn = [pieces(NextState(), replay, None, steps)[0] for replay in self.replays]
+            drawn = [sequence_batch(NextState(), replay, None, steps)[0] for replay in self.replays]
             self._pools[steps] = Transitions(*map(torch.cat, zip(*(rows.tensors() for rows in drawn), strict=True)))
         return self._pools[steps]
 
@@ -253,7 +253,7 @@ def world(seed: int) -> tuple[Tensor, Tensor]:
 def labels(objective: Objective) -> tuple[str, int, int]:
     """Return an objective's name, T and K; K is 1 where actions are enumerated."""
     name = ORDER[(Elbo, TrajectoryElbo, WeightedTrajectoryElbo).index(type(objective))]  # type: ignore[arg-type]
-    return name, pieces_of(objective), int(getattr(objective, "particles", 1))
+    return name, sequence_length_of(objective), int(getattr(objective, "particles", 1))
 
 
 def missing(kept: Kept, plan: Plan, *key: object) -> bool:
@@ -280,7 +280,7 @@ def fits(kept: Kept, plan: Plan, worlds: Worlds) -> None:
 def fit(worlds: Worlds, guide: Guide, objective: Objective, steps: int) -> tuple[list[float], list[float]]:
     """Return the gaps after 1/EARLY of the steps and after all, the step size falling to 0."""
     torch.manual_seed(0)
-    own, batches = list(guide.parameters()), worlds.batches(pieces_of(objective))
+    own, batches = list(guide.parameters()), worlds.batches(sequence_length_of(objective))
     optimiser = adam(own, LEARNING_RATE)
     falling = torch.optim.lr_scheduler.LinearLR(optimiser, 1.0, 0.0, steps)
     early: list[float] = []
@@ -308,7 +308,7 @@ def variances(kept: Kept, plan: Plan, worlds: Worlds) -> None:
 def relative_variances(worlds: Worlds, guide: Guide, objective: Objective, count: int) -> list[float]:
     """Return the trace of the gradient's covariance over the squared norm of its mean, both without bias."""
     torch.manual_seed(0)
-    batches, found, own = worlds.batches(pieces_of(objective)), [], list(guide.parameters())
+    batches, found, own = worlds.batches(sequence_length_of(objective)), [], list(guide.parameters())
     for _ in range(count):
         value = objective(worlds.model, guide, worlds.policy, *batches())
         found.append(torch.autograd.grad(value, own)[0].reshape(worlds.count, -1).double())
@@ -326,7 +326,7 @@ def slacks(kept: Kept, plan: Plan, worlds: Worlds) -> None:
         if not missing(kept, plan, *key):
             continue
         torch.manual_seed(0)
-        batches, total = worlds.batches(pieces_of(objective), ROWS), torch.zeros(worlds.count)
+        batches, total = worlds.batches(sequence_length_of(objective), ROWS), torch.zeros(worlds.count)
         for _ in range(max(1, plan.batches // 40)):
             batch, future = batches()
             for w, rows in enumerate(torch.arange(len(batch)).chunk(worlds.count)):
@@ -342,14 +342,18 @@ def costs(kept: Kept, plan: Plan) -> None:
     if all((*key, 0) in kept for key in keys.values()):
         return
     worlds = Worlds(1)
-    sizes = {o: pieces_of(o) * round(BATCH / (pieces_of(o) * worlds.share(pieces_of(o)))) for o in keys}
+    sizes = {
+        o: sequence_length_of(o) * round(BATCH / (sequence_length_of(o) * worlds.share(sequence_length_of(o))))
+        for o in keys
+    }
     runs = {o: Inference(worlds.model, worlds.guide("table"), o, learning_rate=LEARNING_RATE) for o in keys}
     seconds: dict[Objective, list[float]] = {o: [] for o in keys}
     for _ in range(plan.rounds):
         for objective, inference in runs.items():
             start = time.process_time()
             inference.step(
-                worlds.policy, *pieces(NextState(), worlds.replays[0], sizes[objective], pieces_of(objective))
+                worlds.policy,
+                *sequence_batch(NextState(), worlds.replays[0], sizes[objective], sequence_length_of(objective)),
             )
             seconds[objective].append(time.process_time() - start)
     for objective, key in keys.items():

@@ -1,4 +1,4 @@
-"""Other people's loops with an intrinsic reward: Gymnasium's vectors, and the agents of Stable-Baselines3.
+"""Intrinsic rewards for other libraries: Gymnasium's vector environments and the agents of Stable-Baselines3.
 
-`gio_pyro.adapters.gymnasium` needs nothing more; `gio_pyro.adapters.stable_baselines` needs stable-baselines3.
+`gio_pyro.adapters.gymnasium` has no further dependency; `gio_pyro.adapters.stable_baselines` needs stable-baselines3.
 """

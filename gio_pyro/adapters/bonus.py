@@ -1,4 +1,4 @@
-"""What every adapter does with a reward: remember transitions, fit now and then, weigh what is paid."""
+"""The common part of all adapters: store transitions, fit the reward at intervals, scale it by its weight."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -18,21 +18,21 @@ Rows = Mapping[str, Any]
 
 
 class Bonus:
-    """A reward with its weight, fitted after every `update_every` transitions.
+    """An intrinsic reward with its weight, fitted after every `update_every` transitions.
 
-    Every transition keeps its stream, so that what follows it is what came next in its own environment.
+    Every transition keeps its stream, so that it is followed by the next one of its own environment.
 
     Args:
-        reward: what pays; it keeps its own buffer of transitions.
-        weight: β, reward units for each unit of the reward.
+        reward: the intrinsic reward, which has its own replay buffer.
+        weight: β, reward units per unit of the intrinsic reward.
         update_every: environment steps between two updates.
         spaces: the observation and the action space of one environment, which must be those of the reward.
 
     Attributes:
-        steps: transitions seen.
+        steps: transitions observed so far.
 
     Raises:
-        InputError: a weight that is none, `update_every` below 1, or spaces that are not those of the reward.
+        InputError: an invalid weight, `update_every` below 1, or spaces that are not those of the reward.
     """
 
     def __init__(
@@ -46,15 +46,15 @@ class Bonus:
         self.reward, self.update_every = instance("reward", reward, IntrinsicReward), update_every
         self.weight = weight_of(weight)
         made = reward.observations.raw, reward.actions.raw
-        self.fit = SpaceConverter(made if spaces is None else spaces, made)
+        self.convert = SpaceConverter(made if spaces is None else spaces, made)
         self.steps = self._unfitted = 0
         self._waiting: list[dict[str, Any]] = []
 
-    def see(self, stream: Sequence[int], rows: Rows) -> Array:
-        """Take in transitions `[n]` of the environments `stream`, and fit when enough have come.
+    def observe(self, stream: Sequence[int], rows: Rows) -> Array:
+        """Observe transitions `[n]` of the environments `stream`, and fit after every `update_every` of them.
 
         Returns:
-            The number that the reward gave each, `[n]`; −1 where it does not remember episodes.
+            The number of each transition in the reward's replay, `[n]`; −1 where the signal has no episodic memory.
         """
         samples = self._samples(rows, stream)
         numbers = np.full(len(stream), -1)
@@ -72,22 +72,22 @@ class Bonus:
             self._waiting, self._unfitted = [], 0
         return numbers
 
-    def paid(self, stream: Sequence[int], rows: Rows, numbers: Array | None = None) -> Array:
-        """Return what each of n transitions is paid, `[n]`, in the unit of the reward and not yet weighed.
+    def compute(self, stream: Sequence[int], rows: Rows, numbers: Array | None = None) -> Array:
+        """Return the intrinsic reward of n transitions, `[n]` in its own unit, without the weight.
 
         Args:
-            stream: `[n]` the environments they are of.
+            stream: `[n]` the environment of each.
             rows: the transitions.
-            numbers: `[n]` what `see` returned for them, if they were seen; otherwise they are what comes next.
+            numbers: `[n]` what `observe` returned for them; None for transitions that come next in their stream.
         """
         samples = self._samples(rows, stream)
         if numbers is not None:
             samples["numbers"] = numbers[:, None]
         return np.asarray(self.reward.compute(samples))[:, 0]
 
-    def weighed(self, paid: Array) -> Array:
-        """Return what is added to the environment's reward at this step, reward units."""
-        return self.weight(self.steps) * paid
+    def scaled(self, intrinsic: Array) -> Array:
+        """Return β times the intrinsic reward at this step, reward units."""
+        return self.weight(self.steps) * intrinsic
 
     def _samples(self, rows: Rows, stream: Sequence[int]) -> dict[str, Any]:
         found = {key: tree_map(lambda leaf: leaf[:, None].copy(), rows[key]) for key in KEYS}
@@ -95,7 +95,7 @@ class Bonus:
 
 
 def _joined(pieces: Sequence[Rows]) -> dict[str, Any]:
-    """Return samples one after the other."""
+    """Return samples concatenated along time."""
     return {
         key: tree_map(lambda *leaves: np.concatenate(leaves), *(piece[key] for piece in pieces)) for key in pieces[0]
     }

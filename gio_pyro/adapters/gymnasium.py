@@ -1,4 +1,4 @@
-"""A Gymnasium vector whose reward is r + β times an intrinsic reward, for learners that use a reward once."""
+"""A vector environment whose reward is r + β · r_int, for on-policy learners."""
 
 from __future__ import annotations
 
@@ -16,17 +16,16 @@ from gio_pyro.utils.trees import copy_tree, set_row, tree_map
 
 
 class IntrinsicVector(Picklable, VectorWrapper):
-    """Adds β · r_int to the reward of every transition, and fits the reward to what is seen.
+    """Adds β · r_int to the reward of every transition, and fits the intrinsic reward to the transitions.
 
-    `info["intrinsic_reward"]` `[N]` has r_int by itself, `info["extrinsic_reward"]` the environment's. The steps that
-    only begin an episode (autoreset NEXT_STEP) are no transitions and are paid nothing; each environment is a stream of
-    its own. A learner that replays should
-    compute rewards when it samples instead (`gio_pyro.adapters.stable_baselines.IntrinsicReplayBuffer`), or they grow
-    stale.
+    `info["intrinsic_reward"]` `[N]` is r_int alone, `info["extrinsic_reward"]` the environment's reward. Steps that
+    only reset an environment (autoreset NEXT_STEP) are no transitions and have r_int = 0. An off-policy learner should
+    compute rewards when it samples from replay instead, since stored ones become outdated: see
+    `gio_pyro.adapters.stable_baselines.IntrinsicReplayBuffer`.
 
     Args:
-        env: the vector, in any autoreset mode; its spaces are those that the reward was made of.
-        reward: what pays.
+        env: the vector environment, in any autoreset mode, with the spaces of the reward.
+        reward: the intrinsic reward.
         weight: β: a number, `"linear:FROM:TO:STEPS"`, or a function of the steps taken.
         update_every: environment steps between two updates of the reward.
 
@@ -42,37 +41,37 @@ class IntrinsicVector(Picklable, VectorWrapper):
         self._mode = AutoresetMode(env.metadata.get("autoreset_mode", AutoresetMode.NEXT_STEP))
 
     def reset(self, **how: Any) -> tuple[Any, dict[str, Any]]:
-        """Begin episodes everywhere."""
+        """Reset all environments."""
         self._seen, info = self.env.reset(**how)
         self._begins = np.zeros(self.num_envs, dtype=np.bool_)
         return self._seen, info
 
     def step(self, actions: Any) -> tuple[Any, Array, Array, Array, dict[str, Any]]:
-        """Take a step; returns the sum of both rewards."""
+        """Step all environments; the reward is the sum of both."""
         before = copy_tree(self._seen)
         seen, given, terminated, truncated, info = self.env.step(actions)
         done = np.asarray(terminated) | np.asarray(truncated)
         real = np.flatnonzero(~self._begins)
         rows = {
-            "observations": self.bonus.fit(before),
+            "observations": self.bonus.convert(before),
             "actions": np.asarray(actions),
             "rewards": np.asarray(given, dtype=np.float64),
             "terminateds": np.asarray(terminated),
             "truncateds": np.asarray(truncated),
-            "next_observations": self.bonus.fit(self._after(seen, done, info)),
+            "next_observations": self.bonus.convert(self._after(seen, done, info)),
         }
         paid = np.zeros(self.num_envs)
         if len(real):
             rows = {key: tree_map(lambda leaf: leaf[real], values) for key, values in rows.items()}
-            paid[real] = self.bonus.paid(real.tolist(), rows)
-            self.bonus.see(real.tolist(), rows)
+            paid[real] = self.bonus.compute(real.tolist(), rows)
+            self.bonus.observe(real.tolist(), rows)
         self._seen = seen
         self._begins = done & ~self._begins if self._mode == AutoresetMode.NEXT_STEP else np.zeros_like(done)
         info = info | {"intrinsic_reward": paid, "extrinsic_reward": np.asarray(given)}
-        return seen, given + self.bonus.weighed(paid), terminated, truncated, info
+        return seen, given + self.bonus.scaled(paid), terminated, truncated, info
 
     def _after(self, seen: Any, done: Array, info: dict[str, Any]) -> Any:
-        """Where the actions led, also where another episode has begun already."""
+        """Return the next observations, also where the environment has already been reset."""
         after = copy_tree(seen)
         if self._mode == AutoresetMode.SAME_STEP:
             for number in np.flatnonzero(done):

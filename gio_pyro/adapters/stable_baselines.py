@@ -1,8 +1,8 @@
-"""Stable-Baselines3 with an intrinsic reward: its agents are used as they are.
+"""Intrinsic rewards for Stable-Baselines3, whose agents stay as they are.
 
-PPO("MlpPolicy", IntrinsicVecEnv(venv, reward))                          what collects uses a reward once
-DQN("MlpPolicy", venv, replay_buffer_class=IntrinsicReplayBuffer,        what replays computes it when it samples,
-replay_buffer_kwargs={"reward": reward})                             so that it is never stale
+PPO("MlpPolicy", IntrinsicVecEnv(venv, reward))                      on-policy: each reward is used once
+DQN("MlpPolicy", venv, replay_buffer_class=IntrinsicReplayBuffer,    off-policy: computed when a batch is
+    replay_buffer_kwargs={"reward": reward})                         sampled, so that it is never outdated
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from gio_pyro.utils.trees import copy_tree, set_row, tree_map
 
 
 class IntrinsicVecEnv(Picklable, VecEnvWrapper):
-    """Adds β · r_int to every reward, and fits the reward to what is seen; for PPO, A2C and the like.
+    """Adds β · r_int to every reward, and fits the intrinsic reward to the transitions; for PPO, A2C and the like.
 
-    `infos[i]["intrinsic_reward"]` and `infos[i]["extrinsic_reward"]` have both by themselves. The reward sees what
-    `venv` shows: around a `VecNormalize` the normalised observations, inside it the environment's own.
+    `infos[i]["intrinsic_reward"]` and `infos[i]["extrinsic_reward"]` are the two rewards. The
+    intrinsic reward is computed from the observations of `venv`: the normalised ones if `venv` is a `VecNormalize`.
 
     Args:
-        venv: the environments, of the spaces that the reward was made of.
-        reward: what pays.
+        venv: the environments, with the spaces of the reward.
+        reward: the intrinsic reward.
         weight: β: a number, `"linear:FROM:TO:STEPS"`, or a function of the steps taken.
         update_every: environment steps between two updates of the reward.
 
@@ -45,12 +45,12 @@ class IntrinsicVecEnv(Picklable, VecEnvWrapper):
         self.bonus = Bonus(reward, weight, update_every, (venv.observation_space, venv.action_space))
 
     def __deepcopy__(self, memo: dict[int, Any]) -> IntrinsicVecEnv:
-        """Return a copy by pickle, which knows what Stable-Baselines3's wrappers keep."""
+        """Return a copy by pickle, which handles the state of Stable-Baselines3's wrappers."""
         made: IntrinsicVecEnv = pickle.loads(pickle.dumps(self))
         return made
 
     def reset(self) -> Any:
-        """Begin episodes everywhere."""
+        """Reset all environments."""
         self._seen = self.venv.reset()
         return self._seen
 
@@ -60,7 +60,7 @@ class IntrinsicVecEnv(Picklable, VecEnvWrapper):
         super().step_async(actions)
 
     def step_wait(self) -> Any:
-        """Receive what they led to; returns the sum of both rewards."""
+        """Receive the results of the actions; the reward is the sum of both."""
         before = copy_tree(self._seen)
         seen, given, dones, infos = self.venv.step_wait()
         cut = np.array([bool(info.get("TimeLimit.truncated")) for info in infos])
@@ -68,40 +68,40 @@ class IntrinsicVecEnv(Picklable, VecEnvWrapper):
         for number in np.flatnonzero(dones):
             set_row(after, int(number), infos[number]["terminal_observation"])
         rows = {
-            "observations": self.bonus.fit(before),
+            "observations": self.bonus.convert(before),
             "actions": self._actions,
             "rewards": np.asarray(given),
             "terminateds": dones & ~cut,
             "truncateds": dones & cut,
-            "next_observations": self.bonus.fit(after),
+            "next_observations": self.bonus.convert(after),
         }
-        paid = self.bonus.paid(range(self.num_envs), rows)
-        self.bonus.see(range(self.num_envs), rows)
+        paid = self.bonus.compute(range(self.num_envs), rows)
+        self.bonus.observe(range(self.num_envs), rows)
         for info, inner, outer in zip(infos, paid, given, strict=True):
             info |= {"intrinsic_reward": float(inner), "extrinsic_reward": float(outer)}
         self._seen = seen
-        return seen, (given + self.bonus.weighed(paid)).astype(np.float32), dones, infos
+        return seen, (given + self.bonus.scaled(paid)).astype(np.float32), dones, infos
 
 
 class IntrinsicReplayBuffer(Picklable, ReplayBuffer):
-    """A replay that stores the environment's reward and adds β · r_int when it is sampled; for DQN, SAC, TD3.
+    """A replay buffer that stores the environment's reward and adds β · r_int to samples; for DQN, SAC, TD3.
 
-    For Dict observations it is an `IntrinsicDictReplayBuffer`. The reward sees observations as they are stored, which
-    is before a `VecNormalize` changes them.
+    For Dict observations it is an `IntrinsicDictReplayBuffer`. The intrinsic reward is computed from stored
+    observations, which a `VecNormalize` has not normalised.
 
     Args:
-        *args: those of `ReplayBuffer`, which Stable-Baselines3 gives.
-        reward: what pays.
+        *args: the arguments of `ReplayBuffer`, which Stable-Baselines3 passes.
+        reward: the intrinsic reward.
         weight: β, as for `IntrinsicVecEnv`.
         update_every: environment steps between two updates of the reward.
-        **kwargs: those of `ReplayBuffer`.
+        **kwargs: further arguments of `ReplayBuffer`.
 
     Raises:
         InputError: spaces that are not those of the reward, or a number out of range.
     """
 
     def __new__(cls, *args: Any, **kwargs: Any) -> IntrinsicReplayBuffer:
-        """Return the kind of buffer that the observations need."""
+        """Return a buffer of the class that fits the observations."""
         space = kwargs.get("observation_space", args[1] if len(args) > 1 else None)
         nested = cls is IntrinsicReplayBuffer and isinstance(space, Dict)
         return super().__new__(IntrinsicDictReplayBuffer if nested else cls)
@@ -120,10 +120,10 @@ class IntrinsicReplayBuffer(Picklable, ReplayBuffer):
         cut = np.array([bool(info.get("TimeLimit.truncated")) for info in infos])
         done = np.asarray(done, dtype=np.bool_)
         rows = self._rows(obs, action, reward, done & ~cut, done & cut, next_obs)
-        self._numbers[place] = self.bonus.see(range(self.n_envs), rows)
+        self._numbers[place] = self.bonus.observe(range(self.n_envs), rows)
 
     def _get_samples(self, batch_inds: Array, env: VecNormalize | None = None) -> Any:
-        """Return transitions as stored, with the reward as it would be paid now."""
+        """Return stored transitions with their current intrinsic reward added."""
         drawing = np.random.get_state()  # noqa: NPY002 - what Stable-Baselines3 draws from
         raw = super()._get_samples(batch_inds)
         which = self._environments(len(batch_inds), drawing)
@@ -131,8 +131,8 @@ class IntrinsicReplayBuffer(Picklable, ReplayBuffer):
         action, given, done = (_given(x) for x in (raw.actions, raw.rewards, raw.dones))
         ended = done[:, 0].astype(np.bool_)
         rows = self._rows(state, action, given[:, 0], ended, np.zeros_like(ended), after)
-        paid = self.bonus.paid(which.tolist(), rows, self._numbers[batch_inds, which])
-        reward = self._normalize_reward(given, env) + self.bonus.weighed(paid)[:, None]
+        paid = self.bonus.compute(which.tolist(), rows, self._numbers[batch_inds, which])
+        reward = self._normalize_reward(given, env) + self.bonus.scaled(paid)[:, None]
         return raw._replace(
             observations=tree_map(self.to_torch, self._normalize_obs(state, env)),
             next_observations=tree_map(self.to_torch, self._normalize_obs(after, env)),
@@ -140,7 +140,7 @@ class IntrinsicReplayBuffer(Picklable, ReplayBuffer):
         )
 
     def _environments(self, count: int, drawing: Any) -> Array:
-        """Return which environments a sample was drawn from: Stable-Baselines3 keeps it to itself."""
+        """Return the environment of each row of a sample, by repeating Stable-Baselines3's draw, which it does not return."""
         now = np.random.get_state()  # noqa: NPY002
         np.random.set_state(drawing)  # noqa: NPY002
         which = np.random.randint(0, high=self.n_envs, size=(count,))  # noqa: NPY002
@@ -155,17 +155,17 @@ class IntrinsicReplayBuffer(Picklable, ReplayBuffer):
             low, high = self.action_space.low, self.action_space.high
             taken = low + (taken + 1) / 2 * (high - low)
         return {
-            "observations": self.bonus.fit(state),
+            "observations": self.bonus.convert(state),
             "actions": taken,
             "rewards": np.asarray(reward),
             "terminateds": terminated,
             "truncateds": truncated,
-            "next_observations": self.bonus.fit(after),
+            "next_observations": self.bonus.convert(after),
         }
 
 
 class IntrinsicDictReplayBuffer(IntrinsicReplayBuffer, DictReplayBuffer):
-    """The same for Dict observations."""
+    """An `IntrinsicReplayBuffer` for Dict observations."""
 
 
 def _given(values: Any) -> Array:

@@ -1,4 +1,4 @@
-"""Where transitions of somebody else's loop belong: which of them continue which, and what was observed before."""
+"""Streams, episodes and times of transitions that another library's loop collects."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -11,13 +11,13 @@ from gio_pyro.data.streams import Streams
 from gio_pyro.types import UNKNOWN, Transitions
 
 
-def begins_of(replay: Replay, rows: Transitions, stream: Sequence[int]) -> list[bool]:
-    """Return whether each of `rows` `[B]` begins a piece: it is not where the one before it in its stream led to.
+def sequence_starts(replay: Replay, rows: Transitions, stream: Sequence[int]) -> list[bool]:
+    """Return whether each of `rows` `[B]` starts a sequence: its state is not the last next state of its stream.
 
     Args:
-        replay: what was observed before.
+        replay: earlier transitions.
         rows: in order of time.
-        stream: `[B]` which of several environments each is of.
+        stream: `[B]` the index of the environment of each.
     """
     before: dict[int, int] = {}
     inside: list[tuple[int, int]] = []
@@ -45,15 +45,15 @@ def _equal(one: Tensor, other: Tensor) -> list[bool]:
     return found
 
 
-def placed(replay: Replay, rows: Transitions, stream: Sequence[int], numbers: Sequence[int] | None) -> Transitions:
+def with_links(replay: Replay, rows: Transitions, stream: Sequence[int], numbers: Sequence[int] | None) -> Transitions:
     """Return `rows` `[B]` with their stream, episode and time.
 
     Args:
-        replay: what was observed.
+        replay: the observed transitions.
         rows: in order of time.
-        stream: `[B]` which of several environments each is of.
-        numbers: `[B]` the time of each that was observed, where replay still holds it; others are read as what comes
-            next in their stream, which is what they are for None.
+        stream: `[B]` the index of the environment of each.
+        numbers: `[B]` the time of each observed transition that replay still holds. Any other, and all of them for
+            None, are taken for the next transitions of their stream.
     """
     device = rows.weight.device
     time = torch.tensor([UNKNOWN] * len(rows) if numbers is None else numbers, device=device)
@@ -63,7 +63,7 @@ def placed(replay: Replay, rows: Transitions, stream: Sequence[int], numbers: Se
         return replace(rows, stream=found.stream, episode=found.episode, time=time)
     where = torch.tensor(stream, device=device)
     fresh = (~known).nonzero().flatten()
-    coming = _coming(replay, rows[fresh], [stream[k] for k in fresh.tolist()])
+    coming = _next_episodes(replay, rows[fresh], [stream[k] for k in fresh.tolist()])
     episode = torch.full_like(time, UNKNOWN)
     if bool(known.any()):
         found = replay.numbered(time[known])
@@ -73,10 +73,10 @@ def placed(replay: Replay, rows: Transitions, stream: Sequence[int], numbers: Se
     return replace(rows, stream=where, episode=episode, time=time)
 
 
-def _coming(replay: Replay, rows: Transitions, stream: Sequence[int]) -> Tensor:
-    """Return the episodes that transitions would be of if they were observed now, `[B]`."""
+def _next_episodes(replay: Replay, rows: Transitions, stream: Sequence[int]) -> Tensor:
+    """Return the episode numbers that transitions would get if they were observed now, `[B]`."""
     trial = Streams()
     trial.load_state_dict(replay.streams_state())
     ends = (rows.terminated | rows.truncated).tolist()
-    episodes, _ = trial.take(replay.added, list(stream), begins_of(replay, rows, stream), ends)
+    episodes, _ = trial.take(replay.added, list(stream), sequence_starts(replay, rows, stream), ends)
     return torch.tensor(episodes, device=rows.weight.device)

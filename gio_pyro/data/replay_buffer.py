@@ -1,4 +1,4 @@
-"""Replay: every transition that was collected, in order, and the same transitions with equal ones merged."""
+"""The replay buffer: collected transitions in order, and the same transitions with equal ones merged."""
 
 import math
 import warnings
@@ -17,21 +17,21 @@ from gio_pyro.types import UNKNOWN, Sequences, Spec, Transitions
 from gio_pyro.utils.memory import MIN_CHECKED, format_bytes, free_bytes, require_memory
 
 STORED = ("state", "action", "reward", "next_state", "terminated", "truncated", "log_behaviour")
-"""The fields of `Transitions` that are kept; the weight of a row that was not merged is 1."""
+"""The stored fields of `Transitions`; the weight of a row that was not merged is 1."""
 LINKS = ("stream", "episode", "time")
 OTHERS = 15
-"""Bytes of a row beside its states and its action: reward and log μ, two flags, its episode and what follows."""
+"""Bytes of a row without its states and action: reward, log μ, two flags, the episode and the link to the next row."""
 ROOM = 0.8
-"""Share of the free memory that a replay is advised to take."""
+"""Share of the free memory that a replay may take, in the advice of a warning."""
 FAR = torch.iinfo(torch.uint8).max
-"""How many transitions later the next one of an episode may come before its distance takes more than a byte."""
+"""The largest distance between successive transitions of an episode that is stored in one byte."""
 
 
 class Replay:
-    """A ring of transitions on one device, grown as it fills.
+    """A ring buffer of transitions on one device, allocated as it fills.
 
     Args:
-        capacity: the most transitions kept; the oldest go first.
+        capacity: the most transitions that are kept; the oldest are overwritten.
     """
 
     def __init__(self, capacity: int) -> None:
@@ -50,7 +50,7 @@ class Replay:
 
     @property
     def bytes(self) -> int:
-        """What the storage weighs, in bytes."""
+        """The size of the storage in bytes."""
         return sum(rows.nbytes for rows in self._rows.values())
 
     def add(
@@ -60,19 +60,19 @@ class Replay:
         begins: Sequence[bool] | None = None,
         ends: Sequence[bool] | None = None,
     ) -> Transitions:
-        """Append transitions `[B, ...]`, all on one device; returns them with their stream, episode and time.
+        """Append transitions `[B, ...]`, all on one device; return them with their stream, episode and time.
 
-        How they hang together is given on the host, so that nothing has to wait for the device.
+        Streams and episode boundaries are given on the host, so that nothing waits for the device.
 
         Args:
-            new: the transitions, in the order of time.
-            stream: `[B]` which of several environments each comes from; one environment by default.
-            begins: `[B]` whether each does not continue the one before it in its stream, although that did not end.
-            ends: `[B]` whether its episode ended with each; read from the transitions by default.
+            new: the transitions, in order of time.
+            stream: `[B]` the index of the environment of each; one environment by default.
+            begins: `[B]` whether each does not continue its stream, although the episode before it did not end.
+            ends: `[B]` whether the episode ended with each; read from the transitions by default.
         """
         ends = (new.terminated | new.truncated).tolist() if ends is None else ends
         streams, breaks = ([0] * len(new) if given is None else [int(x) for x in given] for given in (stream, begins))
-        self._reserve(new)  # before anything is noted of transitions that may not fit
+        self._reserve(new)  # first, as the transitions may not fit
         if len(self._streams) > self._room:
             self._streams.forget(self._oldest_episode())
             self._room = 2 * len(self._streams) + self.capacity
@@ -99,7 +99,7 @@ class Replay:
         return replace(new, stream=both[0], episode=both[1], time=time)
 
     def _link(self, links: Sequence[tuple[int, int]], oldest: int) -> None:
-        """Note for each row from the number `oldest` on how many rows later the next of its episode came."""
+        """Store, for each row from the number `oldest` on, how many rows later the next one of its episode is."""
         kept = [(a % self.capacity, b - a) for a, b in links if a >= oldest]
         if not kept:
             return
@@ -110,7 +110,7 @@ class Replay:
         following[slot] = distance.to(following.dtype)
 
     def _reserve(self, new: Transitions) -> None:
-        """Grow the storage by doubling, up to the capacity."""
+        """Allocate more storage by doubling, up to the capacity."""
         have = len(self._rows["reward"]) if self._rows else 0
         need = min(self._size + len(new), self.capacity)
         if need <= have:
@@ -125,13 +125,13 @@ class Replay:
             self._rows[name] = grown
 
     def _affordable(self, widths: Sequence[int], need: int, have: int, device: torch.device) -> int:
-        """Return to how many rows to grow: twice as many, or fewer where only these fit; `InputError` where none do.
+        """Return the new number of rows: twice as many, or fewer where memory is short; else raise `InputError`.
 
         Args:
-            widths: bytes a row of each field.
+            widths: bytes per row of each field.
             need: the fewest rows.
-            have: rows there are.
-            device: where they are kept.
+            have: the rows now.
+            device: where they are stored.
         """
         sizes = [min(max(need, more), self.capacity) for more in (max(2 * have, 1024), have + have // 8)]
         row = sum(widths)
@@ -148,7 +148,7 @@ class Replay:
         return fitting or sizes[-1]
 
     def all(self) -> Transitions:
-        """Return all transitions, oldest first; raises `InputError` while there are none."""
+        """Return all transitions, oldest first; raise `InputError` where there are none."""
         return self.latest(self._size)
 
     def latest(self, count: int) -> Transitions:
@@ -164,16 +164,16 @@ class Replay:
         return self._at(self._drawn(size))
 
     def sequences(self, size: int | None, length: int, *, newest: bool = False) -> Sequences:
-        """Return `size` pieces of up to `length` successive transitions, never across the end of an episode.
+        """Return `size` sequences of up to `length` successive transitions, never across the end of an episode.
 
-        Their first rows are drawn uniformly with replacement from all transitions; for None they are all of them,
-        oldest first, and with `newest` the last `size` of them.
+        Their first rows are drawn uniformly with replacement from all transitions; for None they are all transitions,
+        oldest first, and with `newest` the last `size` ones.
         """
         slots, valid = self._walks(size, length, newest=newest)
         return Sequences(self._at(slots), valid)
 
     def walks(self, size: int | None, length: int) -> tuple[Tensor, Tensor]:
-        """Return the numbers of the rows of such pieces, `[B, length]`, and whether they are there, `[B, length]`."""
+        """Return the numbers of the rows of such sequences, `[B, length]`, and which are valid, `[B, length]`."""
         slots, valid = self._walks(size, length)
         return self._time(slots), valid
 
@@ -183,7 +183,7 @@ class Replay:
 
     @property
     def stride(self) -> int:
-        """The most transitions from one of an episode to the next one of it; 1 where none follows another."""
+        """The largest distance between successive transitions of an episode; 1 where no transition follows another."""
         return max(1, int(self._rows["following"][: self._size].max())) if self._size else 1
 
     def _walks(self, size: int | None, length: int, *, newest: bool = False) -> tuple[Tensor, Tensor]:
@@ -210,22 +210,22 @@ class Replay:
         return Transitions(**rows, weight=weight, stream=stream, episode=episode, time=self._time(slot))
 
     def holds(self, time: Tensor) -> Tensor:
-        """Return whether transitions of these numbers, `[B]`, are still there, booleans `[B]`."""
+        """Return whether the transitions of these numbers `[B]` are still stored, booleans `[B]`."""
         return (time >= self.oldest) & (time < self._added)
 
     def numbered(self, time: Tensor) -> Transitions:
-        """Return the transitions of these numbers, any shape; where `holds` says no, any others."""
+        """Return the transitions of these numbers, any shape; arbitrary ones where `holds` is False."""
         self._device()
         return self._at(time % self.capacity)
 
     @property
     def added(self) -> int:
-        """How many transitions were ever added: the number of the next one."""
+        """How many transitions were added so far, which is the number of the next one."""
         return self._added
 
     @property
     def oldest(self) -> int:
-        """The number of the oldest transition that is there."""
+        """The number of the oldest stored transition."""
         return self._added - self._size
 
     @property
@@ -279,7 +279,7 @@ class Replay:
         return min([*rows, *self.running.values()], default=self._streams.first)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return copies of the transitions and of how they follow one another, as tensors and plain values."""
+        """Return copies of the transitions and of their links, as tensors and plain values."""
         filled = {name: _copy(rows[: self._size]) for name, rows in self._rows.items()}
         once = self._merged
         merged = None if once is None else {f.name: _copy(getattr(once, f.name)) for f in fields(once)}
@@ -287,7 +287,7 @@ class Replay:
         return {"rows": filled, "added": self._added, "streams": streams, "merged": merged, "unmerged": self._unmerged}
 
     def load_state_dict(self, state: dict[str, Any], device: torch.device) -> None:
-        """Take over what `state_dict` returned, onto `device`; the ring goes on where it stood."""
+        """Restore what `state_dict` returned, on `device`."""
         rows = {name: state["rows"][name].to(device) for name in (*STORED, "episode", "following") if state["rows"]}
         self._rows, self._size = rows, len(rows["reward"]) if rows else 0
         self._added = int(state["added"])
@@ -297,13 +297,13 @@ class Replay:
 
 
 def _sent(numbers: Sequence[Sequence[int]], kind: torch.dtype, device: torch.device) -> Tensor:
-    """Return numbers on the device, where nothing waits for them."""
+    """Return numbers on the device, copied without waiting."""
     cuda = device.type == "cuda"
     return torch.tensor(numbers, dtype=kind, pin_memory=cuda).to(device, non_blocking=cuda)
 
 
 def warn_of_size(spec: Spec, capacity: int, device: torch.device) -> None:
-    """Issue a `GioWarning` where a replay that is full would not fit its device; it grows only as it fills."""
+    """Warn where a full replay would not fit its device; memory is allocated only as it fills."""
     full = bytes_of(spec) * capacity
     if full < MIN_CHECKED or full <= (free := free_bytes(device)):
         return
@@ -318,7 +318,7 @@ def warn_of_size(spec: Spec, capacity: int, device: torch.device) -> None:
 
 
 def bytes_of(spec: Spec) -> int:
-    """Return how many bytes of replay a transition takes."""
+    """Return the bytes that a transition takes in replay."""
     state, action = (
         8 if isinstance(space, Discrete) else math.prod(space.shape or ()) * np.dtype(space.dtype).itemsize
         for space in (spec.state_space, spec.action_space)
@@ -327,7 +327,7 @@ def bytes_of(spec: Spec) -> int:
 
 
 def _peak(widths: Sequence[int], size: int, have: int) -> int:
-    """Return the most bytes taken besides while fields of `have` rows are moved to ones of `size`, one by one."""
+    """Return the most additional bytes while fields of `have` rows are copied to ones of `size`, one by one."""
     taken, most = 0, 0
     for width in widths:
         taken += width * size
@@ -347,7 +347,7 @@ def concatenate(first: Transitions, second: Transitions) -> Transitions:
 
 
 def merge(rows: Transitions) -> Transitions:
-    """Return the distinct transitions of `rows` `[B]` with their summed weights, in float64, whatever the order."""
+    """Return the distinct transitions of `rows` `[B]` with their weights summed in float64, whatever their order."""
     return merge_by(_columns(rows), rows)[0]
 
 
@@ -373,8 +373,8 @@ def mean_of_equal(rows: Transitions, among: Transitions, values: Tensor, otherwi
 def merge_by(columns: Sequence[Tensor], rows: Transitions) -> tuple[Transitions, Tensor]:
     """Return one of each group of `rows` `[B]` that agree in all `columns` `[B]`, and which rows these are.
 
-    Weights are summed, in float64; `log_behaviour` is the log of the harmonic mean. One that stands for several has no
-    stream, episode and time.
+    Weights are summed, in float64; `log_behaviour` is the log of the harmonic mean. A row that stands for several has
+    no stream, episode and time.
     """
     key = torch.stack([column.double() for column in columns], -1)
     distinct, group = torch.unique(key, dim=0, return_inverse=True)

@@ -1,10 +1,10 @@
-"""Arrays of somebody else's loop, `[T, N, ...]`: T steps of N environments, as transitions.
+"""Samples of another library's loop, arrays `[T, N, ...]` of T steps of N environments, read as transitions.
 
 The keys are those of RLeXplore (Yuan et al., 2024, arXiv 2405.19548): `observations`, `actions`, `rewards`,
-`terminateds`, `truncateds` and `next_observations`. The last are where the actions led, also at the end of an episode:
-never the first observation of the next one. Observations of a Dict or Tuple space are dictionaries or tuples of arrays
-`[T, N, ...]`. Two keys may be there besides, integers `[T, N]`: `streams`, which of several environments each
-transition comes from, where that is not its column; and `numbers`, what `IntrinsicReward.observe` returned for it.
+`terminateds`, `truncateds` and `next_observations`. At the end of an episode `next_observations` hold its last
+observation, never the first one of the next episode. Observations of a Dict or Tuple space are dictionaries or tuples
+of arrays `[T, N, ...]`. Two keys are optional, integers `[T, N]`: `streams`, the index of the environment of each
+transition, by default its column; and `numbers`, what `IntrinsicReward.observe` returned for it.
 """
 
 import math
@@ -31,23 +31,23 @@ SEEN = ("observations", "next_observations")
 KEYS = ("observations", "actions", "next_observations", *SCALARS)
 OPTIONAL = ("streams", "numbers")
 AT_ONCE = 1_024
-"""Transitions that are encoded together, so that what is needed at once does not grow with T and N."""
+"""Transitions that are encoded together, which bounds the memory for any T and N."""
 
 
 class Read:
-    """Samples whose form was checked, encoded some steps at a time.
+    """Validated samples, encoded some steps at a time.
 
     Args:
-        samples: by their keys.
-        observations: from observations to states.
-        actions: from the environment's actions to values of the site "action".
-        device: where transitions go.
+        samples: arrays by key.
+        observations: the encoder of observations as states.
+        actions: the encoder of the environment's actions as values of the site "action".
+        device: the device of the transitions.
 
     Attributes:
         shape: (T, N).
 
     Raises:
-        InputError: a key that is missing, or shapes that disagree.
+        InputError: a missing key, or inconsistent shapes.
     """
 
     def __init__(self, samples: Samples, observations: Observations, actions: Actions, device: torch.device) -> None:
@@ -81,13 +81,13 @@ class Read:
         return self.shape[0] * self.shape[1]
 
     def pieces(self) -> Iterator[slice]:
-        """Yield places of at most `AT_ONCE` transitions each, or of one step."""
+        """Yield slices of at most `AT_ONCE` transitions each, or of one step."""
         steps = max(1, AT_ONCE // self.shape[1])
         for start in range(0, self.shape[0], steps):
             yield slice(start * self.shape[1], min(start + steps, self.shape[0]) * self.shape[1])
 
     def optional(self, key: str) -> list[int] | None:
-        """Return the integers of an optional key, one for each transition, or None where it is not there."""
+        """Return the integers of an optional key, one for each transition, or None where the key is missing."""
         if key not in self.flat:
             return None
         if (self.flat[key] % 1 != 0).any():
@@ -96,10 +96,10 @@ class Read:
         return found
 
     def rows(self, place: slice) -> Transitions:
-        """Return the transitions of a place, `[B]`, step by step, on the device; log μ is not known and is 0.
+        """Return the transitions of a slice, `[B]`, in order of time, on the device; log μ is unknown and set to 0.
 
         Raises:
-            InputError: values outside their space, NaN among them.
+            InputError: values outside their space, such as NaN.
         """
         flat = {key: array[place] for key, array in self.flat.items()}
         _check_actions(flat["actions"], self.actions.raw)
@@ -129,10 +129,10 @@ class Read:
 
 
 def rows_of(samples: Samples, observations: Observations, actions: Actions, device: torch.device) -> Transitions:
-    """Return the transitions of `samples`, `[T · N]`, step by step, on the device; log μ is not known and is 0.
+    """Return the transitions of `samples`, `[T · N]`, in order of time, on the device; log μ is unknown and set to 0.
 
     Raises:
-        InputError: a key that is missing, shapes that disagree, or values outside their space, NaN among them.
+        InputError: a missing key, inconsistent shapes, or values outside their space, such as NaN.
     """
     read = Read(samples, observations, actions, device)
     return read.rows(slice(0, len(read)))
@@ -142,7 +142,7 @@ def leaves(change: Callable[[Any, Space[Any]], Any], tree: Any, space: Space[Any
     """Return a tree of observations with every array `leaf` replaced by `change(leaf, its space)`.
 
     Raises:
-        InputError: entries of the space that are missing.
+        InputError: missing entries of the space.
     """
     if isinstance(space, Dict | Tuple):
         named = dict(space.spaces.items() if isinstance(space, Dict) else enumerate(space.spaces))
@@ -151,8 +151,7 @@ def leaves(change: Callable[[Any, Space[Any]], Any], tree: Any, space: Space[Any
         except (KeyError, IndexError, TypeError) as error:
             raise InputError(
                 f"Expected observations with the entries {', '.join(map(str, named))}, but got "
-                f"{describe_error(error)}; give a "
-                "dictionary or tuple of arrays."
+                f"{describe_error(error)}; give a dictionary or tuple of arrays."
             ) from error
         parts = {key: leaves(change, entries[key], part) for key, part in named.items()}
         return parts if isinstance(space, Dict) else tuple(parts.values())
@@ -203,7 +202,7 @@ def _leaf(key: str, leaf: Any, lead: tuple[int, int]) -> Any:
 
 
 def _values(key: str, leaf: Any, count: int, space: Space[Any]) -> Array:
-    """Return observations `[T, N, ...]` as `[T · N, ...]` in the kind of numbers that their space has."""
+    """Return observations `[T, N, ...]` as `[T · N, ...]`; whole numbers as integers where their space has integers."""
     array: Array = _array(key, leaf)
     rest, own = array.shape[2:], space.shape or ()
     if rest != own and [n for n in rest if n != 1] == [n for n in own if n != 1]:
@@ -217,9 +216,9 @@ def _values(key: str, leaf: Any, count: int, space: Space[Any]) -> Array:
 
 
 def _check_actions(batch: Any, space: Space[Any]) -> None:
-    """Raise `InputError` for actions `[B, ...]` that are not of the space; numbers out of a Box count as on its edge.
+    """Raise `InputError` for actions `[B, ...]` outside the space; those outside a Box are clipped later.
 
-    A Discrete action may have an axis of its own, and a vector may be flat.
+    A Discrete action may have an axis of size 1, and a vector may be flattened.
     """
     each = math.prod(space.shape or ())
     if math.prod(batch.shape[1:]) != each:

@@ -1,4 +1,4 @@
-"""Which stream and which episode each transition is of, as they come from N environments."""
+"""Streams and episodes of transitions that N environments interleave."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,14 +8,14 @@ from torch import Tensor
 
 
 class Streams:
-    """Numbers episodes in the order in which they begin, over all streams, and says which transition follows which.
+    """Numbers episodes in the order in which they begin, over all streams, and links successive transitions.
 
-    It lives on the host, where nothing has to wait for the device; only the table from episodes to streams is kept
-    there too.
+    The state is kept on the host, so that nothing waits for the device; the table from episodes to streams is on the
+    device as well.
 
     Attributes:
-        first: the number of the oldest episode that is remembered.
-        running: for each stream whose episode has not ended, the number of its last transition and of its episode.
+        first: the number of the oldest episode that is kept.
+        running: for each stream whose episode has not ended, the numbers of its last transition and of its episode.
     """
 
     def __init__(self) -> None:
@@ -31,13 +31,13 @@ class Streams:
     def take(
         self, number: int, stream: Sequence[int], begins: Sequence[int], ends: Sequence[bool]
     ) -> tuple[list[int], list[tuple[int, int]]]:
-        """Take transitions from `number` on; returns the episode of each, and pairs of numbers that follow each other.
+        """Add transitions; return the episode of each, and pairs of numbers of successive transitions.
 
         Args:
-            number: of the first of them.
-            stream: `[B]` which of several environments each comes from.
-            begins: `[B]` whether each does not continue the one before it in its stream, although that did not end.
-            ends: `[B]` whether its episode ended with each.
+            number: the number of the first transition.
+            stream: `[B]` the index of the environment of each.
+            begins: `[B]` whether each does not continue its stream, although the episode before it did not end.
+            ends: `[B]` whether the episode ended with each.
         """
         episodes, links = [], []
         for row, (which, begun, ended) in enumerate(zip(stream, begins, ends, strict=True), start=number):
@@ -65,12 +65,12 @@ class Streams:
         return self._table[episode - self.first].long()
 
     def forget(self, before: int) -> None:
-        """Drop the episodes before a number."""
+        """Drop the episodes before the number `before`."""
         del self._of[: before - self.first]
         self.first, self._table = before, None
 
     def state_dict(self, first: int) -> dict[str, Any]:
-        """Return what `load_state_dict` takes, from the episode `first` on, as tensors and plain values."""
+        """Return the state from the episode `first` on, as tensors and plain values."""
         return {
             "first": first,
             "streams": torch.tensor(self._of[first - self.first :], dtype=torch.int32),
@@ -78,6 +78,6 @@ class Streams:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from what `state_dict` returned."""
+        """Restore what `state_dict` returned."""
         self.first, self._of, self._table = int(state["first"]), state["streams"].tolist(), None
         self.running = {int(stream): (row, episode) for stream, (row, episode) in state["running"].items()}

@@ -1,4 +1,4 @@
-"""What the programs are fitted to: replayed transitions, the future of each, and how much each of them counts."""
+"""Batches that the programs are fitted to: replayed transitions, their futures and their weights."""
 
 import math
 from dataclasses import replace
@@ -16,22 +16,22 @@ from gio_pyro.types import UNKNOWN, Policy, Sequences, Spec, Transitions
 from gio_pyro.utils.memory import require_memory
 
 COPIES = 4
-"""Copies of what programs see or score that a gradient step holds at once, in 4 bytes a number."""
+"""Copies of a batch that a gradient step holds at once, 4 bytes a number."""
 CANDIDATES = 16
-"""Examples drawn for each one that `fair` returns, where some count for more than others."""
+"""Candidates drawn for each row of `unweighted_batch`, where weights differ."""
 
 
-def examples(
+def training_batch(
     future: Future, replay: Replay, policy: Policy, states: Space[Any], size: int | None
 ) -> tuple[Transitions, Tensor]:
-    """Return examples of what follows an action under `policy`, `[B]` transitions and their futures `[B, ...]`.
+    """Return transitions `[B]` and their futures `[B, ...]` under `policy`.
 
     Args:
-        future: what is read.
-        replay: where from.
-        policy: π; replay was collected by others, which the weights of the transitions make up for.
+        future: F.
+        replay: the transitions, which earlier policies collected.
+        policy: π; the weights of the transitions correct for the earlier policies.
         states: the state space.
-        size: how many are drawn; None takes the whole replay, equal examples of finite worlds merged.
+        size: B, drawn uniformly; None for the whole replay, with equal rows of finite environments merged.
     """
     if not future.sequential:
         batch = replay.batch(size)
@@ -43,7 +43,7 @@ def examples(
 
 
 def require_room_for(rows: int, spec: Spec, device: torch.device) -> None:
-    """Raise `InputError` where programs cannot look at so many rows at once: all of replay, where there is no size."""
+    """Raise `InputError` where a batch of so many rows does not fit the device, as the whole replay may not."""
     numbers = [
         int(space.n) if isinstance(space, Discrete) else math.prod(space.shape or ())
         for space in (spec.state_space, spec.future_space)
@@ -65,23 +65,23 @@ def _merged(rows: Transitions, found: Tensor) -> tuple[Transitions, Tensor]:
     return replace(merged, weight=merged.weight.to(kind), log_behaviour=merged.log_behaviour.to(kind)), found[first]
 
 
-def pieces(future: Future, replay: Replay, size: int | None, steps: int) -> tuple[Transitions, Tensor]:
-    """Return about `size` transitions `[B]` with their futures, in pieces of `steps` successive ones.
+def sequence_batch(future: Future, replay: Replay, size: int | None, steps: int) -> tuple[Transitions, Tensor]:
+    """Return about `size` transitions `[B]` with their futures, in sequences of `steps` successive ones.
 
-    Rows after the end of an episode weigh nothing. None stands for a piece from each transition that there is.
+    Rows after the end of an episode have the weight 0. For None a sequence begins at each replayed transition.
     """
     drawn = replay.sequences(None if size is None else max(1, size // steps), steps)
     rows = drawn.steps.flat()
     return replace(rows, weight=rows.weight * drawn.valid.flatten()), future.of(rows)
 
 
-def newest(
+def newly_known(
     future: Future, replay: Replay, policy: Policy, states: Space[Any], count: int
 ) -> tuple[Transitions, Tensor]:
     """Return the transitions whose future became known with the last `count` ones, each once and in order.
 
-    A future of one step is known at once. One of several steps is when the last of them is there, or when the episode
-    terminated before; transitions then have the weights of `future.weight`, and those that weigh nothing are left out.
+    A future of one step is known at once. One of several steps is known when its last transition is replayed, or when
+    the episode terminated earlier; transitions then have the weights of `future.weight`, without those of weight 0.
     """
     if not future.sequential:
         rows = replay.latest(count)
@@ -94,16 +94,18 @@ def newest(
     return rows[known], future.read(drawn, states)[known]
 
 
-def fair(future: Future, replay: Replay, policy: Policy, states: Space[Any], size: int) -> tuple[Transitions, Tensor]:
-    """Return `size` examples that count the same, `[size]`; where weights differ, they are drawn by weight.
+def unweighted_batch(
+    future: Future, replay: Replay, policy: Policy, states: Space[Any], size: int
+) -> tuple[Transitions, Tensor]:
+    """Return transitions of equal weight, `[size]`, and their futures; where weights differ, drawn by weight.
 
     Raises:
-        InputError: the replay is empty, or knows no future of so many steps.
+        InputError: the replay is empty, or too short for any future of so many steps.
     """
     if not future.sequential:
         batch = replay.sample(size)
         return batch, future.of(batch)
-    rows, found = examples(future, replay, policy, states, CANDIDATES * size)
+    rows, found = training_batch(future, replay, policy, states, CANDIDATES * size)
     if not bool((rows.weight > 0).any()):
         raise InputError(
             f"Expected replay to know what follows in {future.steps} steps, but it is too short; learn for longer."

@@ -14,7 +14,7 @@ from torch import Tensor
 from gio_pyro.collection import Collector, Env
 from gio_pyro.collection.make import Vector
 from gio_pyro.data.replay_buffer import Replay
-from gio_pyro.data.training_batches import fair
+from gio_pyro.data.training_batches import unweighted_batch
 from gio_pyro.errors import InputError, TrainingError
 from gio_pyro.programs import without_validation
 from gio_pyro.utils.randomness import PrivateRandom
@@ -67,7 +67,7 @@ def played(agent: GIO, count: int, environment: str | Env | Vector | None = None
         collected = collector.collect(agent.actor_critic.behaviour(uniform_share=0.0), steps)
     replay = Replay(len(collected.rows))
     replay.add(collected.rows, *collected.links())
-    rows, future = fair(agent.future, replay, agent.policy, agent.spec.state_space, count)
+    rows, future = unweighted_batch(agent.future, replay, agent.policy, agent.spec.state_space, count)
     return Triples(rows.state, rows.action, future)
 
 

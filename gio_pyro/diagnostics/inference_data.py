@@ -11,7 +11,7 @@ from gymnasium import Space
 from gymnasium.spaces import Discrete
 from torch import Tensor
 
-from gio_pyro.data.training_batches import fair
+from gio_pyro.data.training_batches import unweighted_batch
 from gio_pyro.diagnostics.arviz_versions import grouped
 from gio_pyro.diagnostics.dimension_names import action_names, future_names, observation_names
 from gio_pyro.diagnostics.marginals import marginal_log_prob
@@ -78,7 +78,7 @@ def to_arviz(agent: GIO, *, transitions: int | None = None, draws: int | None = 
     if transitions < 1 or draws < 1:
         raise InputError(f"Expected at least 1 transition and 1 draw, but got {transitions} and {draws}.")
     with PrivateRandom(agent.settings.seed, agent.device).use(), torch.no_grad():
-        batch, future = fair(agent.future, agent.replay, agent.policy, agent.spec.state_space, transitions)
+        batch, future = unweighted_batch(agent.future, agent.replay, agent.policy, agent.spec.state_space, transitions)
         drawn = _draw(agent, batch.state, future, CHAINS * draws)
     groups: dict[str, dict[str, np.ndarray]] = {}
     for (group, variable), values in drawn.items():

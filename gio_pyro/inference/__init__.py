@@ -1,7 +1,7 @@
-"""Fitting p_ψ and q_φ together: the objectives of theory, section 3, and the step that follows their gradient."""
+"""Stochastic variational inference of p_ψ and q_φ: the objectives of theory, section 3, and their gradient step."""
 
 from gio_pyro.inference.fit import Inference
-from gio_pyro.inference.names import OBJECTIVES, objective_for, objective_named, pieces_of
+from gio_pyro.inference.names import OBJECTIVES, objective_for, objective_named, sequence_length_of
 from gio_pyro.inference.objectives import (
     Elbo,
     ForwardKL,
@@ -25,5 +25,5 @@ __all__ = [
     "dynamics",
     "objective_for",
     "objective_named",
-    "pieces_of",
+    "sequence_length_of",
 ]

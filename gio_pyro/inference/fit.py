@@ -1,9 +1,9 @@
-"""Stochastic variational inference of a model and a guide together: one loss, one optimiser, a step at a time.
+"""Stochastic variational inference of a model and a guide: one loss and one optimiser for both.
 
     loss = − E_D[ log p_ψ(F|s, a) ] − objective(q_φ)
 
-The loss is a mean over the batch, so its step size does not depend on the batch size. Each term has the program that
-it fits in training mode (dropout draws, batch norms count), and reads the other one as it is read anywhere else.
+The loss is a mean over the batch, so the step size does not depend on the batch size. Each term puts the program that
+it fits into training mode (dropout is active, batch norms update), and the other one into evaluation mode.
 """
 
 from typing import Any
@@ -17,13 +17,13 @@ from gio_pyro.types import Policy, Transitions
 
 
 class Inference:
-    """Fits one pair of programs.
+    """Fits a model and a guide by gradient steps on one loss.
 
     Args:
         model: p_ψ.
-        guide: q_φ; may have no parameters.
-        objective: what the guide is fitted to.
-        learning_rate: Adam's step size for programs that do not ask for one of their own.
+        guide: q_φ; it may have no parameters.
+        objective: the objective of the guide, in nats, to be maximised.
+        learning_rate: Adam's step size for programs without a `learning_rate` of their own.
         compiled: whether the step is compiled (see `gio_pyro.nn.gradient_step`).
     """
 
@@ -40,21 +40,31 @@ class Inference:
         self.descent = Descent("programs", self._loss, self.optimiser, compiled, modules=(model, guide))
 
     def step(self, policy: Policy, batch: Transitions, future: Tensor) -> Figures:
-        """Take one gradient step and return the two terms of the loss before it, in nats, on the device.
+        """Take one gradient step.
 
-        A step whose loss is not finite changes no parameter; the caller sees it in the terms.
+        A step whose loss is not finite changes no parameter; the returned terms show it.
+
+        Args:
+            policy: π; it gets no gradient.
+            batch: transitions `[B, ...]`.
+            future: F of each, `[B, ...]`.
+
+        Returns:
+            The two terms of the loss before the step, nats, on the device.
         """
         return self.descent.step(policy, future, *batch.tensors())
 
     def _loss(self, policy: Policy, future: Tensor, *batch: Tensor) -> tuple[Tensor, Figures]:
         fixed, rows = detached(policy), Transitions(*batch)
+        # Maximum likelihood of the dynamics: E_D[ log p_ψ(F|s, a) ].
         with fitting(self.model):
             learned = dynamics(self.model, fixed, rows, future)
+        # The objective of the guide, which reads the model without changing it.
         with fitting(self.guide):
             objective = self.objective(self.model, self.guide, fixed, rows, future)
         return -(learned + objective), {"dynamics_nats": learned, "guide_nats": objective}
 
 
 def trainable(program: Program) -> list[nn.Parameter]:
-    """Return the parameters of a program that want gradients."""
+    """Return the parameters of a program that require gradients."""
     return [p for p in program.parameters() if p.requires_grad]

@@ -1,4 +1,4 @@
-"""The objectives by their names."""
+"""Objectives by name."""
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
@@ -19,7 +19,7 @@ OBJECTIVES: Mapping[str, Callable[[int], Objective]] = MappingProxyType(
         "weighted_trajectory_elbo": lambda samples: WeightedTrajectoryElbo(),
     }
 )
-"""How each objective is made, from the number of draws where something cannot be enumerated."""
+"""A constructor for each objective; its argument is the number of samples where a sum cannot be enumerated."""
 
 
 def objective_named(objective: str | Objective, *, samples: int = 1) -> Objective:
@@ -32,12 +32,12 @@ def objective_named(objective: str | Objective, *, samples: int = 1) -> Objectiv
 
 
 def objective_for(guide: Guide, name: str | None, *, samples: int) -> Objective:
-    """Return the objective of that name, or for None what the guide asks for by its attribute `objective`, or sleep."""
-    asked = None if isinstance(name, str) and not name else name
+    """Return the objective of that name; for None the one in the guide's attribute `objective`, else `sleep`."""
+    chosen = None if isinstance(name, str) and not name else name
     own = getattr(guide.program, "objective", None) or "sleep"
-    return objective_named(own if asked is None else asked, samples=samples)
+    return objective_named(own if chosen is None else chosen, samples=samples)
 
 
-def pieces_of(objective: Objective) -> int:
-    """Return how many successive transitions an objective wants together: its attribute `steps`, or 1."""
+def sequence_length_of(objective: Objective) -> int:
+    """Return how many successive transitions an objective needs: its attribute `steps`, or 1."""
     return int(getattr(objective, "steps", 1))

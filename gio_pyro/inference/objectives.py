@@ -1,18 +1,18 @@
-"""What a guide is fitted to: the objectives of theory, section 3, each a mean in nats to be *maximised*.
+"""Objectives of a guide (theory, section 3): each is a mean in nats, to be *maximised*.
 
     name        maximises                                              closes                data
     elbo        E_q[ log p_ψ(F|s,a) + log π(a|s) − log q(a|s,F) ]      KL(q ‖ p_π)           F from replay
     forward_kl  (π(a|s) / μ(a|s)) log q(a|s,F)                         E KL(p_π ‖ q)         (a, F) from replay
-    sleep       E_{a~π, F~p_ψ} log q(a|s,F)                            the slack of (3)      s from replay, rest dreamt
+    sleep       E_{a~π, F~p_ψ} log q(a|s,F)                            the slack of (3)      s from replay
     wake_sleep  E_{a~p_π(·|s,F)} log q(a|s,F)                          KL(p_π ‖ q)           F from replay
 
-The loss that the mutual-information bound (3) suffers is E_F KL(p_π ‖ q) under the model's own futures, which is what
-`sleep` closes without remainder. Finite actions are enumerated, so their gradients are exact; others are drawn, and
-reparameterised where a gradient passes through them. μ is the policy that collected the data.
+The gap of the mutual-information bound (3) is E_F KL(p_π ‖ q) under the model's own futures, which is exactly what
+`sleep` minimises. Finite actions are enumerated, so their gradients are exact; others are sampled, and reparameterised
+where a gradient passes through them. μ is the policy that collected the data.
 
-Only the dynamics term reaches the model. A gradient of the ELBO would too, but replay was collected by μ, and
-explaining μ's futures by π's actions bends the dynamics wherever the two policies differ; `joint_elbo` lets it
-through, for data collected by π itself.
+Only the dynamics term trains the model. The gradient of the ELBO is stopped before it, because replay was collected by
+μ, and explaining μ's futures by π's actions biases the dynamics wherever the two policies differ; `joint_elbo` does not
+stop it, for data that π itself collected.
 """
 
 from collections.abc import Callable
@@ -30,30 +30,30 @@ Objective = Callable[[Model, Guide, Policy, Transitions, Tensor], Tensor]
 
 
 def dynamics(model: Model, policy: Policy, batch: Transitions, future: Tensor) -> Tensor:
-    """Return the mean log p_ψ(F|s, a), or the model's own bound, at the actions really taken: what pins ψ down."""
+    """Return the mean log p_ψ(F|s, a), or the model's own bound, at the replayed actions: maximum likelihood of ψ."""
     return batch.mean(model.evidence(policy, batch.state, batch.action, future))
 
 
 @dataclass(frozen=True)
 class Elbo:
-    """The one-step evidence lower bound (theory, equation 7); `joint` also lets its gradient into the model."""
+    """The one-step evidence lower bound (theory, equation 7); with `joint` its gradient also trains the model."""
 
     samples: int = 1
-    """Actions drawn for each example where they cannot be enumerated."""
+    """Actions sampled for each example where they cannot be enumerated."""
     joint: bool = False
 
     def __call__(self, model: Model, guide: Guide, policy: Policy, batch: Transitions, future: Tensor) -> Tensor:
         """Return the mean bound on log p_ψ(F|s)."""
-        chosen = sample_actions(guide.posterior(policy, batch.state, future), self.samples)
+        chosen = sample_actions(guide.posterior(policy, batch.state, future), self.samples)  # a ~ q(·|s, F)
         with nullcontext() if self.joint else frozen_parameters(model):
             log_p = score(model, policy, batch.state, chosen, future)
         log_pi = prior(policy, batch.state, chosen)
-        return batch.mean(chosen.mean(log_p + log_pi - chosen.log_prob))
+        return batch.mean(chosen.mean(log_p + log_pi - chosen.log_prob))  # log p_ψ(F|s,a) + log π(a|s) − log q(a|s,F)
 
 
 @dataclass(frozen=True)
 class ForwardKL:
-    """Maximum likelihood of replayed actions; without `weighted` it learns the posterior under μ, not under π."""
+    """Maximum likelihood of replayed actions, weighted by π/μ; without `weighted` q approaches the posterior of μ."""
 
     weighted: bool = True
 
@@ -68,18 +68,20 @@ class ForwardKL:
 
 @dataclass(frozen=True)
 class Sleep:
-    """Maximum likelihood of imagined actions, on the very data that the reward is read on."""
+    """Maximum likelihood of actions sampled from π with futures sampled from the model, as for the reward."""
 
     samples: int = 4
-    """Futures drawn for each action, and actions for each state, where they cannot be enumerated."""
+    """Futures sampled for each action, and actions for each state, where they cannot be enumerated."""
 
     def __call__(self, model: Model, guide: Guide, policy: Policy, batch: Transitions, future: Tensor) -> Tensor:
         """Return the mean over replayed states of E_{a~π, F~p_ψ} log q(a|s, F)."""
         state, weight = batch.distinct_states()
+        # Sample a ~ π(·|s) and F ~ p_ψ(·|s, a), without gradients: q is fitted to them as to data.
         with torch.no_grad():
             chosen = sample_actions(policy(state), self.samples)
             spread = chosen.spread(state)
             dream = imagine(model, policy, spread, chosen.action, samples=self.samples)
+        # Average log q(a|s, F) over futures, then over actions, then over states.
         log_q = guide.log_prob(policy, dream.spread(spread), dream.future, dream.spread(chosen.action))
         per_state = chosen.mean(dream.mean(log_q).reshape(len(state), -1))
         return weighted_mean(weight, per_state)
@@ -89,16 +91,17 @@ class Sleep:
 class WakeSleep:
     """Reweighted wake-sleep's wake update of the guide (Bornschein and Bengio, 2015, arXiv 1406.2751).
 
-    Finite actions are enumerated, which is its limit of many proposals; others are weighted draws from the guide.
+    Finite actions are enumerated, the limit of many proposals; others are samples of the guide, weighted by importance.
     """
 
     proposals: int = 8
-    """Actions drawn for each example where they cannot be enumerated."""
+    """Actions sampled for each example where they cannot be enumerated."""
 
     def __call__(self, model: Model, guide: Guide, policy: Policy, batch: Transitions, future: Tensor) -> Tensor:
         """Return the mean over replayed futures of E_{a~p_π(·|s,F)} log q(a|s, F)."""
         q = guide.posterior(policy, batch.state, future)
         with torch.no_grad():
+            # Self-normalised importance weights of p_π(a|s, F) ∝ p_ψ(F|s, a) π(a|s), proposals from q.
             chosen = sample_actions(q, self.proposals)
             joint = score(model, policy, batch.state, chosen, future) + prior(policy, batch.state, chosen)
             posterior = torch.softmax(joint + (chosen.log_weight - chosen.log_prob), -1)

@@ -12,7 +12,7 @@ import torch
 from gymnasium.spaces import Discrete
 
 from gio_pyro.data.replay_buffer import Replay
-from gio_pyro.data.training_batches import newest
+from gio_pyro.data.training_batches import newly_known
 from gio_pyro.futures import (
     FUTURES,
     Features,
@@ -63,7 +63,7 @@ def test_each_future_is_observed_once_when_it_is_known(future: Future, size: int
     for first in range(0, len(rows), size):
         piece = slice(first, first + size)
         replay.add(rows[piece], streams[piece])
-        told.append(newest(future, replay, policy, STATES, len(rows[piece])))
+        told.append(newly_known(future, replay, policy, STATES, len(rows[piece])))
     numbers = torch.cat([found.time for found, _ in told])
     assert len(numbers.unique()) == len(numbers)
     for found, _ in told:
@@ -108,7 +108,7 @@ def test_futures_are_the_same_however_the_trajectories_come(future: Future, size
         for first in range(0, len(rows), size):
             piece = slice(first, first + size)
             replay.add(rows[order][piece], which[piece], begins[piece])
-            read.append(newest(future, replay, policy, STATES, len(rows[order][piece])))
+            read.append(newly_known(future, replay, policy, STATES, len(rows[order][piece])))
         columns = [
             torch.cat(c).double() for c in zip(*((r.state, r.action, f, r.weight) for r, f in read), strict=True)
         ]
@@ -139,7 +139,7 @@ def test_a_model_that_counts_counts_by_weight_and_others_as_before():
     plain = Model(Plain(Spec(STATES, Discrete(2), STATES)))
     for first in range(0, len(rows), 9):
         replay.add(rows[first : first + 9], streams[first : first + 9])
-        found, values = newest(future, replay, policy, STATES, len(rows[first : first + 9]))
+        found, values = newly_known(future, replay, policy, STATES, len(rows[first : first + 9]))
         for program in (counting, plain):
             program.observe(found.state, found.action, values, found.weight)
     pieces = replay.sequences(None, 3)

@@ -12,7 +12,7 @@ from gymnasium.spaces import Box, Discrete
 from torch import Tensor
 
 from gio_pyro.data.replay_buffer import Replay
-from gio_pyro.data.training_batches import examples, fair, newest
+from gio_pyro.data.training_batches import newly_known, training_batch, unweighted_batch
 from gio_pyro.distributions.squash import uniform_in_box
 from gio_pyro.errors import GioError, InputError
 from gio_pyro.futures import (
@@ -171,7 +171,7 @@ def test_trajectories_of_vectors_are_stacked():
 def test_the_whole_replay_is_merged_with_the_weights_of_each_group():
     replay = two_episodes()
     replay.add(rows([0, 1, 2, 3], [1, 0, 1], [1.0, 2.0, 4.0], terminated=True, truncated=False))
-    batch, found = examples(StateAfter(2), replay, always_one(0.75), FIVE, None)
+    batch, found = training_batch(StateAfter(2), replay, always_one(0.75), FIVE, None)
     table = {
         (int(s), int(a), int(f)): float(w)
         for s, a, f, w in zip(batch.state, batch.action, found, batch.weight, strict=True)
@@ -182,20 +182,20 @@ def test_the_whole_replay_is_merged_with_the_weights_of_each_group():
 def test_a_replay_that_knows_no_future_yet_teaches_nothing():
     replay = Replay(10)
     replay.add(rows([4, 3, 2], [0, 0], [8.0, 16.0], terminated=False, truncated=True))
-    batch, _ = examples(StateAfter(4), replay, always_one(0.5), FIVE, None)
+    batch, _ = training_batch(StateAfter(4), replay, always_one(0.5), FIVE, None)
     assert batch.weight.tolist() == [0.0]
     assert float(batch.mean(torch.tensor([3.0]))) == 0.0
-    assert len(newest(StateAfter(4), replay, always_one(0.5), FIVE, 2)[0]) == 0
+    assert len(newly_known(StateAfter(4), replay, always_one(0.5), FIVE, 2)[0]) == 0
     with pytest.raises(
         InputError, match=r"^Expected replay to know what follows in 4 steps, but it is too short; learn"
     ):
-        fair(StateAfter(4), replay, always_one(0.5), FIVE, 3)
+        unweighted_batch(StateAfter(4), replay, always_one(0.5), FIVE, 3)
 
 
 def test_fair_examples_are_drawn_by_their_weight():
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        batch, found = fair(StateAfter(2), two_episodes(), always_one(0.75), FIVE, 5_000)
+        batch, found = unweighted_batch(StateAfter(2), two_episodes(), always_one(0.75), FIVE, 5_000)
     assert batch.weight.tolist() == [1.0] * 5_000
     share = torch.stack([(batch.state == s).float().mean() for s in range(5)])
     torch.testing.assert_close(share, torch.tensor([0.5, 1.5, 1.0, 0.0, 0.5]) / 3.5, atol=0.03, rtol=0)

@@ -21,7 +21,7 @@ from gio_pyro.inference import (
     WakeSleep,
     dynamics,
     objective_named,
-    pieces_of,
+    sequence_length_of,
 )
 from gio_pyro.inference.objectives import score
 from gio_pyro.models import CategoricalModel
@@ -126,7 +126,7 @@ def test_sleep_and_wake_sleep_average_over_the_posterior():
 def of_one_step(name: str) -> Objective:
     """The objective; one along trajectories with pieces of a single transition."""
     objective = objective_named(name)
-    return replace(objective, steps=1) if pieces_of(objective) > 1 else objective
+    return replace(objective, steps=1) if sequence_length_of(objective) > 1 else objective
 
 
 @pytest.mark.parametrize("name", OBJECTIVES)

@@ -12,11 +12,11 @@ from torch import Tensor
 
 from gio_pyro import GIO
 from gio_pyro.data.replay_buffer import Replay
-from gio_pyro.data.training_batches import pieces
+from gio_pyro.data.training_batches import sequence_batch
 from gio_pyro.errors import InputError
 from gio_pyro.futures import NextState, StateAfter
 from gio_pyro.guides import BayesGuide, CategoricalGuide
-from gio_pyro.inference import Elbo, TrajectoryElbo, WeightedTrajectoryElbo, objective_named, pieces_of
+from gio_pyro.inference import Elbo, TrajectoryElbo, WeightedTrajectoryElbo, objective_named, sequence_length_of
 from gio_pyro.programs import Guide, build_guide
 from gio_pyro.types import Spec, Transitions
 from tests.finite import table_policy, true_model
@@ -128,7 +128,7 @@ def test_pieces_never_cross_an_episode():
         rows = Transitions(state, zeros.long(), zeros, state + 1, ends, ~ends & False, zeros, zeros + 1)
         replay.add(rows)
     with torch.random.fork_rng():
-        batch, future = pieces(NextState(), replay, 300, 3)
+        batch, future = sequence_batch(NextState(), replay, 300, 3)
     assert len(batch) == 300
     known = batch.weight > 0
     assert bool((future[known] == batch.state[known] + 1).all())
@@ -145,6 +145,10 @@ def test_along_trajectories_futures_are_of_one_step():
 
 
 def test_objectives_say_how_many_steps_they_want():
-    assert pieces_of(objective_named("trajectory_elbo")) == pieces_of(objective_named("weighted_trajectory_elbo")) == 8
-    assert pieces_of(objective_named("sleep")) == 1
+    assert (
+        sequence_length_of(objective_named("trajectory_elbo"))
+        == sequence_length_of(objective_named("weighted_trajectory_elbo"))
+        == 8
+    )
+    assert sequence_length_of(objective_named("sleep")) == 1
     assert dist.Categorical(torch.ones(2)).has_rsample is False
