@@ -140,7 +140,7 @@ class IntrinsicReplayBuffer(Picklable, ReplayBuffer):
         )
 
     def _environments(self, count: int, drawing: Any) -> Array:
-        """Return the environment of each row of a sample, by repeating Stable-Baselines3's draw, which it does not return."""
+        """Return the environment of each row of a sample, by repeating Stable-Baselines3's draw."""
         now = np.random.get_state()  # noqa: NPY002
         np.random.set_state(drawing)  # noqa: NPY002
         which = np.random.randint(0, high=self.n_envs, size=(count,))  # noqa: NPY002

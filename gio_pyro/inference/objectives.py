@@ -3,7 +3,7 @@
     name        maximises                                              closes                data
     elbo        E_q[ log p_ψ(F|s,a) + log π(a|s) − log q(a|s,F) ]      KL(q ‖ p_π)           F from replay
     forward_kl  (π(a|s) / μ(a|s)) log q(a|s,F)                         E KL(p_π ‖ q)         (a, F) from replay
-    sleep       E_{a~π, F~p_ψ} log q(a|s,F)                            the slack of (3)      s from replay
+    sleep       E_{a~π, F~p_ψ} log q(a|s,F)                            the gap of (3)        s from replay
     wake_sleep  E_{a~p_π(·|s,F)} log q(a|s,F)                          KL(p_π ‖ q)           F from replay
 
 The gap of the mutual-information bound (3) is E_F KL(p_π ‖ q) under the model's own futures, which is exactly what
