@@ -87,7 +87,14 @@ def changed(**parts: Any) -> Callable[..., Any]:
 CALLS: dict[str, Callable[[], Call]] = {
     "GIO": lambda: (gio.GIO, GIVEN | SETTINGS),
     "Settings": lambda: (gio.Settings, dict(SETTINGS)),
-    "GIO.learn": lambda: (agent().learn, {"steps": 1, "callback": None, "progress_bar": False, "stop": None}),
+    "GIO.learn": lambda: (
+        agent().learn,
+        {"steps": 1, "total_timesteps": None, "callback": None, "progress_bar": False, "stop": None},
+    ),
+    "GIO.learn, as Stable-Baselines3 calls it": lambda: (
+        agent().learn,
+        {"steps": None, "total_timesteps": 1, "callback": None, "progress_bar": False, "stop": None},
+    ),
     "GIO.predict": lambda: (
         agent().predict,
         {"observation": 0, "state": None, "episode_start": None, "deterministic": True, "action_masks": None},

@@ -48,10 +48,10 @@ def test_the_exact_shares():
 
 
 def test_the_value_of_control_is_that_of_the_best_policy_and_of_none_that_does_not_seek_it():
-    assert tv.actor_critic(optimum(guide=tabular.bayes)) == pytest.approx(1, abs=1e-6)
-    assert tv.actor_critic(torch.full_like(tv.exact().reward, 1 / tv.exact().actions)) == pytest.approx(0, abs=1e-6)
-    assert tv.actor_critic(optimum()) < 0.1  # wandering is not control
-    assert tv.actor_critic(surprised()) < -1
+    assert tv.control(optimum(guide=tabular.bayes)) == pytest.approx(1, abs=1e-6)
+    assert tv.control(torch.full_like(tv.exact().reward, 1 / tv.exact().actions)) == pytest.approx(0, abs=1e-6)
+    assert tv.control(optimum()) < 0.1  # wandering is not control
+    assert tv.control(surprised()) < -1
 
 
 @pytest.mark.slow
@@ -73,4 +73,4 @@ def test_information_gain_is_drawn_to_it_for_a_while_and_not_trapped():
 def test_control_is_not_trapped_and_finds_what_can_be_controlled(seed: int):
     policy = learned("control", seed)
     assert tv.share(policy) < 2 * CONTROLLED
-    assert tv.actor_critic(policy) > 0.5
+    assert tv.control(policy) > 0.5
