@@ -125,12 +125,12 @@ class Settings:
         given = _under_own_names(given)
         for name in given:
             if name not in known:
-                raise InputError(unknown("settings", name, known, advice="see gio_pyro.Settings"))
+                raise InputError(unknown("settings", name, [*known, *ALIASES], advice="see gio_pyro.Settings"))
         made = cls(**{**defaults(states, actions), **given})
         if made.greedy and not isinstance(actions, Discrete):
             raise InputError(
-                "Expected greedy collecting with finitely many actions, but these are continuous, and the likeliest "
-                "has no density; leave greedy out."
+                "Expected greedy collecting with finitely many actions, but these are continuous, and the most "
+                "probable one has no density; leave greedy out."
             )
         return made
 

@@ -3,7 +3,7 @@
     python examples/benchmarks/cartpole.py                       # about 20 minutes on one core
     python examples/benchmarks/cartpole.py --only dreams
 
-Two layers of 64. The return is the mean of 20 episodes with the likeliest action, at most 500; uniform actions balance
+Two layers of 64. The return is the mean of 20 episodes with the most probable action, at most 500; uniform ones balance
 for 22 steps. Nothing was tuned. Dreams: rollouts of three steps in the model make up half of each batch. MIRL: the
 published method in full, `loss` the critic's, whose temperature the last line cuts at 0.2; its control is maximum
 entropy with the same greediness. Rows already in the CSV file are not run again.

@@ -11,7 +11,7 @@ Stable-Baselines3's SAC with its own defaults and networks of the same size. One
 temperature follows from its reward: at 0.01, wandering on for ever (1.3 nats a step, so 1.3 reward units at discount
 0.99) is worth more than the goal (0.95). CartPole's was chosen on seeds 100 and 101.
 
-A result is the mean return of 20 evaluation episodes after the last step, with the likeliest action (`return`) and
+A result is the mean return of 20 evaluation episodes after the last step, with the most probable action (`return`) and
 with drawn actions (`return_drawn`); in MiniGrid, the share of these episodes that reach the goal. Rows already in the
 CSV file are not run again, and a run that was cut short goes on from its last checkpoint. The seconds are those of a
 machine that was busy with other things. (The `sac` rows of the file are from a first version of this script, which

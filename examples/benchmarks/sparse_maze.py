@@ -9,7 +9,7 @@ the same loop with another guide, signal or way of collecting (`METHODS`); `COMM
 run ends at 90 % success or after 40,000 environment steps. A row says
 
     first   environment steps until the goal was reached for the first time, while collecting
-    solved  steps after which the likeliest actions of the policy (equal ones drawn evenly) reach the goal in 90 % of
+    solved  steps after which the most probable actions of the policy (ties broken evenly) reach the goal in 90 % of
             the episodes of 200 steps: the exact chance, by the world's transition table, asked after every round
 
 and is empty where that did not happen. Policies are improved, and asked, every 200 steps. The tables have the
@@ -148,7 +148,7 @@ def first_goal(agent: gio.GIO) -> int | None:
 
 
 def success(mdp: tabular.TabularMDP, agent: gio.GIO) -> float:
-    """Return the chance that the likeliest actions reach the goal in time; it pays 1 and ends the episode."""
+    """Return the chance that the most probable actions reach the goal in time; it pays 1 and ends the episode."""
     return tabular.expected_return(mdp, mode(policy_table(agent)), LIMIT)
 
 

@@ -9,11 +9,11 @@ one loop with another guide and other settings:
     mirl                      MovingMarginalGuide, temperature from the critic's loss, greedy, explores by its prior
     mirl, fixed               the same at a fixed temperature
     maximum entropy           UniformGuide, draws from its policy, explores uniformly
-    maximum entropy, greedy   the same, but collects its likeliest action, as MIRL does
+    maximum entropy, greedy   the same, but collects its most probable action, as MIRL does
     q-learning                UniformGuide at a temperature of almost 0, greedy, explores uniformly
 
 All start from Q = 0 instead of the optimism that tables have by default, which would try every action of every state
-and hide what exploration is worth. A row says how many steps went by before the likeliest actions first reached the
+and hide what exploration is worth. A row says how many steps went by before the most probable actions first reached the
 goal by a shortest path (read off the transition table after every round; -1: never), how many episodes had then reached
 the goal, and how much of the exploration is useless in the end. Temperatures were not tuned: 0.05 for entropy, which is
 the library's default for networks, and the same start for MIRL.
@@ -124,7 +124,7 @@ def run(useless: int, method: str, steps: int, seed: int) -> dict[str, object]:
 
 
 def solved(mdp: tabular.TabularMDP, policy: torch.Tensor) -> bool:
-    """Whether the likeliest actions lead to the goal by a shortest path; ties count as the action that comes first."""
+    """Whether the most probable actions lead to the goal by a shortest path; ties go to the first action."""
     greedy = torch.nn.functional.one_hot(policy.argmax(-1), policy.shape[-1]).double()
     earned = tabular.expected_return(mdp, greedy, distance(mdp))
     return bool(earned > 0.5)

@@ -1,4 +1,4 @@
-"""What collects: the policy as it is now, or its likeliest action, with a share of the actions drawn to explore.
+"""What collects: the policy as it is now, or its most probable action, with a share of the actions drawn to explore.
 
 Exploring draws uniformly, or from what the guide offers (its method `explore`). Each behaviour maps a batch of states
 to site actions `[N, ...]` and log μ(a|s) `[N]`, nats: of the probability or density that the mixture gave them.
@@ -26,7 +26,7 @@ class _Finite:
     Args:
         policy: π.
         uniform_share: exploration, in [0, 1].
-        greedy: whether the rest is the likeliest action instead of a draw of π; equal ones share.
+        greedy: whether the rest is the most probable action instead of a draw of π; ties share.
         explore: what exploring draws from; None for uniform actions.
     """
 
@@ -50,7 +50,7 @@ class _Finite:
 
 
 def mode(pi: Tensor) -> Tensor:
-    """Return all the probability on the likeliest action, evenly on equally likely ones (`TIE`); `[N, A]` each."""
+    """Return all probability on the most probable action, evenly on ties (`TIE`); `[N, A]` each."""
     best = (pi >= (1 - TIE) * pi.amax(-1, keepdim=True)).to(pi)
     return best / best.sum(-1, keepdim=True)
 
@@ -127,7 +127,7 @@ class DiscreteBehaviour(_Finite):
 
 
 class ContinuousBehaviour:
-    """For continuous actions, at numbers before the squash; the likeliest of them has no density, so none is greedy."""
+    """For continuous actions, before the squash; never greedy, since the most probable action has no density."""
 
     def __init__(self, policy: Policy, uniform_share: float, *, explore: Policy | None = None) -> None:
         self.policy, self.uniform_share, self.explore = policy, uniform_share, explore

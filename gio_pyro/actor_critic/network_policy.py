@@ -63,7 +63,7 @@ class CategoricalPolicy(nn.Module):
         return -chosen.mean(chosen.log_prob).mean()
 
     def mode(self, state: Tensor) -> Tensor:
-        """Return the likeliest action in each state, `[B]`."""
+        """Return the most probable action in each state, `[B]`."""
         best: Tensor = self(state).logits.argmax(-1)
         return best
 

@@ -57,5 +57,5 @@ class TablePolicy(nn.Module):
         self.log_pi[state] = torch.log_softmax(log_pi, -1)
 
     def mode(self, state: Tensor) -> Tensor:
-        """Return the likeliest action in each state, `[B]`."""
+        """Return the most probable action in each state, `[B]`."""
         return self._log_pi(state).argmax(-1)

@@ -69,10 +69,12 @@ def _command(arguments: list[str]) -> Callable[[], int]:
 
     from gio_pyro.cli.commands import COMMANDS
     from gio_pyro.cli.environment_flags import expand_flags
+    from gio_pyro.cli.option_groups import require_one_name
     from gio_pyro.cli.usage_errors import deferred, sentence
     from gio_pyro.errors import InputError
 
     commands: dict[str, Any] = {name: deferred(command) for name, command in COMMANDS.items()}
+    require_one_name(arguments)
     printed = io.StringIO()
     try:
         with redirect_stderr(printed):

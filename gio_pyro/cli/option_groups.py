@@ -3,7 +3,7 @@
 import ast
 import inspect
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import field, fields, is_dataclass, make_dataclass
 from functools import cache
 from inspect import signature
@@ -14,6 +14,7 @@ import tyro
 
 from gio_pyro.cli.flag_types import flag_type
 from gio_pyro.cli.options import TRAINING
+from gio_pyro.errors import InputError
 from gio_pyro.settings import ALIASES, CONTINUOUS, GROUPS, NETWORK, Settings
 
 KINDS: Mapping[str, Mapping[str, Any]] = {"tables": {}, "networks": NETWORK, "continuous": CONTINUOUS}
@@ -53,6 +54,14 @@ def given_settings(*groups: Any) -> dict[str, Any]:
 def flag(name: str) -> str:
     """Return the flag of an option."""
     return "--env.NAME" if name == "env_arg" else f"--{name.replace('_', '-')}"
+
+
+def require_one_name(arguments: Sequence[str]) -> None:
+    """Raise `InputError` where a setting is given by both of its names, of which tyro would take the last."""
+    given = {argument.partition("=")[0] for argument in arguments}
+    for alias, name in ALIASES.items():
+        if {flag(alias), flag(name)} <= given:
+            raise InputError(f"Expected {flag(name)} or {flag(alias)}, which mean the same, but got both; give one.")
 
 
 def _under(heading: str, kind: type) -> tuple[Any, ...]:

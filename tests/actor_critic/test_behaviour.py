@@ -1,4 +1,4 @@
-"""What collects besides π and uniform actions: the likeliest action, and what a guide offers to explore with."""
+"""What collects besides π and uniform actions: the most probable action, and what a guide offers to explore with."""
 
 from typing import Any
 

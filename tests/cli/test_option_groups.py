@@ -21,6 +21,7 @@ import gio_pyro.settings
 from gio_pyro.cli import training
 from gio_pyro.cli.commands import COMMANDS
 from gio_pyro.cli.flag_types import flag_type
+from gio_pyro.cli.main import entry_point
 from gio_pyro.cli.option_groups import flag, option_names
 from gio_pyro.errors import InputError
 from gio_pyro.settings import ALIASES, GROUPS, Settings
@@ -124,3 +125,11 @@ def test_no_help_text_is_written_twice():
     lines = Counter(line.strip() for text in documents for line in text.splitlines() if re.match(r"\s+\w+: ", line))
     assert {line: count for line, count in lines.items() if count > 1} == {}
     assert not [name for name in SETTINGS if f" {name}: " in documents[0]]
+
+
+@pytest.mark.parametrize("words", [["--discount", "0.9", "--gamma", "0.8"], ["--tau=0.1", "--target-rate=0.2"]])
+def test_a_setting_has_one_value(words: list[str], capsys: pytest.CaptureFixture[str]):
+    assert entry_point(["train", "FrozenLake-v1", *words]) == 2
+    assert re.search(
+        r"^gio: Expected --\S+ or --\S+, which mean the same, but got both; give one\.$", capsys.readouterr().err
+    )

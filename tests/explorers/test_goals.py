@@ -36,7 +36,7 @@ def learned(horizon: int = 20, mdp: TabularMDP = MDP) -> GoalExplorer:
 
 
 def steps_to(explorer: GoalExplorer, start: int, goal: int, mdp: TabularMDP = MDP, most: int = 100) -> float:
-    """How many likeliest actions it takes, in a deterministic world."""
+    """How many most probable actions it takes, in a deterministic world."""
     state = start
     for step in range(1, most):
         pair = explorer.goals.join(torch.tensor([state]), torch.tensor([goal]))
