@@ -209,6 +209,7 @@ def test_an_update_asks_the_host_for_nothing(observations: str, actions: str, se
         agent._update(improvements=1)
 
 
+@pytest.mark.slow
 def test_a_falling_temperature_does_not_make_old_values_look_divergent():
     """Q still holds what the larger α paid."""
     agent = deep(temperature="linear:1:0.00001:150", guide="UniformGuide", log_interval=50)

@@ -43,7 +43,7 @@ def with_blocks(language: str) -> list[str]:
 
 def parameters(language: str) -> list[Any]:
     """The pages with such blocks; those that train many agents are slow."""
-    slow = {"README.md", "docs/how_to.md", "docs/worlds.md"}
+    slow = {"README.md", "docs/tutorial.md", "docs/how_to.md", "docs/worlds.md"}
     return [pytest.param(p, marks=pytest.mark.slow if p in slow else ()) for p in with_blocks(language)]
 
 

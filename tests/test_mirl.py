@@ -136,7 +136,7 @@ def prior_of(agent: GIO) -> Tensor:
     ("temperature", "discount", "earned", "information", "first"),
     [
         (0.5, 0.0, 0.880797, 0.135069, 0.893911),
-        (1.0, 0.0, 0.8, 0.0, 1.0),
+        pytest.param(1.0, 0.0, 0.8, 0.0, 1.0, marks=pytest.mark.slow),
         pytest.param(0.5, 0.5, 0.880797, 0.135069, 0.893911, marks=pytest.mark.slow),
         pytest.param(0.25, 0.0, None, 0.410308, None, marks=pytest.mark.slow),
     ],
@@ -272,6 +272,7 @@ def test_networks_of_one_hot_states_meet_the_exact_tier_over_their_own_visits(
     assert float((entropic.policy - exact.policy).abs().max()) > 0.15
 
 
+@pytest.mark.slow
 def test_in_a_world_without_noise_the_temperature_falls_from_its_start_as_the_critic_settles():
     agent = GIO("CliffWalking-v1", **FULL, **QUICK, initial_value=0.0, uniform_share=0.3)
     alpha = [float(agent.learn(500).temperature.at(0)) for _ in range(4)]
@@ -283,7 +284,9 @@ def test_in_a_world_without_noise_the_temperature_falls_from_its_start_as_the_cr
     ("world", "quick"),
     [
         ("FrozenLake-v1", {"train_freq": 50, "gradient_steps": 3, "sweeps": 20}),
-        ("CartPole-v1", {"learning_starts": 40, "batch_size": 16, "hidden": (8, 8)}),
+        pytest.param(
+            "CartPole-v1", {"learning_starts": 40, "batch_size": 16, "hidden": (8, 8)}, marks=pytest.mark.slow
+        ),
     ],
 )
 def test_it_resumes_exactly_temperature_prior_and_all(world: str, quick: dict[str, Any], tmp_path: Path):

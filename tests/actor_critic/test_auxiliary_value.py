@@ -237,6 +237,7 @@ def test_a_signal_of_its_own_value_pays_the_reward_nothing():
     assert RewardMix(Likes(None), 1.0, 0.5).auxiliary(rows, 0) == () == EnvironmentReward().auxiliary(rows, 0)
 
 
+@pytest.mark.slow
 def test_in_the_loop_it_drives_and_when_the_schedule_ends_the_reward_does():
     """The signal fines action 1, which leads to the reward: as in a reward, but with a discount of its own."""
     env, fined = "gio/SlipperyLine-v0", f"{NAMED}(-1)"

@@ -24,6 +24,7 @@ from gio_pyro.errors import InputError
 from tests.agents import differences
 from tests.cli.shell import gio, train
 from tests.environments import corridor_table, register
+from tests.slow import slow_but
 from tests.spaces import GUIDES, MODELS
 
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -167,7 +168,7 @@ def pendulum(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
 
 
 class TestNetworks:
-    @pytest.mark.parametrize("which", ["poles", "pendulum"])
+    @pytest.mark.parametrize("which", slow_but(["poles", "pendulum"], "poles"))
     def test_a_run_holds_what_is_documented(self, which: str, request: pytest.FixtureRequest):
         run = request.getfixturevalue(which)
         assert run.status == 0
@@ -218,6 +219,7 @@ class TestNetworks:
         assert names <= set(events.Tags()["scalars"])
         assert [event.step for event in events.Scalars("train/critic_loss")] == [1000, 1500]
 
+    @pytest.mark.slow
     @pytest.mark.usefixtures("brief")
     def test_before_the_first_episode_has_ended_there_is_a_curve(self, tmp_path: Path):
         assert train("--hidden", 8, "--out", tmp_path / "run", steps=60) == 0
@@ -232,7 +234,7 @@ class TestNetworks:
         assert data.posterior_predictive["future"].sizes["future_dim"] == 3
         assert data.log_likelihood["future"].dims == ("chain", "draw", "transition", "future_dim")
 
-    @pytest.mark.parametrize(("which", "status"), [("poles", 1), ("pendulum", 2)])
+    @pytest.mark.parametrize(("which", "status"), [("poles", 1), pytest.param("pendulum", 2, marks=pytest.mark.slow)])
     def test_evaluate_plays_and_diagnose_judges_what_has_seen_enough(
         self, which: str, status: int, request: pytest.FixtureRequest, capsys: Any
     ):
@@ -248,6 +250,7 @@ class TestNetworks:
             assert printed.err.startswith("gio: Expected an agent that has learned from 1,000 steps at least, but this")
             assert len(printed.err.splitlines()) == 1
 
+    @pytest.mark.slow
     @pytest.mark.usefixtures("brief")
     def test_it_goes_on_where_it_was_and_remembers_how_it_began(self, tmp_path: Path, capsys: Any):
         run = tmp_path / "run"
@@ -292,6 +295,7 @@ class TestNetworks:
             assert train("--resume", run, "--wrapper", wrapper, steps=20) == 0
         assert gio("evaluate", run, "--wrapper", wrapper, "--episodes", 1) == 0
 
+    @pytest.mark.slow
     @pytest.mark.usefixtures("brief")
     def test_a_world_that_a_module_registers_is_named_again(self, tmp_path: Path, capsys: Any):
         pytest.importorskip("minigrid")

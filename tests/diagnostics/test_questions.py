@@ -170,6 +170,7 @@ class TestVerdicts:
         assert len(found.k_hats) == 0
         assert all(np.isfinite(v.value) for v in found.verdicts)
 
+    @pytest.mark.slow
     def test_a_future_of_several_steps_is_judged_on_its_own(self):
         agent = GIO("FrozenLake-v1", future="StateAfter(2)", log_interval=10_000, train_freq=1_000).learn(4_000)
         assert all(np.isfinite(v.value) for v in diagnose(agent, **QUICK).verdicts)

@@ -19,6 +19,7 @@ from gio_pyro.models.latent import Code
 from gio_pyro.programs import without_validation
 from gio_pyro.testing import check_model
 from gio_pyro.types import Spec
+from tests.slow import slow_but
 from tests.spaces import image, vector
 
 World = Callable[[int], tuple[Tensor, Tensor, Tensor]]
@@ -66,7 +67,7 @@ def of_the_line(horizon: int) -> LinearChannelModel:
 SQUARE = torch.cartesian_prod(torch.linspace(-1, 1, 9), torch.linspace(-1, 1, 9))
 
 
-@pytest.mark.parametrize("horizon", [1, 2, 4])
+@pytest.mark.parametrize("horizon", slow_but([1, 2, 4], 2))
 def test_what_it_learns_of_a_linear_system_is_its_empowerment(horizon: int):
     for power in (0.1, 1.0):
         truth = linear_empowerment(A, B, horizon, power, final_noise=DEVIATION.square())
@@ -113,7 +114,7 @@ def of_the_linearisation(power: float, share: float = 1.0) -> Tensor:
     return gaussian_capacity(share * gain, SEEN.square(), power)
 
 
-@pytest.mark.parametrize("power", [0.1, 1.0])
+@pytest.mark.parametrize("power", slow_but([0.1, 1.0], 1.0))
 def test_it_ranks_the_states_of_a_pendulum_as_the_linearisation_does(power: float):
     found = of_the_pendulum().empowerment(GRID, power).detach()
     both = torch.stack([ranks(found), ranks(of_the_linearisation(power))])

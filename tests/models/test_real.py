@@ -100,6 +100,7 @@ def forked(action: Tensor) -> Tensor:
 FORKED = -log(2 * pi * e) - 2 * log(0.5) - log(2)
 
 
+@pytest.mark.slow
 def test_a_mixture_knows_two_ways_out():
     assert mean_log_prob(fitted(models.MixtureModel, forked), forked) == pytest.approx(FORKED, abs=0.03)
     assert mean_log_prob(fitted(GaussianModel, forked), forked) < FORKED - 0.5

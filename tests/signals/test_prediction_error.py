@@ -50,6 +50,7 @@ def test_features_of_an_inverse_model_learn_what_is_seen(spec: Spec):
     assert signal.unit == "squared features"
 
 
+@pytest.mark.slow
 def test_features_of_an_inverse_model_do_not_see_what_actions_cannot_change():
     """The state is the last action beside a number of noise: features keep the one and drop the other."""
     spec = Spec(FEW.state_space, Discrete(3), FEW.state_space, hidden=(32,))

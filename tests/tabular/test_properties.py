@@ -102,6 +102,7 @@ def test_improvement_is_monotone_when_the_reward_is_part_of_the_future(seed: int
     assert (solution.history.diff(dim=0) >= -1e-9).all()
 
 
+@pytest.mark.slow
 @tried(50)
 @given(SEEDS, KINDS, SIZES, TEMPERATURES, DISCOUNTS)
 def test_two_full_support_starts_agree_within_their_gaps(
@@ -186,6 +187,7 @@ def test_doubled_inputs_leave_the_capacity_alone(seed: int, kind: str, inputs: i
     torch.testing.assert_close(doubled.capacity, blahut_arimoto(w, reward).capacity, atol=3e-9, rtol=0)
 
 
+@pytest.mark.slow
 @tried(25)
 @given(SEEDS, KINDS, SIZES)
 def test_doubled_actions_leave_the_optimum_alone(seed: int, kind: str, size: tuple[int, int]):
@@ -222,6 +224,7 @@ def test_an_action_of_probability_zero_keeps_it(seed: int, kind: str, size: tupl
     torch.testing.assert_close(solution.policy.sum(-1), torch.ones(size[0], dtype=torch.float64))
 
 
+@pytest.mark.slow
 @tried(25)
 @given(SEEDS, KINDS, SIZES, TEMPERATURES)
 def test_worlds_in_a_batch_are_solved_as_one_by_one(seed: int, kind: str, size: tuple[int, int], temperature: float):
