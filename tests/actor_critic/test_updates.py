@@ -180,7 +180,11 @@ def mild_world() -> TabularMDP:
 
 @pytest.mark.parametrize(
     ("intrinsic", "guide", "tolerance"),
-    [("imagined", BayesGuide, 0.02), ("replayed", BayesGuide, 0.06), ("imagined", UniformGuide, 0.02)],
+    [
+        ("imagined", BayesGuide, 0.02),
+        pytest.param("replayed", BayesGuide, 0.06, marks=pytest.mark.slow),
+        pytest.param("imagined", UniformGuide, 0.02, marks=pytest.mark.slow),
+    ],
 )
 def test_networks_of_one_hot_states_reach_the_exact_tiers_policy(intrinsic: str, guide: Any, tolerance: float):
     """The policy is averaged over its last hundred steps; read at replayed transitions it is noisier."""

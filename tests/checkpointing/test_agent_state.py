@@ -23,6 +23,7 @@ from gio_pyro.futures import NextState as LibrarysNextState
 from gio_pyro.utils import files
 from tests.agents import differences, leaves
 from tests.environments import make, register
+from tests.slow import slow_but
 from tests.spaces import GUIDES, MODELS
 
 QUICK: dict[str, Any] = {"train_freq": 50, "gradient_steps": 3, "sweeps": 20, "log_interval": 50}
@@ -88,8 +89,13 @@ class TestRoundTrip:
 
     @pytest.mark.parametrize(
         "programs",
-        [{"model": name} for name in MODELS["vector, continuous"]]
-        + [{"guide": name} for name in GUIDES["vector, continuous"]],
+        slow_but(
+            [{"model": name} for name in MODELS["vector, continuous"]]
+            + [{"guide": name} for name in GUIDES["vector, continuous"]],
+            {"model": "BayesianModel"},
+            {"model": "LatentChannelModel"},
+            {"guide": "FlowGuide"},
+        ),
         ids=lambda programs: next(iter(programs.values())),
     )
     @pytest.mark.filterwarnings("ignore:The intrinsic reward varies")  # after twenty steps it may

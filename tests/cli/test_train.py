@@ -167,6 +167,12 @@ def pendulum(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
     return learned(path, "--hidden", 8, "--temperature", "auto:0.5", *world, steps=300)
 
 
+def each_kind_once(cases: list[tuple[str, str]]) -> list[Any]:
+    """Mark all cases as slow but the first of each flag."""
+    first = dict(reversed(cases))
+    return [case if first[case[0]] == case[1] else pytest.param(*case, marks=pytest.mark.slow) for case in cases]
+
+
 class TestNetworks:
     @pytest.mark.parametrize("which", slow_but(["poles", "pendulum"], "poles"))
     def test_a_run_holds_what_is_documented(self, which: str, request: pytest.FixtureRequest):
@@ -409,10 +415,12 @@ class TestArguments:
 
     @pytest.mark.parametrize(
         ("flag", "value"),
-        [("model", name) for name in MODELS["vector, continuous"]]
-        + [("guide", name) for name in GUIDES["vector, continuous"] if name != "UniformGuide"]
-        + [("future", text) for text in ("Return(3, 0.9)", "Trajectory(2)", "NextStateAndReward", "FinalState(2)")]
-        + [("objective", name) for name in ("trajectory_elbo", "weighted_trajectory_elbo")],
+        each_kind_once(
+            [("model", name) for name in MODELS["vector, continuous"]]
+            + [("guide", name) for name in GUIDES["vector, continuous"] if name != "UniformGuide"]
+            + [("future", text) for text in ("Return(3, 0.9)", "Trajectory(2)", "NextStateAndReward", "FinalState(2)")]
+            + [("objective", name) for name in ("trajectory_elbo", "weighted_trajectory_elbo")]
+        ),
     )
     @pytest.mark.usefixtures("unjudged")
     def test_swapping_is_one_flag(self, tmp_path: Path, flag: str, value: str):
