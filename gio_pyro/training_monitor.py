@@ -1,4 +1,4 @@
-"""What must be watched while learning (theory, section 8): each figure that goes astray is told once, by name."""
+"""Warn once per training failure mode (theory, section 8)."""
 
 import math
 import warnings
@@ -17,19 +17,19 @@ from gio_pyro.errors import (
 )
 
 NOISE = 10.0
-"""Nats: a standard deviation of the read reward over visited states above which it is mostly noise."""
+"""Standard deviation of the intrinsic reward over visited states, nats, above which it is mostly noise."""
 COLLAPSED = 4.5
 """Nats for each continuous action below the entropy of a uniform one: a scale of about one part in a hundred."""
 COLLAPSED_SHARE = 1e-3
-"""Share of log A that is the least entropy of discrete actions."""
+"""Lower limit of the entropy of discrete actions, as a fraction of log A."""
 MANY = 10
-"""Times the steps of a future that replay holds before it ought to know some."""
+"""Number of future lengths in replay after which at least one complete future is expected."""
 IMPOSSIBLE, HOPELESS = 2.0, 100.0
-"""Times the greatest value that the rewards seen allow: above the first a critic diverges, above the second it ends."""
+"""Multiples of the largest value possible with the rewards seen: above the first warn, above the second raise."""
 
 
 class TrainingMonitor:
-    """Reads every report of an agent, and warns once about each thing.
+    """Check the metrics of an agent at every report, and warn once about each failure mode.
 
     Args:
         actions: the action space.
@@ -42,14 +42,14 @@ class TrainingMonitor:
         self.warned: set[str] = set()
 
     def check(self, metrics: Mapping[str, float], reward: float) -> None:
-        """Warn about a report.
+        """Warn if metrics indicate a training failure.
 
         Args:
             metrics: as `GIO.metrics` returns them.
-            reward: the largest size of a step's reward so far, the intrinsic part included, reward units.
+            reward: the largest absolute reward of a step so far, including the intrinsic part, reward units.
 
         Raises:
-            TrainingError: a critic so far off that it will not come back.
+            TrainingError: the critic has diverged.
         """
         noise, entropy = metrics["intrinsic/nats_std"], metrics["train/entropy"]
         if noise > NOISE:
@@ -61,12 +61,12 @@ class TrainingMonitor:
         self._critic(metrics, reward)
 
     def known(self, found: int, replayed: int, steps: int) -> None:
-        """Warn where none of the latest futures is known, although replay holds many times their steps.
+        """Warn if no recent future is complete, although replay holds many times its number of steps.
 
         Args:
-            found: how many are.
+            found: number of complete futures.
             replayed: transitions in replay.
-            steps: how many transitions a future is read from.
+            steps: number of transitions that a future spans.
         """
         if not found and replayed > MANY * steps:
             text = (
@@ -94,7 +94,7 @@ class TrainingMonitor:
 
 
 def not_finite(losses: Mapping[str, float]) -> TrainingError:
-    """Return the error for losses of which one was NaN or infinite since the last report."""
+    """Return the error for losses that were NaN or infinite since the last report."""
     listed = ", ".join(f"{name.removeprefix('train/')} {value:.4g}" for name, value in losses.items())
     return TrainingError(
         f"Expected finite losses, but got NaN or infinity (last: {listed}); look for NaN in the data, or lower the "
@@ -103,13 +103,13 @@ def not_finite(losses: Mapping[str, float]) -> TrainingError:
 
 
 def paid_at_most(metrics: Mapping[str, float]) -> float:
-    """Return about the size of what a step is paid in nats times the temperature, reward units."""
+    """Return an estimate of the largest intrinsic reward of a step, reward units."""
     nats = max(abs(metrics["intrinsic/nats"]), abs(metrics["train/entropy"]), 1.0)
     return metrics["train/ent_coef"] * nats
 
 
 def least_entropy(actions: Space[Any]) -> float:
-    """Return the entropy, nats, below which a policy has all but stopped exploring."""
+    """Return the entropy, nats, below which the policy's entropy counts as collapsed."""
     if isinstance(actions, Discrete):
         return COLLAPSED_SHARE * math.log(int(actions.n))
     assert actions.shape is not None

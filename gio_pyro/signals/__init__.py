@@ -1,4 +1,4 @@
-"""Intrinsic signals: what a transition is worth besides its reward, read from fitted programs (theory, section 7)."""
+"""Intrinsic signals: additional rewards of transitions, computed from fitted programs (theory, section 7)."""
 
 from gio_pyro.signals.base import Fitted, Signal
 from gio_pyro.signals.control import Control

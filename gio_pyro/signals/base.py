@@ -1,4 +1,4 @@
-"""What a signal is: one number for each transition, read from programs that were fitted."""
+"""Base class of signals: an intrinsic reward for each transition, computed from fitted programs."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -22,7 +22,7 @@ from gio_pyro.utils.pickling import Picklable
 
 @dataclass(frozen=True)
 class Fitted:
-    """What a signal is built from: the spaces, the future and the programs of one agent, which a signal only reads."""
+    """Spaces, future and programs of an agent, from which a signal is built; a signal does not change them."""
 
     spec: Spec
     future: Future
@@ -30,22 +30,22 @@ class Fitted:
     guide: Guide
     policy: Policy
     replay: Replay | None = None
-    """Where sequences are read, for signals that need them."""
+    """Replay buffer, for signals that need sequences."""
 
 
 class Signal(Picklable, nn.Module, ABC):
-    """One number for each transition; a subclass says which by `read`, and its unit by `unit`.
+    """Base class of intrinsic signals; a subclass implements `read` and sets `unit`.
 
-    A signal is told each transition once (`observe`), learns from batches of replay (`update`), and is read by calling
-    it, which changes nothing. `state_dict` has all that it learned, the state of its optimiser too, and nothing of the
-    programs that it reads.
+    `observe` receives each transition once, `update` trains on batches of replay, and calling the signal returns one
+    number for each transition and changes nothing. `state_dict` holds everything learned, including the state of the
+    optimiser, but not the programs.
 
     Args:
-        fitted: what is read.
+        fitted: spaces, future and programs of the agent.
     """
 
     def __init_subclass__(cls, **given: Any) -> None:
-        """Let what a subclass defines refuse what are no transitions, before it looks at them."""
+        """Make `observe`, `update` and `read` of a subclass validate that their argument is `Transitions`."""
         super().__init_subclass__(**given)
         for name in ("observe", "update", "read"):
             if name in vars(cls):
@@ -53,7 +53,7 @@ class Signal(Picklable, nn.Module, ABC):
 
     unit: str = "nats"
     episodic: bool = False
-    """Whether a transition is read against the memory of its own episode: such a signal observes each step at once."""
+    """Whether the signal depends on a memory of the current episode; such a signal observes each step immediately."""
     descent: Descent | None = None
 
     def __init__(self, fitted: Fitted) -> None:
@@ -61,18 +61,18 @@ class Signal(Picklable, nn.Module, ABC):
         self.fitted = fitted
 
     def observe(self, rows: Transitions) -> None:
-        """Take new transitions into statistics and memories, each once, in order of time.
+        """Update statistics and memories with new transitions, each once, in order of time.
 
-        They come from N environments whose steps are interleaved: `rows.stream` says which, `rows.episode` numbers the
-        episodes over all of them, and `rows.time` the transitions. A memory is kept for each episode, and what is read
-        of a transition is as of that transition, however long ago it was.
+        The steps of N environments are interleaved: `rows.stream` is the index of the environment, `rows.episode`
+        numbers the episodes over all environments, and `rows.time` the transitions. Each episode has its own memory,
+        and a transition is always evaluated against the memory as it was at that transition.
         """
 
     def update(self, rows: Transitions) -> Figures:
-        """Take one gradient step of the signal's own networks on replayed `rows`; the programs are left as they are.
+        """Take one gradient step on the signal's own networks with replayed `rows`; the programs do not change.
 
         Returns:
-            What it measured before the step, by name; nothing where there is nothing to learn.
+            The losses before the step, by name; empty for a signal without parameters to learn.
         """
         rows = instance("rows", rows, Transitions)
         if self.descent is None:
@@ -85,9 +85,9 @@ class Signal(Picklable, nn.Module, ABC):
         """Return the signal of each transition, `[B]` in its unit, without gradients.
 
         Raises:
-            InputError: `read` does not return a tensor with one number for each.
+            InputError: `read` does not return a tensor with one number for each transition.
             ProgramError: `read` raises.
-            TrainingError: NaN or infinity.
+            TrainingError: the signal is NaN or infinite.
         """
         name, rows = type(self).__name__, instance("rows", rows, Transitions)
         with raised_by(name, "read"):
@@ -108,13 +108,13 @@ class Signal(Picklable, nn.Module, ABC):
 
     @abstractmethod
     def read(self, rows: Transitions) -> Tensor:
-        """Return the signal of each transition, `[B]`; called without gradients, and draws no random numbers."""
+        """Return the signal of each transition, `[B]`; called without gradients, and must not draw random numbers."""
 
     def learn(self, name: str, loss: Loss, learning_rate: float) -> None:
-        """Let `update` descend `loss(context, *tensors of rows) -> (loss, figures)` in all parameters there are.
+        """Make `update` minimise `loss(context, *tensors of rows) -> (loss, figures)` over all trainable parameters.
 
         Raises:
-            InputError: a learning rate that is no number above 0.
+            InputError: a learning rate that is not a number above 0.
         """
         learning_rate = positive("learning_rate", learning_rate)
         parameters = [parameter for parameter in self.parameters() if parameter.requires_grad]
@@ -125,13 +125,13 @@ class Signal(Picklable, nn.Module, ABC):
         return None if self.descent is None or self.descent.optimiser is None else self.descent.optimiser.state_dict()
 
     def set_extra_state(self, state: Any) -> None:
-        """Go on from the state of an optimiser."""
+        """Restore the state of the optimiser."""
         if self.descent is not None and self.descent.optimiser is not None:
             restore_optimiser(self.descent.optimiser, state)
 
 
 def as_fitted(fitted: object) -> Fitted:
-    """Return what a signal is built from; raises `InputError` for anything else."""
+    """Return `fitted`; raise `InputError` if it is not a `Fitted`."""
     return instance("fitted", fitted, Fitted)
 
 
@@ -144,7 +144,7 @@ def _of_transitions(method: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def require_one_step(signal: Signal) -> None:
-    """Raise `InputError` where the future of a transition is not in the transition."""
+    """Raise `InputError` if the future spans several steps, so that it cannot be computed from one transition."""
     future, name = signal.fitted.future, type(signal).__name__
     if future.sequential:
         raise InputError(
@@ -154,7 +154,7 @@ def require_one_step(signal: Signal) -> None:
 
 
 def device_of(model: Model) -> torch.device:
-    """Return where a model's numbers are; the CPU for one that has none."""
+    """Return the device of a model's parameters and buffers; the CPU for a model without any."""
     for tensor in (*model.parameters(), *model.buffers()):
         return tensor.device
     return torch.device("cpu")

@@ -1,4 +1,4 @@
-"""What a guide is paid, as a signal: how much of an action its future tells."""
+"""The intrinsic reward of the guide as a signal."""
 
 from torch import Tensor
 
@@ -7,7 +7,7 @@ from gio_pyro.types import Transitions
 
 
 class Control(Signal):
-    """log q_φ(a|s, F) − log π(a|s), nats (GIO, arXiv 2310.08100; theory, equation 3), at what really happened.
+    """log q_φ(a|s, F) − log π(a|s), nats (GIO, arXiv 2310.08100; theory, equation 3), at the observed transition.
 
     Its mean over actions of π and their futures is a lower bound on I(F; A|s).
 
@@ -20,7 +20,7 @@ class Control(Signal):
         require_one_step(self)
 
     def read(self, rows: Transitions) -> Tensor:
-        """Return the difference, `[B]` nats."""
+        """Return the log-ratio of guide and policy, `[B]` nats."""
         f = self.fitted
         log_q = f.guide.log_prob(f.policy, rows.state, f.future.of(rows), rows.action)
         log_pi: Tensor = f.policy(rows.state).log_prob(rows.action)

@@ -1,4 +1,4 @@
-"""What the model does not know, as far as its members, or draws of it, disagree about the future."""
+"""Epistemic uncertainty of the model: disagreement of ensemble members or posterior samples about the future."""
 
 import math
 
@@ -16,23 +16,23 @@ FINITE, REAL = ("jensen_shannon",), ("renyi", "variance")
 
 
 class Disagreement(Signal):
-    """I(W; F|s, a): what the future would tell about the model W, estimated over its K `beliefs`.
+    """I(W; F|s, a): information of the future about the model W, estimated over its K `beliefs`.
 
-    - "jensen_shannon", for finite futures: H(mean of p_k) − mean of H(p_k), nats, exact for K members; K draws of a
-      posterior see about 1 − 1/K of what there is.
-    - "renyi", for normal ones: the same with Rényi's entropy of order 2, −log ∫ p², of which a mixture of normals has a
-      closed form (MAX: Shyam, Jaśkowski and Gomez, 2019, arXiv 1810.12162), nats, at most log K. Where scales differ
-      it may be a little below 0.
-    - "variance", for normal ones: of the means, averaged over the numbers of F, in squared units of F (Pathak, Gandhi
-      and Gupta, 2019, arXiv 1906.04161; Plan2Explore: Sekar et al., 2020, arXiv 2005.05960). Noise does not count, and
-      nor does how large it is.
+    - "jensen_shannon", for finite futures: H(mean of p_k) − mean of H(p_k), nats, exact for K members; with K
+      samples of a posterior the estimate is about 1 − 1/K of the full value.
+    - "renyi", for normal ones: the same with Rényi's entropy of order 2, −log ∫ p², which has a closed form for a
+      mixture of normals (MAX: Shyam, Jaśkowski and Gomez, 2019, arXiv 1810.12162), nats, at most log K. It may be
+      slightly negative if the scales differ.
+    - "variance", for normal ones: variance of the means, averaged over the numbers of F, in squared units of F
+      (Pathak, Gandhi and Gupta, 2019, arXiv 1906.04161; Plan2Explore: Sekar et al., 2020, arXiv 2005.05960). The
+      predicted scales are not used.
 
     Args:
-        fitted: what is read; its model says `beliefs`.
-        kind: one of these; by default the first for the futures there are.
+        fitted: spaces, future and programs of the agent; the model must implement `beliefs`.
+        kind: one of these; by default the first one that supports the future space.
 
     Raises:
-        InputError: a model without beliefs, beliefs of another distribution, or a kind that is not for these futures.
+        InputError: a model without beliefs, beliefs of another distribution, or a kind that does not support the future space.
     """
 
     def __init__(self, fitted: Fitted, *, kind: str | None = None) -> None:
@@ -50,7 +50,7 @@ class Disagreement(Signal):
             self._of(*(example(space, device) for space in spaces))
 
     def read(self, rows: Transitions) -> Tensor:
-        """Return the disagreement about what follows each state and action, `[B]`; what did follow does not count."""
+        """Return the disagreement about the future of each state and action, `[B]`; observed futures are not used."""
         return self._of(rows.state, rows.action)
 
     def _of(self, state: Tensor, action: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Empowerment of the state that was reached: how much of what one might do would be seen in what follows."""
+"""Variational n-step empowerment of the next state."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from gio_pyro.signals.base import Fitted, Signal, as_fitted
 from gio_pyro.types import Transitions, finite
 
 STEP = 5e-3
-"""Adam's step size; unlike that of `learn_empowerment` it does not fall to 0 in the end, and so is smaller."""
+"""Adam's step size; smaller than that of `learn_empowerment`, since it is not annealed to 0."""
 
 
 class Empowerment(Signal):
     """E_n(s'), learned by variational information maximisation (Mohamed and Rezende, 2015, arXiv 1509.08731), nats.
 
-    Whoever is paid it goes where much can be done. The sequences are those of replay: whatever chose their actions, and
-    although it looked, the weights ω/μ make up for it. Few of them count where n is large, so n should be small. An
-    episode that is over has an empowerment of 0.
+    It rewards states in which action sequences have many distinguishable outcomes. The sequences are read from replay;
+    importance weights ω/μ correct for the behaviour policy, which is closed-loop. The effective sample size falls with
+    n, so n should be small. The empowerment of a terminal state is 0.
 
     Args:
-        fitted: what is read: the spaces and the replay.
+        fitted: spaces and replay of the agent.
         horizon: n ≥ 1 actions.
         updates: gradient steps in each `update`.
-        batch_size: sequences in each of them.
-        rest: gradient steps in which the source rests, while the guide learns what uniform actions lead to.
+        batch_size: sequences in each gradient step.
+        rest: first gradient steps, in which the source stays fixed and only the guide is trained.
 
     Raises:
         InputError: a horizon below 1, actions that are not Discrete, or no replay.
@@ -52,12 +52,12 @@ class Empowerment(Signal):
         self.done = 0
 
     def observe(self, rows: Transitions) -> None:
-        """Take new states into the statistics of the inputs."""
+        """Update input normalisers with new transitions."""
         self.source.observe(rows.state)
         self.guide.observe(rows.state, rows.action, rows.next_state)
 
     def update(self, rows: Transitions) -> Figures:
-        """Take `updates` gradient steps on sequences of replay; `rows` are single transitions and are not read."""
+        """Take `updates` gradient steps on sequences of replay; `rows` are single transitions and are not used."""
         assert self.fitted.replay is not None
         if self.fitted.spec.allowed(rows.state) is not None:
             raise InputError(
@@ -76,7 +76,7 @@ class Empowerment(Signal):
         return {f"empowerment_{name}": value for name, value in figures.items() if "gradient" not in name}
 
     def read(self, rows: Transitions) -> Tensor:
-        """Return ψ(s'), `[B]` nats; 0 where the episode is over."""
+        """Return ψ(s'), `[B]` nats; 0 after termination."""
         return self.learner(rows.next_state) * ~rows.terminated
 
     def get_extra_state(self) -> Any:
@@ -85,7 +85,7 @@ class Empowerment(Signal):
         return {"optimiser": self.learner.descent.optimiser.state_dict(), "done": self.done}
 
     def set_extra_state(self, state: Any) -> None:
-        """Go on from them."""
+        """Restore what `get_extra_state` returned."""
         assert self.learner.descent.optimiser is not None
         self.learner.descent.optimiser.load_state_dict(state["optimiser"])
         self.done = int(state["done"])

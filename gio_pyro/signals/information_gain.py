@@ -1,4 +1,4 @@
-"""What an observation taught: how far it moved the posterior over what the model learns."""
+"""Information gain: KL divergence between the posterior over weights after and before an observation."""
 
 from torch import Tensor
 
@@ -10,14 +10,14 @@ from gio_pyro.types import Transitions
 class InformationGain(Signal):
     """KL(q_new(w) ‖ q_old(w)) after the observation, nats (VIME: Houthooft et al., 2016, arXiv 1605.09674).
 
-    Its expectation over what the model foresees is I(W; F|s, a). The model says it by `information_gain`, as it stands:
-    a transition that it was told already is read as if it were seen once more.
+    Its expectation over the model's predictive distribution is I(W; F|s, a). It is computed by the model's method
+    `information_gain` from the current posterior: a transition that was fitted before counts as a new observation.
 
     Args:
-        fitted: what is read.
+        fitted: spaces, future and programs of the agent.
 
     Raises:
-        InputError: a model that has no posterior, or a future of several steps.
+        InputError: a model without a posterior, or a future of several steps.
     """
 
     def __init__(self, fitted: Fitted) -> None:

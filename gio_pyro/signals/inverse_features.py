@@ -1,4 +1,4 @@
-"""Features of states in which actions can be told, and a forward model among them (Pathak et al., 2017)."""
+"""Features of an inverse dynamics model, and a forward model in feature space (Pathak et al., 2017)."""
 
 import torch
 from gymnasium.spaces import Discrete
@@ -9,15 +9,15 @@ from gio_pyro.nn import action_features, encoder, mlp, width
 from gio_pyro.types import Spec, Transitions
 
 FORWARD_SHARE = 0.2
-"""β of the paper: how much of the loss is the forward model's."""
+"""β of the paper: weight of the forward loss; the inverse loss has weight 1 − β."""
 
 
 class InverseFeatures(nn.Module):
-    """φ(s) from which an inverse model tells the action, and a forward model of φ(s') given φ(s) and the action.
+    """Features φ(s), an inverse model of the action given φ(s) and φ(s'), and a forward model of φ(s').
 
     Args:
         spec: the spaces, and the hidden layers of all three networks.
-        size: how many features.
+        size: number of features.
     """
 
     def __init__(self, spec: Spec, size: int = 32) -> None:
@@ -31,8 +31,8 @@ class InverseFeatures(nn.Module):
     def forward(self, rows: Transitions) -> tuple[Tensor, Tensor]:
         """Return the forward and the inverse error of each transition, `[B]` each.
 
-        The first is ½ ‖φ̂ − φ(s')‖²; the second −log p(a|φ(s), φ(s')) nats of finite actions, or the mean square of
-        continuous ones after the squash.
+        The first is ½ ‖φ̂ − φ(s')‖²; the second −log p(a|φ(s), φ(s')) nats for finite actions, or the mean squared
+        error of continuous ones after the squash.
         """
         before, after = (self.features(self.encoder(state)) for state in (rows.state, rows.next_state))
         action = action_features(self.actions, rows.action)

@@ -1,4 +1,4 @@
-"""What the model has lately learned to foresee."""
+"""Learning progress: recent improvement of the log-likelihood of the model."""
 
 import copy
 
@@ -15,15 +15,16 @@ from gio_pyro.utils.checks import as_number
 class LearningProgress(Signal):
     """log p_new(F|s, a) − log p_old(F|s, a), nats: γ-progress (Kim et al., 2020, arXiv 2007.07853).
 
-    The old model is a copy that follows the new one at every `update`, w_old ← γ w_old + (1 − γ) w_new, in its
-    parameters and its statistics. Noise is foreseen as badly by both, and counts for nothing in the end.
+    The parameters and buffers of the old model are an exponential moving average of those of the new one, updated at
+    every `update`: w_old ← γ w_old + (1 − γ) w_new. Irreducible noise affects both equally and adds no signal in the
+    limit.
 
     Args:
-        fitted: what is read.
-        rate: γ, from 0 to below 1; the old model is about 1 / (1 − γ) updates behind.
+        fitted: spaces, future and programs of the agent.
+        rate: γ in [0, 1); the old model lags by about 1 / (1 − γ) updates.
 
     Raises:
-        InputError: another rate, or a future of several steps.
+        InputError: a rate out of range, or a future of several steps.
     """
 
     def __init__(self, fitted: Fitted, *, rate: float = 0.9995) -> None:
@@ -39,7 +40,7 @@ class LearningProgress(Signal):
 
     @torch.no_grad()
     def update(self, rows: Transitions) -> Figures:
-        """Let the old model follow; `rows` are not looked at."""
+        """Update the moving average of the model; `rows` are not used."""
         pairs = zip(_tensors(self.old), _tensors(self.fitted.model), strict=True)
         for old, new in pairs:
             old.lerp_(new, 1 - self.rate) if old.is_floating_point() else old.copy_(new)

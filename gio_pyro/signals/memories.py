@@ -1,7 +1,7 @@
-"""What was visited in each episode: exactly for finite states, by a comparator that learns for others.
+"""Episodic memories of `Reachability`: exact for finite states, with a learned comparator for others.
 
-Both remember a state of an episode if it was out of reach of all that the episode had remembered before, its first
-state always. Transitions are those of a replay, by their numbers, so that any of them is read as of itself.
+Both store the first state of an episode, and each later state that was out of reach of the memory when it was reached.
+Transitions are identified by their numbers in replay, so each can be evaluated against the memory at its own time.
 """
 
 from bisect import bisect_left
@@ -22,17 +22,17 @@ FAR = 5
 """Pairs of states count as far from this many times the near distance on, up to `FARTHEST` times it."""
 FARTHEST = 20
 PERCENTILE = 0.9
-"""Of the similarities to all that is remembered, robust to single errors where the largest would not be."""
+"""Quantile of the similarities to the memory; more robust to single errors than the maximum."""
 NOVEL = 0.5
-"""A state is remembered where its similarity to the memory is below this."""
+"""A state is stored if its similarity to the memory is below this."""
 PAIRS = 256
-"""Pairs that a step learns from."""
+"""Pairs of states in one gradient step."""
 AT_ONCE = 256
-"""States that go through the networks together."""
+"""Batch size of states in a forward pass."""
 
 
 class ExactMemory:
-    """The states that each episode can reach within `near` steps of what it remembers, by transitions that are known.
+    """The states within `near` steps of each episode's memory along observed transitions.
 
     Args:
         seen: the transitions.
@@ -51,7 +51,7 @@ class ExactMemory:
         self._covers: dict[int, set[int]] = {}
 
     def add(self, rows: Transitions) -> None:
-        """Learn which states lead to which."""
+        """Add observed transitions to the graph of states."""
         for before, after in zip(rows.state.tolist(), rows.next_state.tolist(), strict=True):
             if after not in self.leads.setdefault(before, set()):
                 self.leads[before].add(after)
@@ -70,7 +70,7 @@ class ExactMemory:
         return self._balls[state]
 
     def _walk(self, covers: dict[int, set[int]], rows: Transitions) -> list[bool]:
-        """Return whether each next state is out of reach of its episode's memory, and remember it where it is."""
+        """Return whether each next state is out of reach of its episode's memory, and store those that are."""
         novel = []
         columns = (rows.episode.tolist(), rows.state.tolist(), rows.next_state.tolist())
         for episode, before, after in zip(*columns, strict=True):
@@ -83,7 +83,7 @@ class ExactMemory:
         return novel
 
     def _catch_up(self) -> None:
-        """Walk through what replay holds, as far as it was not done since what is known has changed."""
+        """Process the transitions in replay that were not processed since the graph last changed."""
         if self._first != self.seen.oldest:
             self._forget()
         if self._next < self.seen.added:
@@ -112,7 +112,7 @@ class ExactMemory:
         return 1 - torch.tensor(novel, device=rows.weight.device).to(rows.weight)
 
     def _as_of(self, episode: int, time: int) -> set[int]:
-        """Return what an episode could reach before a transition, that one's first state included."""
+        """Return the states within reach of an episode's memory before a transition, from its first state on."""
         covers: dict[int, set[int]] = {}
         rows = self.seen.numbered(torch.arange(self._first, time + 1))
         mine = rows[rows.episode == episode]
@@ -120,11 +120,11 @@ class ExactMemory:
         return covers.get(episode) or set(self.ball(int(mine.state[0])))
 
     def _running(self, stream: int) -> set[int]:
-        """Return what the episode that a stream is in can reach; nothing where it is in none."""
+        """Return the states within reach of the running episode of a stream; empty if there is none."""
         return self._covers.get(self.seen.running.get(stream, -1), set())
 
     def _trial(self, rows: Transitions) -> list[bool]:
-        """Return what `_walk` would if transitions that come next had been observed."""
+        """Return the result of `_walk` for transitions that are not in replay yet, without storing them."""
         trial = ExactMemory(self.seen, self.near)
         trial.leads = {before: set(after) for before, after in self.leads.items()}
         trial.add(rows)
@@ -135,12 +135,12 @@ class ExactMemory:
         return trial._walk(covers, rows)
 
     def state(self) -> dict[str, Any]:
-        """Return what is known, as tensors."""
+        """Return the graph of observed transitions, as tensors."""
         pairs = [(before, after) for before, all_after in self.leads.items() for after in sorted(all_after)]
         return {"leads": torch.tensor(sorted(pairs), dtype=torch.int64).reshape(-1, 2)}
 
     def load(self, state: dict[str, Any]) -> None:
-        """Go on from what `state` returned."""
+        """Restore what `state` returned."""
         self.leads = {}
         for before, after in state["leads"].tolist():
             self.leads.setdefault(before, set()).add(after)
@@ -148,16 +148,16 @@ class ExactMemory:
 
 
 class LearnedMemory(nn.Module):
-    """A network that says which states are within reach of each other, and what each episode remembers by it.
+    """Comparator network of pairs of states, and the memory of each episode.
 
-    What is remembered are numbers: the states are those of the replay.
+    The memory holds transition numbers; the states themselves are read from replay.
 
     Args:
         seen: the transitions.
         space: of states.
         hidden: layers of the network.
-        capacity: how many states of an episode are remembered; the oldest go first.
-        history: how many states of all episodes are; likewise.
+        capacity: maximal number of states of an episode; the oldest are dropped first.
+        history: maximal number over all episodes; likewise.
         near: states at most so many steps apart are within reach.
     """
 
@@ -176,11 +176,11 @@ class LearnedMemory(nn.Module):
         self._order: deque[tuple[int, int]] = deque()
 
     def add(self, rows: Transitions) -> None:
-        """Remember the states of new transitions that are out of reach of their own episode's memory."""
+        """Store the states of new transitions that are out of reach of their episode's memory."""
         self._walk(rows, self._keep)
 
     def _keep(self, episode: int, place: int) -> None:
-        """Remember a place: twice a transition's number for its state, one more for its next state."""
+        """Store a place: twice a transition's number for its state, plus 1 for its next state."""
         self._kept.setdefault(episode, []).append(place)
         self._order.append((episode, place))
         while len(self._order) > self.history:
@@ -190,11 +190,11 @@ class LearnedMemory(nn.Module):
                 del self._kept[episode]
 
     def remembered(self, episode: int) -> list[int]:
-        """Return the places that an episode remembers, at most `capacity`."""
+        """Return the places stored for an episode, at most `capacity`."""
         return self._kept.get(episode, [])[-self.capacity :]
 
     def _walk(self, rows: Transitions, keep: Any, kept: dict[int, list[int]] | None = None) -> Tensor:
-        """Return the similarity of each next state to its episode's memory, `[B]`; `keep` is told what is novel."""
+        """Return the similarity of each next state to its episode's memory, `[B]`; call `keep` for novel ones."""
         kept = self._kept if kept is None else kept
         found = torch.ones(len(rows), device=rows.weight.device)
         episode, time = rows.episode.tolist(), rows.time.tolist()
@@ -210,7 +210,7 @@ class LearnedMemory(nn.Module):
         return found
 
     def similarity(self, rows: Transitions) -> Tensor:
-        """Return how surely each next state is within reach of the memory as of its transition, `[B]`; 0 with none."""
+        """Return the probability that each next state is within reach of the memory at its time, `[B]`; 0 if empty."""
         found = torch.zeros(len(rows), device=rows.weight.device)
         fresh = (rows.time >= self.seen.added).nonzero().flatten()
         if len(fresh):
@@ -246,7 +246,7 @@ class LearnedMemory(nn.Module):
         return torch.where(valid.any(1), found, 0.0)
 
     def _states(self, places: Sequence[int], rows: Transitions) -> tuple[Tensor, Tensor]:
-        """Return the states in places, `[M, ...]`, and whether they are still there, of `rows` or of replay."""
+        """Return the states in places, `[M, ...]`, and whether they are available, in `rows` or in replay."""
         place = torch.tensor(places, device=rows.weight.device)
         time, after = place // 2, place % 2 == 1
         mine = {number: k for k, number in enumerate(rows.time.tolist()) if number >= self.seen.added}
@@ -262,7 +262,7 @@ class LearnedMemory(nn.Module):
         return found, here | fresh
 
     def pairs(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Return pairs of states of one episode, whether they are near, and whether they are known, `[PAIRS, ...]`."""
+        """Return pairs of states of one episode, whether they are near, and whether they are valid, `[PAIRS, ...]`."""
         number, valid = self.seen.walks(PAIRS, FARTHEST * self.near + 1)
         device = number.device
         each = torch.arange(PAIRS, device=device)
@@ -274,7 +274,7 @@ class LearnedMemory(nn.Module):
         return first, second, close, valid[each, steps]
 
     def loss(self, first: Tensor, second: Tensor, close: Tensor, known: Tensor) -> Tensor:
-        """Return the cross-entropy of near and far on pairs, nats; 0 where none is known."""
+        """Return the binary cross-entropy of near and far pairs, nats; 0 if no pair is valid."""
         found = self._logit(self._features(first), self._features(second))
         each = binary_cross_entropy_with_logits(found, close.to(found), reduction="none")
         return (each * known).sum() / known.sum().clamp_min(1)
@@ -284,16 +284,16 @@ class LearnedMemory(nn.Module):
         return torch.cat(pieces)
 
     def _logit(self, one: Tensor, other: Tensor) -> Tensor:
-        """Return the logit that two states are near, a function of how their features differ."""
+        """Return the logit that two states are near, a function of the absolute difference of their features."""
         logit: Tensor = self.compare((one - other).abs()).squeeze(-1)
         return logit
 
     def state(self) -> dict[str, Any]:
-        """Return what is remembered, as tensors."""
+        """Return the stored places, as tensors."""
         return {"kept": torch.tensor(list(self._order), dtype=torch.int64).reshape(-1, 2)}
 
     def load(self, state: dict[str, Any]) -> None:
-        """Go on from what `state` returned."""
+        """Restore what `state` returned."""
         self._forget()
         for episode, place in state["kept"].tolist():
             self._keep(episode, place)

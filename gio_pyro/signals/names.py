@@ -1,4 +1,4 @@
-"""Signals by their names."""
+"""Registry of signals by name."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -30,20 +30,20 @@ NAMES: Mapping[str, type[Signal]] = MappingProxyType(
         )
     }
 )
-"""The signals that are known by name."""
+"""Signals of the library by class name."""
 
 
 def signal_named(text: str, fitted: Fitted, **settings: Any) -> Signal:
-    """Return the signal of a name, built from what was fitted and from settings of its own.
+    """Return the signal with a name, built from the fitted programs and its own settings.
 
     Args:
         text: one of `NAMES`, in any spelling of it (random_network_distillation), or `package.module:Name` or
-            `path/file.py:Name` of a class of one's own; settings may follow it in brackets: `Empowerment(3)`.
-        fitted: what it reads.
+            `path/file.py:Name` for a custom class; settings may follow in brackets: `Empowerment(3)`.
+        fitted: spaces, future and programs of the agent.
         settings: further keyword settings of that signal.
 
     Raises:
-        InputError: no such name, no such setting, or something that is no signal.
-        ProgramError: a file or module that is not there or does not import.
+        InputError: an unknown name, an unknown setting, or an object that is not a signal.
+        ProgramError: a file or module that does not exist or cannot be imported.
     """
     return Registry("signal", "gio_pyro.signals", Signal, NAMES).build(text, (fitted,), settings)

@@ -1,4 +1,4 @@
-"""Surprise: how badly the model foresaw what happened."""
+"""Prediction error of the model (surprise)."""
 
 from torch import Tensor
 
@@ -10,18 +10,18 @@ from gio_pyro.types import Transitions
 
 
 class PredictionError(Signal):
-    """−log p_ψ(F|s, a), nats (Achiam and Sastry, 2017, arXiv 1703.01732): large wherever the future is noise, for ever.
+    """−log p_ψ(F|s, a), nats (Achiam and Sastry, 2017, arXiv 1703.01732); it stays large for a noisy future.
 
-    With `features="icm"` it is ½ ‖φ̂(φ(s), a) − φ(s')‖², squared features, in which only what actions change is seen
+    With `features="icm"` it is ½ ‖φ̂(φ(s), a) − φ(s')‖², squared features, which depend on what actions influence
     (the intrinsic curiosity module of Pathak, Agrawal, Efros and Darrell, 2017, arXiv 1705.05363).
 
     Args:
-        fitted: what is read.
+        fitted: spaces, future and programs of the agent.
         features: None, or "icm".
         learning_rate: Adam's step size for the networks of "icm".
 
     Raises:
-        InputError: other features, or a future of several steps, which no single transition shows.
+        InputError: unknown features, or a future of several steps without `features`.
     """
 
     def __init__(self, fitted: Fitted, *, features: str | None = None, learning_rate: float = 1e-3) -> None:
@@ -36,7 +36,7 @@ class PredictionError(Signal):
         self.learn("icm", self._loss, learning_rate)
 
     def observe(self, rows: Transitions) -> None:
-        """Take new states into the input statistics of "icm"."""
+        """Update the input normaliser of "icm" with new states."""
         if self.descent is not None:
             self.icm.encoder.observe(rows.next_state)
 

@@ -1,4 +1,4 @@
-"""How badly a random function of the state was learned here: a count of visits, for states that never recur."""
+"""Random network distillation: a novelty bonus for large or continuous state spaces."""
 
 from typing import Any
 
@@ -18,13 +18,13 @@ MOST_OUTPUTS = 2**16
 class RandomNetworkDistillation(Signal):
     """mean (f̂(s') − f(s'))² in running standard deviations (Burda et al., 2018, arXiv 1810.12894).
 
-    f is a random network that never learns, f̂ one that is fitted to it where the agent goes. The noise of the future
-    does not enter: f is a sure function of the state. The division is by the deviation of the error itself, not, as in
-    the paper, of discounted sums of it.
+    f is a fixed random network; the predictor f̂ is fitted to it on visited states. The target f is a deterministic
+    function of the state, so noisy dynamics do not keep the error high. The error is divided by its own standard
+    deviation, not, as in the paper, by that of its discounted sums.
 
     Args:
-        fitted: what is read: only its spaces.
-        outputs: how many numbers f gives.
+        fitted: programs of the agent; only the spaces are used.
+        outputs: output size of f.
         learning_rate: Adam's step size.
 
     Raises:
@@ -44,7 +44,7 @@ class RandomNetworkDistillation(Signal):
 
     @torch.no_grad()
     def observe(self, rows: Transitions) -> None:
-        """Take new states into the statistics of inputs, and their errors into the deviation."""
+        """Update the input normalisers with new states, and the standard deviation with their errors."""
         for network in (self.target, self.predictor):
             network.encoder.observe(rows.next_state)
         self.errors.observe(self._error(rows).unsqueeze(-1))
@@ -64,7 +64,7 @@ class RandomNetworkDistillation(Signal):
 
 
 class _Read(nn.Module):
-    """A network of any state, `[B, ...] -> [B, outputs]`."""
+    """Encoder and MLP for any state space, `[B, ...] -> [B, outputs]`."""
 
     def __init__(self, space: Space[Any], hidden: tuple[int, ...], outputs: int) -> None:
         super().__init__()
@@ -72,6 +72,6 @@ class _Read(nn.Module):
         self.net = mlp(self.encoder.size, hidden, outputs)
 
     def forward(self, state: Tensor) -> Tensor:
-        """Return numbers of each state."""
+        """Return the outputs for each state, `[B, outputs]`."""
         numbers: Tensor = self.net(self.encoder(state))
         return numbers

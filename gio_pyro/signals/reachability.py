@@ -1,4 +1,4 @@
-"""What is out of reach of all that was remembered in this episode."""
+"""Episodic curiosity: reachability of the next state from the memory of its episode."""
 
 from typing import Any
 
@@ -15,22 +15,21 @@ from gio_pyro.types import Transitions
 
 
 class Reachability(Signal):
-    """1 − C(s'), the chance that s' takes more than k steps to reach from its episode's memory: episodic curiosity.
+    """1 − C(s'), the probability that s' is more than k steps away from its episode's memory: episodic curiosity.
 
     The bonus α (β − C) of Savinov et al. (2019, arXiv 1810.02274) with α = β = 1, and the memory of the paper: the
-    first state of an episode, and each that was novel, C below 0.5, when it was reached. For finite states C is 1 or 0,
-    exactly: whether s' is within k steps of the memory along transitions that were ever seen. For others it is the 90th
-    percentile, over the memory, of what a comparator says, which learns from pairs of states of one episode at most k
-    or more than 5 k steps apart; the paper's comparator of images is a residual network, this one a small perceptron.
+    first state of an episode, and each state that was novel (C below 0.5) when it was reached. For finite states C is
+    exactly 1 or 0: whether s' is within k steps of the memory along observed transitions. For others it is the 90th
+    percentile, over the memory, of the output of a comparator network, trained on pairs of states of one episode at
+    most k or more than 5 k steps apart. The paper's comparator is a residual network for images, this one a small MLP.
 
-    Each transition is read against the memory of its own episode before it, whichever of several environments it is of
-    and however long ago it was, as far back as replay goes. One whose number is not known is read as what might come
-    next in its stream.
+    Each transition in replay is evaluated against the memory of its own episode as it was before the transition, with
+    any number of environments. A transition with an unknown `time` is evaluated as the next one of its stream.
 
     Args:
-        fitted: what is read: its spaces and the replay; where there is none, one of its own of 10,000 transitions.
+        fitted: spaces and replay of the agent; without a replay the signal keeps its own of 10,000 transitions.
         capacity: how many states of an episode are remembered, where they are not finite.
-        history: how many of all episodes.
+        history: maximal number over all episodes.
         near: k.
         learning_rate: Adam's step size.
 
@@ -62,17 +61,17 @@ class Reachability(Signal):
 
     @torch.no_grad()
     def observe(self, rows: Transitions) -> None:
-        """Remember what is novel; of a new episode its first state."""
+        """Add novel states, and the first state of each episode, to the memory."""
         if self.fitted.replay is None:
             rows = self.seen.add(rows, rows.stream.tolist())
         self.memory.add(rows)
 
     def read(self, rows: Transitions) -> Tensor:
-        """Return the chance that each next state is out of reach, `[B]`; 1 where nothing is remembered."""
+        """Return the probability that each next state is out of reach, `[B]`; 1 for an empty memory."""
         return 1 - self.memory.similarity(rows)
 
     def update(self, rows: Transitions) -> Figures:
-        """Take one step of the comparator on pairs from replay: `rows` do not say how many steps apart they are."""
+        """Take one gradient step on the comparator with pairs of states sampled from replay; `rows` are not used."""
         if not isinstance(self.memory, LearnedMemory) or self.descent is None or not len(self.seen):
             return {}
         pairs = self.memory.pairs()
@@ -86,12 +85,12 @@ class Reachability(Signal):
         return loss, {"reachability_loss": loss}
 
     def get_extra_state(self) -> Any:
-        """Return the state of the optimiser, of the memory, and of a replay of its own."""
+        """Return the state of the optimiser, of the memory, and of the signal's own replay, if any."""
         own = self.seen.state_dict() if self.fitted.replay is None else None
         return {"optimiser": super().get_extra_state(), "memory": self.memory.state(), "seen": own}
 
     def set_extra_state(self, state: Any) -> None:
-        """Go on from what `get_extra_state` returned."""
+        """Restore what `get_extra_state` returned."""
         if self.fitted.replay is None:
             self.seen.load_state_dict(state["seen"], torch.device("cpu"))
         self.memory.load(state["memory"])
@@ -100,7 +99,7 @@ class Reachability(Signal):
 
 
 OWN = 10_000
-"""Transitions that are remembered where nobody else does."""
+"""Capacity of the signal's own replay, used if the agent provides none."""
 
 
 def _check(capacity: int, history: int, near: int) -> None:

@@ -2,8 +2,8 @@
 
     r = w r_env + β_t signal(s, a, s')      or, with `signal_value`,      Q = (Q of w r_env) + β_t (Q of signal)
 
-Rewards are computed when transitions are read, not when they are stored, so a signal that has learned since is read as
-it is now. With w = 0 and no signal, the guide's intrinsic reward is all that the agent maximises.
+Rewards are computed when transitions are sampled, not when they are stored, so they always use the current signal.
+With w = 0 and no signal, the agent maximises the guide's intrinsic reward alone.
 """
 
 from __future__ import annotations
@@ -26,21 +26,21 @@ from gio_pyro.types import UNKNOWN, Transitions
 
 
 class EnvironmentReward(nn.Module):
-    """The environment's reward, scaled: what an agent without a signal learns from.
+    """Scaled environment reward, for an agent without a signal.
 
     Args:
-        reward_weight: w; 0 leaves the intrinsic reward alone.
+        reward_weight: w; with 0 the agent maximises the intrinsic reward alone.
     """
 
     learns = False
-    """Whether anything here is fitted to replay."""
+    """Whether `update` trains anything."""
 
     def __init__(self, reward_weight: float = 1.0) -> None:
         super().__init__()
         self.reward_weight = reward_weight
 
     def observe(self, rows: Transitions) -> None:
-        """Take new transitions, each once, in order of time."""
+        """Receive new transitions, each once, in order of time."""
 
     def update(self, rows: Transitions) -> Figures:
         """Take a gradient step on a batch of replay; return its losses."""
@@ -51,7 +51,7 @@ class EnvironmentReward(nn.Module):
         return rows if self.reward_weight == 1 else replace(rows, reward=self.reward_weight * rows.reward)
 
     def auxiliary(self, rows: Transitions, step: int) -> tuple[WeightedBatch, ...]:
-        """Return the transitions with the signal as their reward, and β, for each value function of its own."""
+        """Return the transitions with the signal as their reward, and β, for each auxiliary value function."""
         return ()
 
     def read(self, rows: Transitions) -> Tensor:
@@ -60,13 +60,13 @@ class EnvironmentReward(nn.Module):
 
 
 class RewardMix(EnvironmentReward):
-    """A signal beside the environment's reward.
+    """Weighted sum of the environment's reward and a signal.
 
     Args:
         signal: the signal.
         weight: β: a number, or `"linear:FROM:TO:STEPS"`, reward units for each unit of the signal.
-        reward_weight: w, of the environment's own reward.
-        separate: whether the signal has a value function of its own instead of a part in the reward.
+        reward_weight: w, weight of the environment's reward.
+        separate: whether the signal has its own value function instead of being added to the reward.
     """
 
     learns = True
@@ -83,7 +83,7 @@ class RewardMix(EnvironmentReward):
             self.signal.observe(rows)
 
     def update(self, rows: Transitions) -> Figures:
-        """Let the signal learn from a batch of replay."""
+        """Take a gradient step on the signal with a batch of replay; return its losses."""
         with raised_by(type(self.signal).__name__, "update"):
             return dict(self.signal.update(rows) or {})
 
@@ -93,7 +93,7 @@ class RewardMix(EnvironmentReward):
         return replace(rows, reward=own if self.separate or weight == 0 else own + weight * self.read(rows))
 
     def auxiliary(self, rows: Transitions, step: int) -> tuple[WeightedBatch, ...]:
-        """Return the transitions with the signal as their reward, and β, where it has a value function of its own."""
+        """Return the transitions with the signal as their reward, and β, if it has its own value function."""
         return (WeightedBatch(replace(rows, reward=self.read(rows)), self.weight(step)),) if self.separate else ()
 
     @torch.no_grad()
@@ -112,12 +112,12 @@ class RewardMix(EnvironmentReward):
 
 
 def reward_mix_of(settings: Settings, fitted: Fitted) -> EnvironmentReward:
-    """Return what the settings make the critic learn from: the environment's reward, a signal, or both.
+    """Return the reward of the critic according to the settings: the environment's reward, a signal, or both.
 
-    Where an explorer seeks the signal, the agent's own policy learns from the environment's reward alone.
+    If an explorer maximises the signal, the agent's own policy learns from the environment's reward alone.
 
     Raises:
-        InputError: a signal that cannot be built, or a future that would read the changed reward as the environment's.
+        InputError: a signal that cannot be built, or a future that contains the reward, which the signal changes.
     """
     s = settings
     if s.signal is None:
@@ -133,13 +133,13 @@ def reward_mix_of(settings: Settings, fitted: Fitted) -> EnvironmentReward:
 
 
 def signal_mix_of(settings: Settings, signal: Signal, *, separate: bool = False) -> RewardMix:
-    """Return the reward of a policy that seeks the signal, weighted as the settings say."""
+    """Return the reward of a policy that maximises the signal, with the weights of the settings."""
     own = 0.0 if settings.reward_weight is None else settings.reward_weight
     return RewardMix(signal, settings.signal_weight, own, separate=separate)
 
 
 def _require_future_without_reward(settings: Settings, fitted: Fitted, beside: str) -> None:
-    """Refuse a replayed guide of rewards: it would read the changed reward as the environment's."""
+    """Raise `InputError` for a replayed guide of rewards, which would see the changed reward."""
     if settings.intrinsic == "replayed" and reads_reward(fitted.future, fitted.spec):
         raise InputError(
             f"Expected a future without the reward beside {beside} and a replayed guide, but got {fitted.future}: what "
