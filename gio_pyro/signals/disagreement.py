@@ -32,7 +32,7 @@ class Disagreement(Signal):
         kind: one of these; by default the first one that supports the future space.
 
     Raises:
-        InputError: a model without beliefs, beliefs of another distribution, or a kind that does not support the future space.
+        InputError: a model without beliefs, beliefs of another distribution, or a kind for other futures.
     """
 
     def __init__(self, fitted: Fitted, *, kind: str | None = None) -> None:
