@@ -51,14 +51,14 @@ from gio_pyro.utils.threads import few_threads
 MOST_STEPS = 2**40
 """Environment steps in one call of `learn`."""
 OTHER_SEED = 1_000_003
-"""Added to the training seed for evaluation and prediction, which must neither repeat nor disturb training."""
+"""Added to the training seed for evaluation and prediction, so that they use separate random streams."""
 
 OBSERVED_AT_ONCE = 100
-"""Environment steps between updates of input normalisers; one at every step would take a tenth of the time."""
+"""Environment steps between updates of input normalisers; one at every step would take 10 % of the run time."""
 
 
 class GIO(Picklable):
-    """Agent that maximises reward and the information that the future holds about its actions (theory, equation 4).
+    """Agent that maximises reward and the mutual information of actions and futures (theory, equation 4).
 
     Args:
         environment: an id registered with Gymnasium, a `gymnasium.Env`, or a vector of them; the agent steps it, so do
@@ -160,19 +160,19 @@ class GIO(Picklable):
     ) -> GIO:
         """Take `steps` environment steps, learning after every `train_freq` of them; return the agent.
 
-        Learning goes in rounds of `train_freq` steps, the last one shorter if need be; so two calls of N steps are one
-        call of 2 N where `train_freq` divides N. With several environments a round takes at least one step of each,
-        and the last round may take a few steps too many.
+        Learning alternates `train_freq` steps and updates, with a shorter last round if necessary; so two calls of N
+        steps equal one call of 2 N if `train_freq` divides N. With several environments a round takes at least one step
+        of each, and the last round may exceed `steps` by a few.
 
         Args:
-            steps: environment steps, counted over all environments; they come on top of those already taken.
-            total_timesteps: Stable-Baselines3's name of `steps`; give one of them.
+            steps: environment steps, counted over all environments, in addition to those already taken.
+            total_timesteps: alias of `steps`, as in Stable-Baselines3; give only one of them.
             callback: called every `log_interval` steps, and at the end, with the agent and its metrics (see
                 `metrics`); returning False stops. A list is called in order (see `gio_pyro.callbacks`).
-            progress_bar: show one, with return, mutual information and steps per second.
-            stop: called after every round; learning ends there, without a report, once it returns True.
+            progress_bar: show a progress bar with return, mutual information and steps per second.
+            stop: called after every round; returning True ends learning without a report.
 
-        Calls from other threads meanwhile (`save`, `evaluate`, `metrics`, `predict`, a copy) run between two rounds.
+        Concurrent calls from other threads (`save`, `evaluate`, `metrics`, `predict`, a copy) run between two rounds.
 
         Raises:
             InputError: `steps` is not a number or negative, `callback` cannot be called, or the environment gives an
@@ -200,7 +200,7 @@ class GIO(Picklable):
                     bar.update(self.steps - before)
                 if due:
                     if bar is not None:
-                        nats = round(metrics["intrinsic/nats"], 4) + 0.0  # no minus sign before a zero
+                        nats = round(metrics["intrinsic/nats"], 4) + 0.0  # avoid a negative zero
                         bar.set_postfix_str(f"return {metrics['rollout/ep_rew_mean']:.3g}, MI {nats:.4f} nats")
                     if report(self, metrics) is False:
                         break
@@ -241,7 +241,7 @@ class GIO(Picklable):
                 self._update(improvements=0 if self.steps < s.learning_starts else s.improvements)
 
     def _behaviour(self) -> Behaviour:
-        """Return what collects: uniform actions before `learning_starts`, then policy, guide and explorer."""
+        """Return the behaviour policy: uniform before `learning_starts`, then policy, guide and explorer."""
         s = self.settings
         if self.steps < s.learning_starts:
             return self.actor_critic.behaviour(uniform_share=1.0)
@@ -263,15 +263,17 @@ class GIO(Picklable):
     def _update(self, improvements: int) -> None:
         """Fit both programs, then evaluate and improve the policy (theory, equations 5 to 8).
 
-        While the agent warms up there are no improvements: a policy that is paid by a guide which has not learned
-        anything yet is paid for being certain. Signals and dreams learn even where the programs are not fitted.
+        There are no improvements during warm-up: with an untrained guide the policy would become deterministic (theory,
+        section 3). Signals and dreams are trained even if `gradient_steps` is 0.
         """
         s = self.settings
+        # fit: gradient steps on the model (dynamics term) and the guide (its objective), signals and dreams
         for number in range(max(s.gradient_steps, int(self.reward_mix.learns or self.dreaming.learns))):
-            if number == 0 or s.batch_size is not None:  # without a size it is all of replay, every time
+            if number == 0 or s.batch_size is not None:  # without a batch size: always the whole replay
                 batch, future = self._examples()
             fitted = self.inference.step(self.policy, batch, future) if number < s.gradient_steps else {}
             self._note(fitted | self.reward_mix.update(batch) | self.dreaming.update(batch))
+        # evaluate (equation 5) and improve (equation 6) the policy, then let the guide follow it (e.g. equation 10)
         for _ in range(improvements):
             rows = self.actor_critic.rows(self.replay)
             read = self.dreaming.beside(rows)
@@ -281,7 +283,7 @@ class GIO(Picklable):
             self.guide.follow(self.policy, rows)
 
     def _examples(self) -> tuple[Transitions, Tensor]:
-        """Draw what the programs are fitted to, in pieces of episodes if the objective wants them together."""
+        """Sample the training batch of the programs: transitions, or subsequences for trajectory objectives."""
         size = self.settings.batch_size
         if (steps := sequence_length_of(self.inference.objective)) > 1:
             return sequence_batch(self.future, self.replay, size, steps)
@@ -293,17 +295,17 @@ class GIO(Picklable):
         return batch, future
 
     def _note(self, figures: dict[str, Tensor]) -> None:
-        """Keep losses on the device until `metrics` reads them, and remember whether any was not finite."""
+        """Store losses on the device until `metrics` is called, and record whether any was not finite."""
         if not figures:
             return
         self.figures |= figures
         self.sound &= torch.isfinite(torch.stack(list(figures.values()))).all()
 
     def metrics(self) -> Metrics:
-        """Return the metrics that are logged: losses of the last gradient step, and means over states visited last.
+        """Return the logged metrics: losses of the last gradient step, and means over recently visited states.
 
-        The intrinsic reward (theory, equation 3) is averaged over the last `log_interval` states; it is a bound on
-        mutual information if the guide sees the future.
+        The intrinsic reward (theory, equation 3) is averaged over the last `log_interval` states; it is a lower
+        bound on mutual information if the guide depends on the future.
 
             time/total_timesteps                      environment steps taken
             rollout/ep_rew_mean, rollout/ep_len_mean  mean return and length of the last 100 collected episodes
@@ -321,10 +323,10 @@ class GIO(Picklable):
             train/dream_*                             errors of the fitted reward, termination and action mask
             train/*_gradient                          norm of a gradient
 
-        Further keys of `train/` are losses of the signal, by its own names.
+        Further keys of `train/` are losses of the signal.
 
         Raises:
-            TrainingError: a loss has been NaN or infinite since the last time; no such step was taken.
+            TrainingError: a loss has been NaN or infinite since the last call; such gradient steps are skipped.
         """
         with PROCESS_LOCK:
             return self._metrics()
@@ -352,9 +354,9 @@ class GIO(Picklable):
     def intrinsic_reward(self, state: Tensor) -> Tensor:
         """Return the intrinsic reward of each state `[B, ...]` under the current policy, `[B]` nats (equation 3).
 
-        With a learned guide this is a lower bound on the mutual information under the fitted model. The agent is left
-        as it is, and the same states give the same values until it learns again. Continuous actions and futures are
-        sampled once each.
+        With a learned guide this is a lower bound on the mutual information under the fitted model. The agent does
+        not change, and repeated calls give the same values until it learns again. Continuous actions and
+        futures are sampled once each.
 
         Raises:
             InputError: states of another space.
@@ -411,9 +413,9 @@ class GIO(Picklable):
     ) -> Evaluation:
         """Play whole episodes in a copy of the environment as it is now; training is not affected.
 
-        Attributes that were set on the environment, its wrappers and what they remember are copied; running statistics
-        (`NormalizeObservation`, `NormalizeReward`) are held still, and rewards are counted below those that normalise
-        them, in the units of what is wrapped. A vector is copied as a whole: its environments play in turn.
+        Attributes set on the environment, its wrappers and their state are copied; running statistics
+        (`NormalizeObservation`, `NormalizeReward`) are frozen, and returns are in the units of the wrapped environment,
+        before any reward normalisation. A vector environment is copied as a whole; its environments play in turn.
 
         Args:
             episodes: number of episodes.
@@ -421,7 +423,7 @@ class GIO(Picklable):
             seed: seed of the first episode; a number far from the training seed by default.
             max_steps: steps after which an episode is truncated.
             environment: another environment to play in, with the same spaces: an id, an environment or a vector. It is
-                reset and stepped, and not closed. Running statistics that are still empty are taken from the agent's.
+                reset and stepped, and not closed. Empty running statistics are copied from the agent's environment.
 
         Raises:
             InputError: a number out of range, an environment that cannot be copied, or one of other spaces.
@@ -442,16 +444,16 @@ class GIO(Picklable):
             )
 
     def save(self, path: str | Path) -> None:
-        """Write a checkpoint into the folder `path`, atomically; one that is there is replaced.
+        """Write a checkpoint into the folder `path`, atomically, replacing an existing one.
 
-        It holds tensors and plain types only, and everything that learning depends on: the agent that is loaded learns
-        on exactly as this one would. The running episode is played again from its actions; where the environment does
-        not come back to the same state, `load` says so in a `GioWarning` and a new episode begins. Running statistics
-        of wrappers are kept. `load` asks for an environment again that was changed by hand after it was made.
+        It holds only tensors and plain types, and the whole training state: a loaded agent continues exactly as this
+        one would. `load` replays the actions of the running episode; if the environment does not return to the same
+        state, it warns (`GioWarning`) and begins a new episode. Running statistics of wrappers are saved. An
+        environment that was modified after it was made must be passed to `load`.
 
         Raises:
-            InputError: `path` is no path, or cannot be written.
-            CheckpointError: the agent has something that could not be loaded again, such as a parameter that is NaN.
+            InputError: `path` is not a path, or cannot be written.
+            CheckpointError: the agent could not be loaded again, for example because a parameter is NaN.
         """
         folder = file_format.folder_named(path)
         with PROCESS_LOCK:
@@ -472,15 +474,14 @@ class GIO(Picklable):
     ) -> GIO:
         """Return the agent that was saved in the folder `path`.
 
-        No code is run that the caller did not name: programs outside `gio_pyro.models` and `gio_pyro.guides`, futures
-        outside `gio_pyro.futures`, signals and explorers that are not of the library, programs that came as instances,
-        wrapped environments and those that Gymnasium does not know by id, are passed again. With another number of
-        environments than in training, new episodes begin and one `GioWarning` says so.
+        Only code named by the caller or part of the library is run: custom programs, futures, signals and explorers,
+        programs given as instances, wrapped environments and environments not registered with Gymnasium must be passed
+        again. If the number of environments differs from training, new episodes begin, with one `GioWarning`.
 
         Raises:
-            InputError: `path` is no path.
-            CheckpointError: no checkpoint, one that is truncated, foreign or damaged, or one of another environment or
-                other programs.
+            InputError: `path` is not a path.
+            CheckpointError: a checkpoint that is missing, truncated, damaged or of another format, or that belongs to
+                another environment or other programs.
         """
         with torch.inference_mode(False):
             state = file_format.read(file_format.folder_named(path))

@@ -20,10 +20,10 @@ NEUTRAL = "neutral"
 
 @dataclass(frozen=True)
 class Settings:
-    """Settings of `GIO`; the names are those of Stable-Baselines3 where the thing is the same.
+    """Settings of `GIO`; names follow Stable-Baselines3 where the meaning is the same.
 
-    The defaults written here are those of finite worlds, which are learned as tables; `Settings.of` replaces some of
-    them for networks (`NETWORK`, `CONTINUOUS`). The help of `gio train` shows the docstrings of the fields.
+    The defaults shown are those of finite worlds, which use tables; `Settings.of` replaces some of them for networks
+    (`NETWORK`, `CONTINUOUS`). The help of `gio train` shows the docstrings of the fields.
     """
 
     temperature: float | str = 0.01
@@ -184,7 +184,7 @@ class Settings:
 
     @property
     def auxiliary_discounts(self) -> tuple[float, ...]:
-        """The discount of each value that is kept apart from the task's."""
+        """Discount factor of each auxiliary value function."""
         own = self.discount if self.signal_discount is None else self.signal_discount
         return (own,) if self.signal_value else ()
 
@@ -192,7 +192,7 @@ class Settings:
 INTRINSIC = ("imagined", "replayed")
 
 ALIASES: Mapping[str, str] = MappingProxyType({"gamma": "discount", "tau": "target_rate"})
-"""Stable-Baselines3's names of settings that are called otherwise here; both are accepted."""
+"""Stable-Baselines3's names of settings with another name here; both are accepted."""
 
 NETWORK: Mapping[str, Any] = MappingProxyType(
     {
@@ -207,7 +207,7 @@ NETWORK: Mapping[str, Any] = MappingProxyType(
         "uniform_share": 0.05,
     }
 )
-"""Defaults of networks over finitely many actions."""
+"""Defaults of networks with finitely many actions."""
 
 CONTINUOUS: Mapping[str, Any] = MappingProxyType(
     {
@@ -219,7 +219,7 @@ CONTINUOUS: Mapping[str, Any] = MappingProxyType(
         "uniform_share": 0.0,
     }
 )
-"""Defaults of networks over continuous actions."""
+"""Defaults of networks with continuous actions."""
 
 GROUPS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
@@ -242,19 +242,19 @@ GROUPS: Mapping[str, tuple[str, ...]] = MappingProxyType(
 
 
 def finite_world(states: Space[Any], actions: Space[Any]) -> bool:
-    """Return whether a world is learned as tables: Discrete observations and actions."""
+    """Return whether the agent uses tables: observations and actions are Discrete."""
     return isinstance(states, Discrete) and isinstance(actions, Discrete)
 
 
 def defaults(states: Space[Any], actions: Space[Any]) -> Mapping[str, Any]:
-    """Return the settings that differ from those of finite worlds, by kind of space."""
+    """Return the defaults for these spaces that differ from those of finite worlds."""
     if finite_world(states, actions):
         return {}
     return NETWORK if isinstance(actions, Discrete) else CONTINUOUS
 
 
 def _under_own_names(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings without aliases; raise `InputError` for one that is given under both names."""
+    """Return the settings with aliases resolved; raise `InputError` for a setting given under both names."""
     for alias, name in ALIASES.items():
         one_of_two(name, given.get(name), alias, given.get(alias))
     return {ALIASES.get(name, name): value for name, value in given.items()}

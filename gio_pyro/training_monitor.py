@@ -103,7 +103,7 @@ def not_finite(losses: Mapping[str, float]) -> TrainingError:
 
 
 def paid_at_most(metrics: Mapping[str, float]) -> float:
-    """Return an estimate of the largest intrinsic reward of a step, reward units."""
+    """Return the approximate size of the intrinsic reward of a step, reward units."""
     nats = max(abs(metrics["intrinsic/nats"]), abs(metrics["train/entropy"]), 1.0)
     return metrics["train/ent_coef"] * nats
 

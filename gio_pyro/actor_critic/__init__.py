@@ -1,7 +1,7 @@
 """Actor and critic: policy evaluation and policy improvement (theory, equations 5 and 6), as tables or as networks.
 
-`guide_reward` reads the guide's log-probabilities as the reward, the critics evaluate, the policies improve;
-`tables` and `networks` put them together into one update each.
+`guide_reward` computes the intrinsic reward from the guide's log-probabilities; the critics evaluate the policy, and
+the policy classes improve it; `tables` and `networks` combine them into one update each.
 """
 
 from gio_pyro.actor_critic.auxiliary_value import AuxiliaryValue, AuxiliaryValues, WeightedBatch, total

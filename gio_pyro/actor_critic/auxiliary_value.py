@@ -1,10 +1,9 @@
-"""A second value, of another reward, kept apart until the policy is improved: Q = Q_task + β_t Q_signal.
+"""Auxiliary value function of a second reward, added when the policy is improved: Q = Q_task + β_t Q_signal.
 
-Q is linear in the reward, so at one discount and a fixed β this is the value of r + β signal. What it adds is a
-discount of the signal's own, and that β_t is read when the policy is improved: where it reaches 0, nothing of the
-signal is left in the values that the policy climbs, while one that had summed it would first have to forget it. After
-Burda et al. (2018, arXiv 1810.12894, section 2.3: two value heads, two discounts); but here both sums end with the
-episode.
+Q is linear in the reward, so with equal discounts and a fixed β this is the value of r + β signal. A separate value
+function allows a separate discount for the signal, and β_t is applied when the policy is improved: once β_t reaches 0,
+the signal no longer affects the policy, while a critic of the summed reward would have to relearn its values. After
+Burda et al. (2018, arXiv 1810.12894, section 2.3: two value heads, two discounts); but here both returns are episodic.
 """
 
 from collections.abc import Iterator
@@ -19,20 +18,20 @@ from gio_pyro.types import Transitions
 
 @dataclass(frozen=True)
 class WeightedBatch:
-    """What a value of its own sums, and how much that value counts beside the task's."""
+    """Transitions with the reward of an auxiliary value, and the weight of that value."""
 
     rows: Transitions
-    """Transitions whose reward is what is summed."""
+    """Transitions with the auxiliary reward."""
     weight: float
-    """β, reward units for each unit of the sum."""
+    """β, reward units per unit of the auxiliary return."""
 
 
 class AuxiliaryValue(nn.Module):
-    """β Q of a critic of its own.
+    """Weighted auxiliary value β Q.
 
     Args:
-        critic: Q, in units of what it sums.
-        discount: γ of this sum.
+        critic: Q, in units of the auxiliary reward.
+        discount: γ of the auxiliary return.
     """
 
     weight: Tensor
@@ -44,24 +43,24 @@ class AuxiliaryValue(nn.Module):
         self.register_buffer("weight", torch.zeros(()))
 
     def set_weight(self, weight: float) -> None:
-        """Let the value count `weight` from now on."""
+        """Set β."""
         self.weight.fill_(weight)
 
     def forward(self, *given: Any) -> Tensor:
-        """Return β Q of what the critic is given, reward units."""
+        """Return β Q for the arguments of the critic, reward units."""
         value: Tensor = self.weight * self.critic(*given)
         return value
 
 
 class AuxiliaryValues(nn.ModuleList):
-    """What is kept apart: one value, or none."""
+    """List of auxiliary values: one or none."""
 
     def __iter__(self) -> Iterator[AuxiliaryValue]:
         return cast(Iterator[AuxiliaryValue], super().__iter__())
 
 
 def total(critic: nn.Module, apart: AuxiliaryValues, *given: Any) -> Tensor:
-    """Return Q_task + Σ β Q of what is kept apart, reward units."""
+    """Return Q_task + Σ β Q over the auxiliary values, reward units."""
     q: Tensor = critic(*given)
     for other in apart:
         q = q + other(*given)

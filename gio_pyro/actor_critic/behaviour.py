@@ -1,7 +1,7 @@
-"""What collects: the policy as it is now, or its most probable action, with a share of the actions drawn to explore.
+"""Behaviour policies μ: samples of the policy, or its most probable action, mixed with exploratory actions.
 
-Exploring draws uniformly, or from what the guide offers (its method `explore`). Each behaviour maps a batch of states
-to site actions `[N, ...]` and log μ(a|s) `[N]`, nats: of the probability or density that the mixture gave them.
+Exploratory actions are uniform, or drawn from the guide's method `explore`. Each behaviour maps a batch of states to
+actions of the site "action" `[N, ...]` and their log μ(a|s) under the mixture, `[N]` nats.
 """
 
 import math
@@ -17,17 +17,17 @@ from gio_pyro.programs import log_probs
 from gio_pyro.types import Policy
 
 TIE = 1e-4
-"""Probabilities that differ by less than this share are equal: before anything is learned they differ by rounding."""
+"""Relative tolerance of ties between probabilities; before training they differ only by rounding."""
 
 
 class _Finite:
-    """μ over finitely many actions.
+    """Behaviour policy μ over finitely many actions.
 
     Args:
         policy: π.
-        uniform_share: exploration, in [0, 1].
-        greedy: whether the rest is the most probable action instead of a draw of π; ties share.
-        explore: what exploring draws from; None for uniform actions.
+        uniform_share: probability of an exploratory action, in [0, 1].
+        greedy: take the most probable action instead of a sample of π otherwise; ties are broken at random.
+        explore: distribution of exploratory actions; None for uniform.
     """
 
     def __init__(
@@ -45,12 +45,12 @@ class _Finite:
         return (1 - self.uniform_share) * own + self.uniform_share * log_probs(self.explore(state), "explore").exp()
 
     def _uniform(self, allowed: Tensor) -> Tensor:
-        """Return the share of each action that exploring uniformly adds, `[N, A]`."""
+        """Return the probability that uniform exploration adds to each action, `[N, A]`."""
         return torch.where(allowed, self.uniform_share / allowed.sum(-1, keepdim=True).double(), 0.0)
 
 
 def mode(pi: Tensor) -> Tensor:
-    """Return all probability on the most probable action, evenly on ties (`TIE`); `[N, A]` each."""
+    """Return the greedy distribution of probabilities `[N, A]`, uniform over ties (`TIE`), `[N, A]`."""
     best = (pi >= (1 - TIE) * pi.amax(-1, keepdim=True)).to(pi)
     return best / best.sum(-1, keepdim=True)
 
@@ -61,7 +61,7 @@ def select_action(policy: Any, state: Tensor, allowed: Tensor | None = None, *, 
     Args:
         policy: π, with its method `mode`.
         state: the states.
-        allowed: flags `[N, A]` of allowed actions that replace those of the states; None for these.
+        allowed: flags `[N, A]` of allowed actions; None for those that the states allow.
         deterministic: take the most probable action instead of a sample.
     """
     if allowed is None:
@@ -72,9 +72,9 @@ def select_action(policy: Any, state: Tensor, allowed: Tensor | None = None, *, 
 
 
 class TableBehaviour(_Finite):
-    """For finite worlds: μ is asked for once for each state that is met, while the policy rests for a round.
+    """Behaviour policy of a finite world; caches μ(·|s) for each visited state, since π is fixed during a collection.
 
-    `key(state)` is what its answer is kept by: the state, and its mask where that may change within a round.
+    `key(state)` is the key of the cache: the state, and its action mask if that may change during a collection.
     """
 
     def __init__(
@@ -116,7 +116,7 @@ class TableBehaviour(_Finite):
 
 
 class DiscreteBehaviour(_Finite):
-    """For finitely many actions of a network."""
+    """Behaviour policy of a network over finitely many actions."""
 
     @torch.no_grad()
     def __call__(self, state: Tensor) -> tuple[Tensor, Tensor]:
@@ -127,7 +127,7 @@ class DiscreteBehaviour(_Finite):
 
 
 class ContinuousBehaviour:
-    """For continuous actions, before the squash; never greedy, since the most probable action has no density."""
+    """Behaviour policy over continuous actions, before the squash; never greedy, since a point mass has no density."""
 
     def __init__(self, policy: Policy, uniform_share: float, *, explore: Policy | None = None) -> None:
         self.policy, self.uniform_share, self.explore = policy, uniform_share, explore

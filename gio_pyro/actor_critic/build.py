@@ -1,4 +1,4 @@
-"""Policy, critic and the price of a nat, as the settings ask for them."""
+"""Build policy, critic and temperature from the settings."""
 
 import torch
 
@@ -16,7 +16,7 @@ def actor_critic_of(spec: Spec, settings: Settings) -> TableActorCritic | Networ
 
 
 def temperature_of(spec: Spec, settings: Settings) -> Temperature:
-    """Return the price of a nat that the settings ask for."""
+    """Return the temperature given by the settings."""
     target = target_entropy_of(spec.action_space) if settings.target_entropy is None else settings.target_entropy
     return Temperature(settings.temperature, target=target, learning_rate=settings.learning_rate)
 
@@ -24,6 +24,6 @@ def temperature_of(spec: Spec, settings: Settings) -> Temperature:
 def steppers(
     control: TableActorCritic | NetworkActorCritic, temperature: Temperature
 ) -> dict[str, torch.optim.Optimizer]:
-    """Return whatever steps parameters of these two, by name; tables and given temperatures have none."""
+    """Return the optimisers of actor, critic and temperature by name; tables and fixed temperatures have none."""
     found = {"temperature": temperature.optimiser, **getattr(control, "optimisers", {})}
     return {name: optimiser for name, optimiser in found.items() if optimiser is not None}

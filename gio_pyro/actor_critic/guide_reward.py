@@ -1,18 +1,19 @@
-"""The intrinsic reward, read from the guide's log-probabilities (theory, equation 3).
+"""Intrinsic reward from the guide's log-probabilities (theory, equation 3).
 
-Two places to read it, with one soft Bellman equation between them. Write log ρ̄(s, a) = E_{F|s,a} log q(a|s, F) and
+It is evaluated on imagined or on replayed futures, with the same soft Bellman equation. With
+log ρ̄(s, a) = E_{F|s,a} log q(a|s, F):
 
-    V(s) = E_{a~π} [ Q(s, a) + α (bonus(s, a) − log π(a|s)) ],    Q(s, a) = r + α paid(s, a, F) + γ V(s')
+    V(s) = E_{a~π} [ Q(s, a) + α (bonus(s, a) − log π(a|s)) ],    Q(s, a) = r + α c(s, a, F) + γ V(s')
 
-    imagined   bonus = log ρ̄ on futures of the model      paid = 0              equation 5 as it stands
-    replayed   bonus = 0                                  paid = log q(a|s, F)  Q has taken α log ρ̄ into itself
+    imagined   bonus = log ρ̄ on futures of the model      c = 0              equation 5 as it stands
+    replayed   bonus = 0                                  c = log q(a|s, F)  Q includes α log ρ̄
 
-In both, the improved policy is softmax(Q/α + bonus): equation 6. The first needs the model to be right and reads every
-action that the policy might take; the second needs no model but only ever reads actions that were taken.
+with c the `transition_bonus`. In both, the improved policy is softmax(Q/α + bonus): equation 6. The first needs an
+accurate model and covers every action of the policy; the second needs no model but only covers actions that were taken.
 
 Continuous actions are replayed as densities over the action box [−1, 1]^d: with log j(u) = Σ log(1 − tanh² u), the
-slope of the squash, bonus = log j and paid = log q − log j. The policy is the same; but Q, a function of the squashed
-action, could not hold log q itself, which falls without bound as u leaves for infinity.
+log-Jacobian of the squash, bonus = log j and c = log q − log j. The improved policy is the same; but Q, a function
+of the squashed action, could not represent log q itself, which is unbounded below as |u| → ∞.
 """
 
 from dataclasses import dataclass
@@ -30,20 +31,20 @@ from gio_pyro.types import Policy, Transitions
 
 
 class Reward(Protocol):
-    """Where the guide is read."""
+    """Interface of intrinsic rewards."""
 
     def bonus(self, policy: Policy, state: Tensor, chosen: ActionSamples) -> Tensor:
-        """Return what each action of a state is paid before −log π, `[B, K]` nats; gradients pass to the actions."""
+        """Return the bonus of each action of a state, without −log π, `[B, K]` nats; differentiable in the action."""
         ...
 
     def transition_bonus(self, policy: Policy, batch: Transitions) -> Tensor | float:
-        """Return what each replayed transition is paid, `[B]` nats."""
+        """Return the bonus of each replayed transition, `[B]` nats."""
         ...
 
 
 @dataclass(frozen=True)
 class Imagined:
-    """Read on futures that the model imagines: log ρ̄(s, a) = E_{F~p_ψ(·|s,a)} log q(a|s, F).
+    """Evaluate the guide on futures sampled from the model: log ρ̄(s, a) = E_{F~p_ψ(·|s,a)} log q(a|s, F).
 
     `samples` futures are drawn for each action where they cannot be enumerated.
     """
@@ -66,35 +67,35 @@ class Imagined:
 
 @dataclass(frozen=True)
 class Replayed:
-    """Read at replayed transitions, on what really followed; the model is not asked.
+    """Evaluate the guide on the futures of replayed transitions; the model is not used.
 
-    What is reported as the agent's mutual information is still read as `Imagined`: this `bonus` is only a part of it.
+    The mutual information in the agent's metrics still comes from `Imagined`: this `bonus` is only a part of it.
     """
 
     guide: Guide
     future: Future
 
     def bonus(self, policy: Policy, state: Tensor, chosen: ActionSamples) -> Tensor:
-        """Return 0, or of continuous actions the log-slope of the squash, `[B, K]` nats."""
+        """Return 0, or for continuous actions the log-Jacobian of the squash, `[B, K]` nats."""
         if not chosen.action.is_floating_point():
             return torch.zeros_like(chosen.log_prob)
         return tanh_log_det(chosen.action).sum(-1).reshape(chosen.log_prob.shape)
 
     @torch.no_grad()
     def transition_bonus(self, policy: Policy, batch: Transitions) -> Tensor:
-        """Return log q(a|s, F), of continuous actions as a density over the box, `[B]` nats."""
+        """Return log q(a|s, F), for continuous actions as a density over the box, `[B]` nats."""
         log_q = self.guide.log_prob(policy, batch.state, self.future.of(batch), batch.action)
         return log_q - tanh_log_det(batch.action).sum(-1) if batch.action.is_floating_point() else log_q
 
 
 class Entropy:
-    """Paid for being undecided, and for nothing else: log ρ of uniform actions, so that V counts −KL(π ‖ uniform).
+    """Entropy regularisation: log ρ of uniform actions, so that the intrinsic reward is −KL(π ‖ uniform).
 
-    It never pays more than 0: living long earns nothing by itself.
+    It is at most 0, so longer episodes are not rewarded by themselves.
     """
 
     def bonus(self, policy: Policy, state: Tensor, chosen: ActionSamples) -> Tensor:
-        """Return −log of the number of allowed actions, or of continuous ones the uniform density, `[B, K]` nats."""
+        """Return −log of the number of allowed actions, or the uniform log-density if continuous, `[B, K]` nats."""
         if chosen.action.is_floating_point():
             uniform: Tensor = uniform_in_box(chosen.action).log_prob(chosen.action)
             return uniform.reshape(chosen.log_prob.shape)
@@ -107,10 +108,10 @@ class Entropy:
 
 
 def reward_named(name: str, model: Model, guide: Guide, future: Future, *, samples: int) -> Reward:
-    """Return the reading of that name.
+    """Return the intrinsic reward with the given name.
 
     Raises:
-        InputError: an unknown name, or a future of several steps to be read at single transitions.
+        InputError: an unknown name, or a replayed reward with a future of several steps.
     """
     if name not in ("imagined", "replayed"):
         raise InputError(f"Expected intrinsic to be imagined or replayed, but got {shown(name)}.")
@@ -125,7 +126,7 @@ def reward_named(name: str, model: Model, guide: Guide, future: Future, *, sampl
 
 
 def finite_nats(nats: Tensor, name: str) -> Tensor:
-    """Return `nats` as they are; raises `TrainingError`, naming the guide, where one is NaN or infinite."""
+    """Return `nats` unchanged; raise `TrainingError`, with the name of the guide, if any is NaN or infinite."""
     if not bool(torch.isfinite(nats).all()):
         raise TrainingError(
             f"Expected finite log-probabilities from {name}, but got NaN or infinity; "
@@ -139,7 +140,7 @@ def intrinsic_reward(chosen: ActionSamples, log_rho: Tensor) -> Tensor:
     """Return Σ_a π(a|s) (log ρ̄(s, a) − log π(a|s)), `[B]` nats: the bound L_q of theory, equation 3.
 
     Args:
-        chosen: actions of π: all of them, or draws, over which the sum is an average.
+        chosen: actions of π: all of them, or samples, over which the sum becomes a mean.
         log_rho: `[B, K]` nats.
     """
     return chosen.mean(log_rho - chosen.log_prob)

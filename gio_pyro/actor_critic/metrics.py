@@ -1,4 +1,4 @@
-"""What is logged of the policy at the states it visited."""
+"""Metrics of the policy over visited states."""
 
 import torch
 from torch import Tensor
@@ -15,7 +15,7 @@ def policy_metrics(
     """Return the intrinsic reward and the entropy of the policy, averaged over states `[B, ...]`.
 
     Args:
-        actor_critic: of the policy.
+        actor_critic: actor and critic.
         reward: where the guide is evaluated.
         state: the states.
         temperature: α, reward units per nat.

@@ -1,9 +1,9 @@
-"""Policies as networks, and the losses whose least value is the KL projection of theory, equation 6.
+"""Policy networks, and their losses, whose minimum is the KL projection of theory, equation 6.
 
 The improved policy is p*(a|s) ∝ exp(Q(s, a)/α + bonus(s, a)).
 
 Discrete actions have p* in closed form, and the network is fitted to it: the cross-entropy E_{a~p*} −log π(a|s) has
-the same least value as KL(π ‖ p*), and a gradient (π − p*) that does not vanish where π is nearly certain and wrong.
+the same minimiser as KL(π ‖ p*), and a gradient (π − p*) that does not vanish where π is nearly certain and wrong.
 Continuous ones minimise KL(π ‖ p*) itself, E_{a~π} [ log π(a|s) − Q(s, a)/α − bonus(s, a) ], with its gradient carried
 through the drawn action, the imagined future and the guide.
 """
@@ -23,7 +23,7 @@ from gio_pyro.nn import encoder, mlp, width
 from gio_pyro.programs import ActionSamples
 
 LOG_SCALE = (-5.0, 2.0)
-"""Least and greatest log standard deviation of a continuous policy, before the squash."""
+"""Bounds of the log standard deviation of a continuous policy, before the squash."""
 
 
 class CategoricalPolicy(nn.Module):
@@ -100,7 +100,7 @@ class GaussianPolicy(nn.Module):
 
 
 def last_layer_zero(net: nn.Sequential) -> nn.Sequential:
-    """Return the network with its last layer set to 0, so that it starts by preferring nothing."""
+    """Return the network with its last layer set to 0, so that all its initial outputs are 0."""
     last = net[-1]
     assert isinstance(last, nn.Linear)
     nn.init.zeros_(last.weight)

@@ -90,15 +90,17 @@ class NetworkActorCritic(nn.Module):
         alpha = temperature.at(step)
         if not isinstance(alpha, Tensor):
             alpha = torch.full((), alpha, device=batch.reward.device)  # a fill, where a copy would wait for the device
-        # evaluation, equation 5
+        # evaluation, equation 5: a gradient step on (Q - target)², then the Polyak update of the target networks
         figures = self.evaluation.step(reward, alpha, *batch.tensors())
         self.critic.polyak_update()
+        # auxiliary values, equation 17: the same with the auxiliary rewards, without entropy or information
         for value, evaluation, weighted in zip(self.apart, self.evaluations, auxiliary, strict=True):
             value.set_weight(weighted.weight)
             figures |= evaluation.step(None, *weighted.rows.tensors())
             value.critic.polyak_update()
-        # improvement, equation 6
+        # improvement, equation 6: a gradient step on the divergence of π from p* ∝ exp(Q/α + bonus)
         figures |= self.projection.step(reward, alpha, batch.state)
+        # temperature: a step on the entropy or the critic's loss, if it is learned
         temperature.update(
             figures["entropy"], figures["critic_loss"], allowed_entropy_share(self.spec.allowed(batch.state))
         )
@@ -127,9 +129,11 @@ class NetworkActorCritic(nn.Module):
     @torch.no_grad()
     def target(self, policy: Policy, batch: Transitions, reward: Reward, alpha: Tensor) -> Tensor:
         """Return r + α transition_bonus + γ V(s') of each transition, `[B]` reward units (equation 5)."""
+        # V(s') = E_{a'~π} [ Q'(s', a') + α (bonus(s', a') - log π(a'|s')) ], with Q' of the target networks
         after = sample_actions(policy(batch.next_state))
         bonus = reward.bonus(policy, batch.next_state, after)
         value = after.mean(self.critic.later(batch.next_state, after) + alpha * (bonus - after.log_prob))
+        # bootstrap from V(s') unless the episode terminated
         here = batch.reward + alpha * reward.transition_bonus(policy, batch)
         return here + self.settings.discount * (~batch.terminated) * value
 

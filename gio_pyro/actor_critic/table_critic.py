@@ -14,16 +14,15 @@ from gio_pyro.types import Policy, Transitions
 class TableCritic(nn.Module):
     """Q(s, a) as a table; each entry is the weighted mean of the backups of its replayed transitions.
 
-    A pair that was never tried keeps an optimistic value, so that the policy goes and tries it: mutual information
-    under a *learned* model rewards what is known to be controllable and does not seek the unknown by itself. A fixed
-    number is hope where values are below it and fear where they are above, and intrinsic rewards move them either way;
-    the neutral value is neither.
+    Untried state-action pairs have an optimistic value, which makes the policy explore: mutual information under a
+    *learned* model rewards known controllability, not novelty. A fixed number is optimistic or pessimistic depending on
+    the other values, which intrinsic rewards change during training; the neutral value is neither.
 
     Args:
         states: S.
         actions: A.
         initial_value: the value of untried pairs, reward units; None takes an upper bound from the rewards seen
-            (see `optimistic_value`), "neutral" what π makes of the pairs of the same state that were tried, 0 if none.
+            (see `optimistic_value`), "neutral" the mean under π of the tried pairs of the same state, or 0 if none.
     """
 
     q: Tensor
@@ -56,19 +55,20 @@ class TableCritic(nn.Module):
         """Back up every transition of the batch until no value changes by more than `tolerance`, or `sweeps` times.
 
         Args:
-            batch: `[B]` transitions; termination ends the sum, truncation does not.
-            policy: π, whose value is wanted.
-            next_bonus: I or its bound at the next states, `[B]` nats.
+            batch: `[B]` transitions; values are bootstrapped unless terminated, also after truncation.
+            policy: π, the policy to evaluate.
+            next_bonus: mutual information, or its bound, at the next states, `[B]` nats.
             discount: γ.
             temperature: α, reward units per nat.
-            sweeps: most backups of the whole batch.
+            sweeps: maximal number of backups of the whole batch.
             transition_bonus: intrinsic reward of each transition itself, `[B]` nats.
-            tolerance: reward units, relative to the largest value where that exceeds 1.
-            untried: the value of pairs never tried this time; `initial_value` if None.
+            tolerance: reward units; relative to the largest value if that exceeds 1.
+            untried: value of untried pairs in this evaluation; `initial_value` if None.
 
         Returns:
             The largest change in the last sweep, reward units.
         """
+        # weight of each transition in the mean of its state-action pair
         states, actions = self.q.shape
         pair = batch.state * actions + batch.action
         weight = batch.weight.to(self.q)
@@ -76,12 +76,14 @@ class TableCritic(nn.Module):
         here = torch.zeros_like(self.tried)
         here.view(-1)[pair] = True
         self.tried |= here
+        # values of untried pairs
         initial = self.initial_value if untried is None else untried
         fill = self._untried(initial, batch, policy, discount, temperature)
         self.q.copy_(torch.where(self.tried, self.q, fill(self.q)))
         backup = self._backup(
             batch, policy, next_bonus, discount=discount, temperature=temperature, transition_bonus=transition_bonus
         )
+        # equation 5, Q ← T^π Q, until convergence
         change = torch.tensor(torch.inf)
         for _ in range(sweeps):
             target = backup(self.q)
@@ -105,10 +107,10 @@ class TableCritic(nn.Module):
         temperature: float | Tensor,
         transition_bonus: Tensor | float = 0.0,
     ) -> Tensor:
-        """Return the mean squared error of Q, as it stands, at one backup of each transition; squared reward units.
+        """Return the mean squared Bellman error of the current Q over the batch, squared reward units.
 
-        Arguments are those of `evaluate`. Asked before it, this is what new data and a new policy have left to learn,
-        and, in stochastic worlds, the variance of the backups, as in the loss of a network.
+        Arguments are those of `evaluate`. Before an evaluation, this is the error due to new data and a changed policy
+        plus, in stochastic environments, the variance of the backups, as in the loss of a critic network.
         """
         target = self._backup(
             batch, policy, next_bonus, discount=discount, temperature=temperature, transition_bonus=transition_bonus
@@ -125,7 +127,7 @@ class TableCritic(nn.Module):
         temperature: float | Tensor,
         transition_bonus: Tensor | float,
     ) -> Callable[[Tensor], Tensor]:
-        """Return the function from Q `[S, A]` to what it makes of each transition, `[B]` reward units."""
+        """Return the function that maps Q `[S, A]` to the backup of each transition, `[B]` reward units."""
         pi = log_probs(policy(batch.next_state)).exp()
         going = discount * (~batch.terminated).to(self.q)
         fixed = batch.reward + temperature * transition_bonus + going * temperature * next_bonus
@@ -139,7 +141,7 @@ class TableCritic(nn.Module):
         discount: float,
         temperature: float | Tensor,
     ) -> Callable[[Tensor], Tensor]:
-        """Return the function from Q `[S, A]` to the values of untried pairs, of a shape that broadcasts to it."""
+        """Return the function that maps Q `[S, A]` to the values of untried pairs, broadcastable to `[S, A]`."""
         if value == NEUTRAL:
             log_pi = log_probs(policy(torch.arange(len(self.q), device=self.q.device)))
             own = log_pi.masked_fill(~self.tried, -math.inf).softmax(-1).nan_to_num(0.0)

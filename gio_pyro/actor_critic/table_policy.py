@@ -9,10 +9,10 @@ from torch import Tensor, nn
 from gio_pyro.distributions.masks import Allowed, restricted
 
 LOG_FLOOR = -10.0
-"""Nats: no action's log-probability falls lower (about one in 20,000), so that none is lost for good.
+"""Lower limit of log-probabilities, nats (about 1 in 20,000), so that every action can recover.
 
-An action with an advantage δ climbs back by about δ/α nats with each improvement, so a wrong early verdict costs some
-α · 10/δ improvements; a lower floor would make it last longer, a higher one would cost return."""
+An action with an advantage δ gains about δ/α nats with each improvement, so recovery from the floor takes about
+α · 10/δ improvements; a lower floor would slow down recovery, a higher one would reduce the return."""
 
 
 class TablePolicy(nn.Module):
@@ -25,7 +25,7 @@ class TablePolicy(nn.Module):
     """
 
     log_pi: Tensor
-    """`[S, A]` nats; what it says of actions that are not allowed is not read."""
+    """`[S, A]` nats; entries of actions that are not allowed are ignored."""
 
     def __init__(self, states: int, actions: int, allowed: Allowed | None = None) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Actor and critic of a finite world, as tables: the whole replay is backed up at once."""
+"""Actor and critic of a finite world as tables, updated with the whole replay at once."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -20,7 +20,7 @@ from gio_pyro.settings import NEUTRAL, Settings
 from gio_pyro.types import Policy, Spec, Transitions, finite
 
 AT_ONCE = 2**26
-"""Pairs of an action and a future that are read at once: a few copies of 256 MB."""
+"""Pairs of an action and a future evaluated at once: a few arrays of 256 MB."""
 
 
 class TableActorCritic(nn.Module):
@@ -86,6 +86,7 @@ class TableActorCritic(nn.Module):
         state, _ = everything.distinct_states()
         q, log_rho = total(self.critic, self.apart, state), self._bonus(reward, state)
         self.policy.improve(state, q, log_rho, temperature=alpha)
+        # temperature: a step on the entropy or the critic's loss, if it is learned
         temperature.update(self.policy(state).entropy().mean(), loss, allowed_entropy_share(self.spec.allowed(state)))
         return figures
 

@@ -1,12 +1,12 @@
-"""Two networks for Q and their slow targets.
+"""Twin Q networks and their target networks.
 
-Continuous actions climb Q by its gradient, and would find its errors; the smaller of two independent estimates is not
-optimistic about them (Fujimoto et al., 2018, arXiv 1802.09477). It is also lower wherever the two disagree, which is
-where little was seen, and so keeps an agent from going there. Finite actions are only compared, and take the mean (Zhou
-et al., 2022, arXiv 2209.10081): with the smaller one Acrobot was never swung up in 50,000 steps, with the mean within
-15,000.
+With continuous actions the policy follows the gradient of Q and would exploit its errors; the minimum of two estimates
+reduces this overestimation (Fujimoto et al., 2018, arXiv 1802.09477). The minimum is also low where the two disagree,
+typically where data are scarce, which discourages exploration. With finite actions, which are only compared, the mean
+is used (Zhou et al., 2022, arXiv 2209.10081): with the minimum, Acrobot was never solved in 50,000 steps, with the mean
+within 15,000.
 
-Targets that follow slowly keep the bootstrap from chasing itself (Lillicrap et al., 2016, arXiv 1509.02971).
+Target networks that follow slowly stabilise the bootstrap (Lillicrap et al., 2016, arXiv 1509.02971).
 """
 
 import copy
@@ -23,9 +23,9 @@ from gio_pyro.programs import ActionSamples
 
 
 class QNetworks(nn.Module):
-    """Two estimates of Q from features that they share.
+    """Two Q networks with a shared encoder.
 
-    Discrete actions have an output each; continuous ones enter squashed, beside the features of the state.
+    Discrete actions have one output each; continuous actions are squashed and concatenated to the state's features.
     """
 
     def __init__(self, states: Space[Any], actions: Space[Any], hidden: Sequence[int]) -> None:
@@ -45,15 +45,13 @@ class QNetworks(nn.Module):
 
 
 class TwinCritic(nn.Module):
-    """Q(s, a), reward units, of two networks: the smaller, or for finite actions the mean.
-
-    `loss` is what moves both towards targets.
+    """Q(s, a), reward units, from two networks: the minimum, or for finite actions the mean.
 
     Args:
         states: the state space.
         actions: the action space, Discrete or a Box of numbers before the squash.
         hidden: units of each hidden layer.
-        rate: how much of the networks goes into their targets at every step.
+        rate: Polyak coefficient τ of the target networks.
     """
 
     def __init__(self, states: Space[Any], actions: Space[Any], hidden: Sequence[int], *, rate: float) -> None:
@@ -63,16 +61,16 @@ class TwinCritic(nn.Module):
         self.rate = rate
 
     def observe(self, state: Tensor) -> None:
-        """Take new states `[B, ...]` into the input statistics."""
+        """Update input normalisers with new states `[B, ...]`."""
         for network in (self.online, self.target):
             network.encoder.observe(state)
 
     def forward(self, state: Tensor, chosen: ActionSamples) -> Tensor:
-        """Return the estimate of K actions each, `[B, K]` reward units."""
+        """Return Q of K actions in each state, `[B, K]` reward units."""
         return self._estimate(self.online, state, chosen)
 
     def later(self, state: Tensor, chosen: ActionSamples) -> Tensor:
-        """Return the slow targets' estimate, `[B, K]` reward units."""
+        """Return Q of the target networks, `[B, K]` reward units."""
         return self._estimate(self.target, state, chosen)
 
     def _estimate(self, network: QNetworks, state: Tensor, chosen: ActionSamples) -> Tensor:
@@ -90,5 +88,5 @@ class TwinCritic(nn.Module):
 
     @torch.no_grad()
     def polyak_update(self) -> None:
-        """Move the slow targets a little towards the networks."""
+        """Update the target networks by Polyak averaging."""
         torch._foreach_lerp_(list(self.target.parameters()), list(self.online.parameters()), self.rate)
