@@ -1,4 +1,4 @@
-"""What the loop asks of whatever dreams, and what does not dream."""
+"""The null object of dreaming: no rollouts in the model."""
 
 import torch
 from torch import nn
@@ -8,7 +8,7 @@ from gio_pyro.types import Transitions
 
 
 class NoRollouts(nn.Module):
-    """Dreams of nothing. The loop asks of whatever dreams the three methods that are here."""
+    """No rollouts in the model. Its methods are the interface of every kind of dreaming."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -16,16 +16,16 @@ class NoRollouts(nn.Module):
 
     @property
     def learns(self) -> bool:
-        """Whether anything here is fitted to replay."""
+        """Whether there are parameters to fit to replay."""
         return bool(self.optimisers)
 
     def observe(self, rows: Transitions) -> None:
-        """Take new transitions into statistics: nothing here."""
+        """Update input normalisers with new transitions; no effect here."""
 
     def update(self, rows: Transitions) -> Figures:
-        """Take a gradient step on replayed transitions: nothing here."""
+        """Take a gradient step on replayed transitions; no effect here."""
         return {}
 
     def beside(self, rows: Transitions) -> Transitions:
-        """Return what an improvement reads, dreams included: the rows as they are."""
+        """Return the transitions of an improvement, imagined ones included; here the rows unchanged."""
         return rows

@@ -1,4 +1,4 @@
-"""What dreams, as the settings say, or does not."""
+"""Build the rollouts in the model that the settings ask for."""
 
 from gio_pyro.dreaming.base import NoRollouts
 from gio_pyro.dreaming.network import NetworkDreams
@@ -9,7 +9,7 @@ from gio_pyro.signals import Fitted
 
 
 def dreams_of(settings: Settings, fitted: Fitted) -> NoRollouts:
-    """Return what dreams as the settings say.
+    """Return the rollouts that the settings ask for, or `NoRollouts`.
 
     Raises:
         InputError: a future without the next state in it, which no model of it can be rolled out in.

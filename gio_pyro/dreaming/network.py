@@ -1,4 +1,4 @@
-"""Dreams of any other world: drawn, a few for each batch."""
+"""Rollouts in the model for networks: a few samples for each batch."""
 
 import math
 
@@ -15,7 +15,7 @@ from gio_pyro.types import Transitions
 
 
 class NetworkDreams(NoRollouts):
-    """Draws of the first steps of π in p_ψ from replayed states.
+    """Sampled first steps of π in p_ψ from replayed states.
 
     Where a dream ends by termination another begins in its place, so that all rows count the same.
 
@@ -35,23 +35,23 @@ class NetworkDreams(NoRollouts):
 
     @torch.no_grad()
     def observe(self, rows: Transitions) -> None:
-        """Take new transitions into the statistics of inputs and the range of states."""
+        """Update input normalisers and the range of states with new transitions."""
         self.outcomes.observe(rows)
         for state in (rows.state, rows.next_state):
             self.frame.observe(state)
 
     def update(self, rows: Transitions) -> Figures:
-        """Take one gradient step of reward and termination on replayed transitions."""
+        """Take one gradient step on the models of reward and termination with replayed transitions."""
         return self.descent.step(None, *rows.tensors())
 
     def beside(self, rows: Transitions) -> Transitions:
-        """Return a batch `[B]` whose last rows are replaced by dreams."""
+        """Return a batch `[B]` whose last rows are replaced by imagined transitions."""
         count = max(1, round(self.share * len(rows)))
         return concatenate(rows[: len(rows) - count], self.dreamed(count))
 
     @torch.no_grad()
     def dreamed(self, count: int) -> Transitions:
-        """Return `count` dreamed transitions."""
+        """Return `count` imagined transitions."""
         replay = self.fitted.replay
         if replay is None:
             raise InputError("Expected a replay to begin dreams from, but got none; pass it in Fitted.")

@@ -1,4 +1,4 @@
-"""Dreams of a finite world: not drawn but summed, as far as futures can be enumerated."""
+"""Rollouts in the model for tables: expectations instead of samples where futures can be enumerated."""
 
 from dataclasses import replace
 
@@ -14,7 +14,7 @@ from gio_pyro.types import UNKNOWN, Transitions
 
 
 class TableDreams(NoRollouts):
-    """Every way that the first steps of π in p_ψ can go from replayed states, weighted by its probability.
+    """All transitions of the first steps of π in p_ψ from replayed states, weighted by their probability.
 
     A state begins a dream as often as it was visited. Its rows weigh what π(a|s) p_ψ(s'|s, a) say, so nothing is drawn
     at random; only of more futures than can be enumerated are `samples` of each pair drawn. A pair that was never tried
@@ -32,7 +32,7 @@ class TableDreams(NoRollouts):
         self.fitted, self.horizon, self.share, self.samples = fitted, horizon, share, samples
 
     def beside(self, rows: Transitions) -> Transitions:
-        """Return replay `[B]` with dreams that make up `share` of the weight."""
+        """Return replay `[B]` with imagined transitions that make up `share` of the weight."""
         dreamed = self.dreamed(rows)
         if self.share == 1:
             return dreamed
@@ -41,7 +41,7 @@ class TableDreams(NoRollouts):
 
     @torch.no_grad()
     def dreamed(self, rows: Transitions) -> Transitions:
-        """Return the dreams that begin in the states of replay, with their own weights."""
+        """Return the imagined transitions from the states of replay, with their own weights."""
         states, actions, _ = self.fitted.spec.sizes()
         known, steps = Counted(rows, states, actions), []
         state, weight = rows.distinct_states()
@@ -58,7 +58,7 @@ class TableDreams(NoRollouts):
         return whole
 
     def _step(self, known: Counted, state: Tensor, weight: Tensor) -> Transitions:
-        """Return what one step of the policy in the model leads to from distinct states `[M]` of weights `[M]`."""
+        """Return the transitions of one step of the policy in the model from distinct states `[M]` of weights `[M]`."""
         policy, model = self.fitted.policy, self.fitted.model
         row, action = every_action(policy, state)
         log_pi = log_probs(policy(state)).flatten()

@@ -1,4 +1,4 @@
-"""What an explorer is: another policy that collects for the agent, and is paid for something else."""
+"""Base class of explorers: a second policy that collects for the agent and maximises another reward."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -21,19 +21,19 @@ stream says which of the N environments each state is of."""
 
 @dataclass(frozen=True)
 class Source:
-    """What an explorer is built from; it belongs to the agent, which tells it of transitions and lets it learn."""
+    """Settings, signal and sizes of the agent, from which an explorer is built; the agent passes it transitions."""
 
     fitted: Fitted
     settings: Settings
-    """The agent's."""
+    """Settings of the agent."""
     reward_mix: RewardMix
-    """What the explorer is paid: the signal, times its weight."""
+    """Reward of the explorer: the signal, times its weight."""
     streams: int
-    """N, how many environments are stepped together."""
+    """N, the number of environments."""
 
 
 class Explorer(nn.Module, ABC):
-    """Collects for the agent, whose own policy learns from it off-policy; a subclass says how by `behaviour`.
+    """Collect transitions from which the agent's own policy learns off-policy; a subclass implements `behaviour`.
 
     `state_dict` has all that it learned and where it stands in each environment, but not its `optimisers`, which the
     agent saves itself.
@@ -48,24 +48,24 @@ class Explorer(nn.Module, ABC):
 
     @abstractmethod
     def behaviour(self, replay: Replay) -> Act:
-        """Return what acts until the next update; log μ must be the probability of the action given what was seen."""
+        """Return the function that acts until the next update; log μ is that of the action given the observations."""
 
     def begin(self, stream: Tensor) -> None:
-        """A turn begins in these environments `[n]`: an episode, or a long piece of one."""
+        """Start a turn in these environments `[n]`: an episode, or a long part of one."""
 
     def on_step(self, arrived: Tensor, stream: Tensor) -> None:
-        """Its own actions led to the states `[n, ...]` in these environments `[n]`."""
+        """Receive the states `[n, ...]` that the explorer's own actions led to in these environments `[n]`."""
 
     def observe(self, rows: Transitions) -> None:
-        """Take new transitions, whoever collected them, into statistics of inputs; each is told once."""
+        """Update input normalisers with new transitions of both policies, each once."""
 
     def improve(self, replay: Replay, step: int) -> Figures:
-        """Learn, after `step` environment steps, and return what was measured, by name; called with each improvement.
+        """Update the explorer after `step` environment steps; return its metrics by name. Called at each improvement.
 
         The signal learns by itself; only what the explorer itself is made of learns here.
         """
         return {}
 
     def optimisers(self) -> dict[str, torch.optim.Optimizer]:
-        """Return what steps its parameters, by name, to be saved with the agent."""
+        """Return the optimisers by name, which are saved with the agent."""
         return {}

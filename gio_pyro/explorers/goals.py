@@ -1,4 +1,4 @@
-"""A goal-conditioned policy that sets itself goals where the signal is high and that it knows how to reach."""
+"""A goal-conditioned policy with goals in states of high signal that it has learned to reach."""
 
 from collections.abc import Hashable
 from dataclasses import replace
@@ -26,11 +26,11 @@ COLD = 0.02
 """The temperature of the policy, times the horizon: the last step to a goal at the horizon is worth e⁻¹/horizon, 18
 times as much."""
 LONGEST_WAY = 10_000
-"""Most steps to a goal, and of wandering: pieces of replay are drawn that long."""
+"""Largest number of steps to a goal, and of uniform actions after it; sequences of this length are sampled."""
 
 
 class GoalExplorer(Explorer):
-    """π(a|s, g): goes to states where the signal was high, and wanders from there.
+    """π(a|s, g): reaches states where the signal was high, then takes uniform actions.
 
     A goal g is drawn from the states that can be reached within the horizon from where the agent is, with probability
     proportional to the signal of the transitions that arrived there (where some are negative, to its excess over the
@@ -78,7 +78,7 @@ class GoalExplorer(Explorer):
         self.register_buffer("tally", torch.zeros(2, dtype=torch.long))
 
     def behaviour(self, replay: Replay) -> Act:
-        """Return what pursues goals and wanders between them; what replay knows is looked up once, when first asked."""
+        """Return the function that pursues goals, and acts uniformly between them; its first call finds candidates."""
         uniform = self.control.behaviour(uniform_share=1.0)
         toward = self.control.behaviour(uniform_share=self.source.settings.uniform_share, greedy=self.greedy)
 
@@ -96,7 +96,7 @@ class GoalExplorer(Explorer):
         return act
 
     def _take(self, stream: Tensor, goal: Tensor | None) -> None:
-        """Pursue a goal in one environment, or wander where there is none."""
+        """Choose a goal for one environment, or none, which means uniform actions."""
         if goal is not None:
             self.goal[stream] = goal
         self.pursuing[stream] = goal is not None
@@ -104,35 +104,35 @@ class GoalExplorer(Explorer):
         self.tally[0] += goal is not None
 
     def begin(self, stream: Tensor) -> None:
-        """Drop the goals in these environments `[n]`: a turn begins somewhere else."""
+        """Drop the goals in these environments `[n]`, where a turn starts from a new state."""
         self.pursuing[stream] = False
         self.left[stream] = 0
 
     def on_step(self, arrived: Tensor, stream: Tensor) -> None:
-        """Count a step `[n, ...]` in these environments `[n]`; where it reached the goal, wander."""
+        """Count a step to `[n, ...]` in these environments `[n]`; drop goals that were reached."""
         there = self.pursuing[stream] & self.goals.reached(arrived, self.goal[stream])
         self.left[stream] = torch.where(there, self.wander, self.left[stream] - 1)
         self.pursuing[stream] &= ~there
         self.tally[1] += there.sum()
 
     def observe(self, rows: Transitions) -> None:
-        """Take new states into the scale of distances and the statistics of the inputs."""
+        """Update the scale of distances and the input normalisers with new states."""
         self.goals.observe(rows.state)
         self.control.observe(self.goals.join(rows.state, rows.next_state))
 
     def improve(self, replay: Replay, step: int) -> Figures:
-        """Learn from hindsight; returns the control's figures and the share of goals that were reached so far."""
+        """Train on hindsight goals; return the losses and the share of goals reached so far."""
         rows = self.goals.relabelled(replay, self.source.settings.batch_size)
         found = self.control.improve(rows, self.reward, self.temperature, step)
         return found | {"reached": self.tally[1] / self.tally[0].clamp_min(1)}
 
     def optimisers(self) -> dict[str, torch.optim.Optimizer]:
-        """Return those of policy and critic."""
+        """Return the optimisers of policy and critic."""
         return steppers(self.control, self.temperature)
 
 
 class PairMasks:
-    """What pairs of a state and a goal allow: what the state does."""
+    """Action masks of pairs of a state and a goal, which are those of the state."""
 
     def __init__(self, masks: Allowed, goals: FiniteGoals | VectorGoals) -> None:
         self.masks, self.goals = masks, goals
@@ -142,7 +142,7 @@ class PairMasks:
         return self.masks(self.goals.state_of(pairs))
 
     def key(self, pair: int) -> Hashable:
-        """Return what stands for a pair and its present mask."""
+        """Return the number of a pair and its present mask."""
         own = getattr(self.masks, "key", int)
         return (pair, own(int(self.goals.state_of(torch.tensor(pair)))))
 
