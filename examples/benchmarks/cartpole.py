@@ -9,7 +9,6 @@ published method in full, `loss` the critic's, whose temperature the last line c
 entropy with the same greediness. Rows already in the CSV file are not run again.
 """
 
-import argparse
 import statistics
 import sys
 import time
@@ -18,7 +17,7 @@ from types import MappingProxyType
 from typing import Any
 
 import torch
-from kept import Kept, announce
+from kept import Kept, announce, command_line
 
 import gio_pyro as gio
 
@@ -43,11 +42,9 @@ KEYS = ("method", "steps", "seed")
 
 def main() -> int:
     """Run what is missing and print all returns; returns 0."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line(__doc__, RESULTS, seeds=5)
     parser.add_argument("--only", default="", help="run methods whose name contains this")
-    parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--steps", type=int, help="environment steps of every run")
-    parser.add_argument("--results", type=Path, default=RESULTS)
     options = parser.parse_args()
     torch.set_num_threads(1)
     announce(COMMON, METHODS)

@@ -13,7 +13,6 @@ over (`deep_control.py`). Hence the median over the seeds.
 Rows already in the CSV file are not run again; a run that was cut short goes on from its last checkpoint.
 """
 
-import argparse
 import json
 import statistics
 import subprocess
@@ -23,7 +22,7 @@ from pathlib import Path
 import pyro
 import pyro.distributions as dist
 import torch
-from kept import Kept, Row
+from kept import Kept, Row, command_line
 from torch import Tensor, nn
 
 import gio_pyro as gio
@@ -65,10 +64,8 @@ class Halved(nn.Module):
 
 def main() -> int:
     """Run what is missing and print the tables; returns 0."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=int, default=5)
+    parser = command_line(__doc__, RESULTS, seeds=5)
     parser.add_argument("--steps", type=int, default=STEPS, help="environment steps of every run")
-    parser.add_argument("--results", type=Path, default=RESULTS)
     parser.add_argument("--runs", type=Path, default=Path("runs/default_agent"), help="where the run folders are")
     options = parser.parse_args()
     torch.set_num_threads(1)

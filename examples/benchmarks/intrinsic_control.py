@@ -10,7 +10,6 @@ file are not run again. The command line trains the same agent: gio train CartPo
 --steps 22500.
 """
 
-import argparse
 import statistics
 import sys
 import time
@@ -20,7 +19,7 @@ from types import MappingProxyType
 from typing import Any
 
 import torch
-from kept import Kept, announce
+from kept import Kept, announce, command_line
 
 import gio_pyro as gio
 from gio_pyro.cli.film import film
@@ -38,11 +37,9 @@ KEYS = ("method", "steps", "seed")
 
 def main() -> int:
     """Run what is missing and print all results; returns 0."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line(__doc__, RESULTS, seeds=5)
     parser.add_argument("--only", default="", help="run methods whose name contains this")
-    parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--steps", type=int, nargs="+", default=STEPS, help="evaluate after so many steps, rising")
-    parser.add_argument("--results", type=Path, default=RESULTS)
     parser.add_argument("--film", type=Path, help="write an episode of seed 0, trained on information, as a GIF")
     options = parser.parse_args()
     torch.set_num_threads(1)

@@ -13,7 +13,6 @@ transitions that another policy took, 400 steps of Adam whose step size falls fr
 KL(p_π ‖ q) is that of theory, section 3. Rows already in the CSV file are not run again.
 """
 
-import argparse
 import statistics
 import sys
 from dataclasses import dataclass
@@ -23,7 +22,7 @@ import pyro
 import pyro.distributions as dist
 import torch
 from gymnasium.spaces import Box
-from kept import Kept
+from kept import Kept, command_line
 from torch import Tensor, nn
 from torch.distributions import MultivariateNormal, kl_divergence
 
@@ -121,10 +120,8 @@ class TrueModel(nn.Module):
 
 def main() -> int:
     """Run what is missing and print the tables; returns 0."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=int, default=5)
+    parser = command_line(__doc__, RESULTS, seeds=5)
     parser.add_argument("--steps", type=int, default=STEPS)
-    parser.add_argument("--results", type=Path, default=RESULTS)
     options = parser.parse_args()
     torch.set_num_threads(1)
     kept = Kept(options.results, KEYS)

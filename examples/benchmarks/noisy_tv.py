@@ -13,7 +13,6 @@ an information gain that has run out at 0.008, which is where wandering ends. Ro
 again.
 """
 
-import argparse
 import statistics
 import sys
 import time
@@ -24,7 +23,7 @@ from typing import Any
 
 import gymnasium as gym
 import torch
-from kept import Kept, announce
+from kept import Kept, announce, command_line
 from torch import Tensor
 
 import gio_pyro as gio
@@ -62,10 +61,8 @@ KEYS = ("method", "steps", "seed")
 
 def main() -> int:
     """Run what is missing and print the table; returns 0."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=int, default=5)
+    parser = command_line(__doc__, RESULTS, seeds=5)
     parser.add_argument("--steps", type=int, nargs="+", default=STEPS, help="environment steps at which it is judged")
-    parser.add_argument("--results", type=Path, default=RESULTS)
     options = parser.parse_args()
     torch.set_num_threads(1)
     announce(COMMON, METHODS)

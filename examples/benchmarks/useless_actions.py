@@ -21,7 +21,6 @@ the library's default for networks, and the same start for MIRL.
 Rows already in the CSV file are not run again; its seconds are of processor time.
 """
 
-import argparse
 import time
 from pathlib import Path
 from types import MappingProxyType
@@ -29,7 +28,7 @@ from typing import Any
 
 import gymnasium
 import torch
-from kept import Kept, announce
+from kept import Kept, announce, command_line
 
 import gio_pyro as gio
 from gio_pyro import tabular
@@ -74,10 +73,8 @@ TITLES = MappingProxyType(
 
 def main() -> None:
     """Run what is missing and print the rows and their means."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=int, default=3)
+    parser = command_line(__doc__, RESULTS, seeds=3)
     parser.add_argument("--steps", type=int, default=STEPS, help="environment steps of every run")
-    parser.add_argument("--results", type=Path, default=RESULTS)
     options = parser.parse_args()
     torch.set_num_threads(1)
     announce(COMMON, METHODS)

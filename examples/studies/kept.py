@@ -51,12 +51,15 @@ class Kept:
         return [float(row[column]) for row in self.rows.values() if all(row[k] == v for k, v in wanted.items())]
 
 
-def command_line(about: str | None, results: Path, quick: str, *, seeds: int | None = None) -> argparse.ArgumentParser:
-    """Return a parser of the common options: --results, --quick and, if given, --seeds."""
+def command_line(
+    about: str | None, results: Path, quick: str | None = None, *, seeds: int | None = None
+) -> argparse.ArgumentParser:
+    """Return a parser of the common options: --results and, if given, --quick and --seeds."""
     parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
     if seeds is not None:
         parser.add_argument("--seeds", type=int, default=seeds)
-    parser.add_argument("--quick", action="store_true", help=quick)
+    if quick is not None:
+        parser.add_argument("--quick", action="store_true", help=quick)
     parser.add_argument("--results", type=Path, default=results)
     return parser
 

@@ -48,6 +48,7 @@ from gio_pyro.diagnostics.html_report import page
 from gio_pyro.errors import InputError
 from gio_pyro.plotting.grid import grid_of
 from gio_pyro.plotting.plots import empowerment_map, text_map
+from gio_pyro.utils.text import table
 
 EnvironmentId = Annotated[str, tyro.conf.arg(metavar="ENV")]
 SavedParts = Annotated[OwnParts, *shared("Own environment and program", OwnParts)]
@@ -158,7 +159,7 @@ def evaluate(
             ("return, exact, sampled actions", f"{exact.return_learned:.4g}"),
             ("return, exact, optimal policy", f"{exact.return_optimal:.4g}"),
         ]
-    print(report.table(rows))
+    print(table(rows))
     return 0
 
 
@@ -172,7 +173,7 @@ def diagnose(run: Positional[RunPath], *, parts: SavedParts, elsewhere: Elsewher
     """
     agent, folder, other = _open(run, parts, elsewhere)
     found = diagnostics.diagnose(agent, environment=other)
-    print(report.table([(verdict.question, str(verdict)) for verdict in found.verdicts]))
+    print(table([(verdict.question, str(verdict)) for verdict in found.verdicts]))
     title = f"Diagnosis of {folder.path.name}" + ("" if other is None else f", judged in {other}")
     path = folder.write_text("diagnosis.html", page(agent, found, title))
     print(f"\nVerdict: {found.conclusion} of {run}. {found.remark}".rstrip())
@@ -220,7 +221,7 @@ def empowerment(
         nats = learned_empowerment(environment, env, arguments, horizon, steps=steps, updates=updates, seed=seed)
     else:
         nats = tabular.empowerment(tabular.TabularMDP.from_env(environment), horizon)
-    print(report.table(report.nats_rows(nats[~nats.isnan()])))
+    print(table(report.nats_rows(nats[~nats.isnan()])))
     if grid is None:
         print(f"{env} is not a grid with one state per cell: no map is drawn.", file=sys.stderr)
         return 0

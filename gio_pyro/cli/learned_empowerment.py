@@ -12,6 +12,7 @@ from gio_pyro.cli import report
 from gio_pyro.cli.environment_flags import make_environment, vector_arguments
 from gio_pyro.empowerment import learn_empowerment
 from gio_pyro.errors import GioError, InputError
+from gio_pyro.utils.text import table
 
 AT_ONCE = 16
 """Number of environments that action sequences are executed in together."""
@@ -62,4 +63,4 @@ def _compare_with_exact(env: Any, horizon: int, nats: Tensor) -> None:
     off = (nats - exact)[met].abs()
     rows.append(("mean error", f"{off.mean():.4f} nats, over {int(met.sum())} states that can be reached"))
     nats[~met] = torch.nan
-    print(report.table(rows))
+    print(table(rows))

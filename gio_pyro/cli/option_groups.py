@@ -3,11 +3,12 @@
 import ast
 import inspect
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import field, fields, is_dataclass, make_dataclass
 from functools import cache
 from inspect import signature
 from textwrap import dedent
+from types import MappingProxyType
 from typing import Annotated, Any, get_args
 
 import tyro
@@ -68,11 +69,10 @@ def _under(heading: str, kind: type) -> tuple[Any, ...]:
     return kind, tyro.conf.OmitArgPrefixes, tyro.conf.arg(name=heading, constructor=kind)
 
 
-@cache
 def _with_settings(heading: str) -> type:
     """Return the options of a group: those of the command line alone, then one for each setting."""
     types = {option.name: option.type for option in fields(Settings)}
-    documents = dict(_field_docstrings(Settings))
+    documents = _field_docstrings(Settings)
     settings = []
     for name in GROUPS[heading]:
         aliases = [flag(alias) for alias, own in ALIASES.items() if own == name]
@@ -84,7 +84,7 @@ def _with_settings(heading: str) -> type:
 
 def _documented(name: str, kind: type, settings: list[Any]) -> type:
     """Return a dataclass with the options of `kind`, helped by the docstrings of its fields, and some settings."""
-    documents = dict(_field_docstrings(kind))
+    documents = _field_docstrings(kind)
     own = []
     for option in fields(kind):
         kind_of_flag: Any = option.type
@@ -94,14 +94,17 @@ def _documented(name: str, kind: type, settings: list[Any]) -> type:
     return make_dataclass(name, own + settings, bases=(kind,), frozen=True, namespace={"__doc__": kind.__doc__})
 
 
-def _field_docstrings(kind: type) -> Iterator[tuple[str, str]]:
-    """Yield the names of a dataclass's fields and the string literals below them."""
+@cache
+def _field_docstrings(kind: type) -> Mapping[str, str]:
+    """Return the string literals below the fields of a dataclass, by name; its source is parsed once."""
     (body,) = ast.parse(dedent(inspect.getsource(kind))).body
     assert isinstance(body, ast.ClassDef)
+    found = {}
     for statement, below in zip(body.body, body.body[1:], strict=False):
         match statement, below:
             case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(text))):
-                yield name, text
+                found[name] = text
+    return MappingProxyType(found)
 
 
 def _help(docstring: str) -> str:

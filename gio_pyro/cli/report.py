@@ -17,12 +17,6 @@ from gio_pyro.diagnostics import ExactReport
 from gio_pyro.errors import CheckpointError, GioError, InputError, describe_error
 
 
-def table(rows: Sequence[tuple[str, str]]) -> str:
-    """Return two aligned columns as text."""
-    width = max(len(name) for name, _ in rows)
-    return "\n".join(f"{name:<{width}}  {value}" for name, value in rows)
-
-
 def training_rows(report: ExactReport) -> list[tuple[str, str]]:
     """Return the table printed after training in an environment whose transition table is known."""
     rows = [

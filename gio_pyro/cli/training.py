@@ -27,6 +27,7 @@ from gio_pyro.plotting.grid import grid_of
 from gio_pyro.plotting.plots import ARROWS, LATEST, learning_curve, policy_map
 from gio_pyro.settings import finite_world
 from gio_pyro.utils.files import write_file
+from gio_pyro.utils.text import table
 
 DEFAULT_ENVIRONMENT = "Pendulum-v1"
 STEPS = {True: 40_000, False: 6_000}
@@ -265,7 +266,7 @@ def _play(agent: GIO, folder: RunFolder, before: dict[str, Any]) -> dict[str, fl
         "steps": agent.steps,
     }
     folder.write_json("summary.json", summary)
-    print("\n" + report.table(report.played_rows(summary)))
+    print("\n" + table(report.played_rows(summary)))
     lines = {"untrained": before.get("return_before"), "after, most probable actions": after.mean}
     return {name: value for name, value in lines.items() if value is not None}
 
@@ -278,7 +279,7 @@ def _compare(agent: GIO, folder: RunFolder) -> dict[str, float]:
         print(f"\nThere is no exact return to compare with: {error}")
         return {}
     folder.write_json("summary.json", {**asdict(exact), "share_of_gap": exact.share_of_gap, "steps": agent.steps})
-    print("\n" + report.table(report.training_rows(exact)))
+    print("\n" + table(report.training_rows(exact)))
     return {"optimal": exact.return_optimal, "uniform": exact.return_uniform}
 
 
