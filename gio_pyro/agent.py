@@ -276,9 +276,11 @@ class GIO(Picklable):
         # evaluate (equation 5) and improve (equation 6) the policy, then let the guide follow it (e.g. equation 10)
         for _ in range(improvements):
             rows = self.actor_critic.rows(self.replay)
-            read = self.dreaming.beside(rows)
-            paid, apart = self.reward_mix.mix(read, self.steps), self.reward_mix.auxiliary(read, self.steps)
-            figures = self.actor_critic.improve(paid, self.reward, self.temperature, self.steps, apart)
+            batch = self.dreaming.beside(rows)  # replayed transitions, and rollouts in the model
+            rewarded = self.reward_mix.mix(batch, self.steps)  # r ← w r + β signal
+            auxiliary = self.reward_mix.auxiliary(batch, self.steps)
+            # evaluate (equation 5), then improve (equation 6)
+            figures = self.actor_critic.improve(rewarded, self.reward, self.temperature, self.steps, auxiliary)
             self._note(figures | self.explorer.improve(self.replay, self.steps))
             self.guide.follow(self.policy, rows)
 

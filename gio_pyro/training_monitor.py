@@ -19,7 +19,7 @@ from gio_pyro.errors import (
 NOISE = 10.0
 """Standard deviation of the intrinsic reward over visited states, nats, above which it is mostly noise."""
 COLLAPSED = 4.5
-"""Nats for each continuous action below the entropy of a uniform one: a scale of about one part in a hundred."""
+"""Nats per continuous action below the entropy of a uniform one: a scale of about one part in a hundred."""
 COLLAPSED_SHARE = 1e-3
 """Lower limit of the entropy of discrete actions, as a fraction of log A."""
 MANY = 10
@@ -54,10 +54,10 @@ class TrainingMonitor:
         noise, entropy = metrics["intrinsic/nats_std"], metrics["train/entropy"]
         if noise > NOISE:
             text = f"the intrinsic reward varies by {noise:.3g} nats over visited states; the posterior is poor"
-            self._tell(NoisyInformationWarning, text)
+            self._warn_once(NoisyInformationWarning, text)
         if entropy < self.least_entropy:
             text = f"the policy's entropy is {entropy:.3g} nats and it explores no more; raise the temperature"
-            self._tell(EntropyCollapseWarning, text)
+            self._warn_once(EntropyCollapseWarning, text)
         self._critic(metrics, reward)
 
     def known(self, found: int, replayed: int, steps: int) -> None:
@@ -73,7 +73,7 @@ class TrainingMonitor:
                 f"replay holds {replayed:,} steps, but none that knows what follows in {steps}: time limits "
                 "cut it off, and the programs learn nothing; take a shorter future, or a longer time limit"
             )
-            self._tell(UnknownFutureWarning, text)
+            self._warn_once(UnknownFutureWarning, text)
 
     def _critic(self, metrics: Mapping[str, float], reward: float) -> None:
         value = abs(metrics.get("train/q", 0.0))
@@ -85,9 +85,9 @@ class TrainingMonitor:
             )
         if value > IMPOSSIBLE * possible:
             text = f"the critic's mean is {value:.3g}, but the rewards seen allow at most {possible:.3g}"
-            self._tell(DivergenceWarning, text)
+            self._warn_once(DivergenceWarning, text)
 
-    def _tell(self, kind: type[Warning], text: str) -> None:
+    def _warn_once(self, kind: type[Warning], text: str) -> None:
         if kind.__name__ not in self.warned:
             self.warned.add(kind.__name__)
             warnings.warn(f"{text[0].upper()}{text[1:]}.", kind, stacklevel=5)

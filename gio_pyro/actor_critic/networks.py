@@ -138,11 +138,11 @@ class NetworkActorCritic(nn.Module):
         return here + self.settings.discount * (~batch.terminated) * value
 
     @torch.no_grad()
-    def auxiliary_target(self, other: AuxiliaryValue, policy: Policy, batch: Transitions) -> Tensor:
+    def auxiliary_target(self, auxiliary: AuxiliaryValue, policy: Policy, batch: Transitions) -> Tensor:
         """Return r + γ E_π Q(s', a') of each transition, `[B]`, without entropy or information (equation 17)."""
         after = sample_actions(policy(batch.next_state))
-        value = after.mean(other.critic.later(batch.next_state, after))
-        return batch.reward + other.discount * (~batch.terminated) * value
+        value = after.mean(auxiliary.critic.later(batch.next_state, after))
+        return batch.reward + auxiliary.discount * (~batch.terminated) * value
 
     @torch.no_grad()
     def intrinsic(self, reward: Reward, state: Tensor) -> Tensor:

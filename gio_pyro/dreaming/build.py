@@ -12,7 +12,7 @@ def dreams_of(settings: Settings, fitted: Fitted) -> NoRollouts:
     """Return the rollouts that the settings ask for, or `NoRollouts`.
 
     Raises:
-        InputError: a future without the next state in it, which no model of it can be rolled out in.
+        InputError: a future that does not contain the next state, so that its model cannot be rolled out.
     """
     s, spec = settings, fitted.spec
     if not s.dream_horizon:

@@ -22,8 +22,8 @@ class TableDreams(NoRollouts):
 
     Args:
         fitted: the spaces, the future, the model and the policy.
-        horizon: steps of a dream.
-        share: of the weight of all rows, in (0, 1]; 1 leaves the real ones out.
+        horizon: steps of a rollout.
+        share: share of rollouts in the weight of all rows, in (0, 1]; 1 leaves replayed rows out.
         samples: futures drawn for each pair where they cannot be enumerated.
     """
 
@@ -72,9 +72,9 @@ class TableDreams(NoRollouts):
         mean, ending = known.of(here, action, next_state)
         share = dream.spread(weight[row]) * log_pi.exp() * dream.weight
         no = torch.zeros_like(tried[:1]).expand(len(here))
-        paid = (mean if reward is None else reward).to(weight)
+        received = (mean if reward is None else reward).to(weight)
         count, none = share * (1 - ending).to(share), torch.full_like(next_state, UNKNOWN)
-        goes_on = Transitions(here, action, paid, next_state, no, no, log_pi, count, none, none, none)
+        goes_on = Transitions(here, action, received, next_state, no, no, log_pi, count, none, none, none)
         ends = replace(goes_on, terminated=~no, weight=share * ending.to(share))
         both = concatenate(goes_on, ends)
         return both[both.weight > 0]

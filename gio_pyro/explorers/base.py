@@ -35,8 +35,8 @@ class Source:
 class Explorer(nn.Module, ABC):
     """Collect transitions from which the agent's own policy learns off-policy; a subclass implements `behaviour`.
 
-    `state_dict` has all that it learned and where it stands in each environment, but not its `optimisers`, which the
-    agent saves itself.
+    `state_dict` has everything learned and the state in each environment, but not the `optimisers`, which the agent
+    saves itself.
 
     Args:
         source: what it is built from.
@@ -62,7 +62,7 @@ class Explorer(nn.Module, ABC):
     def improve(self, replay: Replay, step: int) -> Figures:
         """Update the explorer after `step` environment steps; return its metrics by name. Called at each improvement.
 
-        The signal learns by itself; only what the explorer itself is made of learns here.
+        The agent updates the signal.
         """
         return {}
 

@@ -1,4 +1,4 @@
-"""A policy of its own that seeks the signal and nothing else."""
+"""An explorer that maximises the signal alone."""
 
 from dataclasses import replace
 
@@ -17,13 +17,13 @@ from gio_pyro.types import Transitions
 class SignalExplorer(Explorer):
     """Maximises the discounted signal and, at its own temperature, entropy: a soft actor-critic on r = β signal.
 
-    It learns from all of replay, the task policy's steps too, and is paid what the signal says now (Plan2Explore's
-    division of labour, Sekar et al., 2020, arXiv 2005.05960, here without planning).
+    It learns from the whole replay, the task policy's steps too, with the signal as it is now (as Plan2Explore keeps
+    exploration and task separate, Sekar et al., 2020, arXiv 2005.05960, here without planning).
 
     Args:
         source: what it is built from.
-        temperature: the price of a nat of its entropy, in units of the payment, in any form that the setting of the
-            agent has; None takes the agent's own.
+        temperature: of its entropy, in units of its reward per nat, in any form of the agent's setting; None takes
+            the agent's.
 
     Raises:
         InputError: a temperature out of range.
@@ -38,21 +38,21 @@ class SignalExplorer(Explorer):
         self.reward = Entropy()
 
     def behaviour(self, replay: Replay) -> Act:
-        """Return draws of its policy, with the agent's share of uniform actions."""
+        """Return samples of its policy, with the agent's share of uniform actions."""
         draws = self.control.behaviour(uniform_share=self.source.settings.uniform_share)
         return lambda state, stream: draws(state)
 
     def observe(self, rows: Transitions) -> None:
-        """Take new states into the statistics of the inputs."""
+        """Update input normalisers with new states."""
         self.control.observe(rows.state)
 
     def improve(self, replay: Replay, step: int) -> Figures:
-        """Evaluate and improve its policy on replayed transitions, paid by the signal as it is now."""
+        """Evaluate and improve its policy on replayed transitions, with the signal as it is now."""
         rows = self.source.reward_mix.mix(self.control.rows(replay), step)
         return self.control.improve(rows, self.reward, self.temperature, step)
 
     def optimisers(self) -> dict[str, torch.optim.Optimizer]:
-        """Return those of policy, critic and a learned temperature."""
+        """Return the optimisers of policy, critic and a learned temperature."""
         return steppers(self.control, self.temperature)
 
 
