@@ -19,6 +19,7 @@ from gio_pyro.programs.check_batch import ExampleBatch, running_check
 from gio_pyro.programs.contract import prepare_model, require_guide, require_model
 from gio_pyro.programs.guide import Guide
 from gio_pyro.programs.imports import HOMES, resolve
+from gio_pyro.programs.latent_guides import bind_guide, find_latents
 from gio_pyro.programs.memory_limit import memory_checked
 from gio_pyro.programs.model import Model
 from gio_pyro.programs.requirements import require_explores, require_fits, require_pathwise, require_visible
@@ -61,6 +62,7 @@ def build_model(program: PyroProgram, spec: Spec, policy: Policy, state: Tensor,
             require_model(_copy_model(model, program, spec), spec, ExampleBatch.of(spec))
     with _first_run(model, "(policy, state, future=None)"):
         model.materialise(policy, state)
+        find_latents(model, policy, state)
         require_fits(model.name, ACTION, model.site(ACTION, policy, state), spec.action_space)
         action = policy(state).sample()
         distribution = model.future(policy, state, action)
@@ -97,6 +99,7 @@ def build_guide(
         action = policy(state).sample()
         future = model.future(policy, state, action).sample()
         guide.materialise(policy, state, future)
+        bind_guide(guide, model, policy, state, action, future)
         require_fits(guide.name, ACTION, guide.posterior(policy, state, future), spec.action_space)
         with torch.enable_grad():
             require_visible(guide, guide.log_prob(policy, state, future, action))

@@ -161,7 +161,7 @@ def run_sites(program: Program, *args: Any, data: dict[str, Tensor]) -> Sites:
                 f'Expected {program.name} to sample the site "{name}", but it samples {quoted_names(sites)}; '
                 f'add pyro.sample("{name}", ...).'
             )
-    require_only(program.name, sites.values(), program.sites)
+    require_only(program.name, sites.values(), program.sites, program.latent_names)
     return sites
 
 

@@ -9,6 +9,7 @@ from gymnasium.spaces import Box
 from gio_pyro.errors import ProgramError
 from gio_pyro.programs.check_batch import ExampleBatch, other_values, perturb, run_sites, support_size
 from gio_pyro.programs.guide import Guide
+from gio_pyro.programs.latent_guides import bind_guide, find_latents
 from gio_pyro.programs.model import Model
 from gio_pyro.programs.modes import fitting
 from gio_pyro.programs.requirements import (
@@ -40,6 +41,7 @@ def prepare_model(model: Model, batch: ExampleBatch) -> None:
     model.observe(batch.state, batch.action, batch.future)
     run_sites(model, batch.policy, batch.state, data={ACTION: batch.action, FUTURE: batch.future})
     require_unchanged(model, batch)
+    find_latents(model, batch.policy, batch.state, {ACTION: batch.action, FUTURE: batch.future})
     run_sites(
         model, batch.policy, batch.state, batch.future, data={ACTION: batch.action}
     )  # creates parameters used only with data
@@ -148,6 +150,7 @@ def require_guide(guide: Guide, model: Model, spec: Spec, batch: ExampleBatch) -
     guide.observe(batch.state, batch.action, batch.future)
     run_sites(guide, batch.policy, batch.state, batch.future, data={ACTION: batch.action})
     require_unchanged(guide, batch)
+    bind_guide(guide, model, batch.policy, batch.state, batch.action, batch.future)
     guide.eval_all()
     perturb(guide)
     site = run_sites(guide, batch.policy, batch.state, batch.future, data={ACTION: batch.action})[ACTION]

@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.distributions import Categorical, Distribution
 
 from gio_pyro.errors import ProgramError, TrainingError
+from gio_pyro.programs.marginal import Marginal, is_branching
 from gio_pyro.programs.model import Model
 from gio_pyro.programs.scores import all_actions
 from gio_pyro.types import Policy
@@ -122,6 +123,8 @@ def imagine(model: Model, policy: Policy, state: Tensor, action: Tensor, *, samp
     """
     distribution = model.future(policy, state, action)
     pairs = len(state)
+    if is_branching(distribution) and not distribution.has_enumerate_support:
+        return _each_branch(distribution, pairs, samples)
     if not distribution.has_enumerate_support:
         draws = _draws(distribution, samples).transpose(0, 1)
         return _equally_weighted(draws, pairs, samples)
@@ -135,6 +138,14 @@ def imagine(model: Model, policy: Policy, state: Tensor, action: Tensor, *, samp
         pair, which = (weight > 0).nonzero(as_tuple=True)
         return FutureSamples(pair, values[which], weight[pair, which], pairs)
     return _equally_weighted(values[systematic(weight, samples)], pairs, samples)
+
+
+def _each_branch(distribution: Marginal, pairs: int, samples: int) -> FutureSamples:
+    """Return `samples` futures for each combination of the finite latent sites, weighted by its probability."""
+    drawn = [distribution.branches() for _ in range(samples)]
+    future, weight = (torch.cat(part).transpose(0, 1) for part in zip(*drawn, strict=True))
+    pair = torch.arange(pairs, device=weight.device).repeat_interleave(weight.shape[1])
+    return FutureSamples(pair, future.flatten(0, 1), weight.flatten() / samples, pairs)
 
 
 def _enumerated(values: Tensor, weight: Tensor) -> FutureSamples:

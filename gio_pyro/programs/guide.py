@@ -52,7 +52,7 @@ class Guide(Program):
         A guide can thus update itself without gradients: `state` `[M, ...]` are visited states with weights `[M]`.
         """
         if getattr(self.program, "follow", None) is not None:
-            self._call("follow", policy, *batch.distinct_states())
+            self.call("follow", policy, *batch.distinct_states())
 
     @property
     def explorer(self) -> Policy | None:
@@ -60,5 +60,5 @@ class Guide(Program):
         return self._explore if getattr(self.program, "explore", None) is not None else None
 
     def _explore(self, state: Tensor) -> TorchDistributionMixin:
-        found: TorchDistributionMixin = self._mask(self._call("explore", state), state)
+        found: TorchDistributionMixin = self._mask(self.call("explore", state), state)
         return found

@@ -2,20 +2,32 @@
 
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
 from gio_pyro.errors import InputError, ProgramError
+from gio_pyro.programs.latents import Latents
+from gio_pyro.programs.marginal import Marginal
 from gio_pyro.programs.program import Program
 from gio_pyro.programs.scores import per_example
 from gio_pyro.programs.sites import ACTION, FUTURE
-from gio_pyro.types import Policy
+from gio_pyro.types import Policy, PyroProgram
 
 
 class Model(Program):
-    """A model p_ψ(F|s, a): a program with the sites "action" and "future"."""
+    """A model p_ψ(F|s, a): a program with the sites "action" and "future", and latent sites of its own.
+
+    Attributes:
+        latents: its latent sites integrated out, or None if it has none (see `gio_pyro.programs.latent_guides`).
+    """
 
     sites = (ACTION, FUTURE)
+    latents: Latents | None
+
+    def __init__(self, program: PyroProgram) -> None:
+        super().__init__(program)
+        self.latents = None
 
     @property
     def ignores_action(self) -> bool:
@@ -24,24 +36,38 @@ class Model(Program):
 
     def future(self, policy: Policy, state: Tensor, action: Tensor) -> Distribution:
         """Return p_ψ(·|s, a), a batch of B distributions; `state` and `action` are `[B, ...]`."""
+        if self.latents is not None:
+            return Marginal(self.latents, policy, state, action)
         return self.site(FUTURE, policy, state, data={ACTION: action})
 
     def log_prob(self, policy: Policy, state: Tensor, action: Tensor, future: Tensor) -> Tensor:
-        """Return log p_ψ(F|s, a) of each example, `[B]` nats."""
+        """Return log p_ψ(F|s, a) of each example, `[B]` nats; with local latent sites an importance-weighted bound."""
         self._check_batch(state, action=action, future=future)
+        if self.latents is not None:
+            return self.latents.log_prob(policy, state, action, future)
         distribution = self.site(FUTURE, policy, state, future, data={ACTION: action})
         return per_example(distribution, future, len(state), self.name)
 
     def evidence(self, policy: Policy, state: Tensor, action: Tensor, future: Tensor) -> Tensor:
         """Return the fitting objective, `[B]` nats: the program's lower bound on log p_ψ(F|s, a), if it has one.
 
-        A program with a posterior over parameters, or with ensemble members, implements
-        `evidence(state, action, future) -> [B]`; for any other it is log p_ψ(F|s, a).
+        A program implements it as `evidence(state, action, future) -> [B]`, an ensemble for example; for others it is
+        the evidence lower bound where there are latent sites, and log p_ψ(F|s, a) where there are none.
         """
         if not hasattr(self.program, "evidence"):
+            if self.latents is not None:
+                self._check_batch(state, action=action, future=future)
+                return self.latents.evidence(policy, state, action, future)
             return self.log_prob(policy, state, action, future)
         self._check_batch(state, action=action, future=future)
         return self._per_example("evidence", state, action, future)
+
+    @torch.no_grad()
+    def observe(self, state: Tensor, action: Tensor, future: Tensor, weight: Tensor | None = None) -> None:
+        """Pass new data to the program, as `Program.observe`, and count them for the posterior of shared sites."""
+        super().observe(state, action, future, weight)
+        if self.latents is not None and self.latents.sites.shared:
+            self.latents.examples += len(state)
 
     def beliefs(self, state: Tensor, action: Tensor) -> Distribution:
         """Return the predictions of K ensemble members or posterior draws, a distribution of batch shape `[K, B]`.
@@ -54,7 +80,7 @@ class Model(Program):
         """
         self._require_method("beliefs", "(state, action)", "EnsembleModel, BayesianModel or DirichletModel")
         self._check_batch(state, action=action)
-        found: Any = self._call("beliefs", state, action)
+        found: Any = self.call("beliefs", state, action)
         shape = tuple(getattr(found, "batch_shape", ()))
         if len(shape) != 2 or shape[-1] != len(state):
             raise ProgramError(
@@ -79,7 +105,7 @@ class Model(Program):
 
     def _per_example(self, method: str, state: Tensor, *others: Tensor) -> Tensor:
         """Call a method of the program that returns `[B]`."""
-        found = self._call(method, state, *others)
+        found = self.call(method, state, *others)
         if not isinstance(found, Tensor) or found.shape != (len(state),):
             got = f"shape {tuple(found.shape)}" if isinstance(found, Tensor) else f"a {type(found).__name__}"
             raise ProgramError(

@@ -13,8 +13,8 @@ agents in one process share no parameters and the user's own Pyro code is unaffe
 
 import inspect
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext
 from numbers import Real
 from types import MappingProxyType
 from typing import Any
@@ -32,7 +32,14 @@ from gio_pyro.errors import GioError, ProgramError, describe_error, shown
 from gio_pyro.programs.sites import is_plate, is_recorded, require_distribution, require_only
 from gio_pyro.types import PyroProgram as Callable_
 
-OPTIONAL = MappingProxyType({"observe": "state, action, future", "follow": "policy, state, weight", "explore": "state"})
+OPTIONAL = MappingProxyType(
+    {
+        "observe": "state, action, future",
+        "follow": "policy, state, weight",
+        "explore": "state",
+        "latent_guide": "state, action, future",
+    }
+)
 """Optional methods of a program, and their arguments."""
 
 
@@ -55,6 +62,8 @@ class Program(nn.Module):
 
     sites: tuple[str, ...] = ()
     """The sample sites that it must have."""
+    latent_names: frozenset[str] | None = None
+    """Names of its latent sites; None before its first run."""
 
     _all_modules: list[nn.Module] | None
     _standard_train: bool
@@ -71,10 +80,15 @@ class Program(nn.Module):
                     f"Expected {name} of {self.name} to be a method {name}({arguments}), but got {shown(method)}; "
                     "give it another name if it is something else."
                 )
-        self._local = [module for module in _submodules(program) if isinstance(module, PyroModule)]
+        self._local: list[PyroModule] = []
+        self.add_local(program)
         self.stored = nn.ParameterDict()
         self.eval_all()
         self._store: dict[str, dict[str, Any]] = {"params": {}, "constraints": {}}
+
+    def add_local(self, program: Callable_) -> None:
+        """Keep the parameters of every `PyroModule` in a program in that module while this one runs."""
+        self._local += [module for module in _submodules(program) if isinstance(module, PyroModule)]
 
     @property
     def name(self) -> str:
@@ -107,13 +121,17 @@ class Program(nn.Module):
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Run the program with its own parameters; raises `ProgramError` for any exception in it."""
-        return self._call("__call__", *args, **kwargs)
+        return self.isolated(self.program, *args, **kwargs)
 
-    def _call(self, method: str, *args: Any, **kwargs: Any) -> Any:
-        """Call a method of the program with its own parameters."""
+    def call(self, method: str, *args: Any, **kwargs: Any) -> Any:
+        """Call a method of the program with its own parameters; raises `ProgramError` for any exception in it."""
+        return self.isolated(getattr(self.program, method), *args, **kwargs)
+
+    def isolated(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Call a function with the program's own parameters; raises `ProgramError` for any exception in it."""
         with self._isolated():
             try:
-                return getattr(self.program, method)(*args, **kwargs)
+                return function(*args, **kwargs)
             except _SiteReached as stop:
                 reached = stop  # raised below, after new parameters are registered
             except (GioError, NonlocalExit):
@@ -195,10 +213,12 @@ class Program(nn.Module):
                     f"{tuple(tensor.shape)}; give it the batch of the states."
                 )
 
-    def site(self, name: str, *args: Any, data: dict[str, Tensor] | None = None) -> Distribution:
+    def site(
+        self, name: str, *args: Any, data: dict[str, Tensor] | None = None, handlers: Sequence[Messenger] = ()
+    ) -> Distribution:
         """Run the program up to one site, conditioned on `data`, and return that site's distribution.
 
-        Nothing is sampled at the site itself, and outer handlers do not see the run.
+        Nothing is sampled at the site itself, and outer handlers do not see the run; `handlers` do.
 
         Raises:
             ProgramError: the program ended without sampling the site, or has a site that is not allowed.
@@ -206,7 +226,9 @@ class Program(nn.Module):
         until = _StopAtSite(name, self)
         with poutine.block():
             try:
-                with until:
+                with until, ExitStack() as stack:
+                    for handler in handlers:
+                        stack.enter_context(handler)
                     poutine.condition(self, data or {})(*args)
             except _SiteReached as reached:
                 return reached.distribution
@@ -263,7 +285,7 @@ class _StopAtSite(Messenger):
 
     def _pyro_sample(self, msg: Any) -> None:
         if msg["name"] == self.name:
-            require_only(self.program.name, self.seen, self.program.sites)
+            require_only(self.program.name, self.seen, self.program.sites, self.program.latent_names)
             require_distribution(self.program.name, msg)
             raise _SiteReached(msg["fn"])
         if not is_plate(msg) and not is_recorded(msg):

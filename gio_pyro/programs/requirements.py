@@ -12,6 +12,7 @@ from torch.distributions import Distribution, Independent
 
 from gio_pyro.errors import ProgramError
 from gio_pyro.programs.check_batch import BATCH, ExampleBatch
+from gio_pyro.programs.marginal import is_branching
 from gio_pyro.programs.program import Program
 from gio_pyro.types import Spec
 
@@ -147,7 +148,8 @@ def require_input_gradient(program: Program, result: Tensor, cause: Tensor, what
 
 def require_pathwise(program: Program, distribution: Distribution, spec: Spec) -> None:
     """Raise `ProgramError` if actions are continuous and futures neither reparameterised nor enumerable."""
-    if isinstance(spec.action_space, Box) and not (distribution.has_rsample or distribution.has_enumerate_support):
+    pathwise = distribution.has_rsample or distribution.has_enumerate_support or is_branching(distribution)
+    if isinstance(spec.action_space, Box) and not pathwise:
         raise ProgramError(
             f"Expected the futures of {program.name} to be reparameterised (has_rsample) as actions are continuous, "
             f"but got {type(distribution).__name__}; take such a distribution, or finite futures."

@@ -1,6 +1,6 @@
 """Sample sites: which statements of a program are sites, and errors for those that must not be there."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from typing import Any
 
 import pyro.distributions as dist
@@ -26,13 +26,24 @@ def is_recorded(node: Node) -> bool:
     return bool((node["infer"] or {}).get("_deterministic"))
 
 
-def require_only(program: str, nodes: Iterable[Node], sites: Iterable[str]) -> None:
-    """Raise `ProgramError` if a program has a statement other than the given sites."""
+def require_only(
+    program: str, nodes: Iterable[Node], sites: Iterable[str], latents: Container[str] | None = frozenset()
+) -> None:
+    """Raise `ProgramError` if a program has a statement other than the given sites and latent sites.
+
+    `latents` are names of latent sites; None allows any. Auxiliary sites of Pyro's guides are always allowed.
+    """
     for node in nodes:
-        if node["name"] not in sites:
+        known = latents is None or node["name"] in latents or (node["infer"] or {}).get("is_auxiliary")
+        if node["name"] not in sites and not (is_latent(node) and known):
             raise ProgramError(
                 f"Expected {program} to sample only {quoted_names(sites)}, but it also {_extra(node, sites)}."
             )
+
+
+def is_latent(node: Node) -> bool:
+    """Return whether a statement samples an unobserved site, plates and factors left out."""
+    return not node["is_observed"] and not isinstance(node["fn"], Unit) and not is_plate(node)
 
 
 def require_distribution(program: str, node: Node) -> None:
@@ -58,10 +69,7 @@ def _extra(node: Node, sites: Iterable[str]) -> str:
         return f"has the factor {name}, and only the sites' own densities are read; {instead}"
     if node["is_observed"]:
         return f"observes {name}, and only the sites' own densities are read; {instead}"
-    return (
-        f"samples {name}, and latent variables are not supported yet; sum it out, as MixtureModel does, or make it a "
-        "parameter"
-    )
+    return f"samples {name} only on some runs; sample the same sites on every run"
 
 
 def _require_pyro(program: str, site: str, found: Any) -> None:

@@ -12,6 +12,7 @@ import pyro.distributions as dist
 import pytest
 import torch
 from pyro import poutine
+from pyro.infer.autoguide import AutoNormal
 from pyro.nn import PyroModule
 from torch import Tensor, nn
 from torch.nn import functional
@@ -100,7 +101,7 @@ def case(says: str | None) -> Callable[[Any], Any]:
     return put
 
 
-NO_LATENT = 'but it also samples "z", and latent variables are not supported yet; sum it out'
+NO_LATENT = 'Expected GaussianModel to sample the site "z"'
 NOT_READ = "and only the sites' own densities are read; "
 DIFFERS = "to score an example the same every time, but two scores of one batch differ; draw no random numbers"
 MIXES = "Expected an example to score the same alone and in a batch at the site"
@@ -146,20 +147,26 @@ class ModelInASubsampledPlate(Model):
             return pyro.sample("future", self.outcome(state, action), obs=future)
 
 
-@case(NO_LATENT)
+@case(None)
 class ModelWithALatentBetween(Model):
     def before(self, state: Tensor) -> None:
         pyro.sample("z", dist.Normal(torch.zeros(len(state)), 1.0))
 
+    def latent_guide(self, state: Tensor, action: Tensor, future: Tensor) -> None:
+        with pyro.plate("batch", len(state)):
+            pyro.sample("z", dist.Normal(torch.zeros(len(state)), 0.9))
 
-@case(NO_LATENT)
+
+@case('the latent site "z" of ModelWithALatentAfter to be sampled before "future"')
 class ModelWithALatentAfter(Model):
     def after(self, state: Tensor, future: Tensor) -> None:
         pyro.sample("z", dist.Normal(future[:, 0], 1.0))
 
 
-@case(NO_LATENT)
+@case(None)
 class ModelWithAGlobalLatent(Model):
+    autoguide = AutoNormal
+
     def forward(self, policy: Policy, state: Tensor, future: Tensor | None = None) -> Any:
         pyro.sample("z", dist.Normal(0.0, 1.0))
         return super().forward(policy, state, future)

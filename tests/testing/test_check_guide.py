@@ -147,7 +147,7 @@ class NoSpec(PyroModule):
 
 FAULTS = [
     (NoAction, 'to sample the site "action", but it samples "latent"'),
-    (ExtraSite, 'but it also samples "latent"'),
+    (ExtraSite, 'to sample the site "latent"'),
     (WrongShape, r'site "action" of WrongShape .*\(2, 7\)'),
     (Column, r'site "action" of Column .*\(7, 1\)'),
     (Scalar, 'site "action" of Scalar .* not vectorised'),

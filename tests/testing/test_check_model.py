@@ -53,12 +53,6 @@ class NoAction(Good):
             return pyro.sample("future", dist.Categorical(logits=self.table[state, 0]), obs=future)
 
 
-class ExtraSite(Good):
-    def forward(self, policy: Policy, state: Tensor, future: Tensor | None = None) -> Any:
-        pyro.sample("noise", dist.Normal(0.0, 1.0))
-        return super().forward(policy, state, future)
-
-
 class WrongShape(Good):
     def logits(self, state: Tensor, action: Tensor) -> Tensor:
         return self.table[state, action].expand(2, -1, -1)
@@ -175,7 +169,6 @@ class NoForward(PyroModule):
 FAULTS = [
     (NoFuture, 'to sample the site "future", but'),
     (NoAction, 'to sample the site "action", but'),
-    (ExtraSite, 'but it also samples "noise"'),
     (WrongShape, r'site "future" of WrongShape .*\(2, 7\)'),
     (Column, r'site "future" of Column .*\(7, 1\)'),
     (Scalar, 'site "future" of Scalar .* not vectorised'),
