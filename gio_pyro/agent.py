@@ -33,7 +33,7 @@ from gio_pyro.data.training_batches import newly_known, require_room_for, sequen
 from gio_pyro.dreaming import dreams_of
 from gio_pyro.errors import InputError
 from gio_pyro.explorers import scheduler_of
-from gio_pyro.futures import Future, FutureLike, future_from, spec_of, without_masks
+from gio_pyro.futures import Future, FutureLike, future_from, future_in, spec_of, without_masks
 from gio_pyro.inference import Inference, objective_for, sequence_length_of
 from gio_pyro.programs import build_pair, chosen_programs, without_validation
 from gio_pyro.settings import Settings
@@ -96,6 +96,7 @@ class GIO(Picklable):
         raw_states, raw_actions = single_spaces(self.env)
         acts = Actions.of(raw_actions)
         states, actions = Observations.of(raw_states, quiet=True).space, acts.space
+        self.future = future_in(self.future, first_env(self.env), states)
         self.settings = Settings.of(settings, states=states, actions=actions)
         with memory_errors(REDUCE_ADVICE):
             mask_handler, masks = mask_handler_of(states, actions, partial(copy_environment, first_env(self.env)))

@@ -14,12 +14,13 @@ from torch import Tensor
 
 from gio_pyro.collection import Actions, Env, Observations, make_env
 from gio_pyro.collection.make import Vector, single_spaces
+from gio_pyro.collection.wrappers import first_env
 from gio_pyro.data.placing import sequence_starts, with_links
 from gio_pyro.data.replay_buffer import Replay, warn_of_size
 from gio_pyro.data.samples import Read, Samples, first_of
 from gio_pyro.distributions.squash import uniform_in_box
 from gio_pyro.errors import CheckpointError, InputError, TrainingError, describe_error, shown, unknown
-from gio_pyro.futures import FutureLike, future_from, spec_of
+from gio_pyro.futures import FutureLike, future_from, future_in, spec_of
 from gio_pyro.inference import Inference, objective_for
 from gio_pyro.programs import build_pair, chosen_programs, without_validation
 from gio_pyro.settings import Settings
@@ -94,7 +95,8 @@ class IntrinsicReward(Picklable):
             whole(name, number, 1)
         self.updates, self.batch_size = updates, batch_size
         self.device, self.future = device_from_name(device), future_from(future)
-        raw_states, raw_actions = single_spaces(make_env(environment))
+        env = make_env(environment)
+        raw_states, raw_actions = single_spaces(env)
         self.observations, self.actions = Observations.of(raw_states, quiet=True), Actions.of(raw_actions)
         if self.future.sequential:
             raise InputError(
@@ -102,6 +104,7 @@ class IntrinsicReward(Picklable):
                 "or NextStateAndReward."
             )
         states, actions = self.observations.space, self.actions.space
+        self.future = future_in(self.future, first_env(env), states)
         given = {"learning_rate": learning_rate, "hidden": hidden, "seed": seed}
         own = Settings.of(given, states=states, actions=actions)  # refuses what is out of range
         learning_rate, hidden, seed = own.learning_rate, own.hidden, own.seed

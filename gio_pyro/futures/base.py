@@ -50,6 +50,9 @@ class Future(ABC):
     next state. Dreaming needs it."""
     exact: Callable[[], tabular.Future] | None = None
     """Optional: `exact()`, the counterpart in `gio_pyro.tabular`, with its values in the same order."""
+    in_environment: Callable[[Any, Space[Any]], "Future"] | None = None
+    """Optional: `in_environment(env, state_space) -> Future`, this future with what it takes from the environment, such
+    as the rewards of its transition table. Called once, before `space`."""
 
     @abstractmethod
     def space(self, state_space: Space[Any]) -> Space[Any]:

@@ -1,7 +1,7 @@
 """A user's function of another future."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -13,7 +13,7 @@ from gio_pyro import tabular
 from gio_pyro.errors import InputError, describe_error, shown
 from gio_pyro.futures.base import Future, FutureLike
 from gio_pyro.futures.spec import exact_of
-from gio_pyro.futures.wrapped import as_future
+from gio_pyro.futures.wrapped import as_future, future_in
 from gio_pyro.types import Policy, Sequences, Transitions, finite
 from gio_pyro.utils.checks import instance
 from gio_pyro.utils.pickling import Picklable
@@ -48,6 +48,10 @@ class Features(Picklable, Future):
         """Return `to`; raises `InputError` where F' does not support the states."""
         self.future.space(state_space)
         return self.to
+
+    def in_environment(self, env: Any, state_space: Space[Any]) -> Future:
+        """Return the features of F' with what F' takes from the environment."""
+        return replace(self, future=future_in(as_future(self.future), env, state_space))
 
     def of(self, transitions: Transitions) -> Tensor:
         """Return φ(F') of each transition."""

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -55,7 +55,7 @@ class NextStateAndReward(Future):
     """
 
     rewards: Sequence[float] = ()
-    """Reward units, increasing; for Discrete states only."""
+    """Reward units, increasing; for Discrete states only. By default those of the environment's transition table."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "rewards", increasing(self.rewards, "rewards"))
@@ -69,13 +69,19 @@ class NextStateAndReward(Future):
         if isinstance(state_space, Discrete):
             if not self.rewards:
                 raise InputError(
-                    "Expected the rewards that occur, as Discrete states need a finite future, but got none; give "
-                    "them, e.g. NextStateAndReward(rewards=(0.0, 1.0))."
+                    "Expected the rewards that occur, as Discrete states need a finite future, but got none, and there "
+                    "is no transition table to read them from; give them, e.g. NextStateAndReward(rewards=(0.0, 1.0))."
                 )
             return Discrete(int(state_space.n) * len(self.rewards))
         if self.rewards:
             raise InputError("Expected rewards only where states are Discrete, but states are vectors; leave them out.")
         return Box(-np.inf, np.inf, (math.prod(state_space.shape or ()) + 1,), np.float32)
+
+    def in_environment(self, env: Any, state_space: Space[Any]) -> Future:
+        """Return this future with the rewards of `env.unwrapped.P`, where states are Discrete and none are given."""
+        if self.rewards or not isinstance(state_space, Discrete):
+            return self
+        return replace(self, rewards=tabular.rewards_of(env))
 
     def of(self, transitions: Transitions) -> Tensor:
         """Return (s', r) of each transition, `[B]` or `[B, n + 1]`."""

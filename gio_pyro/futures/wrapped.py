@@ -26,7 +26,7 @@ class Wrapped(Future):
         steps = _sequence_steps(self.inner)
         object.__setattr__(self, "sequential", steps > 0)
         object.__setattr__(self, "steps", max(steps, 1))
-        for name in ("baseline", "outcome", "exact"):
+        for name in ("baseline", "outcome", "exact", "in_environment"):
             object.__setattr__(self, name, getattr(self.inner, name, None))
 
     def __repr__(self) -> str:
@@ -153,3 +153,8 @@ def unwrapped_future(future: FutureLike) -> Any:
     while isinstance(future, Wrapped):
         future = future.inner
     return future
+
+
+def future_in(future: Future, env: Any, state_space: Space[Any]) -> Future:
+    """Return a future with what it takes from the environment; most take nothing."""
+    return future if future.in_environment is None else as_future(future.in_environment(env, state_space))

@@ -23,6 +23,7 @@ from gio_pyro.tabular.information import mutual_information
 from gio_pyro.tabular.iteration import Solution, intrinsic_bellman, policy_iteration, posterior
 from gio_pyro.tabular.marginals import action_information, action_marginal
 from gio_pyro.tabular.mdp import Outcomes, TabularMDP
+from gio_pyro.tabular.reading import rewards_of
 
 __all__ = [
     "Capacity",
@@ -56,6 +57,7 @@ __all__ = [
     "policy_iteration",
     "posterior",
     "reachable",
+    "rewards_of",
     "state_after",
     "trajectory",
     "uniform",

@@ -4,8 +4,10 @@ import sys
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
 import torch
+from gymnasium.wrappers import NormalizeReward
 from torch import Tensor
 
 from gio_pyro.errors import InputError, MixedTerminationError, describe_error, shown
@@ -36,6 +38,23 @@ def read_rows(table: Any) -> tuple[Tensor, list[list[int]]]:
         raise InputError("Expected env.P to offer an action in some state, but it has none; fill its rows.")
     rows = [row for s in range(states) for a in offers[s] for row in _read_outcomes(table[s], s, a, states)]
     return torch.tensor(rows, dtype=torch.float64), offers
+
+
+def rewards_of(env: Any) -> tuple[float, ...]:
+    """Return the distinct rewards of `env.unwrapped.P`, increasing, reward units.
+
+    Empty where there is no table, and where a wrapper around the environment changes its rewards.
+
+    Raises:
+        InputError: `P` is not a transition table.
+    """
+    table, layer = getattr(getattr(env, "unwrapped", None), "P", None), env
+    while isinstance(layer, gym.Wrapper) and not isinstance(layer, gym.RewardWrapper | NormalizeReward):
+        layer = layer.env
+    if table is None or isinstance(layer, gym.Wrapper):
+        return ()
+    rows, _ = read_rows(table)
+    return tuple(rows[rows[:, 2] > 0, 4].unique().tolist())
 
 
 def read_action_masks(offers: list[list[int]], mask: Any) -> Tensor:
