@@ -20,6 +20,7 @@ the score lies below 0. Rows already in the CSV file are not run again. Nothing 
 import statistics
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -28,7 +29,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import torch
-from kept import Kept, command_line, text
+from kept import Kept, command_line
 
 import gio_pyro as gio
 import gio_pyro.envs
@@ -48,8 +49,8 @@ class World:
     steps: tuple[int, ...]
     """Environment steps after which the agent is evaluated, increasing."""
     seeds: int = 5
-    settings: dict[str, Any] = field(default_factory=dict)
-    arguments: dict[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    arguments: Mapping[str, Any] = field(default_factory=dict)
     """Arguments of the environment."""
 
 
@@ -58,10 +59,10 @@ WORLDS: MappingProxyType[str, World] = MappingProxyType(
     {
         "FrozenLake": World("FrozenLake-v1", (20_000,), 10),
         "FrozenLake, not slippery, no reward": World(
-            "FrozenLake-v1", (10_000,), 10, dict(WITHOUT_REWARD), {"is_slippery": False}
+            "FrozenLake-v1", (10_000,), 10, WITHOUT_REWARD, {"is_slippery": False}
         ),
         "KlyubinMaze, empowerment": World(
-            "gio/KlyubinMaze-v0", (10_000,), 5, {"signal": "Empowerment(2)", "guide": "UniformGuide"}
+            "gio/KlyubinMaze-v0", (3_000,), 5, {"signal": "Empowerment(2)", "guide": "UniformGuide"}
         ),
         "SparseMaze, information gain": World(
             "gio/SparseMaze-v0",
@@ -70,8 +71,8 @@ WORLDS: MappingProxyType[str, World] = MappingProxyType(
             {"signal": "InformationGain", "model": "DirichletModel", "explorer": "Signal", "temperature": 0.002},
         ),
         "CartPole": World("CartPole-v1", (1_500, 3_000)),
-        "CartPole, no reward": World("CartPole-v1", (4_000, 7_500), settings=dict(WITHOUT_REWARD)),
-        "Pendulum": World("Pendulum-v1", (3_000, 4_000), settings={}),
+        "CartPole, no reward": World("CartPole-v1", (4_000, 7_500), settings=WITHOUT_REWARD),
+        "Pendulum": World("Pendulum-v1", (3_000, 4_000)),
     }
 )
 
@@ -119,24 +120,68 @@ def judged(agent: gio.GIO, seed: int) -> dict[str, object]:
     return {"score": found.return_learned, "nats": found.information_learned, "exact": exact}
 
 
+def table(kept: Kept) -> list[str]:
+    """Return the medians, all seeds and the paired differences of each world as Markdown."""
+    lines = [
+        "| environment | steps | future | score, seed by seed | median | nats, median | learned − exact | ms a step |",
+        "|" + "---|" * 8,
+    ]
+    differences = [
+        "| environment, (s', r) less s' | steps | score | nats | CPU time, ratio |",
+        "|" + "---|" * 5,
+    ]
+    for name, steps in sorted({(row["world"], int(row["steps"])) for row in kept.rows.values()}, key=place):
+        scores, nats, seconds = (paired(kept, name, steps, column) for column in ("score", "nats", "seconds"))
+        if not len(scores[0]):
+            continue
+        for number, future in enumerate(FUTURES):
+            each = ", ".join(f"{score:.3g}" for score in scores[number])
+            gaps = bias(kept, name, steps, number)
+            lines.append(
+                f"| {name} | {steps:,} | {future} | {each} | {statistics.median(scores[number]):.3g} | "
+                f"{statistics.median(nats[number]):.3f} | {gaps} | "
+                f"{1_000 * statistics.median(seconds[number]) / steps:.2f} |"
+            )
+        ratio = statistics.median(seconds[1] / seconds[0])
+        differences.append(f"| {name} | {steps:,} | {change(scores)} | {change(nats)} | {ratio:.2f} |")
+    return [*lines, "", *differences]
+
+
+def place(key: tuple[str, int]) -> tuple[int, int]:
+    """Return where a world and its steps stand in the table."""
+    return [*WORLDS].index(key[0]), key[1]
+
+
+def bias(kept: Kept, name: str, steps: int, number: int) -> str:
+    """Return the median of the learned less the exact information, nats, where the world is finite."""
+    rows = kept.rows.values()
+    own = [row for row in rows if (row["world"], row["steps"], row["future"]) == (name, str(steps), FUTURES[number])]
+    if not all(row["exact"] for row in own):
+        return ""
+    return f"{statistics.median(float(row['nats']) - float(row['exact']) for row in own):+.4f}"
+
+
+def change(pair: tuple[np.ndarray, np.ndarray]) -> str:
+    """Return the mean of the paired differences and its interval."""
+    differences = pair[1] - pair[0]
+    low, high = interval(differences)
+    return f"{differences.mean():+.3g} [{low:+.3g}, {high:+.3g}]"
+
+
 def paired(kept: Kept, name: str, steps: int, column: str) -> tuple[np.ndarray, np.ndarray]:
     """Return a column of both futures, `[seeds]` each, of the seeds that have both."""
-    of = {(row["seed"], row["future"]): row for row in kept.rows.values() if (row["world"], row["steps"]) == (name, str(steps))}
-    seeds = sorted({seed for seed, _ in of if all((seed, future) in of for future in FUTURES)}, key=int)
-    first, second = (np.array([float(of[seed, future][column]) for seed in seeds]) for future in FUTURES)
+    rows = [row for row in kept.rows.values() if (row["world"], row["steps"]) == (name, str(steps))]
+    of = {(int(row["seed"]), row["future"]): float(row[column]) for row in rows}
+    seeds = [seed for seed in sorted({seed for seed, _ in of}) if all((seed, future) in of for future in FUTURES)]
+    first, second = (np.array([of[seed, future] for seed in seeds]) for future in FUTURES)
     return first, second
 
 
 def interval(differences: np.ndarray) -> tuple[float, float]:
     """Return a 95 % bootstrap interval of the mean, by percentiles."""
-    rng = np.random.default_rng(0)
-    means = rng.choice(differences, (RESAMPLES, len(differences))).mean(1)
+    means = np.random.default_rng(0).choice(differences, (RESAMPLES, len(differences))).mean(1)
     low, high = np.percentile(means, (2.5, 97.5))
     return float(low), float(high)
-
-
-def table(kept: Kept) -> list[str]:
-    return []
 
 
 if __name__ == "__main__":

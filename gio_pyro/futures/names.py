@@ -41,7 +41,7 @@ def written(future: FutureLike) -> str | None:
     own = unwrapped_future(future)
     if FUTURES.get(type(own).__name__) is not type(own):
         return None
-    given = [(f.name, getattr(own, f.name)) for f in fields(own) if getattr(own, f.name) != f.default]
+    given = [(f.name, getattr(own, f.name)) for f in fields(own) if f.repr and getattr(own, f.name) != f.default]
     arguments = ", ".join(f"{name}={value!r}" for name, value in given)
     return type(own).__name__ + (f"({arguments})" if arguments else "")
 

@@ -40,8 +40,8 @@ def read_rows(table: Any) -> tuple[Tensor, list[list[int]]]:
     return torch.tensor(rows, dtype=torch.float64), offers
 
 
-def rewards_of(env: Any) -> tuple[float, ...]:
-    """Return the distinct rewards of `env.unwrapped.P`, increasing, reward units.
+def next_states_and_rewards(env: Any) -> tuple[tuple[int, float], ...]:
+    """Return the pairs (s', r) that occur in `env.unwrapped.P`, increasing; a state that none enters has one, too.
 
     Empty where there is no table, and where a wrapper around the environment changes its rewards.
 
@@ -54,7 +54,10 @@ def rewards_of(env: Any) -> tuple[float, ...]:
     if table is None or isinstance(layer, gym.Wrapper):
         return ()
     rows, _ = read_rows(table)
-    return tuple(rows[rows[:, 2] > 0, 4].unique().tolist())
+    rows = rows[rows[:, 2] > 0]
+    entered = {(int(state), reward) for state, reward in rows[:, 3:5].unique(dim=0).tolist()}
+    others = set(range(len(table))) - {state for state, _ in entered}
+    return tuple(sorted(entered | {(state, float(rows[:, 4].min())) for state in others}))
 
 
 def read_action_masks(offers: list[list[int]], mask: Any) -> Tensor:
