@@ -33,7 +33,8 @@ from gio_pyro.data.training_batches import newly_known, require_room_for, sequen
 from gio_pyro.dreaming import dreams_of
 from gio_pyro.errors import InputError
 from gio_pyro.explorers import scheduler_of
-from gio_pyro.futures import Future, FutureLike, future_from, future_in, spec_of, without_masks
+from gio_pyro.futures import Future, FutureLike, future_from, spec_of, without_masks
+from gio_pyro.futures.wrapped import future_in
 from gio_pyro.inference import Inference, objective_for, sequence_length_of
 from gio_pyro.programs import build_pair, chosen_programs, without_validation
 from gio_pyro.settings import Settings

@@ -20,7 +20,8 @@ from gio_pyro.data.replay_buffer import Replay, warn_of_size
 from gio_pyro.data.samples import Read, Samples, first_of
 from gio_pyro.distributions.squash import uniform_in_box
 from gio_pyro.errors import CheckpointError, InputError, TrainingError, describe_error, shown, unknown
-from gio_pyro.futures import FutureLike, future_from, future_in, spec_of
+from gio_pyro.futures import FutureLike, future_from, spec_of
+from gio_pyro.futures.wrapped import future_in
 from gio_pyro.inference import Inference, objective_for
 from gio_pyro.programs import build_pair, chosen_programs, without_validation
 from gio_pyro.settings import Settings

@@ -18,7 +18,7 @@ from gio_pyro.futures.later import FinalState, Return, StateAfter, Trajectory
 from gio_pyro.futures.names import FUTURES, future_from, written
 from gio_pyro.futures.one_step import NextState, NextStateAndReward
 from gio_pyro.futures.spec import exact_of, has_exact, reads_reward, spec_of, steps_of
-from gio_pyro.futures.wrapped import future_in, unwrapped_future, without_masks
+from gio_pyro.futures.wrapped import unwrapped_future, without_masks
 
 __all__ = [
     "FUTURES",
@@ -34,7 +34,6 @@ __all__ = [
     "Trajectory",
     "exact_of",
     "future_from",
-    "future_in",
     "has_exact",
     "reads_reward",
     "spec_of",

@@ -17,6 +17,7 @@ from gio_pyro import tabular
 from gio_pyro.errors import InputError, shown
 from gio_pyro.futures.base import Future
 from gio_pyro.tabular.mdp import as_mdp
+from gio_pyro.tabular.reading import next_states_and_rewards
 from gio_pyro.types import Transitions
 from gio_pyro.utils.checks import as_number, batch, instance, invalid_argument
 
@@ -84,7 +85,7 @@ class NextStateAndReward(Future):
         """Return this future with the pairs of `env.unwrapped.P` where states are Discrete and no rewards are given."""
         if self.rewards or not isinstance(state_space, Discrete):
             return self
-        return replace(self, pairs=tabular.next_states_and_rewards(env))
+        return replace(self, pairs=next_states_and_rewards(env))
 
     def of(self, transitions: Transitions) -> Tensor:
         """Return (s', r) of each transition, `[B]` or `[B, n + 1]`."""

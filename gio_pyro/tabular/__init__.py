@@ -23,7 +23,6 @@ from gio_pyro.tabular.information import mutual_information
 from gio_pyro.tabular.iteration import Solution, intrinsic_bellman, policy_iteration, posterior
 from gio_pyro.tabular.marginals import action_information, action_marginal
 from gio_pyro.tabular.mdp import Outcomes, TabularMDP
-from gio_pyro.tabular.reading import next_states_and_rewards
 
 __all__ = [
     "Capacity",
@@ -53,7 +52,6 @@ __all__ = [
     "mutual_information",
     "next_state",
     "next_state_and_reward",
-    "next_states_and_rewards",
     "optimal_return",
     "policy_iteration",
     "posterior",

@@ -41,9 +41,10 @@ def read_rows(table: Any) -> tuple[Tensor, list[list[int]]]:
 
 
 def next_states_and_rewards(env: Any) -> tuple[tuple[int, float], ...]:
-    """Return the pairs (s', r) that occur in `env.unwrapped.P`, increasing; a state that none enters has one, too.
+    """Return the pairs (s', r) of `env.unwrapped.P` that can occur, increasing; a state never entered has one, too.
 
-    Empty where there is no table, and where a wrapper around the environment changes its rewards.
+    Those are the pairs of states that are reachable from the start and not terminal. Empty where there is no table, and
+    where a wrapper around the environment changes its rewards.
 
     Raises:
         InputError: `P` is not a transition table.
@@ -54,9 +55,12 @@ def next_states_and_rewards(env: Any) -> tuple[tuple[int, float], ...]:
     if table is None or isinstance(layer, gym.Wrapper):
         return ()
     rows, _ = read_rows(table)
-    rows = rows[rows[:, 2] > 0]
+    (s, s_next, done), p, states = (rows[:, i].long() for i in (0, 3, 5)), rows[:, 2], len(table)
+    start = read_start(getattr(env.unwrapped, "initial_state_distrib", None), states)
+    start = default_start(s_next, p, done.bool(), states) if start is None else start
+    rows = rows[(p > 0) & _acting_states(s, s_next, p, done.bool(), start)[s]]
     entered = {(int(state), reward) for state, reward in rows[:, 3:5].unique(dim=0).tolist()}
-    others = set(range(len(table))) - {state for state, _ in entered}
+    others = set(range(states)) - {state for state, _ in entered}
     return tuple(sorted(entered | {(state, float(rows[:, 4].min())) for state in others}))
 
 
@@ -100,14 +104,7 @@ def default_start(s_next: Tensor, p: Tensor, done: Tensor, states: int) -> Tenso
 
 def terminal_states(s: Tensor, s_next: Tensor, p: Tensor, done: Tensor, start: Tensor) -> Tensor:
     """Return which states are entered with `terminated` from states reachable from the start, `[S]` booleans."""
-    reached = start > 0
-    while True:
-        live = reached[s] & (p > 0) & ~done
-        grown = reached.clone()
-        grown[s_next[live]] = True
-        if bool((grown == reached).all()):
-            break
-        reached = grown
+    reached = _acting_states(s, s_next, p, done, start)
     terminal = torch.zeros_like(reached)
     terminal[s_next[reached[s] & (p > 0) & done]] = True
     both = (terminal & reached).nonzero().squeeze(-1)
@@ -117,6 +114,18 @@ def terminal_states(s: Tensor, s_next: Tensor, p: Tensor, done: Tensor, start: T
             "termination; give the environment a separate state for the end."
         )
     return terminal
+
+
+def _acting_states(s: Tensor, s_next: Tensor, p: Tensor, done: Tensor, start: Tensor) -> Tensor:
+    """Return the states in which actions are taken, reachable from the start without `terminated`, `[S]` booleans."""
+    reached = start > 0
+    while True:
+        live = reached[s] & (p > 0) & ~done
+        grown = reached.clone()
+        grown[s_next[live]] = True
+        if bool((grown == reached).all()):
+            return reached
+        reached = grown
 
 
 def read_start(start: object, states: int) -> Tensor | None:
