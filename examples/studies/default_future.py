@@ -57,16 +57,16 @@ class World:
 WITHOUT_REWARD = MappingProxyType({"reward_weight": 0.0, "temperature": 1.0})
 WORLDS: MappingProxyType[str, World] = MappingProxyType(
     {
-        "FrozenLake": World("FrozenLake-v1", (20_000,)),
+        "FrozenLake": World("FrozenLake-v1", (5_000,)),
         "FrozenLake, not slippery, no reward": World(
-            "FrozenLake-v1", (10_000,), 5, WITHOUT_REWARD, {"is_slippery": False}
+            "FrozenLake-v1", (5_000,), 5, WITHOUT_REWARD, {"is_slippery": False}
         ),
         "KlyubinMaze, empowerment": World(
             "gio/KlyubinMaze-v0", (3_000,), 5, {"signal": "Empowerment(2)", "guide": "UniformGuide"}
         ),
         "SparseMaze, information gain": World(
             "gio/SparseMaze-v0",
-            (10_000,),
+            (5_000,),
             5,
             {"signal": "InformationGain", "model": "DirichletModel", "explorer": "Signal", "temperature": 0.002},
         ),

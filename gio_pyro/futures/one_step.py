@@ -1,8 +1,9 @@
 """Futures of one step. Their channels do not depend on the policy, so replay needs no weights (theory, section 2)."""
 
+import copy
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
 from typing import Any
@@ -58,7 +59,7 @@ class NextStateAndReward(Future):
 
     rewards: Sequence[float] = ()
     """R rewards that occur, increasing, reward units; for Discrete states without a transition table only."""
-    pairs: Sequence[tuple[int, float]] = field(default=(), repr=False)
+    pairs: Sequence[tuple[int, float]] = field(default=(), init=False, repr=False)
     """The pairs (s', r) that occur, increasing, at least one for each state; `in_environment` sets them."""
 
     def __post_init__(self) -> None:
@@ -85,7 +86,9 @@ class NextStateAndReward(Future):
         """Return this future with the pairs of `env.unwrapped.P` where states are Discrete and no rewards are given."""
         if self.rewards or not isinstance(state_space, Discrete):
             return self
-        return replace(self, pairs=next_states_and_rewards(env))
+        future = copy.copy(self)
+        object.__setattr__(future, "pairs", next_states_and_rewards(env))
+        return future
 
     def of(self, transitions: Transitions) -> Tensor:
         """Return (s', r) of each transition, `[B]` or `[B, n + 1]`."""

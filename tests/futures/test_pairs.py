@@ -43,6 +43,7 @@ class Tolls(gym.Env[Any, Any]):
 
 
 BOTH = "NextStateAndReward"
+SETTINGS: dict[str, Any] = {"reward_weight": 0.0, "temperature": 1.0}
 PAIRS = ((0, -5.0), (0, -1.0), (1, -1.0), (1, 2.0), (2, -5.0))
 
 
@@ -110,7 +111,7 @@ def test_the_reward_adds_what_it_tells_beside_the_state():
 
 
 def test_an_agent_learns_the_exact_information_and_resumes_from_its_text(tmp_path: Path):
-    agent = GIO(TimeLimit(Tolls(), 5), future=BOTH, seed=0, device="cpu", reward_weight=0.0).learn(1_500)
+    agent = GIO(TimeLimit(Tolls(), 5), future=BOTH, seed=0, device="cpu", **SETTINGS).learn(3_000)
     mdp = tabular.TabularMDP.from_env(agent.env)
     pi = policy_table(agent, mdp)
     exact = tabular.mutual_information(exact_of(agent.future)(mdp, pi), pi)
