@@ -61,8 +61,7 @@ def build_model(program: PyroProgram, spec: Spec, policy: Policy, state: Tensor,
         with running_check(model.name, state.device):
             require_model(_copy_model(model, program, spec), spec, ExampleBatch.of(spec))
     with _first_run(model, "(policy, state, future=None)"):
-        model.materialise(policy, state)
-        find_latents(model, policy, state)
+        find_latents(model, policy, state, model.materialise(policy, state))
         require_fits(model.name, ACTION, model.site(ACTION, policy, state), spec.action_space)
         action = policy(state).sample()
         distribution = model.future(policy, state, action)
@@ -98,8 +97,7 @@ def build_guide(
     with _first_run(guide, "(policy, state, future)"):
         action = policy(state).sample()
         future = model.future(policy, state, action).sample()
-        guide.materialise(policy, state, future)
-        bind_guide(guide, model, policy, state, action, future)
+        bind_guide(guide, model, policy, guide.materialise(policy, state, future))
         require_fits(guide.name, ACTION, guide.posterior(policy, state, future), spec.action_space)
         with torch.enable_grad():
             require_visible(guide, guide.log_prob(policy, state, future, action))

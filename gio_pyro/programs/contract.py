@@ -39,9 +39,9 @@ def require_model(model: Model, spec: Spec, batch: ExampleBatch) -> None:
 def prepare_model(model: Model, batch: ExampleBatch) -> None:
     """Let a model observe data, create all its parameters, and perturb them from their initial values."""
     model.observe(batch.state, batch.action, batch.future)
-    run_sites(model, batch.policy, batch.state, data={ACTION: batch.action, FUTURE: batch.future})
+    sites = run_sites(model, batch.policy, batch.state, data={ACTION: batch.action, FUTURE: batch.future})
     require_unchanged(model, batch)
-    find_latents(model, batch.policy, batch.state, {ACTION: batch.action, FUTURE: batch.future})
+    find_latents(model, batch.policy, batch.state, sites)
     run_sites(
         model, batch.policy, batch.state, batch.future, data={ACTION: batch.action}
     )  # creates parameters used only with data
@@ -148,9 +148,9 @@ def require_guide(guide: Guide, model: Model, spec: Spec, batch: ExampleBatch) -
     """
     batch = batch.with_future(model.future(batch.policy, batch.state, batch.action).sample())
     guide.observe(batch.state, batch.action, batch.future)
-    run_sites(guide, batch.policy, batch.state, batch.future, data={ACTION: batch.action})
+    sites = run_sites(guide, batch.policy, batch.state, batch.future, data={ACTION: batch.action})
     require_unchanged(guide, batch)
-    bind_guide(guide, model, batch.policy, batch.state, batch.action, batch.future)
+    bind_guide(guide, model, batch.policy, sites)
     guide.eval_all()
     perturb(guide)
     site = run_sites(guide, batch.policy, batch.state, batch.future, data={ACTION: batch.action})[ACTION]

@@ -21,7 +21,6 @@ from torch import Tensor, nn
 
 from gio_pyro.errors import GioError, ProgramError, describe_error
 from gio_pyro.programs.guide import Guide
-from gio_pyro.programs.handlers import Record
 from gio_pyro.programs.latent_sites import latent_sites
 from gio_pyro.programs.latents import PARTICLES, Latents
 from gio_pyro.programs.model import Model
@@ -29,28 +28,25 @@ from gio_pyro.programs.sites import ACTION, FUTURE, quoted_names
 from gio_pyro.types import Policy
 from gio_pyro.utils.checks import whole
 
+Nodes = Mapping[str, Mapping[str, Any]]
+
 EXAMPLES = 3
 """Examples on which one run for all draws is compared with one run for each."""
 
 
-def find_latents(model: Model, policy: Policy, state: Tensor, data: Mapping[str, Tensor] | None = None) -> None:
-    """Set `model.latents` from a run on states `[B, ...]`; the model's own guides of them are built and run.
-
-    `data` are actions and futures by site; without them they are sampled.
+def find_latents(model: Model, policy: Policy, state: Tensor, nodes: Nodes) -> None:
+    """Set `model.latents` from the sample sites `nodes` of a run on states `[B, ...]`, and build guides of its own.
 
     Raises:
         ProgramError: a latent site that cannot be integrated out, or a guide of them that cannot be built.
     """
-    record = Record()
-    with poutine.block(), record:
-        poutine.condition(model, dict(data or {}))(policy, state)
-    if not all(site in record.sites for site in (ACTION, FUTURE)):
+    if not all(site in nodes for site in (ACTION, FUTURE)):
         return  # reading the site reports that it is missing
-    sites = latent_sites(model.name, record.sites, len(state))
+    sites = latent_sites(model.name, nodes, len(state))
     model.latent_names = frozenset(sites.names)
     if not sites.names:
         return
-    example = (state[:1], record[ACTION]["value"][:1], record[FUTURE]["value"][:1])
+    example = (state[:1], nodes[ACTION]["value"][:1], nodes[FUTURE]["value"][:1])
     particles = whole("particles", getattr(model.program, "particles", PARTICLES), 1, 2**20)
     latents = Latents(model, sites, particles, example).to(state.device)
     if getattr(model.program, "latent_guide", None) is not None:
@@ -65,24 +61,21 @@ def find_latents(model: Model, policy: Policy, state: Tensor, data: Mapping[str,
     _choose_mode(latents, policy)
 
 
-def bind_guide(guide: Guide, model: Model, policy: Policy, state: Tensor, action: Tensor, future: Tensor) -> None:
-    """Let a guide sample latent sites of the model; it has been run on the arguments `[B, ...]`.
+def bind_guide(guide: Guide, model: Model, policy: Policy, nodes: Nodes) -> None:
+    """Let a guide whose run has the sample sites `nodes` sample latent sites of the model.
 
     Raises:
         ProgramError: the guide samples a site that the model does not have, or one inside the batch plate before
             "action", or neither it nor the model samples a site that cannot be summed out.
     """
-    record = Record()
-    with poutine.block(), record:
-        poutine.condition(guide, {ACTION: action})(policy, state, future)
-    names = [name for name, node in record.sites.items() if _unobserved(node)]
+    names = [name for name, node in nodes.items() if _unobserved(node)]
     latents = model.latents
     if latents is None and not names:
         guide.latent_names = frozenset()
         return
     _require_known(guide, model, names)
     assert latents is not None
-    _require_action_first(guide, record, latents.sites.local + latents.sites.finite)
+    _require_action_first(guide, nodes, latents.sites.local + latents.sites.finite)
     latents.hold(guide, tuple(names))
     guide.latent_names = frozenset(names)
     missing = [n for n in (*latents.sites.local, *latents.sites.shared) if n not in latents.guided(latents.sites.names)]
@@ -106,8 +99,8 @@ def _require_known(guide: Guide, model: Model, names: list[str]) -> None:
             )
 
 
-def _require_action_first(guide: Guide, record: Record, names: tuple[str, ...]) -> None:
-    for name in record.sites:
+def _require_action_first(guide: Guide, nodes: Nodes, names: tuple[str, ...]) -> None:
+    for name in nodes:
         if name == ACTION:
             return
         if name in names:
@@ -117,7 +110,7 @@ def _require_action_first(guide: Guide, record: Record, names: tuple[str, ...]) 
             )
 
 
-def _unobserved(node: dict[str, Any]) -> bool:
+def _unobserved(node: Mapping[str, Any]) -> bool:
     return not node["is_observed"] and node["name"] != ACTION and not (node["infer"] or {}).get("is_auxiliary")
 
 

@@ -29,6 +29,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from gio_pyro.errors import GioError, ProgramError, describe_error, shown
+from gio_pyro.programs.handlers import Record
 from gio_pyro.programs.sites import is_plate, is_recorded, require_distribution, require_only
 from gio_pyro.types import PyroProgram as Callable_
 
@@ -180,11 +181,13 @@ class Program(nn.Module):
                         "make it an nn.Parameter or PyroParam in __init__."
                     )
 
-    def materialise(self, *args: Any) -> None:
-        """Run the whole program once, so that every parameter exists."""
-        with poutine.block():
+    def materialise(self, *args: Any) -> dict[str, dict[str, Any]]:
+        """Run the whole program once, so that every parameter exists; return its sample sites."""
+        record = Record()
+        with poutine.block(), record:
             self(*args)
         self.eval_all()
+        return record.sites
 
     def eval_all(self) -> None:
         """Put every module into evaluation mode, including those that a run has created."""
