@@ -35,7 +35,15 @@ from gio_pyro.errors import InputError
 from gio_pyro.explorers import scheduler_of
 from gio_pyro.futures import Future, FutureLike, future_from, spec_of, without_masks
 from gio_pyro.futures.wrapped import future_in
-from gio_pyro.inference import Inference, objective_for, sequence_length_of
+from gio_pyro.inference import (
+    Inference,
+    ObjectiveLike,
+    OptimLike,
+    objective_for,
+    optim_from,
+    separated,
+    sequence_length_of,
+)
 from gio_pyro.programs import build_pair, chosen_programs, without_validation
 from gio_pyro.settings import Settings
 from gio_pyro.signals import Fitted
@@ -98,7 +106,8 @@ class GIO(Picklable):
         acts = Actions.of(raw_actions)
         states, actions = Observations.of(raw_states, quiet=True).space, acts.space
         self.future = future_in(self.future, first_env(self.env), states)
-        self.settings = Settings.of(settings, states=states, actions=actions)
+        written, self.objects = separated(settings)
+        self.settings = Settings.of(written, states=states, actions=actions)
         with memory_errors(REDUCE_ADVICE):
             mask_handler, masks = mask_handler_of(states, actions, partial(copy_environment, first_env(self.env)))
         self.masks = nn.Module() if masks is None else masks.to(self.device)
@@ -123,14 +132,22 @@ class GIO(Picklable):
             self.policy = self.actor_critic.policy
             self.model, self.guide = build_pair(self.programs, self.spec, self.policy, self.device)
             self.temperature = temperature_of(self.spec, s).to(self.device)
-        objective = objective_for(self.guide, s.objective, samples=s.samples)
+        objective = objective_for(self.guide, self.objects.get("objective", s.objective), samples=s.samples)
         compiled = s.compile and isinstance(self.actor_critic, NetworkActorCritic)
         if sequence_length_of(objective) > 1 and self.future.sequential:
             raise InputError(
                 f"Expected a future of one step for an objective along trajectories, but got {self.future}; take "
                 "another objective, such as sleep."
             )
-        self.inference = Inference(self.model, self.guide, objective, learning_rate=s.learning_rate, compiled=compiled)
+        self.inference = Inference(
+            self.model,
+            self.guide,
+            objective,
+            learning_rate=s.learning_rate,
+            compiled=compiled,
+            optim=optim_from(self.objects.get("optim", s.optim)),
+            training=s.training,
+        )
         self.reward = reward_named(s.intrinsic, self.model, self.guide, self.future, samples=s.samples)
         self.reading = reward_named("imagined", self.model, self.guide, self.future, samples=s.samples)
         fitted = Fitted(self.spec, self.future, self.model, self.guide, self.policy, self.replay)
@@ -147,9 +164,8 @@ class GIO(Picklable):
 
     def optimisers(self) -> dict[str, torch.optim.Optimizer]:
         """Return the optimisers by name; programs without parameters and tables have none."""
-        own = {} if self.inference.optimiser is None else {"programs": self.inference.optimiser}
         others = self.dreaming.optimisers | self.explorer.optimisers()
-        return own | steppers(self.actor_critic, self.temperature) | others
+        return self.inference.optimisers | steppers(self.actor_critic, self.temperature) | others
 
     def learn(
         self,
@@ -474,13 +490,16 @@ class GIO(Picklable):
         future: str | FutureLike | None = None,
         signal: str | None = None,
         explorer: str | None = None,
+        objective: ObjectiveLike | None = None,
+        optim: OptimLike | None = None,
         device: str = "auto",
     ) -> GIO:
         """Return the agent that was saved in the folder `path`.
 
-        Only code named by the caller or part of the library is run: custom programs, futures, signals and explorers,
-        programs given as instances, wrapped environments and environments not registered with Gymnasium must be passed
-        again. If the number of environments differs from training, new episodes begin, with one `GioWarning`.
+        Only code named by the caller or part of the library is run: custom programs, futures, signals, explorers,
+        objectives and optimisers, programs given as instances, wrapped environments and environments not registered
+        with Gymnasium must be passed again. If the number of environments differs from training, new episodes begin,
+        with one `GioWarning`.
 
         Raises:
             InputError: `path` is not a path.
@@ -490,4 +509,5 @@ class GIO(Picklable):
         with torch.inference_mode(False):
             state = file_format.read(file_format.folder_named(path))
             given = (environment, model, guide, future, device)
-            return agent_state.restore(cls, state, *given, signal=signal, explorer=explorer)
+            again: dict[str, Any] = {"signal": signal, "explorer": explorer, "objective": objective, "optim": optim}
+            return agent_state.restore(cls, state, *given, **again)

@@ -33,8 +33,17 @@ class Settings:
     """Discount factor γ in [0, 1)."""
     objective: str | None = None
     """Objective that model and guide are fitted with: elbo, joint_elbo, forward_kl, sleep, wake_sleep, trajectory_elbo
-    or weighted_trajectory_elbo; by default (None) the guide's own (its attribute
-    `objective`), else sleep."""
+    or weighted_trajectory_elbo; or an ELBO of `pyro.infer` with its arguments, such as Trace_ELBO or
+    "RenyiELBO(alpha=0.5, num_particles=4)", or file.py:Name; by default (None) the guide's own (its attribute
+    `objective`), else sleep. In Python also an instance of an ELBO, or a function."""
+    optim: str | None = None
+    """Optimiser of model and guide, by default (None) Adam: an optimiser of torch or Pyro with its arguments, such as
+    "SGD(lr=0.01, momentum=0.9)" or "ClippedAdam(lr=0.003)", or file.py:Name. Its `lr` is that of both programs. In
+    Python also a class, a functools.partial of one, or an instance of `pyro.optim`."""
+    training: str = "joint"
+    """How model and guide are trained: "joint", one gradient step on both; "alternating", a step of the model, then a
+    step of the guide, with an optimiser each; or "svi", only the ELBO with the action latent, as `pyro.infer.SVI`,
+    which identifies the model up to a relabelling of the actions."""
     intrinsic: str = "imagined"
     """Futures that the guide is evaluated on: "imagined", drawn from the model for actions of the policy, or
     "replayed"."""
@@ -174,8 +183,14 @@ class Settings:
                     "Expected buffer_size of at least batch_size, or nothing is ever learned, but got "
                     f"{self.buffer_size} and {self.batch_size}; raise buffer_size or lower batch_size."
                 )
-        if self.objective is not None and not isinstance(self.objective, str):
-            raise InputError(f"Expected objective to be a name or None, but got {shown(self.objective)}.")
+        for name in ("objective", "optim"):
+            if getattr(self, name) is not None and not isinstance(getattr(self, name), str):
+                raise InputError(f"Expected {name} to be a name or None, but got {shown(getattr(self, name))}.")
+        if not isinstance(self.training, str) or self.training not in TRAINING:
+            raise InputError(
+                f"Expected training to be one of {', '.join(TRAINING)}, but got {shown(self.training)}; see "
+                "gio_pyro.Settings."
+            )
         if not isinstance(self.intrinsic, str) or self.intrinsic not in INTRINSIC:
             raise InputError(
                 f"Expected intrinsic to be one of {', '.join(INTRINSIC)}, but got {shown(self.intrinsic)}; see "
@@ -190,6 +205,7 @@ class Settings:
 
 
 INTRINSIC = ("imagined", "replayed")
+TRAINING = ("joint", "alternating", "svi")
 
 ALIASES: Mapping[str, str] = MappingProxyType({"gamma": "discount", "tau": "target_rate"})
 """Stable-Baselines3's names of settings with another name here; both are accepted."""
@@ -224,8 +240,8 @@ CONTINUOUS: Mapping[str, Any] = MappingProxyType(
 GROUPS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "Agent": (
-            "objective", "intrinsic", "samples", "temperature", "target_entropy", "discount", "reward_weight",
-            "initial_value", "sweeps",
+            "objective", "training", "optim", "intrinsic", "samples", "temperature", "target_entropy", "discount",
+            "reward_weight", "initial_value", "sweeps",
         ),
         "Networks": ("hidden", "learning_rate", "target_rate", "compile"),
         "Collection": (

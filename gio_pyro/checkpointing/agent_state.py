@@ -33,6 +33,7 @@ from gio_pyro.collection.make import Vector, single_spaces
 from gio_pyro.errors import CheckpointError, GioError, GioWarning, InputError, describe_error, out_of_memory
 from gio_pyro.futures import FutureLike, unwrapped_future, written
 from gio_pyro.futures.wrapped import WithoutMasks
+from gio_pyro.inference import separated
 from gio_pyro.nn import restore_optimiser
 from gio_pyro.types import PyroProgram
 
@@ -100,9 +101,7 @@ def restore(
     guide: str | PyroProgram | None,
     future: str | FutureLike | None,
     device: str,
-    *,
-    signal: str | None = None,
-    explorer: str | None = None,
+    **again: Any,
 ) -> Agent:
     """Return the agent that `state` describes.
 
@@ -114,8 +113,7 @@ def restore(
         guide: likewise.
         future: likewise.
         device: where the agent is put.
-        signal: as in `GIO.load`, for signals outside the library.
-        explorer: likewise, for explorers outside the library.
+        **again: signal, explorer, objective and optim as in `GIO.load`, for those outside the library.
 
     Raises:
         CheckpointError: the state does not fit its environment or its programs.
@@ -131,7 +129,7 @@ def restore(
             guide=specs.program_from(state["programs"]["guide"], "guide") if guide is None else guide,
             future=specs.future_named(state["future"]) if future is None else future,
             device=device,
-            **state["settings"] | _reference_again(state["settings"], signal=signal, explorer=explorer),
+            **state["settings"] | _reference_again(state["settings"], again),
         )
         _require_same(state["trained_with"], _program_words(agent), "program")
         before = _environment_count(state["trained_with"]["environments"])
@@ -168,8 +166,10 @@ def _checkpoint_errors() -> Iterator[None]:
         ) from error
 
 
-def _reference_again(settings: dict[str, Any], **again: str | None) -> dict[str, str | None]:
-    return {name: specs.kind_from(settings.get(name), text, name) for name, text in again.items()}
+def _reference_again(settings: dict[str, Any], again: dict[str, Any]) -> dict[str, Any]:
+    """Return the settings that may name code: those passed again, or those of the checkpoint, which do not."""
+    written, objects = separated(again)
+    return {name: specs.kind_from(settings.get(name), text, name) for name, text in written.items()} | objects
 
 
 def _environment_words(env: Env | Vector) -> dict[str, str]:

@@ -113,7 +113,7 @@ def _resumed_run(
     env: str | None, agent: AgentOptions, collection: CollectionOptions, run: RunOptions, settings: dict[str, Any]
 ) -> tuple[GIO, RunFolder, Plan]:
     """Load the agent of a run folder, whose settings cannot be changed; programs of the user's own are named again."""
-    again = {name: settings.pop(name, None) for name in ("signal", "explorer")}
+    again = {name: settings.pop(name, None) for name in ("signal", "explorer", "objective", "optim")}
     others = {"out": run.out, "env_arg": collection.env_arg or None, "envs": collection.envs}
     refused = settings | {name: value for name, value in others.items() if value is not None}
     if refused:

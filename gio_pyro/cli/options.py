@@ -62,7 +62,7 @@ class RunOptions:
     """Run folder, which must not exist; runs/ENV-001, -002, ... by default."""
     resume: OptionalPath = None
     """Run folder to continue, with its own settings. Name again what is not part of the library: environments that a
-    module registers, wrappers, and your own programs, futures, signals and explorers."""
+    module registers, wrappers, and your own programs, futures, signals, explorers, objectives and optimisers."""
     device: str = "auto"
     """Where tables, networks and replay are kept: cpu, cuda or auto."""
     checkpoint_every: OptionalInt = None
@@ -102,6 +102,10 @@ class OwnParts:
     """Signal of the run, likewise."""
     explorer: OptionalText = None
     """Explorer of the run, likewise."""
+    objective: OptionalText = None
+    """Objective of the run, likewise."""
+    optim: OptionalText = None
+    """Optimiser of the run, likewise."""
 
 
 @dataclass(frozen=True)

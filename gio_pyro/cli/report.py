@@ -99,6 +99,8 @@ def load_run(
     future: str | None = None,
     signal: str | None = None,
     explorer: str | None = None,
+    objective: str | None = None,
+    optim: str | None = None,
     device: str = "auto",
 ) -> tuple[GIO, RunFolder]:
     """Load the agent and open the folder of a finished or interrupted run.
@@ -121,7 +123,8 @@ def load_run(
         raise CheckpointError(
             f"Expected an environment in {run}, but got {describe_error(error)}; it is damaged."
         ) from error
-    agent = restore(GIO, state, environment, model, guide, future, device, signal=signal, explorer=explorer)
+    again = {"signal": signal, "explorer": explorer, "objective": objective, "optim": optim}
+    agent = restore(GIO, state, environment, model, guide, future, device, **again)
     return agent, RunFolder(run.parent if run.is_file() else run)
 
 

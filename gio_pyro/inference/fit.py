@@ -1,48 +1,113 @@
-"""Stochastic variational inference of a model and a guide: one loss and one optimiser for both.
+"""Stochastic variational inference of a model and a guide: the losses, and how they are trained together.
 
-    loss = − E_D[ log p_ψ(F|s, a) ] − objective(q_φ)
+    joint         one step on  − E_D[ log p_ψ(F|s, a) ] − objective(q_φ)
+    alternating   a step of the model on the first term, then a step of the guide, given the new model, on the second
+    svi           one step of both programs on −ELBO alone, with the action latent: what `pyro.infer.SVI.step` does
 
-The loss is a mean over the batch, so the step size does not depend on the batch size. Each term puts the program that
+The losses are means over the batch, so the step size does not depend on the batch size. Each term puts the program that
 it fits into training mode (dropout is active, batch norms update), and the other one into evaluation mode.
+
+By the ELBO alone the model is identified only up to a relabelling of the actions (theory, section 3): `svi` is for
+data without actions, and for comparison.
 """
 
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import replace
+from types import MappingProxyType
 
+import torch
 from torch import Tensor, nn
 
-from gio_pyro.inference.objectives import Objective, dynamics
-from gio_pyro.nn.gradient_step import Descent, Figures, adam
+from gio_pyro.errors import InputError, unknown
+from gio_pyro.inference.objectives import Elbo, Objective, dynamics
+from gio_pyro.inference.optimisers import Optim
+from gio_pyro.inference.pyro_elbo import PyroElbo
+from gio_pyro.nn.gradient_step import Descent, Figures, Loss
 from gio_pyro.programs import Guide, Model, Program, detached, fitting
 from gio_pyro.types import Policy, Transitions
 
+TRAININGS: Mapping[str, str] = MappingProxyType(
+    {
+        "joint": "one step on both terms of the loss",
+        "alternating": "a step of the model, then a step of the guide",
+        "svi": "one step on the ELBO alone",
+    }
+)
+"""The ways to train model and guide together."""
+
 
 class Inference:
-    """Fits a model and a guide by gradient steps on one loss.
+    """Fits a model and a guide by gradient steps.
 
     Args:
         model: p_ψ.
         guide: q_φ; it may have no parameters.
         objective: the objective of the guide, in nats, to be maximised.
-        learning_rate: Adam's step size for programs without a `learning_rate` of their own.
+        learning_rate: step size for programs without a `learning_rate` of their own.
         compiled: whether the step is compiled (see `gio_pyro.nn.gradient_step`).
+        optim: the optimiser; Adam by default.
+        training: one of `TRAININGS`.
+
+    Attributes:
+        descents: the gradient steps of one step, in order.
+        optimisers: the optimisers by name; programs without parameters have none.
+
+    Raises:
+        InputError: an unknown kind of training, or an objective that it cannot use.
     """
 
     def __init__(
-        self, model: Model, guide: Guide, objective: Objective, *, learning_rate: float, compiled: bool = False
+        self,
+        model: Model,
+        guide: Guide,
+        objective: Objective,
+        *,
+        learning_rate: float,
+        compiled: bool = False,
+        optim: Optim | None = None,
+        training: str = "joint",
     ) -> None:
         self.model, self.guide, self.objective = model, guide, objective
-        groups: list[dict[str, Any]] = [
-            {"params": parameters, "lr": learning_rate if program.learning_rate is None else program.learning_rate}
-            for program in (model, guide)
+        self.learning_rate, self.optim = learning_rate, optim or Optim()
+        _require_fits(objective, training, compiled)
+        if training == "svi":
+            self.objective = replace(objective, joint=True)  # type: ignore[type-var]
+        losses: dict[str, list[tuple[str, Loss, tuple[Program, ...]]]] = {
+            "joint": [("programs", self._loss, (model, guide))],
+            "alternating": [("model", self._model_loss, (model,)), ("guide", self._guide_loss, (guide,))],
+            "svi": [("programs", self._elbo_loss, (model, guide))],
+        }
+        self.descents = [self._descent(name, loss, programs, compiled) for name, loss, programs in losses[training]]
+
+    def _descent(self, name: str, loss: Loss, programs: tuple[Program, ...], compiled: bool) -> Descent:
+        rated = [
+            (parameters, self.learning_rate if program.learning_rate is None else program.learning_rate)
+            for program in programs
             if (parameters := trainable(program))
         ]
-        self.optimiser = adam(groups, learning_rate) if groups else None
-        self.descent = Descent("programs", self._loss, self.optimiser, compiled, modules=(model, guide))
+        optimiser = self.optim.build(rated) if rated else None
+        modules = (self.model, self.guide)
+        return Descent(name, loss, optimiser, compiled, modules=modules, clip=self.optim.clip)
+
+    @property
+    def descent(self) -> Descent:
+        """The gradient step, or the first of several."""
+        return self.descents[0]
+
+    @property
+    def optimiser(self) -> torch.optim.Optimizer | None:
+        """The optimiser, or the first of several."""
+        return self.descents[0].optimiser
+
+    @property
+    def optimisers(self) -> dict[str, torch.optim.Optimizer]:
+        """The optimisers by the name of their step."""
+        return {step.name: step.optimiser for step in self.descents if step.optimiser is not None}
 
     def step(self, policy: Policy, batch: Transitions, future: Tensor) -> Figures:
-        """Take one gradient step.
+        """Take one gradient step of the programs.
 
-        A step whose loss is not finite changes no parameter; the returned terms show it.
+        A step whose loss or gradient is not finite changes no parameter; the returned terms show it.
 
         Args:
             policy: π; it gets no gradient.
@@ -50,19 +115,62 @@ class Inference:
             future: F of each, `[B, ...]`.
 
         Returns:
-            The two terms of the loss before the step, nats, on the device.
+            The terms of the loss before the step, nats, on the device.
         """
-        return self.descent.step(policy, future, *batch.tensors())
+        figures: Figures = {}
+        for descent in self.descents:
+            figures |= descent.step(policy, future, *batch.tensors())
+        return figures
 
     def _loss(self, policy: Policy, future: Tensor, *batch: Tensor) -> tuple[Tensor, Figures]:
         fixed, rows = detached(policy), Transitions(*batch)
-        # Maximum likelihood of the dynamics: E_D[ log p_ψ(F|s, a) ].
-        with fitting(self.model):
-            learned = dynamics(self.model, fixed, rows, future)
-        # The objective of the guide, which reads the model without changing it.
-        with fitting(self.guide):
-            objective = self.objective(self.model, self.guide, fixed, rows, future)
+        learned, objective = self._dynamics(fixed, rows, future), self._guided(fixed, rows, future)
         return -(learned + objective), {"dynamics_nats": learned, "guide_nats": objective}
+
+    def _model_loss(self, policy: Policy, future: Tensor, *batch: Tensor) -> tuple[Tensor, Figures]:
+        learned = self._dynamics(detached(policy), Transitions(*batch), future)
+        return -learned, {"dynamics_nats": learned}
+
+    def _guide_loss(self, policy: Policy, future: Tensor, *batch: Tensor) -> tuple[Tensor, Figures]:
+        objective = self._guided(detached(policy), Transitions(*batch), future)
+        return -objective, {"guide_nats": objective}
+
+    def _elbo_loss(self, policy: Policy, future: Tensor, *batch: Tensor) -> tuple[Tensor, Figures]:
+        with fitting(self.model):
+            return self._guide_loss(policy, future, *batch)
+
+    def _dynamics(self, policy: Policy, batch: Transitions, future: Tensor) -> Tensor:
+        """Return the mean log-likelihood of the replayed transitions, E_D[ log p_ψ(F|s, a) ]."""
+        with fitting(self.model):
+            return dynamics(self.model, policy, batch, future)
+
+    def _guided(self, policy: Policy, batch: Transitions, future: Tensor) -> Tensor:
+        """Return the objective of the guide, which reads the model without changing it."""
+        with fitting(self.guide):
+            return self.objective(self.model, self.guide, policy, batch, future)
+
+
+def _require_fits(objective: Objective, training: str, compiled: bool) -> None:
+    """Raise `InputError` for an objective that cannot be trained in this way."""
+    if training not in TRAININGS:
+        raise InputError(unknown("training", training, TRAININGS))
+    bound = isinstance(objective, Elbo | PyroElbo)
+    name = getattr(objective, "name", type(objective).__name__)
+    if training == "svi" and not bound:
+        raise InputError(
+            f"Expected an ELBO for training svi, but got {name}; take elbo or an ELBO of pyro.infer, such as "
+            "Trace_ELBO, or another training."
+        )
+    if training == "alternating" and getattr(objective, "joint", False):
+        raise InputError(
+            "Expected an objective of the guide alone for alternating training, but got joint_elbo, whose gradient "
+            "trains the model too; take elbo, or training joint."
+        )
+    if compiled and isinstance(objective, PyroElbo):
+        raise InputError(
+            f"Expected compile off with an ELBO of pyro.infer, but got {name}, which reads its loss on the host; leave "
+            "compile off, or take elbo."
+        )
 
 
 def trainable(program: Program) -> list[nn.Parameter]:

@@ -30,8 +30,9 @@ def adam(groups: Sequence[nn.Parameter] | Sequence[dict[str, Any]], learning_rat
 class Descent:
     """Minimise one loss with one optimiser.
 
-    A step whose loss or gradient is not finite changes no parameter: `found_inf` of the fused optimiser is set on the
-    device, as torch's `GradScaler` does, without synchronising. The figure `NAME_gradient` is the gradient norm.
+    A step whose loss or gradient is not finite changes no parameter: `found_inf` of a fused optimiser is set on the
+    device, as torch's `GradScaler` does, without synchronising; other optimisers are not called then. The figure
+    `NAME_gradient` is the gradient norm.
     """
 
     name: str
@@ -44,6 +45,8 @@ class Descent:
     """Compiled graphs by context, shapes and dtypes; keys keep the contexts alive, so that ids stay unique."""
     modules: Sequence[nn.Module] = ()
     """Modules whose buffers the loss may update, such as batch norms; tracing restores these buffers."""
+    clip: Callable[[Sequence[nn.Parameter]], None] | None = None
+    """Clips gradients in place before the optimiser's step."""
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave the graphs out of copies and pickles: they refer to the parameters of this object."""
@@ -62,8 +65,14 @@ class Descent:
         for parameter, gradient in zip(self.parameters(), gradients, strict=True):
             parameter.grad = gradient
         norm = nn.utils.get_total_norm([g for g in gradients if g is not None])
-        self.optimiser.found_inf = (~torch.isfinite(loss + norm)).float()  # type: ignore[attr-defined]
-        self.optimiser.step()
+        finite = torch.isfinite(loss + norm)
+        fused = bool(self.optimiser.defaults.get("fused"))
+        if fused:
+            self.optimiser.found_inf = (~finite).float()  # type: ignore[attr-defined]
+        if fused or bool(finite):
+            if self.clip is not None:
+                self.clip(self.parameters())
+            self.optimiser.step()
         return figures | {f"{self.name}_gradient": norm}
 
     def parameters(self) -> list[nn.Parameter]:

@@ -9,7 +9,15 @@ from gio_pyro.programs.build import (
     default_programs,
     example,
 )
-from gio_pyro.programs.expectations import ActionSamples, FutureSamples, drawn, every_action, imagine, sample_actions
+from gio_pyro.programs.expectations import (
+    ActionSamples,
+    FutureSamples,
+    drawn,
+    every_action,
+    imagine,
+    sample_actions,
+    systematic,
+)
 from gio_pyro.programs.guide import Guide
 from gio_pyro.programs.imports import load_named, reference, resolve
 from gio_pyro.programs.model import Model
@@ -42,5 +50,6 @@ __all__ = [
     "reference",
     "resolve",
     "sample_actions",
+    "systematic",
     "without_validation",
 ]

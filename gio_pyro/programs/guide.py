@@ -32,11 +32,11 @@ class Guide(Program):
 
     def posterior(self, policy: Policy, state: Tensor, future: Tensor) -> Distribution:
         """Return q_φ(·|s, F), a batch of B distributions; `state` and `future` are `[B, ...]`."""
-        found: Distribution = self._mask(self.site(ACTION, policy, state, future), state)
+        found: Distribution = self.restricted(self.site(ACTION, policy, state, future), state)
         return found
 
-    def _mask(self, found: Any, state: Tensor) -> Any:
-        """Return a distribution over actions restricted to those that `state` `[B, ...]` allows."""
+    def restricted(self, found: Any, state: Tensor) -> Any:
+        """Return a distribution over actions, restricted to those that `state` `[B, ...]` allows."""
         allowed = None if self.allowed is None else self.allowed(state)
         return found if allowed is None else Categorical(logits=restricted(log_probs(found, self.name), allowed))
 
@@ -60,5 +60,5 @@ class Guide(Program):
         return self._explore if getattr(self.program, "explore", None) is not None else None
 
     def _explore(self, state: Tensor) -> TorchDistributionMixin:
-        found: TorchDistributionMixin = self._mask(self.call("explore", state), state)
+        found: TorchDistributionMixin = self.restricted(self.call("explore", state), state)
         return found

@@ -41,7 +41,7 @@ class Registry(Generic[Base]):
             raise InputError(f"Expected the name of {article(self.noun)}, but got {shown(text)}; see {self.home}.")
         name, bracket, rest = text.partition("(")
         valid, numbers, own = parse_call(f"_{bracket}{rest}")
-        kind = self._find_class(name.strip())
+        kind = self.find_class(name.strip())
         if not valid:
             raise InputError(
                 f"Expected {article(self.noun)} with its settings in brackets, but got {shown(text, 80)}; "
@@ -69,7 +69,8 @@ class Registry(Generic[Base]):
                 f"{error}{near}; use those."
             ) from error
 
-    def _find_class(self, name: str) -> type[Base]:
+    def find_class(self, name: str) -> type[Base]:
+        """Return the class that a name without arguments refers to; see `build` for errors."""
         one = article(self.noun)
         if is_import_path(name):
             kind = load_named(name, self.noun)

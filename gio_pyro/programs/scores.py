@@ -40,9 +40,9 @@ def all_actions(distribution: Distribution, name: str) -> Tensor:
 
 
 def log_probs(distribution: Distribution, name: str = "the policy") -> Tensor:
-    """Return the log-probabilities of all actions, `[B, A]` nats."""
+    """Return the log-probabilities of all actions, `[..., B, A]` nats."""
     values = all_actions(distribution, name)
-    return distribution.log_prob(values.unsqueeze(-1)).T
+    return distribution.log_prob(values.reshape(-1, *(1 for _ in distribution.batch_shape))).movedim(0, -1)
 
 
 def detached(policy: Policy) -> Policy:

@@ -245,5 +245,7 @@ def test_no_gradient_reaches_the_policy():
 
 def test_an_unknown_objective_is_named_in_the_error():
     known = ", ".join(OBJECTIVES)
-    with pytest.raises(InputError, match=f"^Expected an objective among {known}, but got 'elbow'"):
+    with pytest.raises(
+        InputError, match=f"^Expected an objective among {known}, or an ELBO of pyro.infer, but got 'elbow'"
+    ):
         objective_named("elbow")

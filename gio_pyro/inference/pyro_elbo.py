@@ -1,0 +1,254 @@
+"""ELBOs of `pyro.infer` as objectives, and the pair of Pyro programs that they are evaluated on.
+
+An objective of this library returns a scalar whose gradient the engine takes. An ELBO of Pyro takes gradients itself:
+`loss_and_grads`, the function that `pyro.infer.SVI.step` calls, runs the pair and adds to `parameter.grad`. A
+`PyroElbo` calls it and returns a scalar with these gradients, so any ELBO, a user's own included, is an objective.
+
+Pyro's losses are sums over the batch; objectives are means.
+"""
+
+import copy
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field
+from functools import partial
+from types import MappingProxyType
+from typing import Any
+
+import pyro
+import pyro.infer
+import torch
+from pyro import poutine
+from pyro.infer import ELBO, config_enumerate
+from pyro.poutine.messenger import Messenger
+from pyro.poutine.runtime import effectful
+from torch import Tensor, nn
+
+from gio_pyro.errors import GioError, InputError, describe_error, out_of_memory
+from gio_pyro.programs import Guide, Model, frozen_parameters, systematic
+from gio_pyro.programs.sites import ACTION, FUTURE
+from gio_pyro.types import Policy, Transitions
+
+UNSUPPORTED = ("ELBO", "Trace_MMD")
+"""Not named in text: the base class, and a loss whose kernel is an object."""
+
+PYRO_ELBOS: Mapping[str, type[ELBO]] = MappingProxyType(
+    {
+        name: kind
+        for name in pyro.infer.__all__
+        if isinstance(kind := getattr(pyro.infer, name), type) and issubclass(kind, ELBO)
+        if name not in UNSUPPORTED and not name.startswith("Jit")
+    }
+)
+"""The ELBOs of `pyro.infer` by name; those compiled by torch.jit take tensors only, and so no policy."""
+
+SUMS = (pyro.infer.Trace_ELBO, pyro.infer.TraceGraph_ELBO, pyro.infer.TraceEnum_ELBO, pyro.infer.TraceMeanField_ELBO)
+"""Losses that are sums over examples, so that `poutine.scale` weights the examples; others are given copies of rows."""
+MAX_COPIES = 1024
+"""Largest number of rows that weighted rows are copied to; more are resampled to this number."""
+
+Run = Callable[..., Any]
+"""A Pyro program as Pyro's ELBOs call it: `(policy, state, future)`."""
+
+
+@dataclass(eq=False)
+class PyroElbo:
+    """An ELBO of `pyro.infer` as an objective: the mean over the batch of the bound that it estimates, nats.
+
+    The model runs with "future" observed and "action" latent. Finite actions of the guide are enumerated in parallel
+    for `TraceEnum_ELBO`, and sampled `samples` times in parallel, at least twice, for `TraceTMC_ELBO`, unless their
+    sites say otherwise; the other ELBOs sample them and use the score function. `ReweightedWakeSleep` has two losses:
+    that of the guide, and with `joint` their sum; it weights its particles over the whole batch, not per example.
+
+    Args:
+        elbo: the ELBO; a copy is kept, because it caches the number of nested plates.
+        samples: actions sampled for each example for `TraceTMC_ELBO`.
+        joint: whether the gradient also trains the model.
+    """
+
+    elbo: ELBO
+    samples: int = 1
+    joint: bool = False
+    checked: bool = field(default=False, init=False)
+
+    def __post_init__(self) -> None:
+        self.elbo = copy.deepcopy(self.elbo)
+
+    @property
+    def name(self) -> str:
+        """The class of the ELBO."""
+        return type(self.elbo).__name__
+
+    def __call__(self, model: Model, guide: Guide, policy: Policy, batch: Transitions, future: Tensor) -> Tensor:
+        """Return the mean bound; its gradient is the one of `loss_and_grads`, computed already."""
+        rows, future, weight = self._examples(batch, future)
+        total = float(rows.weight.sum()) if weight is not None else len(rows)
+        pair = pyro_pair(model, guide, configure=self._configure, weight=weight)
+        trained = (model, guide) if self.joint else (guide,)
+        parameters = [p for program in trained for p in program.parameters() if p.requires_grad]
+        with nullcontext() if self.joint else frozen_parameters(model), self._errors(model, guide):
+            self._count_plates(*pair, policy, rows.state, future)
+            loss, gradients = self._evaluate(parameters, *pair, policy, rows.state, future)
+        value = torch.full((), -loss / total, device=future.device)
+        if not parameters or not torch.is_grad_enabled():
+            return value
+        with torch.no_grad():
+            scaled = torch._foreach_mul(gradients, -1.0 / total)
+        found: Tensor = _WithGradients.apply(value, scaled, *parameters)  # type: ignore[no-untyped-call]
+        return found
+
+    def _evaluate(self, parameters: list[nn.Parameter], *run: Any) -> tuple[float, list[Tensor]]:
+        """Return the loss, summed over the batch, and its gradients."""
+        if not parameters or not torch.is_grad_enabled():
+            with torch.no_grad():
+                loss: Any = self.elbo.loss(*run)  # type: ignore[attr-defined]
+                return self._total(loss), []
+        for parameter in parameters:
+            parameter.grad = None
+        loss = self._total(self.elbo.loss_and_grads(*run))  # type: ignore[attr-defined]
+        gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
+        for parameter in parameters:
+            parameter.grad = None
+        return loss, gradients
+
+    def _total(self, loss: Any) -> float:
+        """Return the loss of what is trained as a number; `ReweightedWakeSleep` returns those of model and guide."""
+        if isinstance(loss, tuple):
+            return float(sum(map(float, loss if self.joint else loss[1:])))
+        return float(loss)
+
+    def _configure(self, guide: Run) -> Run:
+        """Return a guide whose sites are enumerated, or sampled several times, as the ELBO expects."""
+        if isinstance(self.elbo, pyro.infer.TraceEnum_ELBO):
+            return config_enumerate(guide, default="parallel")  # type: ignore[no-any-return]
+        if isinstance(self.elbo, pyro.infer.TraceTMC_ELBO):
+            return config_enumerate(guide, default="parallel", num_samples=max(self.samples, 2), tmc="mixture")  # type: ignore[no-any-return]
+        return guide
+
+    def _examples(self, batch: Transitions, future: Tensor) -> tuple[Transitions, Tensor, Tensor | None]:
+        """Return rows, their futures, and weights for `poutine.scale`, None if all rows count equally."""
+        weight = batch.weight
+        if bool((weight == weight[0]).all()):
+            return batch, future, None
+        if type(self.elbo) in SUMS:
+            return batch, future, weight
+        index = copies(weight)
+        rows = batch[index]
+        return rows, future[index], None
+
+    @contextmanager
+    def _errors(self, model: Model, guide: Guide) -> Iterator[None]:
+        """Let Pyro check the pair in the first evaluation, and raise its errors as `InputError`."""
+        checks = nullcontext() if self.checked else pyro.settings.context(validate_infer=True)
+        try:
+            with checks:
+                yield
+        except GioError:
+            raise
+        except Exception as error:
+            if out_of_memory(error):
+                raise
+            raise InputError(
+                f"Expected {self.name} to fit {model.name} and {guide.name}, but it raised "
+                f"{describe_error(error, 150)}; take another objective."
+            ) from error
+        self.checked = True
+
+    def _count_plates(self, *run: Any) -> None:
+        """Let the ELBO count nested plates, with random numbers of its own, so that resumed agents draw the same."""
+        if self.elbo.max_plate_nesting == float("inf"):
+            model, guide, *given = run
+            with torch.random.fork_rng(), torch.no_grad(), _quiet(logging.getLogger("pyro.infer.elbo")):
+                self.elbo._guess_max_plate_nesting(model, guide, given, {})
+
+
+@contextmanager
+def _quiet(logger: logging.Logger) -> Iterator[None]:
+    """Disable a logger inside the block."""
+    before, logger.disabled = logger.disabled, True
+    try:
+        yield
+    finally:
+        logger.disabled = before
+
+
+class _WithGradients(torch.autograd.Function):
+    """A scalar with given gradients with respect to parameters."""
+
+    @staticmethod
+    def forward(ctx: Any, value: Tensor, gradients: list[Tensor], *parameters: Tensor) -> Tensor:
+        """Return the value."""
+        ctx.gradients = gradients
+        return value.clone()
+
+    @staticmethod
+    def backward(ctx: Any, *outer: Tensor) -> Any:
+        """Return the gradients times that of the scalar."""
+        return (None, None, *torch._foreach_mul(ctx.gradients, outer[0]))
+
+
+def pyro_pair(
+    model: Model,
+    guide: Guide,
+    *,
+    action: Tensor | None = None,
+    weight: Tensor | None = None,
+    configure: Callable[[Run], Run] = lambda guide: guide,
+) -> tuple[Run, Run]:
+    """Return model and guide as functions `(policy, state, future)` for an ELBO of Pyro or `pyro.infer.SVI`.
+
+    Args:
+        model: p_ψ.
+        guide: q_φ; actions that the state forbids have probability 0.
+        action: `[B, ...]`: "action" observed in the model; None for a latent action.
+        weight: `[B]`: weights of the examples; None for 1.
+        configure: applied to the guide, such as `pyro.infer.config_enumerate`.
+    """
+    scale = partial(nullcontext) if weight is None else partial(poutine.scale, scale=weight)
+    conditioned: Run = model if action is None else poutine.condition(model, data={ACTION: action})
+
+    def run_model(policy: Policy, state: Tensor, future: Tensor, observations: Any = None) -> Any:
+        with scale():
+            return conditioned(policy, state, future)
+
+    def run_guide(policy: Policy, state: Tensor, future: Tensor, observations: Any = None) -> Any:
+        _declare_parameters(name="parameters")
+        # in the sleep phase of ReweightedWakeSleep futures are drawn from the model
+        seen = observations[FUTURE] if observations else future
+        with scale(), _allowed_actions(guide, state):
+            return guide(policy, state, seen)
+
+    return run_model, configure(run_guide)
+
+
+def copies(weight: Tensor) -> Tensor:
+    """Return indices `[N]` of rows with weights `[B]`: each as often as its weight, or resampled in proportion to it.
+
+    Resampling is systematic, so each row is drawn as often as expected, to less than one copy.
+    """
+    total = float(weight.sum())
+    if total <= MAX_COPIES and bool((weight == weight.round()).all()):
+        return torch.arange(len(weight), device=weight.device).repeat_interleave(weight.long())
+    return systematic(weight[None], MAX_COPIES)[0]
+
+
+_declare_parameters: Callable[..., Any] = effectful(lambda: None, type="param")
+"""A parameter statement: Pyro's ELBOs take gradients only if a program has one."""
+
+
+def _allowed_actions(guide: Guide, state: Tensor) -> Any:
+    masked = guide.allowed is not None and guide.allowed(state) is not None
+    return _Masked(guide, state) if masked else nullcontext()
+
+
+class _Masked(Messenger):
+    """Restricts the site "action" of a guide to the actions that the states allow."""
+
+    def __init__(self, guide: Guide, state: Tensor) -> None:
+        super().__init__()
+        self.guide, self.state = guide, state
+
+    def _pyro_sample(self, msg: Any) -> None:
+        if msg["name"] == ACTION:
+            msg["fn"] = self.guide.restricted(msg["fn"], self.state)
