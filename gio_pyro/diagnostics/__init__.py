@@ -4,6 +4,7 @@ from gio_pyro.diagnostics.bounds import Bounds, bounds, k_hats
 from gio_pyro.diagnostics.evidence import Triples
 from gio_pyro.diagnostics.exact import ExactReport, compare_with_exact, exact_world, fitted_channel, policy_table
 from gio_pyro.diagnostics.inference_data import affordable, to_arviz
+from gio_pyro.diagnostics.posterior_comparison import PosteriorComparison, reference_posterior
 from gio_pyro.diagnostics.questions import (
     K_HAT,
     K_HAT_SHARE,
@@ -34,6 +35,7 @@ __all__ = [
     "Bounds",
     "Diagnosis",
     "ExactReport",
+    "PosteriorComparison",
     "Triples",
     "Uniformity",
     "Verdict",
@@ -47,6 +49,7 @@ __all__ = [
     "k_hats",
     "policy_table",
     "quantiles",
+    "reference_posterior",
     "require_experience",
     "to_arviz",
     "words",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import warnings
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -77,3 +78,51 @@ def pareto_k(log_ratio: np.ndarray) -> float:
     from arviz_stats.base import array_stats
 
     return float(array_stats.psislw(-log_ratio)[1])  # it takes log-likelihoods, whose ratios are their inverses
+
+
+def effective_sizes(values: np.ndarray) -> np.ndarray:
+    """Return the effective number of draws for the mean of each of N variables, `[C, D, N]` to `[N]`.
+
+    It is at least 1; draws that are all equal count in full.
+    """
+    found: np.ndarray = _statistic("ess", values, method="mean")
+    constant = np.ptp(values, axis=(0, 1)) < 1e-12
+    return np.where(constant | np.isnan(found), float(np.prod(values.shape[:2])), found).clip(1.0)
+
+
+def r_hats(values: np.ndarray) -> np.ndarray:
+    """Return R-hat of each of N variables, `[C, D, N]` to `[N]`; 1 where all draws are equal, NaN for one chain."""
+    found: np.ndarray = _statistic("rhat", values)
+    return np.where(np.ptp(values, axis=(0, 1)) < 1e-12, 1.0, found)
+
+
+def _statistic(name: str, values: np.ndarray, **how: str) -> Any:
+    from xarray import Dataset
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # equal draws have no variance
+        return getattr(arviz(), name)(Dataset({"x": (("chain", "draw", "n"), values)}), **how)["x"].values
+
+
+def elpd_data(pointwise: np.ndarray, draws: int) -> Any:
+    """Return expected log predictive densities of N observations, `[N]` nats, as the `ELPDData` of `arviz.compare`.
+
+    Args:
+        pointwise: of each observation.
+        draws: the number of posterior draws that they come from.
+    """
+    from xarray import DataArray
+
+    each, k = (DataArray(x, dims=("transition",)) for x in (pointwise, np.full(len(pointwise), -np.inf)))
+    total, error = float(pointwise.sum()), float(np.sqrt(len(pointwise)) * pointwise.std())
+    if has_data_tree():
+        from arviz_stats import utils
+
+        kind: Any = getattr(utils, "ELPDDataLOO", None) or partial(utils.ELPDData, kind="loo")
+        return kind(
+            elpd=total, se=error, p=0.0, n_samples=draws, n_data_points=len(pointwise), scale="log", warning=False,
+            good_k=0.7, elpd_i=each, pareto_k=k,
+        )  # fmt: skip
+    numbers = {"elpd_loo": total, "se": error, "p_loo": 0.0, "n_samples": draws, "n_data_points": len(pointwise)}
+    rest = {"warning": False, "loo_i": each, "pareto_k": k, "scale": "log", "good_k": 0.7}
+    return arviz().stats.ELPDData({**numbers, **rest})

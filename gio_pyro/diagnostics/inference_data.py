@@ -13,6 +13,7 @@ from torch import Tensor
 
 from gio_pyro.data.training_batches import unweighted_batch
 from gio_pyro.diagnostics.arviz_versions import grouped
+from gio_pyro.diagnostics.datasets import dataset
 from gio_pyro.diagnostics.dimension_names import action_names, future_names, observation_names
 from gio_pyro.diagnostics.marginals import marginal_log_prob
 from gio_pyro.errors import InputError
@@ -89,28 +90,10 @@ def to_arviz(agent: GIO, *, transitions: int | None = None, draws: int | None = 
         "constant_data": {"state": batch.state.cpu().numpy(), "action": batch.action.cpu().numpy()},
     }
     names = {"state": observation_names(agent), "action": action_names(agent), "future": future_names(agent)}
-    sets = {group: _dataset(arrays, ["chain", "draw"], names) for group, arrays in groups.items()}
-    sets |= {group: _dataset(arrays, [], names) for group, arrays in data.items()}
+    sets = {group: dataset(arrays, ["chain", "draw"], names) for group, arrays in groups.items()}
+    sets |= {group: dataset(arrays, [], names) for group, arrays in data.items()}
     about = {"inference_library": "gio_pyro", "draws": "independent; chains are for between-chain statistics"}
     return grouped(sets, about)
-
-
-def _dataset(arrays: dict[str, np.ndarray], leading: list[str], names: dict[str, tuple[str, ...]]) -> Any:
-    """Return one group: each array has the leading dimensions, `transition`, and those of its own values."""
-    from xarray import Dataset
-
-    variables: dict[str, tuple[list[str], np.ndarray]] = {}
-    coords: dict[str, np.ndarray] = {}
-    for name, array in arrays.items():
-        own = array.ndim - len(leading) - 1
-        dims = [f"{name}_dim"] if own == 1 else [f"{name}_dim_{i}" for i in range(own)]
-        variables[name] = ([*leading, "transition", *dims], array)
-        coords |= {dim: np.arange(size) for dim, size in zip(dims, array.shape[-own:], strict=False)}
-        if own == 1:
-            coords[dims[0]] = np.array(names[name])
-    first = next(iter(arrays.values()))
-    coords |= {dim: np.arange(first.shape[axis]) for axis, dim in enumerate([*leading, "transition"])}
-    return Dataset(variables, coords)
 
 
 def _draw(agent: GIO, state: Tensor, future: Tensor, count: int) -> dict[tuple[str, str], Tensor]:
