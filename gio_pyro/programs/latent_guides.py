@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from gio_pyro.errors import GioError, ProgramError, describe_error
 from gio_pyro.programs.guide import Guide
+from gio_pyro.programs.kept_noise import KeptNoise
 from gio_pyro.programs.latent_sites import latent_sites
 from gio_pyro.programs.latents import PARTICLES, Latents
 from gio_pyro.programs.model import Model
@@ -160,7 +161,8 @@ class Exposed:
 @torch.no_grad()
 def _choose_mode(latents: Latents, policy: Policy) -> None:
     """Create the kept noise, and let programs run once for all draws if that gives the same as one run for each."""
-    latents.noise, latents.vectorised, latents.vectorised_draws = nn.Module(), False, False
+    latents.noise = KeptNoise(latents.particles, latents.sites.local, latents.some_state.device)
+    latents.vectorised = latents.vectorised_draws = False
     state = latents.some_state.repeat(EXAMPLES, *[1] * (latents.some_state.ndim - 1))
     action = policy(state).sample()
     future = latents.model.future(policy, state, action).sample()

@@ -4,9 +4,9 @@
 
 Finite sites c are summed out. Each draw w_k of shared sites stands for their posterior, so with finite and shared sites
 alone the right side is exactly the density of an equally weighted mixture over K draws. With local sites z it is the
-importance-weighted bound (Burda, Grosse and Salakhutdinov, 2016, arXiv 1509.00519): a lower bound in expectation, and
-tighter with more draws. The draws are functions of noise that is drawn once and kept, the same for every example, so a
-score is a deterministic function of its example.
+importance-weighted bound (Burda, Grosse and Salakhutdinov, 2016, arXiv 1509.00519): a lower bound on average over
+examples, and tighter with more draws. The draws are functions of kept noise (`kept_noise`), so a score is a
+deterministic function of its example.
 """
 
 import math
@@ -21,7 +21,8 @@ from torch import Tensor, nn
 from torch.distributions import Distribution, constraints, kl_divergence
 
 from gio_pyro.programs.branches import Branches
-from gio_pyro.programs.handlers import Fill, Noise, Push, Record, noise_shape
+from gio_pyro.programs.handlers import Fill, Push, Record
+from gio_pyro.programs.kept_noise import KeptNoise, code_of
 from gio_pyro.programs.latent_sites import LatentSites
 from gio_pyro.programs.sites import ACTION, FUTURE
 from gio_pyro.types import Policy
@@ -59,7 +60,7 @@ class Latents(nn.Module):
         self.sites, self.particles = sites, particles
         self.sources: dict[str, tuple[str, ...]] = {}
         self.autoguide = None
-        self.noise = nn.Module()
+        self.noise = KeptNoise(particles, sites.local, example[0].device)
         self.vectorised = self.vectorised_draws = False
         for name, tensor in zip(("state", "action", "future"), example, strict=True):
             self.register_buffer(f"some_{name}", tensor.detach().clone(), persistent=False)
@@ -104,6 +105,39 @@ class Latents(nn.Module):
         log_joint = log_joint.reshape(self.draws, -1, len(state)).logsumexp(1)
         return log_joint - log_q
 
+    def sandwich(self, policy: Policy, state: Tensor, action: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return imagined futures `[B, ...]`, and bounds on log p(F|s, a) from below and above in expectation, `[B]`.
+
+        The lower bound is `log_prob`. In the upper one, one of the K draws is replaced by the latent sites that the
+        future was sampled with, an exact draw of their posterior (Grosse, Ghahramani and Adams, 2015, arXiv
+        1511.02543). Without local sites both are equal and exact, given the draws of shared sites.
+        """
+        shared = self.shared_draws(policy)
+        which = int(torch.randint(self.draws, ()))
+        own = {name: value[which : which + 1] for name, value in shared.items()}
+        sampled = self.run(policy, state, action, own, 1, finite=False)
+        future = sampled.sample(lambda fn: fn.sample())[0]
+        log_weight = self.log_weights(policy, state, action, future)
+        lower = log_weight.logsumexp(0) - math.log(self.draws)
+        if not self.sites.local:
+            return future, lower, lower
+        local = {name: sampled.records[0][name]["value"].unsqueeze(0) for name in self.sites.local}
+        run = self.run(policy, state, action, own | local, 1)
+        log_joint = run.log_prob(future) + run.log_prior((*self.sites.finite, *self.guided(local)))
+        exact = log_joint.logsumexp(0) - self._log_q(policy, state, action, future, own | local)
+        others = torch.cat([log_weight[:which], log_weight[which + 1 :], exact.unsqueeze(0)])
+        return future, lower, others.logsumexp(0) - math.log(self.draws)
+
+    def _log_q(self, policy: Policy, state: Tensor, action: Tensor, future: Tensor, values: Values) -> Tensor:
+        """Return the log-density of one value of each guided local site, `[B]` nats; `values` are `[1, ...]`."""
+        total = torch.zeros(len(state), device=state.device)
+        for source, names in self.sources.items():
+            wanted = tuple(name for name in names if name in self.sites.local)
+            if wanted:
+                run = self._posterior(source, policy, state, action, future)
+                total = total + _recorded(run, Fill({n: v[0] for n, v in values.items()})).log_prob(wanted)
+        return total
+
     def shared_draws(self, policy: Policy) -> Values:
         """Return the kept draws of each shared site from its posterior, `[K, ...]`; from its prior without one."""
         found: dict[str, Tensor] = {}
@@ -114,11 +148,12 @@ class Latents(nn.Module):
         return found | (self._shared_from(self._prior(policy), rest) if rest else {})
 
     def _shared_from(self, run: Run, names: list[str]) -> Values:
+        code = code_of(self.some_state)
         if self.vectorised_draws:
-            drawn = _recorded(run, Push(self._noise(None)))
+            drawn = _recorded(run, Push(self.noise.shared))
             values = {name: drawn[name]["value"] for name in names}
             return {name: value.expand(self.particles, *self.sites.shapes[name]) for name, value in values.items()}
-        each = [_recorded(run, Push(self._noise(k))) for k in range(self.particles)]
+        each = [_recorded(run, Push(self.noise.one(k, code))) for k in range(self.particles)]
         return {name: torch.stack([drawn[name]["value"] for drawn in each]) for name in names}
 
     def _proposals(
@@ -126,24 +161,26 @@ class Latents(nn.Module):
     ) -> tuple[Values, Tensor]:
         """Return the kept draws of each guided local site, `[K, B, ...]`, and their log-density, `[draws, B]` nats."""
         found: dict[str, Tensor] = {}
+        code = code_of(state, future)
         log_q = torch.zeros(self.draws, len(state), device=state.device)
         for source, names in self.sources.items():
             wanted = tuple(name for name in names if name in self.sites.local)
             if wanted:
                 run = self._posterior(source, policy, state, action, future)
-                values, log_density = self._proposed_by(run, wanted, shared, len(state))
+                values, log_density = self._proposed_by(run, wanted, shared, code)
                 found, log_q = found | values, log_q + log_density
         return found, log_q
 
-    def _proposed_by(self, run: Run, names: tuple[str, ...], shared: Values, batch: int) -> tuple[Values, Tensor]:
+    def _proposed_by(self, run: Run, names: tuple[str, ...], shared: Values, code: Tensor) -> tuple[Values, Tensor]:
+        batch = len(code)
         if self.vectorised:
-            drawn = _recorded(run, Push(self._noise(None, rows=True)), Fill(_widened(shared)))
+            drawn = _recorded(run, Push(self.noise.all(code)), Fill(_widened(shared)))
             values = {name: drawn[name]["value"] for name in names}
             sizes = {name: values[name].shape[values[name].ndim - drawn[name]["fn"].event_dim :] for name in names}
             values = {name: value.expand(self.particles, batch, *sizes[name]) for name, value in values.items()}
             return values, drawn.log_prob(names).expand(self.particles, batch)
         each = [
-            _recorded(run, Push(self._noise(k)), Fill({n: v[k] for n, v in shared.items()}))
+            _recorded(run, Push(self.noise.one(k, code)), Fill({n: v[k] for n, v in shared.items()}))
             for k in range(self.particles)
         ]
         values = {name: torch.stack([drawn[name]["value"] for drawn in each]) for name in names}
@@ -184,18 +221,19 @@ class Latents(nn.Module):
         shared = {n: v.repeat_interleave(each, 0) for n, v in values.items() if n in self.sites.shared}
         args = (policy, state) if future is None else (policy, state, future)
         count, kept = draws * each, future is not None and draws == self.draws
+        code = code_of(state, future) if kept and future is not None else None
 
-        def branch(fill: Values, noise: Noise) -> tuple[Distribution, Record]:
+        def branch(fill: Values, k: int | None) -> tuple[Distribution, Record]:
             record = Record()
-            handlers = (record, *([Push(noise)] if kept else []), Fill(fill))  # the last one acts first
+            push = [] if code is None else [Push(self.noise.all(code, each) if k is None else self.noise.one(k, code))]
+            handlers = (record, *push, Fill(fill))  # the last one acts first
             return self.model.site(FUTURE, *args, data={ACTION: action}, handlers=handlers), record
 
         if self.vectorised and count > 1:
-            runs = [branch(_widened(shared) | local, self._noise(None, rows=True, each=each))]
+            runs = [branch(_widened(shared) | local, None)]
         else:
             runs = [
-                branch({name: value[c] for name, value in {**shared, **local}.items()}, self._noise(c // each))
-                for c in range(count)
+                branch({name: value[c] for name, value in {**shared, **local}.items()}, c // each) for c in range(count)
             ]
         futures, records = zip(*runs, strict=True)
         return Branches(futures, records, count, batch)
@@ -276,22 +314,6 @@ class Latents(nn.Module):
         if source == "latent_guide":
             return lambda: self.model.call("latent_guide", state, action, future)
         return lambda: self.model.isolated(self.autoguide, policy, state)
-
-    def _noise(self, k: int | None, *, rows: bool = False, each: int = 1) -> Noise:
-        """Return the kept noise of draw k, or of all draws: `[K, ...]`, with `rows` `[K · each, 1, ...]`."""
-
-        def noise(name: str, distribution: Distribution) -> Tensor:
-            key = "of_" + name.replace(".", "__")
-            if not hasattr(self.noise, key):
-                batch = torch.Size() if name in self.sites.local else distribution.batch_shape
-                shape = (self.particles, *batch, *noise_shape(distribution))
-                self.noise.register_buffer(key, torch.randn(shape, device=self.some_state.device))
-            kept: Tensor = getattr(self.noise, key)
-            if k is not None:
-                return kept[k]
-            return kept.repeat_interleave(each, 0).unsqueeze(1) if rows else kept
-
-        return noise
 
 
 def _recorded(run: Run, *handlers: Messenger) -> Record:
