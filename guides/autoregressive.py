@@ -43,7 +43,8 @@ class AutoregressiveGuide(RealGuide):
             return self.moments(prior.loc, prior.scale, location, raw)
 
         with pyro.plate("batch", state.shape[0]):
-            return pyro.sample("action", _AutoregressiveNormal(conditionals, prior.loc))
+            like = prior.loc.expand(*features.shape[:-1], self.size)
+            return pyro.sample("action", _AutoregressiveNormal(conditionals, like))
 
 
 def masked_network(size: int, context: int, hidden: tuple[int, ...], outputs: list[int]) -> ConditionalAutoRegressiveNN:
@@ -66,10 +67,8 @@ class _AutoregressiveNormal(dist.TorchDistribution):
         super().__init__(like.shape[:-1], like.shape[-1:], validate_args=False)
 
     def expand(self, batch_shape: Any, _instance: Any = None) -> "_AutoregressiveNormal":
-        """Return itself; raises `ValueError` for another batch shape."""
-        if torch.Size(batch_shape) != self.batch_shape:
-            raise ValueError(f"a batch of {tuple(self.batch_shape)} cannot be one of {tuple(batch_shape)}")
-        return self
+        """Return the distributions expanded to a larger batch."""
+        return _AutoregressiveNormal(self.conditionals, self.like.expand(*batch_shape, *self.event_shape))
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Return the log-density of each `value` `[..., B, d]`, `[..., B]` nats."""
@@ -119,7 +118,8 @@ class AutoregressiveSequenceGuide(nn.Module):
             return pyro.sample("action", tilted(policy, state, self.scores(self.encoder(state, future))))
 
     def scores(self, features: Tensor) -> Tensor:
-        """Return the sum of the parts' log-probabilities of all combinations, `[B, A]` nats, the last part fastest."""
+        """Return the sum of the parts' log-probabilities of all combinations, `[..., B, A]` nats, the last fastest."""
+        batch, features = features.shape[:-1], features.flatten(0, -2)
         total, prefix = features.new_zeros(len(features), 1), features.new_zeros(1, 0)
         for net, part in zip(self.nets, self.parts, strict=True):
             count = len(prefix)
@@ -127,4 +127,5 @@ class AutoregressiveSequenceGuide(nn.Module):
             total = (total[..., None] + torch.log_softmax(net(inputs), -1)).flatten(1)
             own = one_hot(torch.arange(part, device=features.device), part)
             prefix = torch.cat([prefix.repeat_interleave(part, 0), own.repeat(count, 1)], -1)
-        return total
+        scores: Tensor = total.unflatten(0, batch)
+        return scores

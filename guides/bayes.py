@@ -24,6 +24,7 @@ class BayesGuide(PyroModule):
     def __init__(self, spec: Spec) -> None:
         super().__init__()
         finite(spec.action_space, "action")
+        self.dimensions = len(spec.future_space.shape or ())
         if spec.model is None:
             raise ProgramError("Expected a spec with a fitted model for BayesGuide, but got none; set spec.model.")
         self._model: tuple[FittedModel] = (spec.model,)  # in a tuple, so that its parameters are not registered here
@@ -33,13 +34,17 @@ class BayesGuide(PyroModule):
         with torch.no_grad():
             pi = policy(state)
             values = pi.enumerate_support(expand=False)
-            batch, actions = len(state), len(values)
+            # rows of states and futures, batch dimensions of futures to the left of those of states
+            outer = future.shape[: future.ndim - self.dimensions - 1]
+            states, futures = state.repeat(outer.numel(), *(1 for _ in state.shape[1:])), future.flatten(0, len(outer))
+            batch, actions = len(states), len(values)
             # log p(F|s, b) of every action b, `[A · B]`
             row = torch.arange(batch, device=state.device).repeat(actions)
             likelihood = self._model[0].log_prob(
-                policy, state[row], values.flatten().repeat_interleave(batch), future[row]
+                policy, states[row], values.flatten().repeat_interleave(batch), futures[row]
             )
-            # log π(b|s) + log p(F|s, b), up to the normaliser
-            logits = pi.log_prob(values) + likelihood.reshape(actions, batch)
-        with pyro.plate("batch", batch):
-            return pyro.sample("action", dist.Categorical(logits=logits.T))
+            # log π(b|s) + log p(F|s, b), up to the normaliser, `[A, ..., B]`
+            prior = pi.log_prob(values).reshape(actions, *(1 for _ in outer), len(state))
+            logits = prior + likelihood.reshape(actions, *outer, len(state))
+        with pyro.plate("batch", len(state)):
+            return pyro.sample("action", dist.Categorical(logits=logits.movedim(0, -1)))

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from gio_pyro.guides.autoregressive import masked_network
 from gio_pyro.guides.real import RealGuide
-from gio_pyro.nn import mlp
+from gio_pyro.nn import joined, mlp
 from gio_pyro.types import Policy, Spec
 
 
@@ -39,7 +39,7 @@ class FlowGuide(RealGuide):
         prior, features = policy(state).base_dist, self.encoder(state, future)
         location, raw = self.net(features).chunk(2, -1)
         mean, scale = self.moments(prior.loc, prior.scale, location, raw)
-        spline = self.spline.condition(torch.cat([features, prior.loc, prior.scale.log()], -1))
+        spline = self.spline.condition(joined(features, prior.loc, prior.scale.log()))
         affine = dist.transforms.AffineTransform(mean, scale, event_dim=1)
         normal = dist.Normal(torch.zeros_like(mean), torch.ones_like(scale)).to_event(1)
         with pyro.plate("batch", state.shape[0]):

@@ -26,8 +26,8 @@ class MixtureGuide(RealGuide):
         """Sample "action", `[B, d]`."""
         out = self.net(self.encoder(state, future))
         logits, numbers = out.split([self.components, 2 * self.components * self.size], -1)
-        location, raw = numbers.unflatten(-1, (2, self.components, self.size)).unbind(1)
+        location, raw = numbers.unflatten(-1, (2, self.components, self.size)).unbind(-3)
         prior = policy(state).base_dist
-        mean, scale = self.moments(prior.loc.unsqueeze(1), prior.scale.unsqueeze(1), location, raw)
+        mean, scale = self.moments(prior.loc.unsqueeze(-2), prior.scale.unsqueeze(-2), location, raw)
         with pyro.plate("batch", state.shape[0]):
             return pyro.sample("action", MixtureOfNormals(mean, scale, logits))

@@ -60,14 +60,15 @@ class BayesianModel(RealModel):
         return self.mixed(state, mean, self.raw.expand_as(mean))
 
     def members(self, state: Tensor, action: Tensor) -> Tensor:
-        """Return the standardised mean under each fixed draw of the weights, `[draws, B, *shape]`."""
+        """Return the standardised mean under each fixed draw of the weights, `[draws, ..., B, *shape]`."""
         weights = {
             name: location + self._scale(name) * getattr(self, f"draw_{name}")
             for name, location in self._locations().items()
         }
-        mean: Tensor = self.net.batched(self.features(state, action), weights)
-        shaped: Tensor = mean.unflatten(-1, self.shape)
-        return shaped
+        x = self.features(state, action)
+        rows: Tensor = self.net.batched(x.flatten(0, -2), weights)
+        mean: Tensor = rows.unflatten(-1, self.shape).unflatten(1, x.shape[:-1])
+        return mean
 
     def evidence(self, state: Tensor, action: Tensor, future: Tensor) -> Tensor:
         """Return a one-sample estimate of the evidence lower bound of each example, `[B]` nats."""

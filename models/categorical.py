@@ -5,7 +5,7 @@ import pyro.distributions as dist
 import torch
 from torch import Tensor, nn
 
-from gio_pyro.nn import action_features, encoder, mlp, width
+from gio_pyro.nn import action_features, encoder, joined, mlp, width
 from gio_pyro.types import Policy, Spec, finite
 
 
@@ -55,5 +55,5 @@ class CategoricalNetworkModel(nn.Module):
         """Sample "action", and "future", `[B]` integers."""
         with pyro.plate("batch", state.shape[0]):
             action = pyro.sample("action", policy(state))
-            x = torch.cat([self.encoder(state), action_features(self.actions, action)], -1)
+            x = joined(self.encoder(state), action_features(self.actions, action))
             return pyro.sample("future", dist.Categorical(logits=self.net(x)), obs=future)

@@ -20,7 +20,7 @@ class GaussianModel(RealModel):
 
     def outcome(self, state: Tensor, action: Tensor) -> dist.Independent:
         """Return p_ψ(F|s, a), a batch of B normal distributions."""
-        mean, raw = self.net(self.features(state, action)).reshape(len(state), 2, *self.shape).unbind(1)
+        mean, raw = self.net(self.features(state, action)).unflatten(-1, (2, *self.shape)).unbind(-1 - len(self.shape))
         outcome: dist.Independent = dist.Normal(self.place(state, mean), self.scale(raw)).to_event(len(self.shape))
         return outcome
 
@@ -42,8 +42,8 @@ class FullGaussianModel(RealModel):
         mean, raw, below = self.net(self.features(state, action)).split([self.size, self.size, self.below], -1)
         row, column = torch.tril_indices(self.size, self.size, -1, device=state.device)
         triangle = torch.diag_embed(bounded_scale(raw, self.floor_nats))
-        triangle[:, row, column] = below
-        location = self.place(state, mean.unflatten(-1, self.shape)).flatten(1)
+        triangle[..., row, column] = below
+        location = self.place(state, mean.unflatten(-1, self.shape)).flatten(-len(self.shape))
         scale_tril = self.target.deviation.flatten()[:, None] * triangle
         return self.shaped(dist.MultivariateNormal(location, scale_tril=scale_tril))
 
@@ -60,7 +60,7 @@ class LowRankGaussianModel(RealModel):
     def outcome(self, state: Tensor, action: Tensor) -> Any:
         """Return p_ψ(F|s, a), a batch of B normal distributions."""
         out = self.net(self.features(state, action)).unflatten(-1, (2 + self.rank, self.size))
-        location = self.place(state, out[:, 0].unflatten(-1, self.shape)).flatten(1)
-        own = self.scale(out[:, 1].unflatten(-1, self.shape)).flatten(1)
-        shared = self.target.deviation.flatten()[:, None] * out[:, 2:].mT
+        location = self.place(state, out[..., 0, :].unflatten(-1, self.shape)).flatten(-len(self.shape))
+        own = self.scale(out[..., 1, :].unflatten(-1, self.shape)).flatten(-len(self.shape))
+        shared = self.target.deviation.flatten()[:, None] * out[..., 2:, :].mT
         return self.shaped(dist.LowRankMultivariateNormal(location, shared, own.square()))

@@ -46,7 +46,8 @@ class ImageModel(RealModel):
     def outcome(self, state: Tensor, action: Tensor) -> dist.Independent:
         """Return p_ψ(F|s, a), a batch of B normal distributions."""
         coarse = self.net(self.features(state, action)).unflatten(-1, self.coarse)
-        pixels = self.draw(coarse)[..., : self.sides[0], : self.sides[1]]
-        mean, raw = (x.movedim(1, 1 + self.channels) for x in pixels.chunk(2, 1))
+        drawn = self.draw(coarse.flatten(0, -4)).unflatten(0, coarse.shape[:-3])
+        pixels = drawn[..., : self.sides[0], : self.sides[1]]
+        mean, raw = (x.movedim(-3, self.channels - 3) for x in pixels.chunk(2, -3))
         outcome: dist.Independent = dist.Normal(self.place(state, mean), self.scale(raw)).to_event(3)
         return outcome

@@ -48,6 +48,7 @@ class LinearChannelModel(RealModel):
                 f"Expected a Box of actions for {type(self).__name__}, but got {spec.action_space}; "
                 "use a model of the state and action, such as GaussianModel."
             )
+        self.dimensions = len(spec.action_space.shape)
         self.count, self.rows = width(spec.action_space), self._rows()
         self.centre = mlp(self.encoder.size, spec.hidden, self.size)
         self.net = mlp(self.encoder.size, spec.hidden, self.size + self.rows * self.count)
@@ -85,7 +86,7 @@ class LinearChannelModel(RealModel):
     def _normal(self, state: Tensor, action: Tensor) -> tuple[Tensor, Tensor]:
         """Return standardised mean and log σ, `[B, F]` each."""
         raw, gain = self._read(state)
-        effect = (gain @ action.flatten(1).unsqueeze(-1)).squeeze(-1)
+        effect = (gain @ action.flatten(-self.dimensions).unsqueeze(-1)).squeeze(-1)
         return self.centre(self.encoder(state)) + pad(effect, (0, self.size - self.rows)), raw
 
     def _read(self, state: Tensor) -> tuple[Tensor, Tensor]:

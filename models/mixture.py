@@ -22,8 +22,9 @@ class MixtureModel(RealModel):
         """Return p_ψ(F|s, a), a batch of B mixtures."""
         out = self.net(self.features(state, action))
         logits, numbers = out.split([self.components, 2 * self.components * self.size], -1)
-        mean, raw = numbers.unflatten(-1, (2, self.components, *self.shape)).unbind(1)
-        return self.mixed(state, mean.movedim(1, 0), raw.movedim(1, 0), logits)
+        member = -1 - len(self.shape)
+        mean, raw = numbers.unflatten(-1, (2, self.components, *self.shape)).unbind(member - 1)
+        return self.mixed(state, mean.movedim(member, 0), raw.movedim(member, 0), logits)
 
 
 class EnsembleModel(RealModel):
@@ -45,8 +46,8 @@ class EnsembleModel(RealModel):
         return self.mixed(state, mean, raw)
 
     def members(self, state: Tensor, action: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the standardised mean and raw scale of each member, `[members, B, *shape]`."""
-        mean, raw = self.net(self.features(state, action)).unflatten(-1, (2, *self.shape)).unbind(2)
+        """Return the standardised mean and raw scale of each member, `[members, ..., B, *shape]`."""
+        mean, raw = self.net(self.features(state, action)).unflatten(-1, (2, *self.shape)).unbind(-1 - len(self.shape))
         return mean, raw
 
     def evidence(self, state: Tensor, action: Tensor, future: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from gio_pyro.distributions.mixtures import MixtureOfNormals
 from gio_pyro.errors import InputError
-from gio_pyro.nn import Standardise, action_features, baseline_of, encoder, is_whole, width
+from gio_pyro.nn import Standardise, action_features, baseline_of, encoder, is_whole, joined, width
 from gio_pyro.types import Policy, Spec
 
 
@@ -56,8 +56,8 @@ class RealModel(nn.Module):
         raise NotImplementedError
 
     def features(self, state: Tensor, action: Tensor) -> Tensor:
-        """Return the network input of states and actions, `[B, inputs]`."""
-        return torch.cat([self.encoder(state), action_features(self.actions, action)], -1)
+        """Return the network input of states and actions, `[..., B, inputs]`."""
+        return joined(self.encoder(state), action_features(self.actions, action))
 
     def place(self, state: Tensor, mean: Tensor) -> Tensor:
         """Return a standardised mean `[..., B, *shape]` in the units of F, baseline added."""
@@ -78,12 +78,13 @@ class RealModel(nn.Module):
         return self.target.deviation * bounded_scale(raw, self.floor_nats)
 
     def mixed(self, state: Tensor, mean: Tensor, raw: Tensor, logits: Tensor | None = None) -> Any:
-        """Return mixtures of K normals of standardised `mean` and `raw` `[K, B, *shape]`, a batch of B.
+        """Return mixtures of K normals of standardised `mean` and `raw` `[K, ..., B, *shape]`, a batch of `[..., B]`.
 
-        `logits` `[B, K]` are the log weights, equal by default.
+        `logits` `[..., B, K]` are the log weights, equal by default.
         """
-        logits = torch.zeros(len(state), len(mean), device=state.device) if logits is None else logits
-        location, scale = (x.movedim(0, 1).flatten(2) for x in (self.place(state, mean), self.scale(raw)))
+        size = len(self.shape)
+        location, scale = (x.movedim(0, -1 - size).flatten(-size) for x in (self.place(state, mean), self.scale(raw)))
+        logits = torch.zeros(location.shape[:-1], device=state.device) if logits is None else logits
         return self.shaped(MixtureOfNormals(location, scale, logits))
 
     def shaped(self, flat: Any) -> Any:

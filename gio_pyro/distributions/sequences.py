@@ -68,10 +68,8 @@ class ActionSequences(dist.TorchDistribution):
         super().__init__(context.shape[:-1], torch.Size([network.length]), validate_args=False)
 
     def expand(self, batch_shape: Any, _instance: Any = None) -> "ActionSequences":
-        """Return itself; raises `ValueError` for another batch shape."""
-        if torch.Size(batch_shape) != self.batch_shape:
-            raise ValueError(f"a batch of {tuple(self.batch_shape)} cannot be one of {tuple(batch_shape)}")
-        return self
+        """Return the distributions expanded to a larger batch."""
+        return ActionSequences(self.network, self.context.expand(*batch_shape, self.context.shape[-1]))
 
     def log_probs(self, value: Tensor) -> Tensor:
         """Return log p of each action of sequences `[..., B, n]` given the previous ones, `[..., B, n]` nats."""

@@ -30,8 +30,8 @@ from gio_pyro.programs import Guide, Model, frozen_parameters, systematic
 from gio_pyro.programs.sites import ACTION, FUTURE
 from gio_pyro.types import Policy, Transitions
 
-UNSUPPORTED = ("ELBO", "Trace_MMD")
-"""Not named in text: the base class, and a loss whose kernel is an object."""
+UNSUPPORTED = ("ELBO", "Trace_MMD", "TraceTailAdaptive_ELBO")
+"""The base class, a loss whose kernel is an object, and one that does not compute its loss."""
 
 PYRO_ELBOS: Mapping[str, type[ELBO]] = MappingProxyType(
     {
@@ -73,6 +73,11 @@ class PyroElbo:
     checked: bool = field(default=False, init=False)
 
     def __post_init__(self) -> None:
+        if isinstance(self.elbo, pyro.infer.TraceTailAdaptive_ELBO):
+            raise InputError(
+                "Expected an ELBO that computes its loss, but TraceTailAdaptive_ELBO returns infinity; take another one, "
+                "such as RenyiELBO."
+            )
         self.elbo = copy.deepcopy(self.elbo)
 
     @property
@@ -82,6 +87,8 @@ class PyroElbo:
 
     def __call__(self, model: Model, guide: Guide, policy: Policy, batch: Transitions, future: Tensor) -> Tensor:
         """Return the mean bound; its gradient is the one of `loss_and_grads`, computed already."""
+        if not self.checked:
+            self._require_gradient(guide, batch.action)
         rows, future, weight = self._examples(batch, future)
         total = float(rows.weight.sum()) if weight is not None else len(rows)
         pair = pyro_pair(model, guide, configure=self._configure, weight=weight)
@@ -117,6 +124,18 @@ class PyroElbo:
         if isinstance(loss, tuple):
             return float(sum(map(float, loss if self.joint else loss[1:])))
         return float(loss)
+
+    def _require_gradient(self, guide: Guide, action: Tensor) -> None:
+        """Raise `InputError` for an estimator that gives a guide of finite actions no gradient.
+
+        The gradients of importance-weighted bounds are taken for reparameterised samples.
+        """
+        blind = isinstance(self.elbo, pyro.infer.TraceTMC_ELBO) or getattr(self.elbo, "alpha", None) == 0
+        if blind and not action.is_floating_point() and any(p.requires_grad for p in guide.parameters()):
+            raise InputError(
+                f"Expected an ELBO with a gradient for guides of finite actions, but {self.name} has one only for "
+                "reparameterised actions; take TraceEnum_ELBO, Trace_ELBO or RenyiELBO(alpha=0.5)."
+            )
 
     def _configure(self, guide: Run) -> Run:
         """Return a guide whose sites are enumerated, or sampled several times, as the ELBO expects."""

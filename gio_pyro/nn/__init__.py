@@ -14,7 +14,7 @@ from gio_pyro.nn.images import (
 )
 from gio_pyro.nn.optimiser_state import restore_optimiser
 from gio_pyro.nn.perceptrons import CLIP, RESOLUTION, Ensemble, Standardise, batched, mlp
-from gio_pyro.nn.vectors import Encoder, OneHotEncoder, VectorEncoder, is_whole, one_hot
+from gio_pyro.nn.vectors import Encoder, OneHotEncoder, VectorEncoder, is_whole, joined, one_hot
 
 __all__ = [
     "CLIP",
@@ -39,6 +39,7 @@ __all__ = [
     "identity",
     "is_image",
     "is_whole",
+    "joined",
     "mlp",
     "one_hot",
     "restore_optimiser",

@@ -7,14 +7,13 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-import torch
 from gymnasium import Space
 from gymnasium.spaces import Box, Discrete
 from torch import Tensor, nn
 
 from gio_pyro.errors import InputError
 from gio_pyro.nn.images import ImageEncoder, is_image
-from gio_pyro.nn.vectors import Encoder, OneHotEncoder, VectorEncoder, is_whole, one_hot
+from gio_pyro.nn.vectors import Encoder, OneHotEncoder, VectorEncoder, is_whole, joined, one_hot
 
 
 def encoder(space: Space[Any]) -> Encoder:
@@ -50,7 +49,7 @@ def identity(state: Tensor) -> Tensor:
 
 
 class PairEncoder(nn.Module):
-    """Features of a state and a future, `[B, ...] -> [B, size]`.
+    """Features of a state and a future, `[..., B, *shape] -> [..., B, size]`; batch dimensions are broadcast.
 
     If a future is a state, its difference from s is encoded: with short time steps the effect of an action is a small
     difference of states.
@@ -75,7 +74,7 @@ class PairEncoder(nn.Module):
 
     def forward(self, state: Tensor, future: Tensor) -> Tensor:
         """Return the concatenated features of both."""
-        return torch.cat([self.first(state), self.second(self._difference(state, future))], -1)
+        return joined(self.first(state), self.second(self._difference(state, future)))
 
     def _difference(self, state: Tensor, future: Tensor) -> Tensor:
         return future if self.baseline is None else future - self.baseline(state)
@@ -90,7 +89,7 @@ def width(space: Space[Any]) -> int:
 
 
 def action_features(space: Space[Any], action: Tensor) -> Tensor:
-    """Return the features of an action, `[B, width]`: one-hot, or values squashed into (−1, 1).
+    """Return the features of an action, `[..., B, width]`: one-hot, or values squashed into (−1, 1).
 
     The squash is the tanh that the engine applies before passing the action to the environment.
     """

@@ -78,13 +78,14 @@ class ImageEncoder(Encoder):
         self.scale.observe(x)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return features, `[B, size]`."""
-        scaled: Tensor = self.scale(x)
+        """Return features, `[..., B, size]`."""
+        batch = x.shape[: x.ndim - len(self.scale.mean.shape)]
+        scaled: Tensor = self.scale(x).flatten(0, len(batch) - 1)
         if self.several:
             scaled = scaled.movedim(2 + self.channels, 2).flatten(1, 2)
         else:
             scaled = scaled.movedim(1 + self.channels, 1)
-        features: Tensor = self.net(scaled)
+        features: Tensor = self.net(scaled).unflatten(0, batch)
         return features
 
 
@@ -109,10 +110,13 @@ class DeduplicatedImages(Encoder):
         self.inner.observe(x)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return features, `[B, size]`."""
-        unique, index = unique_rows(x) if x.device.type == "cpu" else (x, None)
-        features: Tensor = self.few(self.inner(unique)).relu()
-        return features if index is None else embedding(index, features)
+        """Return features, `[..., B, size]`."""
+        batch = x.shape[: x.ndim - len(self.inner.scale.mean.shape)]
+        rows = x.flatten(0, len(batch) - 1)
+        unique, index = unique_rows(rows) if x.device.type == "cpu" else (rows, None)
+        few: Tensor = self.few(self.inner(unique)).relu()
+        features: Tensor = (few if index is None else embedding(index, few)).unflatten(0, batch)
+        return features
 
 
 def unique_rows(x: Tensor) -> tuple[Tensor, Tensor]:
@@ -134,7 +138,7 @@ def deduplicated(encoder: "Encoder", units: int) -> "Encoder":
 
 
 class ImagePair(nn.Module):
-    """Features of two images of one space, `[B, ...] -> [B, size]`, by one shared network.
+    """Features of two images of one space, `[..., B, *shape] -> [..., B, size]`, by one shared network.
 
     Args:
         space: the space of both images.
@@ -152,4 +156,5 @@ class ImagePair(nn.Module):
 
     def forward(self, state: Tensor, future: Tensor) -> Tensor:
         """Return the concatenated features of both."""
+        state, future = torch.broadcast_tensors(state, future)
         return torch.cat(self.each(torch.cat([state, future])).chunk(2), -1)

@@ -1,9 +1,10 @@
 """Restore the state of optimisers, moments and learning rates, after checking that it fits the parameters."""
 
+import copy
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from gio_pyro.errors import CheckpointError
 
@@ -17,33 +18,39 @@ def restore_optimiser(optimiser: torch.optim.Optimizer, saved: dict[str, Any]) -
     own = optimiser.state_dict()["param_groups"]
     if [group["params"] for group in own] != [group["params"] for group in saved["param_groups"]]:
         raise CheckpointError("Expected an optimiser of the same parameters, but it is of others.")
-    numbers = {number for group in own for number in group["params"]}
-    names = _moment_names(optimiser)
-    for number, moments in saved["state"].items():  # a fused step does not check the shapes of moments
-        if number not in numbers or not isinstance(moments, dict) or moments.keys() != names:
+    parameters = [parameter for group in optimiser.param_groups for parameter in group["params"]]
+    expected = _state_after_a_step(optimiser)
+    for number, found in saved["state"].items():  # a fused step does not check the shapes of moments
+        known = isinstance(number, int) and 0 <= number < len(parameters)
+        if not known or not isinstance(found, dict) or found.keys() != expected[number].keys():
             raise CheckpointError("Expected the optimiser's moments to be those of its parameters, but they are not.")
+        _require_fits(found, expected[number], parameters[number].dtype)
     groups = [
-        mine | {"lr": _learning_rate(theirs["lr"])} for mine, theirs in zip(own, saved["param_groups"], strict=True)
+        mine | ({"lr": _learning_rate(theirs["lr"])} if "lr" in mine else {})
+        for mine, theirs in zip(own, saved["param_groups"], strict=True)
     ]
-    for number, parameter in enumerate(p for group in optimiser.param_groups for p in group["params"]):
-        _require_moments_fit(saved["state"].get(number, {}), parameter)
     optimiser.load_state_dict({"state": saved["state"], "param_groups": groups})
 
 
-def _moment_names(optimiser: torch.optim.Optimizer) -> set[str]:
-    """Return the names of an optimiser's state per parameter, read from a probe after one step."""
-    parameter = nn.Parameter(torch.zeros(1))
-    probe = type(optimiser)([parameter], **optimiser.defaults)
-    parameter.grad = torch.zeros(1)
+def _state_after_a_step(optimiser: torch.optim.Optimizer) -> list[dict[str, Any]]:
+    """Return the state of each parameter after a step of a copy of the optimiser, for its names, shapes and types."""
+    probe = copy.deepcopy(optimiser)
+    parameters = [parameter for group in probe.param_groups for parameter in group["params"]]
+    for parameter in parameters:
+        parameter.grad = torch.zeros_like(parameter)
     probe.step()
-    return set(probe.state[parameter])
+    return [probe.state[parameter] for parameter in parameters]
 
 
-def _require_moments_fit(moments: dict[str, Any], parameter: Tensor) -> None:
-    for name, value in moments.items():
-        shape, kind = (torch.Size([]), torch.float32) if name == "step" else (parameter.shape, parameter.dtype)
-        fits = isinstance(value, Tensor) and value.shape == shape and value.dtype in (kind, parameter.dtype)
-        if not fits or value.layout != torch.strided or not bool(value.isfinite().all()):
+def _require_fits(found: dict[str, Any], expected: dict[str, Any], kind: torch.dtype) -> None:
+    for name, value in found.items():
+        like = expected[name]
+        if not isinstance(like, Tensor):
+            fits = type(value) is type(like)
+        else:
+            fits = isinstance(value, Tensor) and value.shape == like.shape and value.dtype in (like.dtype, kind)
+            fits = fits and value.layout == torch.strided and bool(value.isfinite().all())
+        if not fits:
             raise CheckpointError(f"Expected the optimiser's {name} to fit its parameter, but it does not.")
 
 

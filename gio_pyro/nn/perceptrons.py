@@ -26,7 +26,7 @@ def mlp(inputs: int, hidden: Sequence[int], outputs: int) -> nn.Sequential:
 
 
 class Ensemble(nn.Module):
-    """Multilayer perceptrons of one shape, evaluated as a batch, `[..., B, inputs] -> [members, B, outputs]`."""
+    """Multilayer perceptrons of one shape, evaluated as a batch, `[..., B, inputs] -> [members, ..., B, outputs]`."""
 
     def __init__(self, members: int, inputs: int, hidden: Sequence[int], outputs: int) -> None:
         super().__init__()
@@ -38,8 +38,8 @@ class Ensemble(nn.Module):
             self.biases.append(torch.empty(members, 1, following).uniform_(-bound, bound))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the output of every member for a batch `[B, inputs]`."""
-        return batched(x, list(self.weights), list(self.biases))
+        """Return the output of every member for a batch `[..., B, inputs]`."""
+        return batched(x.flatten(0, -2), list(self.weights), list(self.biases)).unflatten(1, x.shape[:-1])
 
 
 def batched(x: Tensor, weights: Sequence[Tensor], biases: Sequence[Tensor]) -> Tensor:

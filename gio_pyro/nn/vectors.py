@@ -17,8 +17,17 @@ def one_hot(x: Tensor, count: int) -> Tensor:
     return (x.unsqueeze(-1) == torch.arange(count, device=x.device)).to(torch.get_default_dtype())
 
 
+def joined(*parts: Tensor) -> Tensor:
+    """Return features `[..., B, n_i]` concatenated along the last dimension, batch dimensions broadcast."""
+    batches = [part.shape[:-1] for part in parts]
+    if any(batch != batches[0] for batch in batches[1:]):
+        batch = torch.broadcast_shapes(*batches)
+        parts = tuple(part.expand(*batch, part.shape[-1]) for part in parts)
+    return torch.cat(parts, -1)
+
+
 class Encoder(nn.Module):
-    """Features of a value of a space, `[B, ...] -> [B, size]`; `observe` updates input statistics."""
+    """Features of a value of a space, `[..., B, *shape] -> [..., B, size]`; `observe` updates input statistics."""
 
     size: int
 
@@ -34,7 +43,7 @@ class OneHotEncoder(Encoder):
         self.size = count
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return one-hot vectors, `[B, count]`."""
+        """Return one-hot vectors, `[..., B, count]`."""
         return one_hot(x, self.size)
 
 
@@ -43,7 +52,7 @@ class VectorEncoder(Encoder):
 
     def __init__(self, space: Box) -> None:
         super().__init__()
-        self.size = math.prod(space.shape)
+        self.size, self.dimensions = math.prod(space.shape), len(space.shape)
         self.scale = Standardise((self.size,), whole=is_whole(space))
 
     def observe(self, x: Tensor) -> None:
@@ -51,8 +60,8 @@ class VectorEncoder(Encoder):
         self.scale.observe(x.flatten(1))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return standardised values, `[B, size]`."""
-        scaled: Tensor = self.scale(x.flatten(1))
+        """Return standardised values, `[..., B, size]`."""
+        scaled: Tensor = self.scale(x.flatten(-self.dimensions))
         return scaled
 
 
