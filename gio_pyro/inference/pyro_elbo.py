@@ -75,8 +75,8 @@ class PyroElbo:
     def __post_init__(self) -> None:
         if isinstance(self.elbo, pyro.infer.TraceTailAdaptive_ELBO):
             raise InputError(
-                "Expected an ELBO that computes its loss, but TraceTailAdaptive_ELBO returns infinity; take another one, "
-                "such as RenyiELBO."
+                "Expected an ELBO that computes its loss, but TraceTailAdaptive_ELBO returns infinity; take "
+                "another, e.g. RenyiELBO."
             )
         self.elbo = copy.deepcopy(self.elbo)
 

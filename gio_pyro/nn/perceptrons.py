@@ -39,7 +39,9 @@ class Ensemble(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the output of every member for a batch `[..., B, inputs]`."""
-        return batched(x.flatten(0, -2), list(self.weights), list(self.biases)).unflatten(1, x.shape[:-1])
+        rows = batched(x.flatten(0, -2), list(self.weights), list(self.biases))
+        outputs: Tensor = rows.unflatten(1, x.shape[:-1])
+        return outputs
 
 
 def batched(x: Tensor, weights: Sequence[Tensor], biases: Sequence[Tensor]) -> Tensor:
