@@ -89,6 +89,15 @@ class BayesianModel(RealModel):
         mean = self.members(state, action)
         return self.normals(state, mean, self.raw.expand_as(mean))
 
+    def sample_beliefs(self, state: Tensor, action: Tensor, draws: int) -> Any:
+        """Return the prediction under each of `draws` fresh draws of the weights, batch shape `[draws, B]`."""
+        weights = {
+            name: location + self._scale(name) * torch.randn(draws, *location.shape, device=location.device)
+            for name, location in self._locations().items()
+        }
+        mean = self.net.batched(self.features(state, action), weights).unflatten(-1, self.shape)
+        return self.normals(state, mean, self.raw.expand_as(mean))
+
     def information_gain(self, state: Tensor, action: Tensor, future: Tensor) -> Tensor:
         """Return KL(q_new(w) ‖ q(w)) to second order, `[B]` nats: ½ λ² gᵀ H⁻¹ g (Houthooft et al., 2016, VIME).
 

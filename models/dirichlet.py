@@ -73,6 +73,11 @@ class DirichletModel(nn.Module):
             log_gamma = torch.where(accepted, d.log() + log_cube, log_gamma)
         return dist.Categorical(logits=log_gamma + self.log_boost / alpha)
 
+    def sample_beliefs(self, state: Tensor, action: Tensor, draws: int) -> dist.Categorical:
+        """Return p(F|s, a, w) under each of `draws` fresh draws of the rows w, batch shape `[draws, B]`."""
+        row = dist.Dirichlet(self.posterior(state, action)).sample(torch.Size([draws]))
+        return dist.Categorical(probs=row)
+
     def information_gain(self, state: Tensor, action: Tensor, future: Tensor) -> Tensor:
         """Return KL(Dir(α + e_F) ‖ Dir(α)) of one more observation, `[B]` nats; e_F is 1 at F and 0 elsewhere."""
         alpha = self.posterior(state, action).double()

@@ -4,6 +4,7 @@ from gio_pyro.diagnostics.bounds import Bounds, bounds, k_hats
 from gio_pyro.diagnostics.evidence import Triples
 from gio_pyro.diagnostics.exact import ExactReport, compare_with_exact, exact_world, fitted_channel, policy_table
 from gio_pyro.diagnostics.inference_data import affordable, to_arviz
+from gio_pyro.diagnostics.leave_one_out import leave_one_out
 from gio_pyro.diagnostics.posterior_comparison import PosteriorComparison, reference_posterior
 from gio_pyro.diagnostics.questions import (
     K_HAT,
@@ -47,6 +48,7 @@ __all__ = [
     "fitted_channel",
     "judge",
     "k_hats",
+    "leave_one_out",
     "policy_table",
     "quantiles",
     "reference_posterior",

@@ -14,6 +14,9 @@ from typing import Any
 
 import numpy as np
 
+GOOD_K = 0.7
+"""Pareto k-hat above which a leave-one-out score is unreliable, for a thousand draws or more."""
+
 
 def arviz() -> Any:
     """Import arviz without its daily announcement."""
@@ -71,13 +74,32 @@ def pareto_k(log_ratio: np.ndarray) -> float:
 
     Equal ratios give minus infinity: there is no tail to fit.
     """
+    return _psis(log_ratio)[1]
+
+
+def smoothed_weights(log_ratio: np.ndarray, *, smooth: bool = True) -> tuple[np.ndarray, np.ndarray]:
+    """Return normalised log-weights `[S, N]` and k-hats `[N]` of importance ratios `[S, N]`, nats each.
+
+    Without `smooth` the ratios are normalised as they are, and k-hat is minus infinity.
+    """
+    if not smooth:
+        shifted = log_ratio - log_ratio.max(0)
+        return shifted - np.log(np.exp(shifted).sum(0)), np.full(log_ratio.shape[1], -np.inf)
+    columns = [_psis(column) for column in log_ratio.T]
+    return np.stack([column for column, _ in columns], -1), np.array([k for _, k in columns])
+
+
+def _psis(log_ratio: np.ndarray) -> tuple[np.ndarray, float]:
+    """Return smoothed normalised log-weights `[S]` and k-hat of ratios `[S]`."""
     if np.ptp(log_ratio) < 1e-6:
-        return -np.inf
+        return np.full(len(log_ratio), -np.log(len(log_ratio))), -np.inf
     if not has_data_tree():
-        return float(arviz().psislw(log_ratio)[1])
+        weight, k = arviz().psislw(log_ratio)
+        return np.asarray(weight), float(k)
     from arviz_stats.base import array_stats
 
-    return float(array_stats.psislw(-log_ratio)[1])  # it takes log-likelihoods, whose ratios are their inverses
+    weight, k = array_stats.psislw(-log_ratio)  # it takes log-likelihoods, whose ratios are their inverses
+    return np.asarray(weight), float(k)
 
 
 def effective_sizes(values: np.ndarray) -> np.ndarray:
@@ -104,25 +126,27 @@ def _statistic(name: str, values: np.ndarray, **how: str) -> Any:
         return getattr(arviz(), name)(Dataset({"x": (("chain", "draw", "n"), values)}), **how)["x"].values
 
 
-def elpd_data(pointwise: np.ndarray, draws: int) -> Any:
-    """Return expected log predictive densities of N observations, `[N]` nats, as the `ELPDData` of `arviz.compare`.
+def elpd_data(pointwise: np.ndarray, draws: int, k_hats: np.ndarray | None = None, parameters: float = 0.0) -> Any:
+    """Return expected log predictive densities of N observations as the `ELPDData` of `arviz.compare`.
 
     Args:
-        pointwise: of each observation.
+        pointwise: of each observation, `[N]` nats.
         draws: the number of posterior draws that they come from.
+        k_hats: of each observation, `[N]`; minus infinity by default.
+        parameters: their effective number.
     """
     from xarray import DataArray
 
-    each, k = (DataArray(x, dims=("transition",)) for x in (pointwise, np.full(len(pointwise), -np.inf)))
+    tails = np.full(len(pointwise), -np.inf) if k_hats is None else k_hats
+    each, k = (DataArray(x, dims=("transition",)) for x in (pointwise, tails))
+    warn = bool((tails > GOOD_K).any())
     total, error = float(pointwise.sum()), float(np.sqrt(len(pointwise)) * pointwise.std())
     if has_data_tree():
         from arviz_stats import utils
 
         kind: Any = getattr(utils, "ELPDDataLOO", None) or partial(utils.ELPDData, kind="loo")
-        return kind(
-            elpd=total, se=error, p=0.0, n_samples=draws, n_data_points=len(pointwise), scale="log", warning=False,
-            good_k=0.7, elpd_i=each, pareto_k=k,
-        )  # fmt: skip
-    numbers = {"elpd_loo": total, "se": error, "p_loo": 0.0, "n_samples": draws, "n_data_points": len(pointwise)}
-    rest = {"warning": False, "loo_i": each, "pareto_k": k, "scale": "log", "good_k": 0.7}
+        shared = {"se": error, "n_samples": draws, "scale": "log", "warning": warn, "good_k": GOOD_K}
+        return kind(elpd=total, p=parameters, n_data_points=len(each), elpd_i=each, pareto_k=k, **shared)
+    numbers = {"elpd_loo": total, "se": error, "p_loo": parameters, "n_samples": draws, "n_data_points": len(pointwise)}
+    rest = {"warning": warn, "loo_i": each, "pareto_k": k, "scale": "log", "good_k": GOOD_K}
     return arviz().stats.ELPDData({**numbers, **rest})

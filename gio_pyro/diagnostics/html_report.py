@@ -12,6 +12,7 @@ import jinja2
 from gio_pyro.diagnostics import GUIDE, INFORMATION, MODEL, Diagnosis, Verdict, to_arviz, words
 from gio_pyro.diagnostics.advice import MEANING, advice
 from gio_pyro.diagnostics.dimension_names import action_names, future_names
+from gio_pyro.diagnostics.leave_one_out import note
 from gio_pyro.diagnostics.report_figures import bounds_plot, k_hat_plot, predictive_checks, rank_histograms
 from gio_pyro.diagnostics.words import notes
 
@@ -88,7 +89,7 @@ def _about(agent: GIO, diagnosis: Diagnosis) -> list[tuple[str, str]]:
 
 def _questions(agent: GIO, diagnosis: Diagnosis) -> Iterator[Question]:
     groups = {MODEL: _of_the_model, GUIDE: _of_the_guide, INFORMATION: _of_the_information}
-    remarks = {INFORMATION: notes(diagnosis)}
+    remarks = {MODEL: [note(agent)], INFORMATION: notes(diagnosis)}
     for question, draw in groups.items():
         verdicts, answer = diagnosis.about(question), words(diagnosis, question)
         yield Question(question, answer, verdicts, list(draw(agent, diagnosis)), remarks.get(question, []))

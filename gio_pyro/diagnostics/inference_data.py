@@ -15,7 +15,8 @@ from gio_pyro.data.training_batches import unweighted_batch
 from gio_pyro.diagnostics.arviz_versions import grouped
 from gio_pyro.diagnostics.datasets import dataset
 from gio_pyro.diagnostics.dimension_names import action_names, future_names, observation_names
-from gio_pyro.diagnostics.marginals import marginal_log_prob
+from gio_pyro.diagnostics.evidence import Triples
+from gio_pyro.diagnostics.weight_draws import weight_log_likelihood
 from gio_pyro.errors import InputError
 from gio_pyro.utils.randomness import PrivateRandom
 
@@ -59,8 +60,9 @@ def to_arviz(agent: GIO, *, transitions: int | None = None, draws: int | None = 
         posterior             action ~ q_φ(a|s, F)
         prior                 action ~ π(a|s)
         posterior_predictive  future ~ p_ψ(F|s, a) at the posterior's actions
-        log_likelihood        future: log p_ψ(F|s, a) at the posterior's actions, nats; of each number of a future that
-                              is a vector or an image, where the model's distribution factorises
+        log_likelihood        future: log p(F|s, a, w) at the action that was taken, nats, under draws of the model's
+                              weights from their posterior, for `arviz.loo`; only where there is one (see
+                              `gio_pyro.diagnostics.leave_one_out`)
         sample_stats          log_p: log p_ψ(F|s, a) of the whole future at each draw, log_q: log q_φ(a|s, F),
                               log_pi: log π(a|s), nats
         observed_data         future `(transition)`
@@ -81,6 +83,8 @@ def to_arviz(agent: GIO, *, transitions: int | None = None, draws: int | None = 
     with PrivateRandom(agent.settings.seed, agent.device).use(), torch.no_grad():
         batch, future = unweighted_batch(agent.future, agent.replay, agent.policy, agent.spec.state_space, transitions)
         drawn = _draw(agent, batch.state, future, CHAINS * draws)
+        likelihood = weight_log_likelihood(agent, Triples(batch.state, batch.action, future), CHAINS * draws)
+        drawn |= {} if likelihood is None else {("log_likelihood", "future"): likelihood}
     groups: dict[str, dict[str, np.ndarray]] = {}
     for (group, variable), values in drawn.items():
         array = (values.double() if group in SCORES else values).cpu().numpy()  # arviz adds up many of them
@@ -104,12 +108,10 @@ def _draw(agent: GIO, state: Tensor, future: Tensor, count: int) -> dict[tuple[s
     futures = agent.model.future(agent.policy, _repeated(state, count), action.flatten(0, 1))
     shape = (count, len(state))
     log_p = futures.log_prob(_repeated(future, count))
-    own = marginal_log_prob(futures, _repeated(future, count)) if future.ndim > 1 else None
     return {
         ("posterior", "action"): action,
         ("prior", "action"): pi.sample(size),
         ("posterior_predictive", "future"): futures.sample().unflatten(0, shape),
-        ("log_likelihood", "future"): (log_p if own is None else own).unflatten(0, shape),
         ("sample_stats", "log_p"): log_p.unflatten(0, shape),
         ("sample_stats", "log_q"): q.log_prob(action),
         ("sample_stats", "log_pi"): pi.log_prob(action),

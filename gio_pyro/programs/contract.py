@@ -110,9 +110,11 @@ def _check_learning(model: Model, batch: ExampleBatch) -> None:
 
 
 def _check_uncertainty(model: Model, batch: ExampleBatch) -> None:
-    """Run the optional methods `beliefs` and `information_gain`, which check their own output."""
+    """Run the optional methods `beliefs`, `sample_beliefs` and `information_gain`, which check their own output."""
     if hasattr(model.program, "beliefs"):
         model.beliefs(batch.state, batch.action)
+    if hasattr(model.program, "sample_beliefs"):
+        model.sample_beliefs(batch.state, batch.action, 3)
     if hasattr(model.program, "information_gain"):
         model.information_gain(batch.state, batch.action, batch.future)
 

@@ -79,12 +79,27 @@ class Model(Program):
             ProgramError: it does not return K × B distributions.
         """
         self._require_method("beliefs", "(state, action)", "EnsembleModel, BayesianModel or DirichletModel")
+        return self._beliefs("beliefs", state, action)
+
+    def sample_beliefs(self, state: Tensor, action: Tensor, draws: int) -> Distribution:
+        """Return the predictions under fresh draws of the posterior over weights, batch shape `[draws, B]`.
+
+        A program implements it as `sample_beliefs(state, action, draws)`.
+
+        Raises:
+            InputError: the program has no such method.
+            ProgramError: it does not return draws × B distributions.
+        """
+        self._require_method("sample_beliefs", "(state, action, draws)", "BayesianModel or DirichletModel")
+        return self._beliefs("sample_beliefs", state, action, draws)
+
+    def _beliefs(self, method: str, state: Tensor, action: Tensor, *count: int) -> Distribution:
         self._check_batch(state, action=action)
-        found: Any = self.call("beliefs", state, action)
-        shape = tuple(getattr(found, "batch_shape", ()))
-        if len(shape) != 2 or shape[-1] != len(state):
+        found: Any = self.call(method, state, action, *count)
+        shape, first = tuple(getattr(found, "batch_shape", ())), count[0] if count else "K"
+        if len(shape) != 2 or shape[-1] != len(state) or (count and shape[0] != first):
             raise ProgramError(
-                f"Expected beliefs of {self.name} to have batch shape [K, {len(state)}], but got "
+                f"Expected {method} of {self.name} to have batch shape [{first}, {len(state)}], but got "
                 f"{list(shape) or type(found).__name__}; return one distribution for each member and example."
             )
         distribution: Distribution = found

@@ -134,7 +134,7 @@ class TestRunFolder:
         from gio_pyro.diagnostics.arviz_versions import arviz
 
         data = arviz().from_netcdf(str(run.path / "posterior.nc"))
-        groups = {"posterior", "prior", "posterior_predictive", "log_likelihood", "sample_stats"}
+        groups = {"posterior", "prior", "posterior_predictive", "sample_stats"}
         assert set(data.groups()) == groups | {"observed_data", "constant_data"}
         assert data.posterior["action"].dims == ("chain", "draw", "transition")
         assert data.observed_data["future"].dims == ("transition",)
@@ -238,7 +238,7 @@ class TestNetworks:
         data = arviz().from_netcdf(str(pendulum.path / "posterior.nc"))
         assert data.posterior["action"].dims == ("chain", "draw", "transition", "action_dim")
         assert data.posterior_predictive["future"].sizes["future_dim"] == 3
-        assert data.log_likelihood["future"].dims == ("chain", "draw", "transition", "future_dim")
+        assert data.sample_stats["log_p"].dims == ("chain", "draw", "transition")
 
     @pytest.mark.parametrize(("which", "status"), [("poles", 1), pytest.param("pendulum", 2, marks=pytest.mark.slow)])
     def test_evaluate_plays_and_diagnose_judges_what_has_seen_enough(
