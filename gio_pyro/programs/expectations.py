@@ -142,9 +142,8 @@ def imagine(model: Model, policy: Policy, state: Tensor, action: Tensor, *, samp
 
 def _each_branch(distribution: Marginal, pairs: int, samples: int) -> FutureSamples:
     """Return `samples` futures for each combination of the finite latent sites, weighted by its probability."""
-    drawn = [distribution.branches() for _ in range(samples)]
-    future, weight = (torch.cat(part).transpose(0, 1) for part in zip(*drawn, strict=True))
-    pair = torch.arange(pairs, device=weight.device).repeat_interleave(weight.shape[1])
+    future, weight = distribution.branches(samples)
+    pair = torch.arange(pairs, device=weight.device).repeat(weight.numel() // pairs)
     return FutureSamples(pair, future.flatten(0, 1), weight.flatten() / samples, pairs)
 
 

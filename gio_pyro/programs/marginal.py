@@ -93,11 +93,13 @@ class Marginal(TorchDistribution):
         future = _one_of_each(run.sample(draw))
         return future.reshape(*sample_shape, *self.batch_shape, *self.event_shape)
 
-    def branches(self) -> tuple[Tensor, Tensor]:
-        """Return one future for each combination c of the finite sites, `[C, B, ...]`, and p(c|s, a), `[C, B]`.
+    def branches(self, samples: int = 1) -> tuple[Tensor, Tensor]:
+        """Return futures of each combination c of the finite sites, `[C, samples · B, ...]`, and their p(c|s, a).
 
         Gradients pass through both. Shared sites have one of their kept draws, local ones a sample of their prior.
         """
+        if samples > 1:
+            return Marginal(self.latents, *self._repeated(samples)).branches()
         run = self._run(finite=True)
         size = (-1, self.latents.sites.branches)
         future = run.sample(lambda fn: fn.rsample() if fn.has_rsample else fn.sample()).unflatten(0, size)

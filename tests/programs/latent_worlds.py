@@ -89,14 +89,14 @@ class GuidedFactorAnalysis(FactorAnalysis):
 class LinearRegression(PyroModule):
     """F = s + w a + noise of deviation σ, with weights w ~ N(0, prior²), one for each number of F."""
 
-    prior, sigma, particles = 1.0, 1.0, 64
+    prior, sigma, start, particles = 1.0, 1.0, 1.0, 64
 
     def __init__(self, spec: Spec | None = None) -> None:
         super().__init__()
         self.register_buffer("zeros", torch.zeros(2))
 
     def autoguide(self, model: Any) -> Any:
-        return pyro.infer.autoguide.AutoNormal(model, init_scale=self.prior)
+        return pyro.infer.autoguide.AutoNormal(model, init_scale=self.start)
 
     def forward(self, policy: Policy, state: Tensor, future: Tensor | None = None) -> Tensor:
         weight = pyro.sample("weight", dist.Normal(self.zeros, self.prior).to_event(1))
