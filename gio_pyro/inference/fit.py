@@ -72,9 +72,11 @@ class Inference:
         _require_fits(objective, training, compiled)
         if training == "svi":
             self.objective = replace(objective, joint=True)  # type: ignore[type-var]
+        latents = model.latents
+        explained = (model, guide) if latents is not None and "guide" in latents.sources else (model,)
         losses: dict[str, list[tuple[str, Loss, tuple[Program, ...]]]] = {
             "joint": [("programs", self._loss, (model, guide))],
-            "alternating": [("model", self._model_loss, (model,)), ("guide", self._guide_loss, (guide,))],
+            "alternating": [("model", self._model_loss, explained), ("guide", self._guide_loss, (guide,))],
             "svi": [("programs", self._elbo_loss, (model, guide))],
         }
         self.descents = [self._descent(name, loss, programs, compiled) for name, loss, programs in losses[training]]
@@ -142,6 +144,8 @@ class Inference:
     def _dynamics(self, policy: Policy, batch: Transitions, future: Tensor) -> Tensor:
         """Return the mean log-likelihood of the replayed transitions, E_D[ log p_ψ(F|s, a) ]."""
         with fitting(self.model):
+            if self.model.latents is not None and isinstance(self.objective, PyroElbo):
+                return self.objective.dynamics(self.model, self.guide, policy, batch, future)
             return dynamics(self.model, policy, batch, future)
 
     def _guided(self, policy: Policy, batch: Transitions, future: Tensor) -> Tensor:

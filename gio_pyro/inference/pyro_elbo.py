@@ -27,6 +27,7 @@ from torch import Tensor, nn
 
 from gio_pyro.errors import GioError, InputError, describe_error, out_of_memory
 from gio_pyro.programs import Guide, Model, frozen_parameters, systematic
+from gio_pyro.programs.latent_pair import LatentHandler, ValueOf, run_own_guides, unguided_finite
 from gio_pyro.programs.sites import ACTION, FUTURE
 from gio_pyro.types import Policy, Transitions
 
@@ -87,16 +88,38 @@ class PyroElbo:
 
     def __call__(self, model: Model, guide: Guide, policy: Policy, batch: Transitions, future: Tensor) -> Tensor:
         """Return the mean bound; its gradient is the one of `loss_and_grads`, computed already."""
-        if not self.checked:
-            self._require_gradient(guide, batch.action)
+        self._require_gradient(guide, batch.action)
+        return self._mean(model, guide, policy, batch, future)
+
+    def dynamics(self, model: Model, guide: Guide, policy: Policy, batch: Transitions, future: Tensor) -> Tensor:
+        """Return the mean bound on log p_ψ(F|s, a), "action" observed; its gradient trains the guides of latent sites.
+
+        For a model without latent sites the bound is log p_ψ(F|s, a) itself.
+        """
+        found = self._mean(model, guide, policy, batch, future, observed=True)
+        return found - batch.mean(policy(batch.state).log_prob(batch.action))
+
+    def _mean(
+        self,
+        model: Model,
+        guide: Guide,
+        policy: Policy,
+        batch: Transitions,
+        future: Tensor,
+        *,
+        observed: bool = False,
+    ) -> Tensor:
+        """Return the mean bound; with the actions of the batch `observed`, its gradient trains the model, too."""
+        self._require_guided(model)
         rows, future, weight = self._examples(batch, future)
         total = float(rows.weight.sum()) if weight is not None else len(rows)
-        pair = pyro_pair(model, guide, configure=self._configure, weight=weight)
-        trained = (model, guide) if self.joint else (guide,)
+        joint, action = self.joint or observed, rows.action if observed else None
+        pair = pyro_pair(model, guide, action=action, configure=self._configure, weight=weight)
+        trained = (model, guide) if joint else (guide,)
         parameters = [p for program in trained for p in program.parameters() if p.requires_grad]
-        with nullcontext() if self.joint else frozen_parameters(model), self._errors(model, guide):
+        with nullcontext() if joint else frozen_parameters(model), self._errors(model, guide):
             self._count_plates(*pair, policy, rows.state, future)
-            loss, gradients = self._evaluate(parameters, *pair, policy, rows.state, future)
+            loss, gradients = self._evaluate(parameters, joint, *pair, policy, rows.state, future)
         value = torch.full((), -loss / total, device=future.device)
         if not parameters or not torch.is_grad_enabled():
             return value
@@ -105,25 +128,29 @@ class PyroElbo:
         found: Tensor = _WithGradients.apply(value, scaled, *parameters)  # type: ignore[no-untyped-call]
         return found
 
-    def _evaluate(self, parameters: list[nn.Parameter], *run: Any) -> tuple[float, list[Tensor]]:
+    def _evaluate(self, parameters: list[nn.Parameter], joint: bool, *run: Any) -> tuple[float, list[Tensor]]:
         """Return the loss, summed over the batch, and its gradients."""
         if not parameters or not torch.is_grad_enabled():
             with torch.no_grad():
                 loss: Any = self.elbo.loss(*run)  # type: ignore[attr-defined]
-                return self._total(loss), []
+                return _sum(loss, joint), []
         for parameter in parameters:
             parameter.grad = None
-        loss = self._total(self.elbo.loss_and_grads(*run))  # type: ignore[attr-defined]
+        loss = _sum(self.elbo.loss_and_grads(*run), joint)  # type: ignore[attr-defined]
         gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
         for parameter in parameters:
             parameter.grad = None
         return loss, gradients
 
-    def _total(self, loss: Any) -> float:
-        """Return the loss of what is trained as a number; `ReweightedWakeSleep` returns those of model and guide."""
-        if isinstance(loss, tuple):
-            return float(sum(map(float, loss if self.joint else loss[1:])))
-        return float(loss)
+    def _require_guided(self, model: Model) -> None:
+        """Raise `InputError` if a finite latent site has no guide and is not enumerated."""
+        enumerates = isinstance(self.elbo, pyro.infer.TraceEnum_ELBO | pyro.infer.TraceTMC_ELBO)
+        missing = () if model.latents is None or enumerates else unguided_finite(model.latents)
+        if missing:
+            raise InputError(
+                f'Expected a guide of the latent site "{missing[0][:40]}" of {model.name} for {self.name}, which does '
+                "not enumerate it, but none samples it; take TraceEnum_ELBO, or sample it in a guide."
+            )
 
     def _require_gradient(self, guide: Guide, action: Tensor) -> None:
         """Raise `InputError` for an estimator that gives a guide of finite actions no gradient.
@@ -225,20 +252,42 @@ def pyro_pair(
         configure: applied to the guide, such as `pyro.infer.config_enumerate`.
     """
     scale = partial(nullcontext) if weight is None else partial(poutine.scale, scale=weight)
-    conditioned: Run = model if action is None else poutine.condition(model, data={ACTION: action})
+    given: Run = model if action is None else poutine.condition(model, data={ACTION: action})
+    inferred: Run = guide
+    if action is not None:
+        inferred = poutine.block(poutine.condition(guide, {ACTION: action}), hide=[ACTION])
+    latents = model.latents
 
     def run_model(policy: Policy, state: Tensor, future: Tensor, observations: Any = None) -> Any:
-        with scale():
-            return conditioned(policy, state, future)
+        with nullcontext() if latents is None else LatentHandler(latents, _total(weight, state)), scale():
+            return given(policy, state, future)
 
-    def run_guide(policy: Policy, state: Tensor, future: Tensor, observations: Any = None) -> Any:
+    def run_guide(policy: Policy, state: Tensor, future: Tensor, observations: Any = None) -> None:
         _declare_parameters(name="parameters")
         # in the sleep phase of ReweightedWakeSleep futures are drawn from the model
         seen = observations[FUTURE] if observations else future
-        with scale(), _allowed_actions(guide, state):
-            return guide(policy, state, seen)
+        if latents is None:
+            with scale(), _allowed_actions(guide, state):
+                inferred(policy, state, seen)
+            return
+        with LatentHandler(latents, _total(weight, state)), scale():
+            with ValueOf(ACTION) as chosen, _allowed_actions(guide, state):
+                inferred(policy, state, seen)
+            run_own_guides(latents, policy, state, chosen.value if action is None else action, seen)
 
     return run_model, configure(run_guide)
+
+
+def _sum(loss: Any, joint: bool) -> float:
+    """Return the loss of what is trained as a number; `ReweightedWakeSleep` returns those of model and guide."""
+    if isinstance(loss, tuple):
+        return float(sum(map(float, loss if joint else loss[1:])))
+    return float(loss)
+
+
+def _total(weight: Tensor | None, state: Tensor) -> float:
+    """Return the number of examples, each counted with its weight."""
+    return float(len(state)) if weight is None else float(weight.sum())
 
 
 def copies(weight: Tensor) -> Tensor:

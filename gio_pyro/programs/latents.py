@@ -85,6 +85,10 @@ class Latents(nn.Module):
         known = {name for names in self.sources.values() for name in names}
         return tuple(name for name in names if name in known)
 
+    def share(self, batch: float) -> Tensor | float:
+        """Return B/N for a batch of B: the part of the divergence of shared sites that belongs to it."""
+        return batch / self.examples.clamp_min(1) if self.sites.shared else 1.0
+
     @property
     def draws(self) -> int:
         """Number of draws that a score averages: K, or 1 where only finite sites are summed out."""
@@ -134,7 +138,7 @@ class Latents(nn.Module):
         for source, names in self.sources.items():
             wanted = tuple(name for name in names if name in self.sites.local)
             if wanted:
-                run = self._posterior(source, policy, state, action, future)
+                run = self.posterior(source, policy, state, action, future)
                 total = total + _recorded(run, Fill({n: v[0] for n, v in values.items()})).log_prob(wanted)
         return total
 
@@ -143,7 +147,7 @@ class Latents(nn.Module):
         found: dict[str, Tensor] = {}
         for source, names in self.sources.items():
             wanted = [name for name in names if name in self.sites.shared]
-            found |= self._shared_from(self._posterior(source, policy), wanted) if wanted else {}
+            found |= self._shared_from(self.posterior(source, policy), wanted) if wanted else {}
         rest = [name for name in self.sites.shared if name not in found]
         return found | (self._shared_from(self._prior(policy), rest) if rest else {})
 
@@ -166,7 +170,7 @@ class Latents(nn.Module):
         for source, names in self.sources.items():
             wanted = tuple(name for name in names if name in self.sites.local)
             if wanted:
-                run = self._posterior(source, policy, state, action, future)
+                run = self.posterior(source, policy, state, action, future)
                 values, log_density = self._proposed_by(run, wanted, shared, code)
                 found, log_q = found | values, log_q + log_density
         return found, log_q
@@ -268,14 +272,14 @@ class Latents(nn.Module):
         """Return all latent sites, sampled from their posteriors with gradients."""
         drawn = Record()
         for source, names in self.sources.items():
-            sites = _recorded(self._posterior(source, policy, state, action, future)).sites
+            sites = _recorded(self.posterior(source, policy, state, action, future)).sites
             others = {name for name in self.guided(self.sites.names) if name not in names}
             drawn.sites |= {name: node for name, node in sites.items() if name not in others}
         return drawn
 
     def recorded(self, source: str, policy: Policy) -> Record:
         """Return the sites that a source samples for the kept example."""
-        return _recorded(self._posterior(source, policy))
+        return _recorded(self.posterior(source, policy))
 
     def _kl(self, drawn: Record, run: Record) -> Tensor:
         """Return KL(q(w) ‖ p(w)), nats: in closed form where that of every site is known, else by the one draw."""
@@ -298,7 +302,7 @@ class Latents(nn.Module):
         data = {ACTION: self.some_action, FUTURE: self.some_future}
         return lambda: poutine.condition(self.model, data)(policy, self.some_state)
 
-    def _posterior(
+    def posterior(
         self,
         source: str,
         policy: Policy,

@@ -28,7 +28,7 @@ class Regimes(nn.Module):
         self.effect = nn.Parameter(torch.tensor([[1.0, -0.5], [-2.0, 0.3], [0.2, 1.5]]))
 
     def logits(self, state: Tensor, action: Tensor) -> Tensor:
-        return torch.stack([state[:, 0], action[:, 0], torch.zeros(len(state))], -1)
+        return torch.stack(torch.broadcast_tensors(state[..., 0], action[..., 0], torch.zeros(())), -1)
 
     def given(self, state: Tensor, action: Tensor, regime: Tensor) -> Any:
         return dist.Normal(state + self.effect[regime] * action, 0.5).to_event(1)
