@@ -4,6 +4,7 @@ from gio_pyro.diagnostics.bounds import Bounds, bounds, k_hats
 from gio_pyro.diagnostics.evidence import Triples
 from gio_pyro.diagnostics.exact import ExactReport, compare_with_exact, exact_world, fitted_channel, policy_table
 from gio_pyro.diagnostics.inference_data import affordable, to_arviz
+from gio_pyro.diagnostics.latent_slack import LatentSlack, latent_slack
 from gio_pyro.diagnostics.leave_one_out import leave_one_out
 from gio_pyro.diagnostics.posterior_comparison import PosteriorComparison, reference_posterior
 from gio_pyro.diagnostics.questions import (
@@ -36,6 +37,7 @@ __all__ = [
     "Bounds",
     "Diagnosis",
     "ExactReport",
+    "LatentSlack",
     "PosteriorComparison",
     "Triples",
     "Uniformity",
@@ -48,6 +50,7 @@ __all__ = [
     "fitted_channel",
     "judge",
     "k_hats",
+    "latent_slack",
     "leave_one_out",
     "policy_table",
     "quantiles",

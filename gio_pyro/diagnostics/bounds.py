@@ -44,6 +44,10 @@ class Bounds:
     upper: np.ndarray
     """`[N]`: log p_ψ(F|s, a) − log p̂(F|s)."""
 
+    def raised(self, slack: float) -> Bounds:
+        """Return the bounds with the upper one raised by `slack`, the largest error of log p_ψ(F|s, a), nats."""
+        return Bounds(self.lower, self.upper + slack)
+
     @property
     def gap(self) -> float:
         """Upper minus lower bound: at least the amortisation gap, up to sampling error."""

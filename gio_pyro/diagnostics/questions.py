@@ -24,6 +24,7 @@ import torch
 from gio_pyro.diagnostics.bounds import Bounds, bounds, k_hats
 from gio_pyro.diagnostics.evidence import Triples, imagined, judging, played, require_future_is_read, require_numbers
 from gio_pyro.diagnostics.exact import compare_with_exact, exact_world
+from gio_pyro.diagnostics.latent_slack import LatentSlack, slack_of
 from gio_pyro.diagnostics.uniformity import Uniformity, quantiles
 from gio_pyro.diagnostics.verdict import GUIDE, INFORMATION, MODEL, Verdict, judge
 from gio_pyro.errors import InputError, shown
@@ -73,6 +74,8 @@ class Diagnosis:
     """Bounds on environment transitions; the upper one is under the model."""
     numbers: tuple[int, ...]
     """Indices of the dimensions of F in `model`."""
+    latent: LatentSlack | None = None
+    """Error of log p_ψ(F|s, a) of a model with local latent sites, by which upper bounds are raised; else None."""
 
     @property
     def believed(self) -> bool:
@@ -167,6 +170,9 @@ def diagnose(
         few = Triples(dream.state[:tails], dream.action[:tails], dream.future[:tails])
         tail = k_hats(agent, few, tail_draws) if dream.action.is_floating_point() else np.empty(0)
         dreamt, world = bounds(agent, dream, draws), bounds(agent, real, draws)
+        latent = slack_of(agent, dream.state)
+        if latent is not None:
+            dreamt, world = dreamt.raised(latent.slack), world.raised(latent.slack)
     verdicts = (
         Verdict(MODEL, "excess surprise per dimension", surprise, SURPRISE, one_sided=True, kind="surprise"),
         *_of_the_guide(guide, tail, dreamt),
@@ -176,7 +182,7 @@ def diagnose(
     exact = judge(compare_with_exact(agent)) if known else ()
     order = (MODEL, GUIDE, INFORMATION)
     grouped = sorted((*verdicts, *exact), key=lambda verdict: order.index(verdict.question))
-    return Diagnosis(tuple(grouped), model, guide, tail, dreamt, world, numbers)
+    return Diagnosis(tuple(grouped), model, guide, tail, dreamt, world, numbers, latent)
 
 
 def _numbers(real: Triples) -> tuple[int, ...]:
