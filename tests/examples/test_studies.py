@@ -96,3 +96,18 @@ def test_learned_empowerment_is_compared_with_the_exact_and_timed(tmp_path):
     assert float(rows[0]["rank_most"]) == pytest.approx(0.909, abs=0.001)
     assert results.with_suffix(".png").stat().st_size > 10_000
     assert run("variational_empowerment.py", results) == shown
+
+
+@pytest.mark.slow
+def test_a_future_that_is_the_next_state_by_another_name_learns_the_same(tmp_path):
+    results = tmp_path / "rows.csv"
+    arguments = ("--quick", "--only", "not slippery", "--results", results)
+    done = started("default_future.py", *arguments)
+    assert done.returncode == 0, done.stderr
+    assert "| FrozenLake, not slippery, no reward | 1,000 | +0 [+0, +0] | +0 [+0, +0] |" in done.stdout
+    with results.open(newline="") as file:
+        state, both = csv.DictReader(file)
+    assert [state.pop("future"), both.pop("future")] == ["NextState", "NextStateAndReward"]
+    assert float(state.pop("seconds")) > 0 < float(both.pop("seconds"))
+    assert state == both
+    assert float(state["nats"]) == pytest.approx(float(state["exact"]), abs=0.1)
