@@ -75,7 +75,8 @@ class GIO(Picklable):
         model: p_ψ: a name in `gio_pyro.models`, `package.module:Name`, `file.py:Name`, a class built from a
             `Spec`, or a program.
         guide: q_φ, likewise. The guide selects the method (theory, section 4).
-        future: F; the next state by default.
+        future: F; the next state by default. `NextStateAndReward()`, the paper's (s', r), says more where the reward
+            depends on the action beyond s', which it does in no environment of the README (theory, section 3).
         device: device of tables, networks and replay; "auto" takes a GPU if there is one.
         **settings: see `Settings`, e.g. `temperature`, `discount`, `seed`; `gamma` and `tau` are accepted too.
 

@@ -28,6 +28,7 @@ import useless_actions
 from kept import Kept
 
 sys.path.append(str(Path(__file__).parents[1] / "studies"))
+import default_future
 import dreaming
 
 RESULTS = Path(__file__).parent / "results"
@@ -58,6 +59,9 @@ def defaults() -> list[str]:
 TABLES: dict[str, Callable[[], list[str]]] = {
     "deep_control": lambda: deep_control.table(deep_control.read(RESULTS / "deep_control.csv").values()),
     "default_agent": defaults,
+    "default_future": lambda: default_future.table(
+        Kept(STUDIES / "results" / "default_future.csv", default_future.KEYS)
+    ),
     "finite_control": lambda: finite_control.table(finite_control.read(RESULTS / "finite_control.csv").values()),
     "objectives": lambda: objectives.table(RESULTS),
     "intrinsic_control": lambda: intrinsic_control.table(rows(intrinsic_control)),

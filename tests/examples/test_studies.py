@@ -104,7 +104,7 @@ def test_a_future_that_is_the_next_state_by_another_name_learns_the_same(tmp_pat
     arguments = ("--quick", "--only", "not slippery", "--results", results)
     done = started("default_future.py", *arguments)
     assert done.returncode == 0, done.stderr
-    assert "| FrozenLake, not slippery, no reward | 1,000 | +0 [+0, +0] | +0 [+0, +0] |" in done.stdout
+    assert "| FrozenLake, not slippery, no reward | 1,000 | +0 [+0, +0] | +0 [+0, +0] | " in done.stdout
     with results.open(newline="") as file:
         state, both = csv.DictReader(file)
     assert [state.pop("future"), both.pop("future")] == ["NextState", "NextStateAndReward"]
