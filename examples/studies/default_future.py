@@ -64,7 +64,7 @@ WORLDS: MappingProxyType[str, World] = MappingProxyType(
         "SparseMaze, information gain": World("gio/SparseMaze-v0", (5_000,), EXPLORED),
         "KlyubinMaze, empowerment": World("gio/KlyubinMaze-v0", (1_500,), EMPOWERED),
         "CartPole": World("CartPole-v1", (1_500, 3_000)),
-        "Pendulum": World("Pendulum-v1", (2_500,)),
+        "Pendulum": World("Pendulum-v1", (2_000,)),
         "CartPole, no reward": World("CartPole-v1", (2_500, 5_000), WITHOUT_REWARD),
     }
 )
