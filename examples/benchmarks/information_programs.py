@@ -1,0 +1,232 @@
+"""Programs of a user for real vectors, of one conditional density: `SplineModel` p_ψ(F|a) and `SplineGuide` q(a|F).
+
+Each dimension v_i of the density depends on the other side c and on the previous dimensions:
+
+    v_i = m_i + σ_i Φ⁻¹(u_i),    u_i ∈ (0, 1) with a piecewise linear density of 17 knots
+
+where Φ is the normal distribution function. m_i, log σ_i and the log-densities at the knots come from a masked network
+(MADE, Germain et al., 2015) that multiplies features of v and of c. The mean also has a linear part r_i c_i, and the
+network is 0 at initialisation, so that fitting begins with a linear-Gaussian density. `observe` sets r_i to the
+correlation of v_i and c_i where it is larger than noise. Both sides are expected to be standardised and in canonical
+coordinates, and the policy to be standard normal; the state is ignored.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import pyro
+import pyro.distributions as dist
+import torch
+from torch import Tensor, nn
+from torch.distributions import constraints
+from torch.nn.functional import dropout, linear, pad, silu
+
+from gio_pyro.nn import width
+from gio_pyro.types import Policy, Spec
+
+BINS = 16
+NORMAL = 0.5 * math.log(2 * math.pi)
+LIMIT = 1e-6
+"""Draws of u_i stay this far from 0 and 1."""
+
+Conditionals = Callable[[Tensor], tuple[Tensor, Tensor, Tensor]]
+"""`v [..., B, d] -> m [..., B, d], log σ [..., B, d], log densities at the knots [..., B, d, BINS + 1]`."""
+
+
+class MaskedLinear(nn.Module):
+    """A linear layer from units to units of the same or a higher degree, `[..., n] -> [..., m]`.
+
+    Args:
+        inputs: `[n]`, the degree of each input.
+        outputs: `[m]`, the degree of each output.
+    """
+
+    mask: Tensor
+
+    def __init__(self, inputs: Tensor, outputs: Tensor) -> None:
+        super().__init__()
+        self.linear = nn.Linear(len(inputs), len(outputs))
+        self.register_buffer("mask", (outputs[:, None] >= inputs).float())
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the outputs."""
+        return linear(x, self.linear.weight * self.mask, self.linear.bias)
+
+
+class Network(nn.Module):
+    """A masked network: outputs of dimension i depend on c and on v_j for j < i, `[..., d], [B, c] -> [..., d, n]`.
+
+    Args:
+        size: d, dimensions of v.
+        given: dimensions of c.
+        hidden: units of each layer.
+        outputs: n, for each dimension.
+    """
+
+    drop = 0.3
+
+    def __init__(self, size: int, given: int, hidden: int, outputs: int) -> None:
+        super().__init__()
+        degree, order = torch.arange(hidden) % size, torch.arange(size)  # degree i: depends on v_j for j < i
+        self.value = nn.ModuleList([MaskedLinear(order.repeat(2) + 1, degree), MaskedLinear(degree, degree)])
+        self.given = nn.ModuleList([nn.Linear(2 * given, hidden), nn.Linear(hidden, hidden)])
+        self.joint = MaskedLinear(degree, degree)
+        self.last = MaskedLinear(degree, order.repeat_interleave(outputs))
+        self.shape = (size, outputs)
+        nn.init.zeros_(self.last.linear.weight)
+        nn.init.zeros_(self.last.linear.bias)
+
+    def forward(self, value: Tensor, given: Tensor) -> Tensor:
+        """Return the outputs of each dimension."""
+        first, second = self.value
+        v = second(self._active(first(squares(value))))
+        first, second = self.given
+        c = second(silu(first(squares(given))))
+        return self.last(self._active(self.joint(self._active(v * c + v + c)))).unflatten(-1, self.shape)
+
+    def _active(self, x: Tensor) -> Tensor:
+        return dropout(silu(x), self.drop, self.training)
+
+
+def squares(x: Tensor) -> Tensor:
+    """Return numbers and their squares less 1, clipped, `[..., 2 n]`."""
+    return torch.cat([x, x.square() - 1], -1).clamp(-10, 10)
+
+
+class SplineConditional(nn.Module):
+    """The density of `size` numbers given `given` others, `[B, given]`.
+
+    Args:
+        size: d, dimensions of the density.
+        given: dimensions of the condition.
+        hidden: units of each layer of the network.
+    """
+
+    correlation: Tensor
+
+    def __init__(self, size: int, given: int, hidden: int) -> None:
+        super().__init__()
+        self.size, self.shared = size, min(size, given)
+        self.register_buffer("correlation", torch.zeros(size))
+        self.net = Network(size, given, hidden, BINS + 3)
+
+    @torch.no_grad()
+    def observe(self, value: Tensor, given: Tensor) -> None:
+        """Set the linear part to the correlations larger than those of noise.
+
+        The singular values of the correlations of N independent rows of d and m numbers end at (√d + √m) / √N.
+        """
+        shared, noise = self.shared, (math.sqrt(self.size) + math.sqrt(given.shape[1])) / math.sqrt(len(value))
+        found = (value[:, :shared] * given[:, :shared]).mean(0)
+        found = torch.where(found.abs() > noise, found, 0.0).clamp(-0.999, 0.999)
+        self.correlation.copy_(pad(found, (0, self.size - shared)))
+
+    def distribution(self, given: Tensor) -> "SplineAutoregressive":
+        """Return the density given `[B, given]`, a batch of B of event shape `[size]`."""
+        mean = self.correlation * pad(given[:, : self.shared], (0, self.size - self.shared))
+        log_scale = 0.5 * torch.log1p(-self.correlation.square())
+
+        def conditionals(value: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+            shift, raw, knots = self.net(value, given).split([1, 1, BINS + 1], -1)
+            return mean + shift.squeeze(-1), log_scale + raw.squeeze(-1), knots
+
+        return SplineAutoregressive(conditionals, mean)
+
+
+class SplineAutoregressive(dist.TorchDistribution):
+    """A batch of the densities of this module, over vectors."""
+
+    arg_constraints = {}  # noqa: RUF012 - torch's own name for it
+    support = constraints.real_vector
+    has_rsample = True
+
+    def __init__(self, conditionals: Conditionals, like: Tensor) -> None:
+        self.conditionals, self.like = conditionals, like
+        super().__init__(like.shape[:-1], like.shape[-1:], validate_args=False)
+
+    def expand(self, batch_shape: Any, _instance: Any = None) -> "SplineAutoregressive":
+        """Return itself; raises `ValueError` for another batch shape."""
+        if torch.Size(batch_shape) != self.batch_shape:
+            raise ValueError(f"a batch of {tuple(self.batch_shape)} cannot be one of {tuple(batch_shape)}")
+        return self
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """Return the log-density of each `value` `[..., B, d]`, `[..., B]` nats."""
+        mean, log_scale, knots = self.conditionals(value)
+        z = (value - mean) * (-log_scale).exp()
+        place, density = torch.special.ndtr(z) * BINS, normalised(knots)
+        bin = place.detach().floor().clamp(0, BINS - 1)
+        low, high = (density.gather(-1, bin.long().unsqueeze(-1) + n).squeeze(-1) for n in (0, 1))
+        within = torch.log(low + (high - low) * (place - bin))
+        return (within - 0.5 * z.square() - log_scale - NORMAL).sum(-1)
+
+    def rsample(self, sample_shape: Any = torch.Size()) -> Tensor:  # noqa: B008 - torch's own signature
+        """Return reparameterised draws `[*sample_shape, B, d]`, dimension by dimension."""
+        shape = self._extended_shape(sample_shape)
+        noise = torch.rand(shape, dtype=self.like.dtype, device=self.like.device)
+        value = torch.zeros_like(noise)
+        for number in range(shape[-1]):
+            mean, log_scale, knots = self.conditionals(value)
+            u = inverse(normalised(knots), noise).clamp(LIMIT, 1 - LIMIT)
+            now = torch.arange(shape[-1], device=noise.device) == number
+            value = torch.where(now, mean + log_scale.exp() * torch.special.ndtri(u), value)
+        return value
+
+
+def normalised(knots: Tensor) -> Tensor:
+    """Return the densities at the knots, `[..., BINS + 1]`, of a piecewise linear density on (0, 1)."""
+    height = knots.exp()
+    total = (height[..., 1:] + height[..., :-1]).mean(-1, keepdim=True) / 2
+    return height / total
+
+
+def inverse(density: Tensor, level: Tensor) -> Tensor:
+    """Return u where the distribution function of `density` `[..., BINS + 1]` is `level` `[...]`."""
+    mass = (density[..., 1:] + density[..., :-1]) / (2 * BINS)
+    total = pad(mass.cumsum(-1), (1, 0))
+    bin = (level.unsqueeze(-1) >= total[..., 1:-1]).sum(-1, keepdim=True)
+    low, high, below = (x.gather(-1, i).squeeze(-1) for x, i in ((density, bin), (density, bin + 1), (total, bin)))
+    # low t + (high − low) t² / 2 = BINS (level − below), 0 ≤ t ≤ 1
+    rest = (BINS * (level - below)).clamp_min(0)
+    root = (low.square() + 2 * (high - low) * rest).clamp_min(1e-12).sqrt()
+    return (bin.squeeze(-1) + 2 * rest / (low + root)) / BINS
+
+
+class SplineGuide(nn.Module):
+    """q(a|F); the state is ignored."""
+
+    learning_rate = 2e-3
+
+    def __init__(self, spec: Spec) -> None:
+        super().__init__()
+        self.density = SplineConditional(width(spec.action_space), width(spec.future_space), spec.hidden[0])
+
+    def observe(self, state: Tensor, action: Tensor, future: Tensor) -> None:
+        """Set the linear part from data."""
+        self.density.observe(action, future)
+
+    def forward(self, policy: Policy, state: Tensor, future: Tensor) -> Tensor:
+        """Sample "action", `[B, d]`."""
+        with pyro.plate("batch", len(state)):
+            return pyro.sample("action", self.density.distribution(future))
+
+
+class SplineModel(nn.Module):
+    """p_ψ(F|a); the state is ignored."""
+
+    learning_rate = 2e-3
+
+    def __init__(self, spec: Spec) -> None:
+        super().__init__()
+        self.density = SplineConditional(width(spec.future_space), width(spec.action_space), spec.hidden[0])
+
+    def observe(self, state: Tensor, action: Tensor, future: Tensor) -> None:
+        """Set the linear part from data."""
+        self.density.observe(future, action)
+
+    def forward(self, policy: Policy, state: Tensor, future: Tensor | None = None) -> Tensor:
+        """Sample "action" and "future"."""
+        with pyro.plate("batch", len(state)):
+            action = pyro.sample("action", policy(state))
+            return pyro.sample("future", self.density.distribution(action), obs=future)

@@ -1,0 +1,319 @@
+"""Is the number right where it is known? Mutual information of the tasks of "Beyond Normal", from 5,000 pairs.
+
+    python examples/benchmarks/mutual_information.py                 # 21 tasks, 5 seeds: about 20 minutes on one core
+    python examples/benchmarks/mutual_information.py --only "normal 1x1" --seeds 1
+
+X is the action, drawn by a policy that is known; Y is the future; there is no state. The tasks are those of
+`information_tasks.py` (Czyż et al., 2023, arXiv 2306.11078), the programs those of `information_programs.py`, with the
+same settings for all tasks. Before they are fitted, bijections that leave I(X; Y) as it is map
+
+    X to A ~ N(0, 1)     by the known law of X (`Task.source`),
+    Y to F               each coordinate to normal scores by its rank among the fitted pairs; then whitened,
+    A and F              to their canonical coordinates, those of the largest correlations first.
+
+`gio_pyro.inference` fits model and guide to 4,000 of the 5,000 pairs by maximum likelihood (the objective `forward_kl`;
+its weights are 1, as the policy itself drew the pairs). Each program is kept as it was when it was best at the other
+1,000 pairs. The columns, in nats:
+
+    lower      E[ log q(a|F) − log π(a) ] over 10,000 new pairs, and its standard error. In expectation at most I for
+               any guide, as I − lower = E KL(p(a|F) ‖ q) and π is known (theory, equation 3). This is guaranteed.
+    upper      The same mean over the 4,000 pairs that the guide was fitted to. In expectation at least I if q is at
+               least as likely there as the true posterior. Maximum likelihood ensures that if the guide can represent
+               the posterior and its fit does not stop too early; nothing else does. No upper bound from pairs alone is
+               guaranteed, whatever the method (McAllester and Stratos, 2020, arXiv 1811.04251).
+    estimate   The mean of both. For a guide of k numbers that can represent the posterior and N pairs, both err by
+               about k / 2N, in opposite directions (Akaike, 1974).
+    model      E[ log p_ψ(F|a) − log p̂_ψ(F) ] over 1,000 futures of the model itself: at least the information of the
+               *model* (Jensen), and the upper bound of `gio diagnose`. As it has the model's error, it is no bound on
+               I. p̂_ψ is estimated from 32 actions, half of the guide and half of the policy.
+    KSG, CCA   The first estimator of Kraskov, Stögbauer and Grassberger (2004) with 3 neighbours, X and Y standardised;
+               and −½ Σ log (1 − ρ²) for canonical correlations ρ. Both from the 5,000 pairs, without the law of X.
+
+`held`: whether the exact value lies between lower − 2 standard errors and upper + 2 standard errors. Rows already in
+the CSV file are not run again; seconds are of processor time, for lower, upper and model together.
+"""
+
+import copy
+import math
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import pyro.distributions as dist
+import torch
+from gymnasium.spaces import Box
+from information_programs import BINS, Network, SplineGuide, SplineModel
+from information_tasks import Map, Task, tasks
+from kept import Kept, announce, command_line
+from scipy.special import digamma
+from torch import Tensor
+
+from gio_pyro.inference import ForwardKL, Inference
+from gio_pyro.programs import Guide, Model, build_guide, build_model, without_validation
+from gio_pyro.types import Policy, Spec, Transitions
+
+RESULTS = Path(__file__).parent / "results" / "mutual_information.csv"
+KEYS = ("task", "seed")
+AT_ONCE = 16_384
+"""Pairs that a program scores in one call."""
+SETTINGS = MappingProxyType(
+    {"pairs": 5_000, "validation": 1_000, "held_out": 10_000, "hidden": (128,), "dropout": Network.drop, "bins": BINS}
+    | {
+        "learning_rate": SplineGuide.learning_rate,
+        "batch": 250,
+        "epochs": 60,
+        "patience": 8,
+        "imagined": 1_000,
+        "draws": 32,
+        "neighbours": 3,
+    }
+)
+
+
+def main() -> None:
+    """Run what is missing and print the rows and the table."""
+    parser = command_line(__doc__, RESULTS, seeds=5)
+    parser.add_argument("--only", nargs="*", help="names of tasks")
+    parser.add_argument("--epochs", type=int, default=SETTINGS["epochs"])
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    settings = {**SETTINGS, "epochs": options.epochs}
+    announce(settings, {})
+    kept, every = Kept(options.results, KEYS), tasks()
+    for seed in range(options.seeds):
+        for name in options.only or every:
+            if (name, seed) not in kept:
+                kept.add([run(every[name], seed, settings)])
+            print(line(kept[(name, seed)]), flush=True)
+    print("\n".join(["", *table(kept)]))
+
+
+def run(task: Task, seed: int, settings: Mapping[str, Any] = SETTINGS) -> dict[str, object]:
+    """Draw the pairs, fit, and return the row."""
+    count, held_out = settings["pairs"], settings["held_out"]
+    generator = torch.Generator().manual_seed(seed)
+    x, y = task.draw(count, generator)
+    more_x, more_y = task.draw(held_out, generator)
+    start = time.process_time()
+    to_action, to_future = bijections(task.source(x), y)
+    with torch.random.fork_rng(devices=[]), without_validation():
+        torch.manual_seed(seed)
+        fitted = Pairs(to_action(task.source(x)), to_future(y))
+        others = Pairs(to_action(task.source(more_x)), to_future(more_y))
+        model, guide, rows = fit(fitted, settings)
+        lower, upper = information(guide, others), information(guide, fitted[rows])
+        own = imagined(model, others[torch.arange(settings["imagined"])].action)
+        in_model = model_information(model, guide, own, settings["draws"])
+    seconds = time.process_time() - start
+    low, error, high = float(lower.mean()), standard_error(lower), float(upper.mean())
+    held = low - 2 * error <= task.information <= high + 2 * standard_error(upper)
+    row = {"task": task.name, "seed": seed, "exact": task.information, "lower": low, "lower_se": error}
+    row |= {"upper": high, "upper_se": standard_error(upper), "estimate": (low + high) / 2, "held": held}
+    row |= {"model": float(in_model.mean()), "ksg": ksg(x, y, settings["neighbours"]), "cca": cca(x, y)}
+    return row | {"seconds": f"{seconds:.1f}"}
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Actions and futures, `[N, ...]` each."""
+
+    action: Tensor
+    future: Tensor
+
+    def __len__(self) -> int:
+        return len(self.action)
+
+    def __getitem__(self, rows: Tensor) -> "Pairs":
+        return Pairs(self.action[rows], self.future[rows])
+
+    @property
+    def state(self) -> Tensor:
+        """A state that is always 0, `[N, 1]`."""
+        return torch.zeros(len(self), 1)
+
+    def transitions(self) -> Transitions:
+        """Return the pairs as transitions of `policy`."""
+        zeros, no, state = torch.zeros(len(self)), torch.zeros(len(self), dtype=torch.bool), self.state
+        behaviour = policy_of(self.action.shape[-1])(state).log_prob(self.action)
+        return Transitions(state, self.action, zeros, state, no, no, behaviour, torch.ones(len(self)))
+
+
+def policy_of(size: int) -> Policy:
+    """Return the policy of standard normal actions, `[B]` of event shape `[size]`."""
+    return lambda state: dist.Normal(torch.zeros(len(state), size), 1.0).to_event(1)
+
+
+def fit(pairs: Pairs, settings: Mapping[str, Any] = SETTINGS) -> tuple[Model, Guide, Tensor]:
+    """Return a model and a guide fitted to pairs, and the numbers of the pairs that were not for validation."""
+    policy = policy_of(pairs.action.shape[-1])
+    boxes = (Box(-np.inf, np.inf, (x.shape[-1],)) for x in (pairs.state, pairs.action, pairs.future))
+    spec = Spec(*boxes, hidden=settings["hidden"])
+    model = build_model(SplineModel, spec, policy, pairs.state[:1], trusted=True)
+    guide = build_guide(SplineGuide, spec, model, policy, pairs.state[:1], trusted=True)
+    for program in (model, guide):
+        program.observe(pairs.state, pairs.action, pairs.future)
+    inference = Inference(model, guide, ForwardKL(), learning_rate=settings["learning_rate"])
+    validation, rows = torch.randperm(len(pairs)).split([settings["validation"], len(pairs) - settings["validation"]])
+    best = [Best(model, likelihood), Best(guide, information)]
+    for epoch in range(settings["epochs"] + 1):
+        for one in best:
+            one.judge(pairs[validation], epoch)
+        if all(epoch - one.epoch >= settings["patience"] for one in best):
+            break
+        for few in rows[torch.randperm(len(rows))].split(settings["batch"]):
+            inference.step(policy, pairs[few].transitions(), pairs[few].future)
+    for one in best:
+        one.restore()
+    return model, guide, rows
+
+
+@dataclass
+class Best:
+    """The parameters of a program when a score of it was highest."""
+
+    program: Model | Guide
+    score: Callable[..., Tensor]
+    value: float = -float("inf")
+    epoch: int = 0
+
+    def judge(self, pairs: Pairs, epoch: int) -> None:
+        """Keep the parameters if the mean score of these pairs is the highest so far."""
+        value = float(self.score(self.program, pairs).mean())
+        if value > self.value:
+            self.value, self.epoch, self.state = value, epoch, copy.deepcopy(self.program.state_dict())
+
+    def restore(self) -> None:
+        """Put the best parameters back."""
+        self.program.load_state_dict(self.state)
+
+
+@torch.no_grad()
+def information(guide: Guide, pairs: Pairs) -> Tensor:
+    """Return log q(a|F) − log π(a) of each pair, `[N]` nats."""
+    policy = policy_of(pairs.action.shape[-1])
+    log_q = guide.log_prob(policy, pairs.state, pairs.future, pairs.action)
+    return log_q - policy(pairs.state).log_prob(pairs.action)
+
+
+@torch.no_grad()
+def likelihood(model: Model, pairs: Pairs) -> Tensor:
+    """Return log p_ψ(F|a) of each pair, `[N]` nats."""
+    return model.log_prob(policy_of(pairs.action.shape[-1]), pairs.state, pairs.action, pairs.future)
+
+
+@torch.no_grad()
+def imagined(model: Model, action: Tensor) -> Pairs:
+    """Return actions with futures drawn from p_ψ(F|a)."""
+    state = torch.zeros(len(action), 1)
+    return Pairs(action, model.future(policy_of(action.shape[-1]), state, action).sample())
+
+
+@torch.no_grad()
+def model_information(model: Model, guide: Guide, pairs: Pairs, draws: int) -> Tensor:
+    """Return log p_ψ(F|a) − log p̂_ψ(F) of futures of the model, `[N]` nats (see `gio_pyro.diagnostics.bounds`)."""
+    policy, found = policy_of(pairs.action.shape[-1]), []
+    for rows in torch.arange(len(pairs)).split(AT_ONCE // draws):
+        part = pairs[rows]
+        q, pi = guide.posterior(policy, part.state, part.future), policy(part.state)
+        action = torch.cat([of.sample(torch.Size([draws // 2])) for of in (q, pi)])
+        log_pi = pi.log_prob(action)
+        log_weight = log_pi - torch.logaddexp(q.log_prob(action), log_pi) + math.log(2)
+        each = Pairs(action.flatten(0, 1), part.future.repeat(len(action), 1))
+        log_p = torch.logsumexp(likelihood(model, each).unflatten(0, log_pi.shape) + log_weight, 0)
+        found.append(likelihood(model, part) - log_p + math.log(len(action)))
+    return torch.cat(found)
+
+
+def bijections(action: Tensor, y: Tensor) -> tuple[Map, Map]:
+    """Return the maps of actions and of Y to the coordinates that programs are fitted in, from N pairs of both.
+
+    Actions are turned, so they stay standard normal.
+    """
+    scores = normal_scores(y)
+    seen = scores(y)
+    mean, lower = seen.mean(0), torch.linalg.cholesky(torch.atleast_2d(torch.cov(seen.T)))
+
+    def whitened(y: Tensor) -> Tensor:
+        return torch.linalg.solve_triangular(lower, (scores(y) - mean).T, upper=False).T
+
+    u, _, v = torch.linalg.svd(action.T @ whitened(y) / len(y))
+    return lambda a: (a @ u).float(), lambda y: (whitened(y) @ v.T).float()
+
+
+def normal_scores(y: Tensor) -> Map:
+    """Return a map of each coordinate to Φ⁻¹ of its rank among `y` `[N, m]`, linear between them and a bit beyond.
+
+    Further outside it is constant: an evaluation then loses information and gains none.
+    """
+    known, count = y.T.sort(-1).values.contiguous(), len(y)
+    levels = torch.special.ndtri((torch.arange(count, dtype=y.dtype) + 0.5) / count)
+
+    def scores(y: Tensor) -> Tensor:
+        columns = y.T.contiguous()
+        low = (torch.searchsorted(known, columns) - 1).clamp(0, count - 2)
+        left, right = known.gather(-1, low), known.gather(-1, low + 1)
+        part = ((columns - left) / (right - left)).clamp(-1, 2)
+        return (levels[low] + part * (levels[low + 1] - levels[low])).T
+
+    return scores
+
+
+def ksg(x: Tensor, y: Tensor, neighbours: int) -> float:
+    """Return the first estimator of Kraskov, Stögbauer and Grassberger (2004), nats, of `[N, n]`, `[N, m]`."""
+    x, y = ((v - v.mean(0)) / v.std(0) for v in (x, y))
+    counts = []
+    for i in torch.arange(len(x)).split(500):
+        apart = [torch.cdist(v[i], v, p=float("inf")) for v in (x, y)]
+        radius = torch.maximum(*apart).kthvalue(neighbours + 1, dim=-1).values[:, None]  # its own distance is 0
+        counts.append(torch.stack([(each < radius).sum(-1) for each in apart]))
+    within = torch.cat(counts, -1).numpy()
+    return float(digamma(neighbours) + digamma(len(x)) - digamma(within).sum(0).mean())
+
+
+def cca(x: Tensor, y: Tensor) -> float:
+    """Return the information of a normal of the same canonical correlations, nats."""
+    (x, _), (y, _) = (torch.linalg.qr(v - v.mean(0)) for v in (x, y))
+    return float(-0.5 * torch.log1p(-torch.linalg.svdvals(x.T @ y).square()).sum())
+
+
+def standard_error(values: Tensor) -> float:
+    """Return the standard error of a mean."""
+    return float(values.std()) / len(values) ** 0.5
+
+
+def table(kept: Kept) -> list[str]:
+    """Return the medians over seeds as Markdown, and the largest error of the estimates."""
+    lines = ["| task | exact | lower | upper | estimate | largest error | held | model | KSG | CCA | seconds |"]
+    lines += ["|---" * 11 + "|"]
+    for task in dict.fromkeys(row["task"] for row in kept.rows.values()):
+        columns = {name: kept.numbers(name, task=task) for name in COLUMNS}
+        middle = {name: statistics.median(values) for name, values in columns.items()}
+        most = max((value - middle["exact"] for value in columns["estimate"]), key=abs)
+        held = [row["held"] == "True" for row in kept.rows.values() if row["task"] == task]
+        cells = [f"{middle[name]:.3f}" for name in COLUMNS]
+        cells[4:4] = [f"{most:+.3f}", f"{sum(held)} of {len(held)}"]
+        lines.append(f"| {task} | {' | '.join(cells[:-1])} | {middle['seconds']:.0f} |")
+    return lines
+
+
+COLUMNS = ("exact", "lower", "upper", "estimate", "model", "ksg", "cca", "seconds")
+
+
+def line(row: dict[str, str]) -> str:
+    """Return a row as text."""
+    number = {name: float(row[name]) for name in (*COLUMNS, "lower_se", "upper_se")}
+    return (
+        f"{row['task']:26} seed {row['seed']}  exact {number['exact']:.3f}  lower {number['lower']:.3f} ± "
+        f"{number['lower_se']:.3f}  upper {number['upper']:.3f} ± {number['upper_se']:.3f}  estimate "
+        f"{number['estimate']:.3f}  model {number['model']:.3f}  KSG {number['ksg']:.3f}  "
+        f"CCA {number['cca']:.3f}  held {row['held']}  {row['seconds']} s"
+    )
+
+
+if __name__ == "__main__":
+    main()
