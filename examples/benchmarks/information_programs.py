@@ -6,9 +6,9 @@ Each dimension v_i of the density depends on the other side c and on the previou
 
 where Φ is the normal distribution function. m_i, log σ_i and the log-densities at the knots come from a masked network
 (MADE, Germain et al., 2015) that multiplies features of v and of c. The mean also has a linear part r_i c_i, and the
-network is 0 at initialisation, so that fitting begins with a linear-Gaussian density. `observe` sets r_i to the
-correlation of v_i and c_i where it is larger than noise. Both sides are expected to be standardised and in canonical
-coordinates, and the policy to be standard normal; the state is ignored.
+network is 0 at initialisation, so that fitting begins with a linear-Gaussian density. `observe` fits r_i by least
+squares where the correlation of v_i and c_i is larger than noise. Both sides are expected to be standardised and in
+canonical coordinates, and the policy to be standard normal; the state is ignored.
 """
 
 import math
@@ -103,29 +103,33 @@ class SplineConditional(nn.Module):
         hidden: units of each layer of the network.
     """
 
-    correlation: Tensor
+    slope: Tensor
+    scale: Tensor
 
     def __init__(self, size: int, given: int, hidden: int) -> None:
         super().__init__()
         self.size, self.shared = size, min(size, given)
-        self.register_buffer("correlation", torch.zeros(size))
+        self.register_buffer("slope", torch.zeros(size))
+        self.register_buffer("scale", torch.ones(size))
         self.net = Network(size, given, hidden, BINS + 3)
 
     @torch.no_grad()
     def observe(self, value: Tensor, given: Tensor) -> None:
-        """Set the linear part to the correlations larger than those of noise.
+        """Fit the linear part by least squares, 0 where the slope is not larger than those of noise.
 
         The singular values of the correlations of N independent rows of d and m numbers end at (√d + √m) / √N.
         """
-        shared, noise = self.shared, (math.sqrt(self.size) + math.sqrt(given.shape[1])) / math.sqrt(len(value))
-        found = (value[:, :shared] * given[:, :shared]).mean(0)
-        found = torch.where(found.abs() > noise, found, 0.0).clamp(-0.999, 0.999)
-        self.correlation.copy_(pad(found, (0, self.size - shared)))
+        noise = (math.sqrt(self.size) + math.sqrt(given.shape[1])) / math.sqrt(len(value))
+        v, c = value[:, : self.shared], given[:, : self.shared]
+        slope = (v * c).mean(0) / c.square().mean(0)
+        slope = torch.where(slope.abs() > noise, slope, 0.0)
+        scale = torch.where(slope == 0, 1.0, (v - slope * c).square().mean(0).sqrt())
+        self.slope[: self.shared], self.scale[: self.shared] = slope, scale
 
     def distribution(self, given: Tensor) -> "SplineAutoregressive":
         """Return the density given `[B, given]`, a batch of B of event shape `[size]`."""
-        mean = self.correlation * pad(given[:, : self.shared], (0, self.size - self.shared))
-        log_scale = 0.5 * torch.log1p(-self.correlation.square())
+        mean = self.slope * pad(given[:, : self.shared], (0, self.size - self.shared))
+        log_scale = self.scale.log()
 
         def conditionals(value: Tensor) -> tuple[Tensor, Tensor, Tensor]:
             shift, raw, knots = self.net(value, given).split([1, 1, BINS + 1], -1)
@@ -196,7 +200,7 @@ def inverse(density: Tensor, level: Tensor) -> Tensor:
 class SplineGuide(nn.Module):
     """q(a|F); the state is ignored."""
 
-    learning_rate = 2e-3
+    learning_rate = 3e-3
 
     def __init__(self, spec: Spec) -> None:
         super().__init__()
@@ -215,7 +219,7 @@ class SplineGuide(nn.Module):
 class SplineModel(nn.Module):
     """p_ψ(F|a); the state is ignored."""
 
-    learning_rate = 2e-3
+    learning_rate = 3e-3
 
     def __init__(self, spec: Spec) -> None:
         super().__init__()
