@@ -7,6 +7,8 @@ from gio_pyro.models.gaussian import FullGaussianModel, GaussianModel, LowRankGa
 from gio_pyro.models.image import ImageModel
 from gio_pyro.models.latent import LatentChannelModel, LinearChannelModel
 from gio_pyro.models.mixture import EnsembleModel, MixtureModel
+from gio_pyro.models.regime import RegimeModel
+from gio_pyro.models.variational import VariationalModel
 
 __all__ = [
     "BayesianModel",
@@ -21,4 +23,6 @@ __all__ = [
     "LinearChannelModel",
     "LowRankGaussianModel",
     "MixtureModel",
+    "RegimeModel",
+    "VariationalModel",
 ]

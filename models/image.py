@@ -1,8 +1,10 @@
 """A convolutional model of image futures."""
 
 import math
+from collections.abc import Sequence
 
 import pyro.distributions as dist
+from gymnasium.spaces import Box
 from torch import Tensor, nn
 
 from gio_pyro.errors import InputError
@@ -31,23 +33,44 @@ class ImageModel(RealModel):
             raise InputError(
                 f"Expected a Box of images for ImageModel, but got {spec.future_space}; use a GaussianModel."
             )
-        self.channels = axis_of(spec.future_space)  # type: ignore[arg-type]
-        height, width = self.shape[1:] if self.channels == 0 else self.shape[:2]
-        self.coarse = (CHANNELS, math.ceil(height / 4), math.ceil(width / 4))
-        self.net = mlp(self.inputs, spec.hidden, math.prod(self.coarse))
-        self.draw = nn.Sequential(
-            nn.ReLU(),
-            nn.ConvTranspose2d(CHANNELS, CHANNELS, 4, 2, 1),
-            nn.ReLU(),
-            nn.ConvTranspose2d(CHANNELS, 2 * self.shape[self.channels], 4, 2, 1),
-        )
-        self.sides = (height, width)
+        self.layout = Layout(spec.future_space)  # type: ignore[arg-type]
+        self.net, self.draw = self.layout.networks(self.inputs, spec.hidden)
 
     def outcome(self, state: Tensor, action: Tensor) -> dist.Independent:
         """Return p_ψ(F|s, a), a batch of B normal distributions."""
-        coarse = self.net(self.features(state, action)).unflatten(-1, self.coarse)
-        drawn = self.draw(coarse.flatten(0, -4)).unflatten(0, coarse.shape[:-3])
-        pixels = drawn[..., : self.sides[0], : self.sides[1]]
-        mean, raw = (x.movedim(-3, self.channels - 3) for x in pixels.chunk(2, -3))
+        mean, raw = self.layout.numbers(self.net, self.draw, self.features(state, action))
         outcome: dist.Independent = dist.Normal(self.place(state, mean), self.scale(raw)).to_event(3)
         return outcome
+
+
+class Layout:
+    """Where pixels and channels of an image are, and the networks that draw it.
+
+    Args:
+        space: integer images `[H, W, C]` or `[C, H, W]`.
+    """
+
+    def __init__(self, space: Box) -> None:
+        self.axis = axis_of(space)
+        self.channels = space.shape[self.axis]
+        height, width = space.shape[1:] if self.axis == 0 else space.shape[:2]
+        self.sides = (height, width)
+        self.coarse = (CHANNELS, math.ceil(height / 4), math.ceil(width / 4))
+
+    def networks(self, inputs: int, hidden: Sequence[int]) -> tuple[nn.Sequential, nn.Sequential]:
+        """Return the network of the coarse feature map, and the transposed convolutions that upsample it."""
+        upsample = nn.Sequential(
+            nn.ReLU(),
+            nn.ConvTranspose2d(CHANNELS, CHANNELS, 4, 2, 1),
+            nn.ReLU(),
+            nn.ConvTranspose2d(CHANNELS, 2 * self.channels, 4, 2, 1),
+        )
+        return mlp(inputs, hidden, math.prod(self.coarse)), upsample
+
+    def numbers(self, net: nn.Module, upsample: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return mean and raw scale of each pixel, `[..., B, *shape]`, from features `[..., B, inputs]`."""
+        coarse = net(x).unflatten(-1, self.coarse)
+        drawn = upsample(coarse.flatten(0, -4)).unflatten(0, coarse.shape[:-3])
+        pixels = drawn[..., : self.sides[0], : self.sides[1]]
+        mean, raw = (half.movedim(-3, self.axis - 3) for half in pixels.chunk(2, -3))
+        return mean, raw

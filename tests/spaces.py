@@ -42,6 +42,8 @@ REAL = [
     "GaussianModel",
     "LowRankGaussianModel",
     "MixtureModel",
+    "RegimeModel",
+    "VariationalModel",
 ]
 MODELS = {
     "finite": [*FINITE, "DirichletModel"],

@@ -45,7 +45,7 @@ class Push(Messenger):
         self.noise = noise
 
     def _pyro_sample(self, msg: Any) -> None:
-        if msg["done"] or msg["is_observed"] or is_plate(msg) or isinstance(_base(msg["fn"]), Delta):
+        if msg["done"] or msg["is_observed"] or is_plate(msg) or isinstance(base_of(msg["fn"]), Delta):
             return
         try:
             msg["value"] = pushed(msg["fn"], self.noise(msg["name"], msg["fn"]))
@@ -79,7 +79,7 @@ class Record(Messenger):
 
 def noise_shape(distribution: Distribution) -> torch.Size:
     """Return the shape of the noise of one draw from a distribution, batch dimensions left out."""
-    base = _base(distribution)
+    base = base_of(distribution)
     outer = distribution.event_shape[: len(distribution.event_shape) - len(base.event_shape)]
     if isinstance(base, LowRankMultivariateNormal):
         return torch.Size([*outer, base.event_shape[0] + base.cov_factor.shape[-1]])
@@ -92,7 +92,7 @@ def pushed(distribution: Distribution, noise: Tensor) -> Tensor:
     Raises:
         NotImplementedError: no such function is known for the distribution.
     """
-    base, found = _base(distribution), noise
+    base, found = base_of(distribution), noise
     if isinstance(base, TransformedDistribution):
         found = pushed(base.base_dist, noise)
         for transform in base.transforms:
@@ -109,7 +109,8 @@ def pushed(distribution: Distribution, noise: Tensor) -> Tensor:
     return found
 
 
-def _base(distribution: Any) -> Any:
+def base_of(distribution: Any) -> Any:
+    """Return a distribution without its event dimensions and expansions."""
     while isinstance(distribution, Independent) or type(distribution).__name__ == "ExpandedDistribution":
         distribution = distribution.base_dist
     return distribution

@@ -16,12 +16,13 @@ from typing import Any
 
 import torch
 from pyro import poutine
+from pyro.distributions import Delta
 from pyro.poutine.messenger import Messenger
 from torch import Tensor, nn
 from torch.distributions import Distribution, constraints, kl_divergence
 
 from gio_pyro.programs.branches import Branches
-from gio_pyro.programs.handlers import Fill, Push, Record
+from gio_pyro.programs.handlers import Fill, Push, Record, base_of
 from gio_pyro.programs.kept_noise import KeptNoise, code_of
 from gio_pyro.programs.latent_sites import LatentSites
 from gio_pyro.programs.sites import ACTION, FUTURE
@@ -142,22 +143,28 @@ class Latents(nn.Module):
                 total = total + _recorded(run, Fill({n: v[0] for n, v in values.items()})).log_prob(wanted)
         return total
 
-    def shared_draws(self, policy: Policy) -> Values:
-        """Return the kept draws of each shared site from its posterior, `[K, ...]`; from its prior without one."""
+    def shared_draws(self, policy: Policy, noise: KeptNoise | None = None) -> Values:
+        """Return the draws of each shared site from its posterior, `[K, ...]`; from its prior without one.
+
+        Args:
+            policy: π.
+            noise: noise that they are functions of, by default the kept one.
+        """
         found: dict[str, Tensor] = {}
+        noise = noise or self.noise
         for source, names in self.sources.items():
             wanted = [name for name in names if name in self.sites.shared]
-            found |= self._shared_from(self.posterior(source, policy), wanted) if wanted else {}
+            found |= self._shared_from(self.posterior(source, policy), wanted, noise) if wanted else {}
         rest = [name for name in self.sites.shared if name not in found]
-        return found | (self._shared_from(self._prior(policy), rest) if rest else {})
+        return found | (self._shared_from(self._prior(policy), rest, noise) if rest else {})
 
-    def _shared_from(self, run: Run, names: list[str]) -> Values:
+    def _shared_from(self, run: Run, names: list[str], noise: KeptNoise) -> Values:
         code = code_of(self.some_state)
         if self.vectorised_draws:
-            drawn = _recorded(run, Push(self.noise.shared))
+            drawn = _recorded(run, Push(noise.shared))
             values = {name: drawn[name]["value"] for name in names}
-            return {name: value.expand(self.particles, *self.sites.shapes[name]) for name, value in values.items()}
-        each = [_recorded(run, Push(self.noise.one(k, code))) for k in range(self.particles)]
+            return {name: value.expand(noise.draws, *self.sites.shapes[name]) for name, value in values.items()}
+        each = [_recorded(run, Push(noise.one(k, code))) for k in range(noise.draws)]
         return {name: torch.stack([drawn[name]["value"] for drawn in each]) for name in names}
 
     def _proposals(
@@ -288,6 +295,8 @@ class Latents(nn.Module):
             return self.examples.new_zeros(())
         pairs = [(_density(drawn, name, run[name]["fn"]), run[name]["fn"]) for name in shared]
         try:
+            if any(isinstance(base_of(q), Delta) for q, _ in pairs):  # the value of sites sampled before
+                raise NotImplementedError
             return torch.stack([kl_divergence(q, p).sum() for q, p in pairs]).sum()
         except NotImplementedError:
             inner = (*self.sites.finite, *self.sites.local, ACTION)

@@ -9,6 +9,7 @@ from torch.distributions import Distribution
 from gio_pyro.errors import InputError, ProgramError
 from gio_pyro.programs.latents import Latents
 from gio_pyro.programs.marginal import Marginal
+from gio_pyro.programs.posterior_draws import beliefs, information_gain
 from gio_pyro.programs.program import Program
 from gio_pyro.programs.scores import per_example
 from gio_pyro.programs.sites import ACTION, FUTURE
@@ -72,12 +73,16 @@ class Model(Program):
     def beliefs(self, state: Tensor, action: Tensor) -> Distribution:
         """Return the predictions of K ensemble members or posterior draws, a distribution of batch shape `[K, B]`.
 
-        A program implements it as `beliefs(state, action)`; the disagreement is the epistemic uncertainty.
+        A program implements it as `beliefs(state, action)`; otherwise they are those of the kept draws of its latent
+        sites outside the batch plate. The disagreement is the epistemic uncertainty.
 
         Raises:
             InputError: the program has no such method.
             ProgramError: it does not return K × B distributions.
         """
+        if self.latents is not None and self._reads_draws("beliefs"):
+            self._check_batch(state, action=action)
+            return beliefs(self.latents, state, action)
         self._require_method("beliefs", "(state, action)", "EnsembleModel, BayesianModel or DirichletModel")
         return self._beliefs("beliefs", state, action)
 
@@ -108,14 +113,17 @@ class Model(Program):
     def information_gain(self, state: Tensor, action: Tensor, future: Tensor) -> Tensor:
         """Return the information gain KL(q_new ‖ q_old) of the posterior from each example on its own, `[B]` nats.
 
-        A program implements it as `information_gain(state, action, future) -> [B]`; the model is not changed.
+        A program implements it as `information_gain(state, action, future) -> [B]`; otherwise it is that about its
+        latent sites outside the batch plate (`gio_pyro.programs.posterior_draws`). The model is not changed.
 
         Raises:
             InputError: the program has no such method.
             ProgramError: it does not return one number for each example.
         """
-        self._require_method("information_gain", "(state, action, future)", "BayesianModel or DirichletModel")
         self._check_batch(state, action=action, future=future)
+        if self.latents is not None and self._reads_draws("information_gain"):
+            return information_gain(self.latents, state, action, future)
+        self._require_method("information_gain", "(state, action, future)", "BayesianModel or DirichletModel")
         return self._per_example("information_gain", state, action, future)
 
     def _per_example(self, method: str, state: Tensor, *others: Tensor) -> Tensor:
@@ -128,6 +136,10 @@ class Model(Program):
                 f"{got}; do not sum over the batch."
             )
         return found
+
+    def _reads_draws(self, method: str) -> bool:
+        """Return whether the draws of shared latent sites stand in for a method that the program does not have."""
+        return self.latents is not None and bool(self.latents.sites.shared) and not hasattr(self.program, method)
 
     def _require_method(self, method: str, signature: str, alternatives: str) -> None:
         if not callable(getattr(self.program, method, None)):

@@ -10,11 +10,12 @@ import pyro.distributions as dist
 import pytest
 import torch
 from torch import Tensor
-from torch.distributions import Normal, kl_divergence
+from torch.distributions import MultivariateNormal, kl_divergence
 
 from gio_pyro.errors import InputError, ProgramError
 from gio_pyro.models import BayesianModel, EnsembleModel, GaussianModel
 from gio_pyro.programs import Model, build_model
+from gio_pyro.programs.posterior_draws import normal_gain
 from gio_pyro.types import Spec
 from tests.spaces import KINDS, spec, vector
 
@@ -61,32 +62,34 @@ def test_beliefs_have_the_shape_of_images(kind: Any):
     assert (found.batch_shape[1], found.event_shape) == (3, (5, 5, 1))
 
 
-def regression(deviation: float, noise: float, features: int = 0, weight: float = 0.0, **settings: Any) -> Model:
-    """F = w·x + noise without hidden layers: q(w) is N(weight, deviation²) for the bias and every other weight."""
+def regression(deviation: float, noise: float, weight: float = 0.0, kind: Any = BayesianModel) -> Model:
+    """F = w·x + noise without hidden layers: q(w) is N(weight, deviation²) for the bias and every weight."""
     where = Spec(vector(1), vector(1), vector(1), hidden=(), baseline=lambda state: torch.zeros_like(state))
-    model = built(BayesianModel, where, **settings)
-    program = model.program
+    model = built(kind, where)
+    posterior = model.latents.autoguide
     with torch.no_grad():
-        for name, location in program._locations().items():
-            location.fill_(weight)
-            wanted = deviation if name == "bias0" or features else 1e-6
-            given = getattr(program.posterior.scales, name)
-            setattr(program.posterior.scales, name, torch.full_like(given, wanted))
-        program.raw.fill_(log(exp(4 + 2 - log(exp(2 - log(noise)) - 1)) - 1) - 4)  # what bounded_scale makes `noise` of
-    torch.testing.assert_close(program.scale(program.raw), torch.full((1,), noise))
+        for name in ("weight0", "bias0"):
+            getattr(posterior.locs, name).fill_(weight)
+            setattr(posterior.scales, name, torch.full_like(getattr(posterior.scales, name), deviation))
+        model.program.raw.fill_(log(exp(4 + 2 - log(exp(2 - log(noise)) - 1)) - 1) - 4)  # bounded_scale gives `noise`
+    torch.testing.assert_close(model.program.scale(model.program.raw), torch.full((1,), noise))
     return model
 
 
-def exact_gain(model: Model, x: Tensor, change: Tensor, noise: float) -> Tensor:
-    """KL of the best factorised normal after one observation from the one before, for linear regression."""
-    mean = torch.cat([v.flatten() for v in model.program._locations().values()]).detach()
-    scale = torch.cat([model.program._scale(n).flatten() for n in model.program._locations()]).detach()
+def exact_gain(model: Model, x: Tensor, future: Tensor, noise: float) -> Tensor:
+    """KL of the posterior after one observation from q(w), for linear regression of one number, `[B]` nats."""
+    posterior = model.latents.autoguide
+    mean, scale = (
+        torch.cat([getattr(part, name).flatten() for name in ("weight0", "bias0")]).detach().double()
+        for part in (posterior.locs, posterior.scales)
+    )
     gains = []
-    for row, y in zip(x, change, strict=True):
+    for row, y in zip(x.double(), future.double(), strict=True):
         precision = torch.diag(scale**-2) + torch.outer(row, row) / noise**2
         new = mean + torch.linalg.solve(precision, row * (y - row @ mean) / noise**2)
-        gains.append(kl_divergence(Normal(new, precision.diagonal().rsqrt()), Normal(mean, scale)).sum())
-    return torch.stack(gains)
+        old = MultivariateNormal(mean, torch.diag(scale.square()))
+        gains.append(kl_divergence(MultivariateNormal(new, precision_matrix=precision), old))
+    return torch.stack(gains).float()
 
 
 def observed(model: Model, size: int = 5) -> tuple[tuple[Tensor, Tensor, Tensor], Tensor]:
@@ -95,25 +98,48 @@ def observed(model: Model, size: int = 5) -> tuple[tuple[Tensor, Tensor, Tensor]
     return (state, action, future), torch.cat([model.program.features(state, action), torch.ones(size, 1)], -1).detach()
 
 
-def test_the_information_gain_of_linear_regression_is_the_exact_divergence_where_an_example_says_little():
-    model = regression(0.03, 1.0, features=1, weight=0.4)
-    data, x = observed(model)
-    found = model.information_gain(*data)
-    torch.testing.assert_close(found, exact_gain(model, x, data[2].flatten(), 1.0), rtol=0.02, atol=0)
+@pytest.mark.parametrize("deviation", [0.02, 0.3, 1.0, 5.0])
+def test_the_information_gain_of_linear_regression_is_that_of_the_conjugate_posterior(deviation: float):
+    model = regression(deviation, 1.0, weight=0.4)
+    (state, action, future), x = observed(model, 7)
+    future = 3 * future
+    found = model.information_gain(state, action, future)
+    torch.testing.assert_close(found, exact_gain(model, x, future.flatten(), 1.0), rtol=2e-3, atol=1e-7)
 
 
-def test_the_information_gain_is_vimes_second_order_step_by_hand():
-    """q = N(0, 1), F = 2 with noise 1: gradients 2 and −1, metric 1 and 2, so ½ (2² + 1²/2) = 2.25 nats."""
-    model = regression(1.0, 1.0, components=4_000)
-    zero = torch.zeros(1, 1)
-    found = float(model.information_gain(zero, zero, torch.full((1, 1), 2.0)))
-    assert found == pytest.approx(2.25, rel=0.1)
+def test_the_information_gain_by_hand():
+    """w ~ N(0, 1) for the bias alone, F = 2 with noise 1: ½ [log 2 − ½ + 2² / 4] = 0.5966 nats."""
+    mean = torch.tensor([[[1.0]], [[-1.0]]])  # two draws with variance 1
+    found = normal_gain(mean, torch.ones_like(mean), torch.full((1, 1), 2.0))
+    assert float(found) == pytest.approx(0.596574, abs=1e-5)
 
 
-def test_a_shorter_step_is_a_smaller_gain():
-    data = batch(5, states=1)
-    whole, tenth = (regression(0.1, 1.0, features=1, gain_step=step).information_gain(*data) for step in (1.0, 0.1))
-    torch.testing.assert_close(tenth, whole / 100)
+def test_the_information_gain_of_many_numbers_is_that_of_the_full_covariance():
+    """Fewer numbers than draws, or more: the same closed form, from n × n or K × K matrices."""
+    generator = torch.Generator().manual_seed(0)
+    mean, scale = torch.randn(6, 4, 9, generator=generator), torch.rand(6, 4, 9, generator=generator) + 0.5
+    future = torch.randn(4, 9, generator=generator)
+    f, noise = mean.double() - mean.double().mean(0), scale.double().square().mean(0)
+    s = torch.einsum("kbi,kbj->bij", f, f) / 6
+    r = (future - mean.mean(0)).double()
+    inverse = torch.linalg.inv(s + torch.diag_embed(noise))
+    step = torch.einsum("bij,bj->bi", inverse, r)
+    exact = torch.linalg.slogdet(torch.eye(9).double() + s / noise[..., None])[1]
+    exact = exact - torch.einsum("bij,bji->b", inverse, s) + torch.einsum("bi,bij,bj->b", step, s, step)
+    torch.testing.assert_close(normal_gain(mean, scale, future).double(), 0.5 * exact, rtol=1e-4, atol=1e-4)
+    repeated = (x.repeat(3, 1, 1) for x in (mean, scale))  # 18 draws with the same moments
+    torch.testing.assert_close(normal_gain(*repeated, future).double(), 0.5 * exact, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("deviation", [0.02, 1.0])
+def test_its_mean_over_the_models_futures_is_the_mutual_information(deviation: float):
+    """½ log(1 + S / R), S = xᵀx deviation²: the expectation of r² is S + R, by quadrature at r = ±√(S + R)."""
+    model = regression(deviation, 1.0)
+    (state, action, _), x = observed(model)
+    variance = deviation**2 * x.square().sum(-1)
+    root = (1 + variance).sqrt().unsqueeze(-1)
+    found = torch.stack([model.information_gain(state, action, sign * root) for sign in (1, -1)]).mean(0)
+    torch.testing.assert_close(found, 0.5 * variance.log1p(), rtol=2e-3, atol=1e-7)
 
 
 def test_an_example_gains_the_same_alone_and_in_a_batch():

@@ -109,9 +109,8 @@ def test_a_mixture_knows_two_ways_out():
 @torch.no_grad()
 def spread(model: Model, at: float) -> float:
     """Spread of the members' means at an action, in standard deviations of F."""
-    found = model.program.members(torch.zeros(1, 1), torch.full((1, 1), at))
-    mean = found[0] if isinstance(found, tuple) else found
-    return float(mean.std(0).mean())
+    mean = model.beliefs(torch.zeros(1, 1), torch.full((1, 1), at)).mean
+    return float((mean / model.program.target.deviation).std(0).mean())
 
 
 def near_zero(action: Tensor) -> Tensor:
@@ -140,11 +139,11 @@ def test_a_bayesian_model_without_hidden_layers_is_bayesian_regression():
     torch.manual_seed(0)
     where = Spec(vector(2), vector(1), vector(2), hidden=())
     model = build_model(BayesianModel, where, standard, torch.zeros(1, 2))
-    program, count = model.program, 200
+    program, posterior, count = model.program, model.latents.autoguide, 200
     action = torch.randn(count, 1)
     state, future = torch.randn(count, 2), linear(action)
     model.observe(state, action, future)
-    program.seen.fill_(count)
+    assert int(model.latents.examples) == count
     program.raw.requires_grad_(False)
     fit(model, lambda: (state, action, future), 800, rate=0.05)
     x = torch.cat([program.features(state, action), torch.ones(count, 1)], -1).detach()
@@ -154,11 +153,9 @@ def test_a_bayesian_model_without_hidden_layers_is_bayesian_regression():
     for number in range(2):
         precision = torch.diag(scales**-2) + x.T @ x / noise[number] ** 2
         mean = torch.linalg.solve(precision, x.T @ change[:, number] / noise[number] ** 2)
-        found = torch.cat(
-            [program.posterior.locs.weight0[:, number], program.posterior.locs.bias0[number : number + 1]]
-        )
-        deviation = torch.cat(
-            [program.posterior.scales.weight0[:, number], program.posterior.scales.bias0[number : number + 1]]
+        found, deviation = (
+            torch.cat([part.weight0[:, number], part.bias0[number : number + 1]])
+            for part in (posterior.locs, posterior.scales)
         )
         torch.testing.assert_close(found.detach(), mean, atol=0.03, rtol=0)
         torch.testing.assert_close(deviation.detach(), precision.diagonal().rsqrt(), atol=0.01, rtol=0.1)
@@ -168,7 +165,7 @@ def test_a_bayesian_model_without_hidden_layers_is_bayesian_regression():
 def test_a_bayesian_model_is_less_sure_where_it_has_seen_less():
     many = fitted(BayesianModel, near_zero, steps=400, futures=1)
     few = fitted(BayesianModel, near_zero, steps=0, futures=1)
-    few.program.seen.fill_(20)
+    few.latents.examples.fill_(20)
     assert spread(many, 0.0) < 0.2
     action = 0.3 * torch.randn(20, 1)
     future, state = near_zero(action), torch.zeros(20, 1)
