@@ -77,7 +77,11 @@ def bounds(kind: str, model: str, guide: str) -> None:
         assert loss == pytest.approx(-float(exact), rel=1e-4)
 
 
-@pytest.mark.parametrize(("kind", "model"), FITTING_MODELS)
+LATENT = ("BayesianModel", "RegimeModel", "VariationalModel")
+"""Models whose "future" is not p(F|s, a) in one run, since it depends on latent sites."""
+
+
+@pytest.mark.parametrize(("kind", "model"), [(k, m) for k, m in FITTING_MODELS if m not in LATENT])
 def test_models(kind: str, model: str):
     bounds(kind, model, GUIDES[kind][-1] if isinstance(KINDS[kind].action_space, Box) else "CategoricalNetworkGuide")
 
@@ -85,3 +89,20 @@ def test_models(kind: str, model: str):
 @pytest.mark.parametrize(("kind", "model", "guide"), FITTING_GUIDES)
 def test_guides(kind: str, model: str, guide: str):
     bounds(kind, model, guide)
+
+
+@pytest.mark.parametrize(("kind", "model"), [(k, m) for k, m in FITTING_MODELS if m in LATENT])
+def test_models_with_latent_sites(kind: str, model: str):
+    """One run for K draws is K runs; the vectorised ELBO runs."""
+    p, q, batch = built(kind, model, GUIDES[kind][-1])
+    run = batch.policy, batch.state, batch.future
+    with torch.no_grad():
+        found = p.log_prob(batch.policy, batch.state, batch.action, batch.future)
+        assert p.latents is not None
+        assert p.latents.vectorised
+        p.latents.vectorised = p.latents.vectorised_draws = False
+        each = p.log_prob(batch.policy, batch.state, batch.action, batch.future)
+    torch.testing.assert_close(found, each, rtol=1e-3, atol=1e-4)
+    with without_validation(), torch.no_grad():
+        loss = Trace_ELBO(num_particles=PARTICLES, vectorize_particles=True).loss(*pyro_pair(p, q), *run)
+    assert bool(torch.as_tensor(loss).isfinite().all())
