@@ -83,8 +83,7 @@ def smoothed_weights(log_ratio: np.ndarray, *, smooth: bool = True) -> tuple[np.
     Without `smooth` the ratios are normalised as they are, and k-hat is minus infinity.
     """
     if not smooth:
-        shifted = log_ratio - log_ratio.max(0)
-        return shifted - np.log(np.exp(shifted).sum(0)), np.full(log_ratio.shape[1], -np.inf)
+        return _normalised(log_ratio), np.full(log_ratio.shape[1], -np.inf)
     columns = [_psis(column) for column in log_ratio.T]
     return np.stack([column for column, _ in columns], -1), np.array([k for _, k in columns])
 
@@ -98,8 +97,17 @@ def _psis(log_ratio: np.ndarray) -> tuple[np.ndarray, float]:
         return np.asarray(weight), float(k)
     from arviz_stats.base import array_stats
 
-    weight, k = array_stats.psislw(-log_ratio)  # it takes log-likelihoods, whose ratios are their inverses
+    try:
+        weight, k = array_stats.psislw(-log_ratio)  # it takes log-likelihoods, whose ratios are their inverses
+    except ValueError:  # equal values in the tail; 0.x gives k-hat infinity
+        weight, k = _normalised(log_ratio), np.inf
     return np.asarray(weight), float(k)
+
+
+def _normalised(log_ratio: np.ndarray) -> np.ndarray:
+    shifted = log_ratio - log_ratio.max(0)
+    found: np.ndarray = shifted - np.log(np.exp(shifted).sum(0))
+    return found
 
 
 def effective_sizes(values: np.ndarray) -> np.ndarray:

@@ -13,6 +13,7 @@ from gio_pyro.diagnostics import GUIDE, INFORMATION, MODEL, Diagnosis, Verdict, 
 from gio_pyro.diagnostics.advice import MEANING, advice
 from gio_pyro.diagnostics.dimension_names import action_names, future_names
 from gio_pyro.diagnostics.leave_one_out import note
+from gio_pyro.diagnostics.program_graphs import program_graphs
 from gio_pyro.diagnostics.report_figures import bounds_plot, k_hat_plot, predictive_checks, rank_histograms
 from gio_pyro.diagnostics.words import notes
 
@@ -69,6 +70,7 @@ def page(agent: GIO, diagnosis: Diagnosis, title: str) -> str:
         conclusion=diagnosis.conclusion,
         remark=diagnosis.remark,
         about=_about(agent, diagnosis),
+        programs=_programs(agent),
         questions=list(_questions(agent, diagnosis)),
         meaning=MEANING,
         advice=partial(advice, spec=agent.spec),
@@ -85,6 +87,16 @@ def _about(agent: GIO, diagnosis: Diagnosis) -> list[tuple[str, str]]:
         ("future", str(agent.future)),
         ("judged on", f"{count:,} fresh environment transitions, and {count:,} that the model imagines"),
     ]
+
+
+def _programs(agent: GIO) -> Group:
+    panels, missing = program_graphs(agent)
+    caption = (
+        "Sites of the two programs, with arrows to those whose distribution depends on them. Grey ones are observed; a "
+        "frame is a plate, with one value for each example."
+    )
+    absent = f" Pyro cannot follow the values inside {' and '.join(missing)}, which is not drawn." if missing else ""
+    return Group(panels, (caption if panels else "") + absent)
 
 
 def _questions(agent: GIO, diagnosis: Diagnosis) -> Iterator[Question]:

@@ -15,9 +15,11 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
-INK, MUTED, ACCENT, SECOND, LIMIT = "#010101", "#020202", "#030303", "#040404", "#050505"
+INK, MUTED, ACCENT, SECOND, LIMIT, PAGE = "#010101", "#020202", "#030303", "#040404", "#050505", "#060606"
 """Stand-ins for the colours of the page, which `svg` puts in their place."""
-VARIABLES = MappingProxyType({INK: "ink", MUTED: "muted", ACCENT: "accent", SECOND: "second", LIMIT: "limit"})
+VARIABLES = MappingProxyType(
+    {INK: "ink", MUTED: "muted", ACCENT: "accent", SECOND: "second", LIMIT: "limit", PAGE: "page"}
+)
 PIXELS = 110
 """Most pixels of the page for an inch of a figure; in a narrow page there are fewer."""
 STYLE = MappingProxyType(

@@ -101,7 +101,7 @@ def test_bounds_that_cross_and_negative_ones_are_explained():
 def test_a_finite_world_has_one_panel_a_question():
     agent = GIO("FrozenLake-v1", log_interval=10_000).learn(500)
     found = diagnose(agent, transitions=60, draws=16, least_steps=0)
-    assert page(agent, found, "page").count("<svg") == 3
+    assert page(agent, found, "page").count("<svg") == 3 + 2  # and the two programs
 
 
 class TestNames:

@@ -1,0 +1,183 @@
+"""Draw a model and its guide as graphs of sites: `pyro.render_model` with graphviz, a drawing of our own without.
+
+State and future, the arguments of the programs, are drawn as observed sites, so that what depends on them is seen.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Callable, Mapping
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+import pyro
+import pyro.distributions as dist
+import torch
+from pyro.infer.inspect import get_model_relations
+from torch import Tensor
+
+from gio_pyro.data.training_batches import unweighted_batch
+from gio_pyro.diagnostics.evidence import judging
+from gio_pyro.diagnostics.svg import ACCENT, INK, MUTED, PAGE, drawing, svg
+from gio_pyro.programs.sites import FUTURE
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from gio_pyro.agent import GIO
+
+STATE = "state"
+WIDE, HIGH, COLUMN, ROW = 1.15, 0.46, 1.5, 0.95
+"""Width and height of a site, and distances of columns and rows; inches."""
+LETTERS = 18
+"""Most letters of a name that is drawn."""
+Place = tuple[float, int]
+"""Column, from the middle, and row."""
+
+Run = Callable[[], Any]
+
+
+def program_graphs(agent: GIO) -> tuple[list[str], list[str]]:
+    """Return `<svg>` elements of the model and the guide, and the names of programs that Pyro cannot track.
+
+    Pyro follows values through tensors; a program that takes them apart, or indexes lists by them, is not drawn.
+    """
+    with judging(agent):
+        rows, future = unweighted_batch(agent.future, agent.replay, agent.policy, agent.spec.state_space, 2)
+
+    def model() -> Any:
+        return agent.model(agent.policy, _given(STATE, rows.state), future)
+
+    def guide() -> Any:
+        return agent.guide(agent.policy, _given(STATE, rows.state), _given(FUTURE, future))
+
+    panels, missing = [], []
+    for program, run in ((agent.model, model), (agent.guide, guide)):
+        with judging(agent):
+            found = _drawn(run, program.name)
+        panels += [found] if found else []
+        missing += [] if found else [program.name]
+    return panels, missing
+
+
+def _given(name: str, value: Tensor) -> Tensor:
+    """Return an argument as the value of an observed site, whatever its distribution."""
+    one = dist.Normal(torch.zeros((), device=value.device), 1.0)
+    found: Tensor = pyro.sample(name, one.expand(value.shape).to_event(value.ndim), obs=value)
+    return found
+
+
+def _drawn(run: Run, title: str) -> str | None:
+    try:
+        relations = get_model_relations(run)
+        return rendered(run, title) if has_graphviz() else graph(relations, title)
+    except Exception:  # whatever a program does with tensors that carry their provenance
+        return None
+
+
+def has_graphviz() -> bool:
+    """Return whether the package graphviz and its program dot are installed."""
+    return find_spec("graphviz") is not None and shutil.which("dot") is not None
+
+
+def rendered(run: Run, title: str) -> str:
+    """Return the graph of `pyro.render_model` as an `<svg>` element in the colours of the page."""
+    found = pyro.render_model(run)
+    found.attr(bgcolor="transparent", label=title, labelloc="t", fontsize="12")
+    text = found.pipe(format="svg").decode()
+    text = text[text.index("<svg") :]
+    text = re.sub(r"<title>.*?</title>|<!--.*?-->", "", text, flags=re.DOTALL)
+    text = re.sub(r' (id|xmlns|xmlns:xlink|font-family)="[^"]*"', "", text)
+    width = re.search(r'width="(\d+)pt" height="\d+pt"', text)
+    assert width is not None
+    text = text.replace(width[0], f'style="max-width: {int(width[1]) * 4 // 3}px"', 1)
+    colours = {"black": "var(--ink)", "gray": "var(--line)", "white": "none"}
+    text = re.sub(r"(?<=\")(black|gray|white)(?=\")", lambda found: colours[found[0]], text)
+    return text.replace("<text ", '<text fill="var(--ink)" ').strip()
+
+
+def graph(relations: Mapping[str, Any], title: str) -> str:
+    """Return a drawing of what `get_model_relations` returns: arrows to what depends, observed sites grey, plates."""
+    parents: Mapping[str, list[str]] = relations["sample_sample"]
+    places = _places(parents)
+    half = max(1.45, (max(abs(x) for x, _ in places.values()) + 0.5) * COLUMN)
+    rows = 1 + max(y for _, y in places.values())
+    with drawing(2 * half, rows * ROW + 0.25) as axes:
+        axes.set_axis_off()
+        axes.set(xlim=(-half, half), ylim=(0.2 - rows * ROW, 0.45), title=title)
+        for plate, names in relations["plate_sample"].items():
+            _plate(axes, plate, [places[name] for name in names])
+        boxes = {name: _site(axes, name, places[name], relations) for name in parents}
+        for name, above in parents.items():
+            for parent in above:
+                _arrow(axes, boxes[parent], boxes[name], places[name][1] - places[parent][1])
+        return svg(axes)
+
+
+def _places(parents: Mapping[str, list[str]]) -> dict[str, Place]:
+    """Return the place of each site: a row below every site that it depends on, rows centred."""
+    row: dict[str, int] = {}
+    for name, above in parents.items():
+        row[name] = 1 + max((row[parent] for parent in above), default=-1)
+    sites = {y: [name for name in row if row[name] == y] for y in row.values()}
+    return {name: (sites[y].index(name) - (len(sites[y]) - 1) / 2, y) for name, y in row.items()}
+
+
+def _centre(place: Place) -> tuple[float, float]:
+    return place[0] * COLUMN, -place[1] * ROW
+
+
+def _site(axes: Axes, name: str, place: Place, relations: Mapping[str, Any]) -> Any:
+    from matplotlib.patches import FancyBboxPatch
+
+    x, y = _centre(place)
+    corner, style = (x - WIDE / 2, y - HIGH / 2), "round,pad=0,rounding_size=0.22"
+    box = FancyBboxPatch(corner, WIDE, HIGH, boxstyle=style, edgecolor=INK, facecolor=PAGE, zorder=2)
+    axes.add_patch(box)
+    if name in relations["observed"]:
+        grey = FancyBboxPatch(corner, WIDE, HIGH, boxstyle=style, facecolor=MUTED, alpha=0.3, linewidth=0, zorder=2)
+        axes.add_patch(grey)
+    given = name == STATE or (name == FUTURE and not relations["sample_sample"][name])
+    kind = "given" if given else relations["sample_dist"][name]
+    axes.text(x, y + 0.02 * HIGH, _short(name), ha="center", va="bottom", fontweight="bold")
+    axes.text(x, y - 0.1 * HIGH, _short(kind), ha="center", va="top", fontsize=7.5, color=MUTED)
+    return box
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= LETTERS else f"{name[: LETTERS - 1]}…"
+
+
+def _arrow(axes: Axes, tail: Any, head: Any, rows: int) -> None:
+    """Draw an arrow from one site to another, around the sites in the rows between."""
+    from matplotlib.patches import FancyArrowPatch
+
+    start, end = ((box.get_x() + WIDE / 2, box.get_y() + HIGH / 2) for box in (tail, head))
+    bend = 0.0 if rows == 1 else 1.45 / rows if start[0] <= end[0] else -1.45 / rows
+    arrow = FancyArrowPatch(
+        start,
+        end,
+        patchA=tail,
+        patchB=head,
+        connectionstyle=f"arc3,rad={bend:.2f}",
+        arrowstyle="-|>",
+        mutation_scale=11,
+        color=ACCENT,
+        shrinkA=0,
+        shrinkB=1,
+        zorder=1,
+    )
+    axes.add_patch(arrow)
+
+
+def _plate(axes: Axes, name: str, places: list[Place]) -> None:
+    from matplotlib.patches import Rectangle
+
+    centres = [_centre(place) for place in places]
+    left, bottom = min(x for x, _ in centres) - WIDE / 2 - 0.22, min(y for _, y in centres) - HIGH / 2 - 0.2
+    right, top = max(x for x, _ in centres) + WIDE / 2 + 0.42, max(y for _, y in centres) + HIGH / 2 + 0.14
+    size = (right - left, top - bottom)
+    axes.add_patch(Rectangle((left, bottom), *size, edgecolor=MUTED, facecolor="none", linewidth=0.8))
+    label = name.removesuffix("__CLONE")
+    axes.text(right - 0.06, bottom + 0.04, _short(label), ha="right", va="bottom", fontsize=8, color=MUTED)
