@@ -22,7 +22,7 @@ from gio_pyro.distributions.squash import uniform_in_box
 from gio_pyro.errors import CheckpointError, InputError, TrainingError, describe_error, shown, unknown
 from gio_pyro.futures import FutureLike, future_from, spec_of
 from gio_pyro.futures.wrapped import future_in
-from gio_pyro.inference import Inference, objective_for
+from gio_pyro.inference import Inference, ObjectiveLike, OptimLike, objective_for, optim_from
 from gio_pyro.programs import build_pair, chosen_programs, without_validation
 from gio_pyro.settings import Settings
 from gio_pyro.signals import Fitted, signal_named
@@ -49,7 +49,8 @@ class IntrinsicReward(Picklable):
         model: p_ψ: a name, a class or a program, as for `GIO`.
         guide: q_φ, likewise.
         signal: the signal: a name in `gio_pyro.signals`, perhaps with settings ("Empowerment(3)"), or file.py:Name.
-        objective: the objective of the guide.
+        objective: the objective of the guide, as for `GIO`: a name, an ELBO of `pyro.infer`, or a function.
+        optim: the optimiser of model and guide, as for `GIO`; Adam by default.
         updates: gradient steps per `update`.
         batch_size: transitions per gradient step.
         buffer_size: capacity of the replay buffer.
@@ -78,7 +79,8 @@ class IntrinsicReward(Picklable):
         model: str | PyroProgram | None = None,
         guide: str | PyroProgram | None = None,
         signal: str = "Control",
-        objective: str | None = None,
+        objective: ObjectiveLike | None = None,
+        optim: OptimLike | None = None,
         updates: int = 20,
         batch_size: int = 256,
         buffer_size: int = 100_000,
@@ -125,7 +127,7 @@ class IntrinsicReward(Picklable):
             self.signal = signal_named(signal, fitted).to(self.device)
         self.reward_mix = RewardMix(self.signal, 1.0, 0.0)
         aim = objective_for(self.guide, objective, samples=1)
-        self.inference = Inference(self.model, self.guide, aim, learning_rate=learning_rate)
+        self.inference = Inference(self.model, self.guide, aim, learning_rate=learning_rate, optim=optim_from(optim))
 
     def policy(self, state: Tensor) -> Any:
         """Return B uniform distributions over actions, before the squash where actions are continuous."""

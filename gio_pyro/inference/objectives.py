@@ -36,7 +36,11 @@ def dynamics(model: Model, policy: Policy, batch: Transitions, future: Tensor) -
 
 @dataclass(frozen=True)
 class Elbo:
-    """The one-step evidence lower bound (theory, equation 7); with `joint` its gradient also trains the model."""
+    """The one-step evidence lower bound (theory, equation 7); with `joint` its gradient also trains the model.
+
+    It equals `pyro.infer.TraceEnum_ELBO` with the guide's finite actions enumerated, and `pyro.infer.Trace_ELBO` with
+    reparameterised ones, in value and gradient.
+    """
 
     samples: int = 1
     """Actions sampled for each example where they cannot be enumerated."""
@@ -68,7 +72,11 @@ class ForwardKL:
 
 @dataclass(frozen=True)
 class Sleep:
-    """Maximum likelihood of actions sampled from π with futures sampled from the model, as for the reward."""
+    """Maximum likelihood of actions sampled from π with futures sampled from the model, as for the reward.
+
+    It is the sleep-φ loss of `pyro.infer.ReweightedWakeSleep(insomnia=0)`, with sums over finite actions and futures in
+    place of samples.
+    """
 
     samples: int = 4
     """Futures sampled for each action, and actions for each state, where they cannot be enumerated."""
@@ -92,6 +100,8 @@ class WakeSleep:
     """Reweighted wake-sleep's wake update of the guide (Bornschein and Bengio, 2015, arXiv 1406.2751).
 
     Finite actions are enumerated, the limit of many proposals; others are samples of the guide, weighted by importance.
+    It is the wake-φ loss of `pyro.infer.ReweightedWakeSleep`, evaluated on each example by itself: Pyro's weights the
+    particles of a whole batch at once.
     """
 
     proposals: int = 8

@@ -21,7 +21,15 @@ from pyro.infer import ELBO, SVI, config_enumerate
 from torch import Tensor, nn
 
 from gio_pyro import guides, models
-from gio_pyro.inference import Elbo, Inference, Sleep, WakeSleep, objective_named, optim_from
+from gio_pyro.inference import (
+    Elbo,
+    Inference,
+    Sleep,
+    WakeSleep,
+    WeightedTrajectoryElbo,
+    objective_named,
+    optim_from,
+)
 from gio_pyro.programs import Guide, Model, build_guide, build_model, detached, example
 from gio_pyro.types import Policy, Transitions
 from tests.slow import slow_but
@@ -232,6 +240,13 @@ def test_steps_are_those_of_svi(case: tuple[str, str, str, str]):
                 torch.testing.assert_close(mine.grad, found.clamp(-clip, clip), rtol=2e-3, atol=2e-5)
     for mine, theirs in pairs:
         torch.testing.assert_close(mine, theirs, rtol=0.0, atol=1e-5)
+
+
+def test_the_weighted_bound_of_one_step_is_renyis():
+    world = world_of("vector, continuous")
+    batch, future = world.batch(0)
+    renyi = objective_named("RenyiELBO(num_particles=5, vectorize_particles=True)")
+    require_same(WeightedTrajectoryElbo(steps=1, particles=5), renyi, world, batch, future)
 
 
 def value_and_gradients(objective: Any, world: World, batch: Transitions, future: Tensor) -> tuple[Tensor, Tensor]:
