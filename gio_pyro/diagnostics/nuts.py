@@ -12,7 +12,6 @@ from torch import Tensor
 
 from gio_pyro.diagnostics.program_pair import Pair, shared_site
 from gio_pyro.errors import InputError
-from gio_pyro.programs import frozen_parameters
 
 
 def chains_of_nuts(
@@ -39,7 +38,7 @@ def chains_of_nuts(
     """
     if pair.policy(pair.state).has_enumerate_support:
         raise InputError('Expected continuous actions for NUTS, but they are finite; take method="enumeration".')
-    with frozen_parameters(pair.model), torch.enable_grad(), poutine.block():
+    with torch.enable_grad(), poutine.block():
         model = pair.repeated(chains).conditioned()
         kernel = NUTS(model, init_strategy=init_to_sample, jit_compile=jit_compile, ignore_jit_warnings=True)
         mcmc = MCMC(kernel, num_samples=draws, warmup_steps=warmup, disable_progbar=True)
@@ -51,6 +50,6 @@ def chains_of_nuts(
     values = {name: value.detach() for name, value in mcmc.get_samples().items()}
     for name, value in values.items():
         if value.ndim < 2 or value.shape[1] != chains * len(pair):
-            raise shared_site(name, pair.model)
+            raise shared_site(name)
     split = {name: value.unflatten(1, (chains, -1)).transpose(0, 1).flatten(0, 1) for name, value in values.items()}
     return split, diverging.repeat(chains)

@@ -15,9 +15,11 @@ from gio_pyro.diagnostics.arviz_versions import effective_sizes, elpd_data, grou
 from gio_pyro.diagnostics.datasets import dataset
 from gio_pyro.diagnostics.dimension_names import action_names, future_names, observation_names
 from gio_pyro.diagnostics.evidence import Triples, judging
+from gio_pyro.diagnostics.posterior_programs import posterior_programs
 from gio_pyro.diagnostics.program_pair import Pair, Scored
 from gio_pyro.diagnostics.reference_methods import Estimate, Reference, Size, enumeration, importance, nuts
 from gio_pyro.errors import InputError, shown
+from gio_pyro.programs import frozen_parameters
 from gio_pyro.utils.text import table
 
 if TYPE_CHECKING:
@@ -112,7 +114,8 @@ def reference_posterior(
                         the guide and half from the prior
         "nuts"          `pyro.infer.NUTS` on the model, its future observed      bridge sampling     continuous actions
 
-    Every latent site of the model is a variable of the result; sites that the guide does not sample have their prior.
+    Local latent sites of the model are further variables of the result. Finite ones are summed out, and shared ones
+    averaged over their kept draws, as everywhere (`Model.log_prob`).
 
     Args:
         agent: a trained agent.
@@ -127,8 +130,7 @@ def reference_posterior(
             that depend on their values.
 
     Raises:
-        InputError: a number is out of range, the method does not fit the programs, a latent site is shared by all
-            examples, or the replay is empty.
+        InputError: a number is out of range, the method does not fit the programs, or the replay is empty.
     """
     numbers = {
         "transitions": transitions, "chains": chains, "draws": draws, "proposals": proposals, "warmup": warmup,
@@ -140,9 +142,9 @@ def reference_posterior(
             )
     if method is not None and method not in METHODS:
         raise InputError(f"Expected a method of {', '.join(METHODS)}, but got {shown(method)}.")
-    with judging(agent):
+    with judging(agent), frozen_parameters(agent.model):
         rows = _replayed(agent, transitions) if triples is None else triples
-        pair = Pair(agent.model, agent.guide, agent.policy, rows.state, rows.future)
+        pair = Pair(*posterior_programs(agent.model, agent.guide), agent.policy, rows.state, rows.future)
         if method is None:
             method = "enumeration" if _enumerable(pair) else "importance"
         found = METHODS[method](pair, Size(chains, draws, proposals, warmup, jit_compile))

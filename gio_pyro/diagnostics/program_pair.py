@@ -8,15 +8,12 @@ from typing import Any
 
 import torch
 from pyro import poutine
-from pyro.distributions import Categorical
-from pyro.poutine.messenger import Messenger
 from torch import Tensor
 
-from gio_pyro.distributions.masks import restricted
 from gio_pyro.errors import InputError
-from gio_pyro.programs import Guide, Model, detached, log_probs
-from gio_pyro.programs.sites import ACTION, FUTURE, is_plate, is_recorded
-from gio_pyro.types import Policy
+from gio_pyro.programs import detached
+from gio_pyro.programs.sites import FUTURE, is_plate, is_recorded
+from gio_pyro.types import Policy, PyroProgram
 
 AT_ONCE = 65_536
 """Approximate number of examples that a program scores in one call."""
@@ -74,8 +71,10 @@ def joined(parts: list[Scored]) -> Scored:
 class Pair:
     """A model and a guide at N examples of a state and a future."""
 
-    model: Model
-    guide: Guide
+    model: PyroProgram
+    """`(policy, state, future)`, such as a `Model`; see `posterior_programs`."""
+    guide: PyroProgram
+    """`(policy, state, future)`."""
     policy: Policy
     state: Tensor
     """`[N, ...]`."""
@@ -125,13 +124,11 @@ class Pair:
         args = (detached(self.policy), state, future)
         with poutine.block():
             if guide_first:
-                with _Masked(self.guide, state):
-                    q = _densities(self.guide, given, *args)
+                q = _densities(self.guide, given, *args)
                 p = _densities(self.model, {**given, **q.values, FUTURE: future}, *args)
             else:
                 p = _densities(self.model, {**given, FUTURE: future}, *args)
-                with _Masked(self.guide, state):
-                    q = _densities(self.guide, {n: v for n, v in p.values.items() if n != FUTURE}, *args)
+                q = _densities(self.guide, {n: v for n, v in p.values.items() if n != FUTURE}, *args)
         prior = {name: nats for name, nats in p.log_prob.items() if name != FUTURE}
         unguided = [nats for name, nats in prior.items() if name not in q.log_prob]
         found = Scored(
@@ -143,11 +140,11 @@ class Pair:
         return found.map(lambda tensor: tensor.unflatten(0, (count, len(self))))
 
 
-def shared_site(name: str, program: Model | Guide) -> InputError:
+def shared_site(name: str) -> InputError:
     """Return the error for a latent site that is not one of each example."""
     return InputError(
-        f'Expected latent sites of each example, but "{name[:40]}" of {program.name} is shared by all of them; the '
-        "posterior of one example does not define it."
+        f'Expected latent sites of each example, but "{name[:40]}" is shared by all of them; the posterior of one '
+        "example does not define it."
     )
 
 
@@ -162,7 +159,7 @@ class _Run:
     """`[B]` nats, float64, of each site."""
 
 
-def _densities(program: Model | Guide, given: Mapping[str, Tensor], policy: Policy, *args: Tensor) -> _Run:
+def _densities(program: PyroProgram, given: Mapping[str, Tensor], policy: Policy, *args: Tensor) -> _Run:
     """Run a program at given values of its sites, the others drawn, and return the log-density of each site."""
     trace = poutine.trace(poutine.condition(program, data=dict(given))).get_trace(policy, *args)
     trace.compute_log_prob()
@@ -172,18 +169,6 @@ def _densities(program: Model | Guide, given: Mapping[str, Tensor], policy: Poli
         if node["type"] != "sample" or is_plate(node) or is_recorded(node):
             continue
         if node["unscaled_log_prob"].shape != args[0].shape[:1]:
-            raise shared_site(name, program)
+            raise shared_site(name)
         values[name], found[name] = node["value"], node["unscaled_log_prob"].double()
     return _Run(values, found)
-
-
-class _Masked(Messenger):
-    """Restrict the action of a guide to the actions that the states allow, as `Guide.posterior` does."""
-
-    def __init__(self, guide: Guide, state: Tensor) -> None:
-        super().__init__()
-        self.allowed = None if guide.allowed is None else guide.allowed(state)
-
-    def _pyro_sample(self, msg: Any) -> None:
-        if msg["name"] == ACTION and self.allowed is not None:
-            msg["fn"] = Categorical(logits=restricted(log_probs(msg["fn"]), self.allowed))
