@@ -22,6 +22,7 @@ import intrinsic_control
 import linear_guides
 import noisy_tv
 import objectives
+import pyro_elbo
 import sparse_maze
 import speed
 import useless_actions
@@ -66,6 +67,7 @@ TABLES: dict[str, Callable[[], list[str]]] = {
     "objectives": lambda: objectives.table(RESULTS),
     "intrinsic_control": lambda: intrinsic_control.table(rows(intrinsic_control)),
     "linear_guides": lambda: linear_guides.table(rows(linear_guides)),
+    "pyro_elbo": lambda: pyro_elbo.table(rows(pyro_elbo)),
     "sparse_maze": maze,
     "speed": lambda: speed.table(RESULTS / "speed.csv"),
     "useless_actions": lambda: useless_actions.table(rows(useless_actions)),

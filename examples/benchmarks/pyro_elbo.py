@@ -53,6 +53,7 @@ KINDS = {
     ),
 }
 """Spaces, programs, and the ELBO of Pyro that equals the library's own."""
+KEYS = ("kind", "method")
 METHODS = ("own", "pyro", "pyro, svi", "SVI by hand")
 Step = Callable[[], Any]
 
@@ -166,7 +167,7 @@ def main() -> int:
     parser.add_argument("--pairs", type=int, default=41)
     given = parser.parse_args()
     torch.set_num_threads(1)
-    kept = Kept(given.results, ("kind", "method"))
+    kept = Kept(given.results, KEYS)
     for kind in KINDS:
         kept.add(measured(kind, given.pairs))
     print("\n".join(table(kept)))

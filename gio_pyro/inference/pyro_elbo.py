@@ -111,7 +111,7 @@ class PyroElbo:
     ) -> Tensor:
         """Return the mean bound; with the actions of the batch `observed`, its gradient trains the model, too."""
         self._require_guided(model)
-        rows, future, weight = self._examples(batch, future)
+        rows, future, weight = self._examples(model, batch, future)
         total = float(rows.weight.sum()) if weight is not None else len(rows)
         joint, action = self.joint or observed, rows.action if observed else None
         pair = pyro_pair(model, guide, action=action, configure=self._configure, weight=weight)
@@ -172,12 +172,14 @@ class PyroElbo:
             return config_enumerate(guide, default="parallel", num_samples=max(self.samples, 2), tmc="mixture")  # type: ignore[no-any-return]
         return guide
 
-    def _examples(self, batch: Transitions, future: Tensor) -> tuple[Transitions, Tensor, Tensor | None]:
+    def _examples(self, model: Model, batch: Transitions, future: Tensor) -> tuple[Transitions, Tensor, Tensor | None]:
         """Return rows, their futures, and weights for `poutine.scale`, None if all rows count equally."""
         weight = batch.weight
         if bool((weight == weight[0]).all()):
             return batch, future, None
-        if type(self.elbo) in SUMS:
+        # Pyro scales sites that it enumerates in the model by one number only
+        enumerated = model.latents is not None and unguided_finite(model.latents)
+        if type(self.elbo) in SUMS and not enumerated:
             return batch, future, weight
         index = copies(weight)
         rows = batch[index]

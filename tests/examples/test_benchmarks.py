@@ -77,6 +77,15 @@ def test_the_speed_benchmark_prints_paired_ratios_and_the_weight_of_a_replay(tmp
 
 
 @pytest.mark.slow
+def test_steps_through_elbos_of_pyro_are_timed(tmp_path):
+    results = tmp_path / "rows.csv"
+    shown = run("pyro_elbo.py", "--pairs", "1", "--results", results)
+    assert shown.returncode in (0, 1), shown.stderr  # one pair proves nothing about speed
+    assert "| `pyro.infer.SVI.step` by hand | " in shown.stdout
+    assert results.read_text().count("\n") == 9
+
+
+@pytest.mark.slow
 def test_the_objectives_are_compared_on_pendulum(tmp_path):
     results = tmp_path / "objectives.csv"
     quick = ("--steps", "300", "--episodes", "2", "--seeds", "1", "--no-compile")

@@ -85,6 +85,21 @@ def test_dreams_are_compared_with_the_same_loop_without(tmp_path):
 
 
 @pytest.mark.slow
+def test_every_schedule_of_training_runs_and_is_kept(tmp_path):
+    results = tmp_path / "rows.csv"
+    run("training_schedules.py", results)
+    with results.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["training"] for row in rows if row["world"] == "FrozenLake-v1"] == [
+        "joint", "alternating", "joint", "alternating", "svi",
+    ]  # fmt: skip
+    assert [row["note"] for row in rows if row["world"] != "Pendulum-v1"] == [""] * 10
+    written = results.read_bytes()
+    run("training_schedules.py", results)
+    assert results.read_bytes() == written
+
+
+@pytest.mark.slow
 def test_learned_empowerment_is_compared_with_the_exact_and_timed(tmp_path):
     results = tmp_path / "rows.csv"
     shown = run("variational_empowerment.py", results)

@@ -3,15 +3,20 @@
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pyro.infer
 import pyro.optim
 import pytest
 import torch
 
-from gio_pyro import GIO
+from gio_pyro import GIO, IntrinsicReward
+from gio_pyro.cli import training
+from gio_pyro.cli.main import entry_point
 from gio_pyro.errors import CheckpointError, InputError, TrainingError
 from gio_pyro.inference import PYRO_ELBOS, PyroElbo, objective_named, objective_text, optim_from, optim_text
+from gio_pyro.programs import detached
 from tests.agents import differences
+from tests.masked import Board
 from tests.slow import slow_but
 
 FAST = {"train_freq": 20, "gradient_steps": 2, "learning_starts": 20, "improvements": 1, "log_interval": 40}
@@ -84,6 +89,50 @@ def test_resuming_is_bit_for_bit(tmp_path: Path):
     loaded = GIO.load(tmp_path)
     assert differences(agent.learn(60), loaded.learn(60)) == []
     assert sorted(loaded.inference.optimisers) == ["guide", "model"]
+
+
+def test_masked_actions_have_the_value_and_gradient_of_the_own_elbo():
+    agent = GIO(Board(), seed=0, **FAST).learn(60)
+    batch, future = agent._examples()
+    assert not bool(agent.masks(batch.state).all())
+    with agent._private():
+        model, guide, policy = agent.model, agent.guide, detached(agent.policy)
+        own, pyros = (objective_named(name)(model, guide, policy, batch, future) for name in ("elbo", "TraceEnum_ELBO"))
+        torch.testing.assert_close(own, pyros)
+        gradients = [torch.autograd.grad(value, guide.program.table)[0] for value in (own, pyros)]
+        torch.testing.assert_close(*gradients)
+
+
+def test_the_command_line_and_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Text as `gio train` passes it, a class in a file as well; resuming needs the file again."""
+    file = tmp_path / "mine.py"
+    file.write_text("import pyro.infer\n\nclass Mine(pyro.infer.Trace_ELBO):\n    pass\n")
+    monkeypatch.setattr(training, "_finish", lambda *_: None)
+    run, text = tmp_path / "run", f"{file}:Mine(num_particles=2)"
+    flags = ("--steps", "40", "--quiet", "--train-freq", "20", "--gradient-steps", "1")
+    given = ("--objective", text, "--optim", "ClippedAdam(lr=0.01)", "--training", "alternating")
+    assert entry_point(["train", "FrozenLake-v1", "--out", str(run), *flags, *given]) == 0
+    with pytest.raises(CheckpointError, match="name it again"):
+        GIO.load(run)
+    agent = GIO.load(run, objective=text)
+    assert type(agent.inference.objective.elbo).__name__ == "Mine"
+    assert agent.inference.objective.elbo.num_particles == 2
+
+
+def test_the_reward_for_other_libraries_takes_them_too():
+    reward = IntrinsicReward(
+        "CartPole-v1", objective="Trace_ELBO", optim=pyro.optim.ClippedAdam({"lr": 0.01}), hidden=(8,), updates=2
+    )
+    samples = {
+        "observations": np.zeros((6, 2, 4), np.float32),
+        "actions": np.zeros((6, 2), np.int64),
+        "rewards": np.zeros((6, 2), np.float32),
+        "terminateds": np.zeros((6, 2), bool),
+        "truncateds": np.zeros((6, 2), bool),
+        "next_observations": np.ones((6, 2, 4), np.float32),
+    }
+    assert set(reward.update(samples)) >= {"dynamics_nats", "guide_nats"}
+    assert isinstance(reward.inference.optimiser, pyro.optim.clipped_adam.ClippedAdam)
 
 
 @pytest.mark.parametrize("own", [HalfElbo(), zero], ids=["elbo", "function"])
