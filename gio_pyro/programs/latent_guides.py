@@ -165,7 +165,8 @@ def _choose_mode(latents: Latents, policy: Policy) -> None:
     latents.vectorised = latents.vectorised_draws = False
     state = latents.some_state.repeat(EXAMPLES, *[1] * (latents.some_state.ndim - 1))
     action = policy(state).sample()
-    future = latents.model.future(policy, state, action).sample()
+    said = latents.model.future(policy, state, action)
+    latents.finite_future, future = said.has_enumerate_support, said.sample()
     draws = latents.shared_draws(policy)
     scores = latents.log_weights(policy, state, action, future)
     latents.vectorised_draws = True

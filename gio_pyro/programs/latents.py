@@ -5,8 +5,8 @@
 Finite sites c are summed out. Each draw w_k of shared sites stands for their posterior, so with finite and shared sites
 alone the right side is exactly the density of an equally weighted mixture over K draws. With local sites z it is the
 importance-weighted bound (Burda, Grosse and Salakhutdinov, 2016, arXiv 1509.00519): a lower bound on average over
-examples, and tighter with more draws. The draws are functions of kept noise (`kept_noise`), so a score is a
-deterministic function of its example.
+examples, and tighter with more draws; for finite futures the z_k are draws of the prior instead. The draws are
+functions of kept noise (`kept_noise`), so a score is a deterministic function of its example.
 """
 
 import math
@@ -46,6 +46,7 @@ class Latents(nn.Module):
 
     Attributes:
         sources: the sites that each posterior samples: "guide", "latent_guide" or "autoguide".
+        finite_future: whether futures can be enumerated.
         vectorised: whether programs run once for all draws, with a dimension to the left of the batch.
     """
 
@@ -62,7 +63,7 @@ class Latents(nn.Module):
         self.sources: dict[str, tuple[str, ...]] = {}
         self.autoguide = None
         self.noise = KeptNoise(particles, sites.local, example[0].device)
-        self.vectorised = self.vectorised_draws = False
+        self.vectorised = self.vectorised_draws = self.finite_future = False
         for name, tensor in zip(("state", "action", "future"), example, strict=True):
             self.register_buffer(f"some_{name}", tensor.detach().clone(), persistent=False)
         if sites.shared:
@@ -89,6 +90,17 @@ class Latents(nn.Module):
     def share(self, batch: float) -> Tensor | float:
         """Return B/N for a batch of B: the part of the divergence of shared sites that belongs to it."""
         return batch / self.examples.clamp_min(1) if self.sites.shared else 1.0
+
+    @property
+    def proposed(self) -> tuple[str, ...]:
+        """Local sites whose draws come from a guide where log p(F|s, a) is evaluated; the others' from the prior.
+
+        All come from the prior where futures are finite: then the probabilities of all futures add up to 1.
+        """
+        return () if self.finite_future else self.guided(self.sites.local)
+
+    def _code(self, state: Tensor, future: Tensor) -> Tensor:
+        return code_of(state) if self.finite_future else code_of(state, future)
 
     @property
     def draws(self) -> int:
@@ -128,7 +140,7 @@ class Latents(nn.Module):
             return future, lower, lower
         local = {name: sampled.records[0][name]["value"].unsqueeze(0) for name in self.sites.local}
         run = self.run(policy, state, action, own | local, 1)
-        log_joint = run.log_prob(future) + run.log_prior((*self.sites.finite, *self.guided(local)))
+        log_joint = run.log_prob(future) + run.log_prior((*self.sites.finite, *self.proposed))
         exact = log_joint.logsumexp(0) - self._log_q(policy, state, action, future, own | local)
         others = torch.cat([log_weight[:which], log_weight[which + 1 :], exact.unsqueeze(0)])
         return future, lower, others.logsumexp(0) - math.log(self.draws)
@@ -137,7 +149,7 @@ class Latents(nn.Module):
         """Return the log-density of one value of each guided local site, `[B]` nats; `values` are `[1, ...]`."""
         total = torch.zeros(len(state), device=state.device)
         for source, names in self.sources.items():
-            wanted = tuple(name for name in names if name in self.sites.local)
+            wanted = tuple(name for name in names if name in self.proposed)
             if wanted:
                 run = self.posterior(source, policy, state, action, future)
                 total = total + _recorded(run, Fill({n: v[0] for n, v in values.items()})).log_prob(wanted)
@@ -172,10 +184,10 @@ class Latents(nn.Module):
     ) -> tuple[Values, Tensor]:
         """Return the kept draws of each guided local site, `[K, B, ...]`, and their log-density, `[draws, B]` nats."""
         found: dict[str, Tensor] = {}
-        code = code_of(state, future)
+        code = self._code(state, future)
         log_q = torch.zeros(self.draws, len(state), device=state.device)
         for source, names in self.sources.items():
-            wanted = tuple(name for name in names if name in self.sites.local)
+            wanted = tuple(name for name in names if name in self.proposed)
             if wanted:
                 run = self.posterior(source, policy, state, action, future)
                 values, log_density = self._proposed_by(run, wanted, shared, code)
@@ -232,7 +244,7 @@ class Latents(nn.Module):
         shared = {n: v.repeat_interleave(each, 0) for n, v in values.items() if n in self.sites.shared}
         args = (policy, state) if future is None else (policy, state, future)
         count, kept = draws * each, future is not None and draws == self.draws
-        code = code_of(state, future) if kept and future is not None else None
+        code = self._code(state, future) if kept and future is not None else None
 
         def branch(fill: Values, k: int | None) -> tuple[Distribution, Record]:
             record = Record()

@@ -8,6 +8,7 @@ import pyro
 import pyro.distributions as dist
 import pytest
 import torch
+from gymnasium.spaces import Discrete
 from pyro.infer.autoguide import AutoDelta, AutoLowRankMultivariateNormal, AutoMultivariateNormal, AutoNormal
 from torch import Tensor, nn
 
@@ -15,7 +16,7 @@ import gio_pyro as gio
 from gio_pyro.errors import ProgramError
 from gio_pyro.guides import GaussianGuide
 from gio_pyro.programs import build_guide, build_model, imagine
-from gio_pyro.types import Policy
+from gio_pyro.types import Policy, Spec
 from tests.programs.latent_worlds import (
     SPEC,
     FactorAnalysis,
@@ -121,6 +122,42 @@ def test_the_evidence_of_shared_latents_has_their_divergence_divided_by_the_exam
     likelihood = -0.5 * square.sum(-1) - torch.tensor(2 * torch.pi).log()
     kl = 0.1**2 + 0.5**2 - 1 - 2 * math.log(0.1)  # KL(N(½, 0.1²) ‖ N(0, 1)) of two weights
     torch.testing.assert_close(found, likelihood - kl / 10, atol=0.06, rtol=0)
+
+
+class Choice(nn.Module):
+    """Three futures, whose logits depend on a code z; z has a guide, too."""
+
+    particles = 8
+
+    def __init__(self, spec: Any = None) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.tensor([1.0, -1.0, 0.5]))
+
+    def forward(self, policy: Policy, state: Tensor, future: Tensor | None = None) -> Any:
+        with pyro.plate("batch", len(state)):
+            action = pyro.sample("action", policy(state))
+            z = pyro.sample("z", dist.Normal(state[:, 0] + action[:, 0], 1.0))
+            logits = self.weight * z.unsqueeze(-1)
+            return pyro.sample("future", dist.Categorical(logits=logits), obs=future)
+
+    def latent_guide(self, state: Tensor, action: Tensor, future: Tensor) -> None:
+        with pyro.plate("batch", len(state)):
+            pyro.sample("z", dist.Normal(state[:, 0] + action[:, 0] + future - 1.0, 1.0))
+
+
+def test_probabilities_of_finite_futures_add_up_to_1_whatever_the_code():
+    state, action, _ = batch(200)
+    spec = Spec(SPEC.state_space, SPEC.action_space, Discrete(3))
+    model = build_model(Choice, spec, policy, state[:1])
+    said = model.future(policy, state, action)
+    log_p = said.log_prob(said.enumerate_support())
+    torch.testing.assert_close(log_p.exp().sum(0), torch.ones(200))
+    z = (state[:, 0] + action[:, 0]) + torch.linspace(-5, 5, 2_001)[:, None]
+    prior = dist.Normal(state[:, 0] + action[:, 0], 1.0).log_prob(z).softmax(0)
+    exact = (prior.unsqueeze(-1) * (model.program.weight * z.unsqueeze(-1)).softmax(-1)).sum(0)
+    torch.testing.assert_close(log_p.exp().mean(1), exact.mean(0), atol=0.02, rtol=0)
+    _, lower, upper = model.latents.sandwich(policy, state.repeat(20, 1), action.repeat(20, 1))
+    assert bool(lower.mean() < upper.mean())
 
 
 class Layers(pyro.nn.PyroModule):
