@@ -20,6 +20,7 @@ import default_agent
 import finite_control
 import intrinsic_control
 import linear_guides
+import mutual_information
 import noisy_tv
 import objectives
 import pyro_elbo
@@ -67,6 +68,7 @@ TABLES: dict[str, Callable[[], list[str]]] = {
     "objectives": lambda: objectives.table(RESULTS),
     "intrinsic_control": lambda: intrinsic_control.table(rows(intrinsic_control)),
     "linear_guides": lambda: linear_guides.table(rows(linear_guides)),
+    "mutual_information": lambda: mutual_information.table(rows(mutual_information)),
     "pyro_elbo": lambda: pyro_elbo.table(rows(pyro_elbo)),
     "sparse_maze": maze,
     "speed": lambda: speed.table(RESULTS / "speed.csv"),

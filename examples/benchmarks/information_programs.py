@@ -200,7 +200,7 @@ def inverse(density: Tensor, level: Tensor) -> Tensor:
 class SplineGuide(nn.Module):
     """q(a|F); the state is ignored."""
 
-    learning_rate = 3e-3
+    learning_rate = 5e-3
 
     def __init__(self, spec: Spec) -> None:
         super().__init__()
@@ -219,7 +219,7 @@ class SplineGuide(nn.Module):
 class SplineModel(nn.Module):
     """p_ψ(F|a); the state is ignored."""
 
-    learning_rate = 3e-3
+    learning_rate = 5e-3
 
     def __init__(self, spec: Spec) -> None:
         super().__init__()
