@@ -50,7 +50,7 @@ import torch
 from gymnasium.spaces import Box
 from information_programs import BINS, Network, SplineGuide, SplineModel
 from information_tasks import Map, Task, tasks
-from kept import Kept, announce, command_line
+from kept import Kept, Row, announce, command_line
 from scipy.special import digamma
 from torch import Tensor
 
@@ -59,7 +59,7 @@ from gio_pyro.programs import Guide, Model, build_guide, build_model, without_va
 from gio_pyro.types import Policy, Spec, Transitions
 
 RESULTS = Path(__file__).parent / "results" / "mutual_information.csv"
-KEYS = ("task", "seed")
+KEYS = ("task", "pairs", "seed")
 AIM = 0.05
 """Nats that an estimate may be off."""
 AT_ONCE = 16_384
@@ -84,17 +84,19 @@ def main() -> None:
     parser = command_line(__doc__, RESULTS, seeds=5)
     parser.add_argument("--only", nargs="*", help="names of tasks")
     parser.add_argument("--epochs", type=int, default=SETTINGS["epochs"])
+    parser.add_argument("--pairs", type=int, default=SETTINGS["pairs"], help="pairs to fit to, a fifth for validation")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    settings = {**SETTINGS, "epochs": options.epochs}
+    settings = {**SETTINGS, "epochs": options.epochs, "pairs": options.pairs, "validation": options.pairs // 5}
     announce(settings, {})
     kept, every = Kept(options.results, KEYS), tasks()
     for seed in range(options.seeds):
         for name in options.only or every:
-            if (name, seed) not in kept:
+            key = (name, options.pairs, seed)
+            if key not in kept:
                 kept.add([run(every[name], seed, settings)])
-            print(line(kept[(name, seed)]), flush=True)
-    print("\n".join(["", *table(kept)]))
+            print(line(kept[key]), flush=True)
+    print("\n".join(["", *table(kept, options.pairs)]))
 
 
 def run(task: Task, seed: int, settings: Mapping[str, Any] = SETTINGS) -> dict[str, object]:
@@ -116,7 +118,7 @@ def run(task: Task, seed: int, settings: Mapping[str, Any] = SETTINGS) -> dict[s
     seconds = time.process_time() - start
     low, error, high = float(lower.mean()), standard_error(lower), float(upper.mean())
     held = low - 2 * error <= task.information <= high + 2 * standard_error(upper)
-    row = {"task": task.name, "seed": seed, "exact": task.information, "lower": low, "lower_se": error}
+    row = {"task": task.name, "pairs": count, "seed": seed, "exact": task.information, "lower": low, "lower_se": error}
     row |= {"upper": high, "upper_se": standard_error(upper), "estimate": (low + high) / 2, "held": held}
     row |= {"model": float(in_model.mean()), "ksg": ksg(x, y, settings["neighbours"]), "cca": cca(x, y)}
     return row | {"seconds": f"{seconds:.1f}"}
@@ -309,25 +311,25 @@ def standard_error(values: Tensor) -> float:
     return float(values.std()) / len(values) ** 0.5
 
 
-def table(kept: Kept) -> list[str]:
+def table(kept: Kept, pairs: int = SETTINGS["pairs"]) -> list[str]:
     """Return the sentence of `summary`, and the medians over seeds as Markdown."""
-    lines = [summary(kept), ""]
+    rows = [row for row in kept.rows.values() if row["pairs"] == str(pairs)]
+    lines = [summary(rows), ""]
     lines += ["| task | exact | lower | upper | estimate | largest error | held | model | KSG | CCA | seconds |"]
     lines += ["|---" * 11 + "|"]
-    for task in dict.fromkeys(row["task"] for row in kept.rows.values()):
-        columns = {name: kept.numbers(name, task=task) for name in COLUMNS}
+    for task in dict.fromkeys(row["task"] for row in rows):
+        columns = {name: kept.numbers(name, task=task, pairs=pairs) for name in COLUMNS}
         middle = {name: statistics.median(values) for name, values in columns.items()}
         most = max((value - middle["exact"] for value in columns["estimate"]), key=abs)
-        held = [row["held"] == "True" for row in kept.rows.values() if row["task"] == task]
+        held = [row["held"] == "True" for row in rows if row["task"] == task]
         cells = [f"{middle[name]:.3f}" for name in COLUMNS[:-1]]
         cells[4:4] = [f"{most:+.3f}", f"{sum(held)} of {len(held)}"]
         lines.append(f"| {task} | {' | '.join(cells)} | {middle['seconds']:.0f} |")
     return lines
 
 
-def summary(kept: Kept) -> str:
+def summary(rows: list[Row]) -> str:
     """Return how many estimates are right, and how many pairs of bounds."""
-    rows = list(kept.rows.values())
     errors = {
         name: [abs(float(row[name]) - float(row["exact"])) for row in rows] for name in ("estimate", "ksg", "cca")
     }
