@@ -13,6 +13,7 @@ Each agent learns Pendulum-v1 for 1,000 steps. Rows are read on 100 transitions 
 Shares are of transitions (or numbers) whose PSIS k-hat is above 0.7 and above 1.
 """
 
+import math
 import sys
 import time
 from collections.abc import Iterator
@@ -27,11 +28,14 @@ from gio_pyro.data.training_batches import unweighted_batch
 from gio_pyro.diagnostics import Triples, leave_one_out, reference_posterior
 from gio_pyro.diagnostics.arviz_versions import pareto_k
 from gio_pyro.diagnostics.evidence import judging
+from gio_pyro.diagnostics.leave_one_out import is_defined
 
 RESULTS = Path(__file__).parent / "results" / "leave_one_out.csv"
 KEYS = ("model", "seed", "likelihood")
 MODELS = ("GaussianModel", "EnsembleModel", "BayesianModel")
 STEPS, TRANSITIONS, DRAWS = 1_000, 100, 1_000
+AT_ONCE = 10_000
+"""Rows in one call of the model."""
 
 
 def main() -> int:
@@ -72,7 +76,7 @@ def readings(agent: gio.GIO) -> Iterator[dict[str, object]]:
         prior = agent.policy(triples.state).base_dist.scale.square().squeeze(-1).double().numpy()
     predicted = 1 - found.reference.posterior["action"].var(["chain", "draw"]).values[:, 0] / prior
     yield {"likelihood": "predicted tail", "median": float(np.median(predicted)), **shares(predicted)}
-    if hasattr(agent.model.program, "beliefs"):
+    if is_defined(agent.model):
         score = leave_one_out(agent, transitions=TRANSITIONS, draws=DRAWS)
         k = score["pareto_k"].values
         yield {"likelihood": "weights", "median": float(np.median(k)), **shares(k)}
@@ -83,18 +87,18 @@ def by_number(agent: gio.GIO, triples: Triples, data: object) -> np.ndarray:
     action = torch.as_tensor(data.posterior["action"].values).flatten(0, 1)
     count = len(action)
     state, future = (x.repeat(count, 1) for x in (triples.state, triples.future))
+    parts = zip(*(x.split(AT_ONCE) for x in (state, action.flatten(0, 1), future)), strict=True)
     with torch.no_grad():
-        p = agent.model.future(agent.policy, state, action.flatten(0, 1))
-        each = marginals(p, future)
+        each = torch.cat([marginals(agent, *part) for part in parts])
     return each.unflatten(0, (count, -1)).flatten(1).double().numpy()
 
 
-def marginals(p: torch.distributions.Distribution, future: torch.Tensor) -> torch.Tensor:
-    """Return the marginal log-densities of a normal, or of a mixture of normals, `[B, D]`."""
-    if hasattr(p, "base_dist"):
-        return p.base_dist.log_prob(future)
-    each = torch.distributions.Normal(p.loc, p.scale).log_prob(future.unsqueeze(-2))
-    return torch.logsumexp(p.logits.log_softmax(-1).unsqueeze(-1) + each, -2)
+def marginals(agent: gio.GIO, state: torch.Tensor, action: torch.Tensor, future: torch.Tensor) -> torch.Tensor:
+    """Return log p(F_j|s, a) of normal distributions, or of even mixtures of them, `[B, D]`."""
+    if agent.model.latents is None and not hasattr(agent.model.program, "beliefs"):
+        return agent.model.future(agent.policy, state, action).base_dist.log_prob(future)
+    each = agent.model.beliefs(state, action).base_dist.log_prob(future)
+    return torch.logsumexp(each, 0) - math.log(len(each))
 
 
 def scores(data: object) -> np.ndarray:

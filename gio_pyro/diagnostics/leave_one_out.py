@@ -36,8 +36,9 @@ def note(agent: GIO) -> str:
     """Return what leave-one-out says of the model, or why it is not defined, in a sentence or two."""
     if not is_defined(agent.model):
         return (
-            "Leave-one-out cross-validation (arviz.loo) is not defined for this model: it has one setting of its "
-            "weights, not a posterior over them, and the action is a latent variable of its own transition alone."
+            "Leave-one-out cross-validation (arviz.loo) is not defined for this model, which has one setting of its "
+            "weights and not a posterior over them. Draws of the action cannot stand in: it belongs to one transition, "
+            "and k-hat is near 1 wherever the future tells the action, whether the model is right or not."
         )
     found = leave_one_out(agent)
     share = float((found["pareto_k"].values > GOOD_K).mean())
