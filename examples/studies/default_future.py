@@ -1,6 +1,6 @@
 """Which future should be the default: s', or the paper's (s', r)? Every environment of the README, both futures.
 
-    python examples/studies/default_future.py                    # about half an hour on one core
+    python examples/studies/default_future.py                    # about 25 minutes on one core
     python examples/studies/default_future.py --only FrozenLake
 
 The settings are those of the README's commands (`WORLDS`), everything else the defaults; the steps are fewer than there
