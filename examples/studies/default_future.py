@@ -125,15 +125,20 @@ def table(kept: Kept) -> list[str]:
         if not len(scores[0]):
             continue
         for number, future in enumerate(FUTURES):
-            each = ", ".join(f"{score:.3g}" for score in scores[number])
+            each = ", ".join(map(short, scores[number]))
             lines.append(
-                f"| {name} | {future} | {steps:,} | {each} | {statistics.median(scores[number]):.3g} | "
+                f"| {name} | {future} | {steps:,} | {each} | {short(statistics.median(scores[number]))} | "
                 f"{statistics.median(nats[number]):.3f} | {bias(kept, name, steps, future)} | "
                 f"{1_000 * statistics.median(seconds[number]) / steps:.2f} |"
             )
         ratio = statistics.median(seconds[1] / seconds[0])
         differences.append(f"| {name} | {steps:,} | {change(scores)} | {change(nats)} | {ratio - 1:+.0%} |")
     return [*lines, "", *differences]
+
+
+def short(score: float) -> str:
+    """Return a score with three digits, or as a whole number where it has more."""
+    return f"{score:.0f}" if abs(score) >= 100 else f"{score:.3g}"
 
 
 def place(key: tuple[str, int]) -> tuple[int, int]:
