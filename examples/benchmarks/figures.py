@@ -32,6 +32,7 @@ from kept import Kept
 sys.path.append(str(Path(__file__).parents[1] / "studies"))
 import default_future
 import dreaming
+import training_schedules
 
 RESULTS = Path(__file__).parent / "results"
 STUDIES = Path(__file__).parents[1] / "studies"
@@ -49,6 +50,12 @@ def maze() -> list[str]:
     """Return two of the three tables of sparse_maze.py."""
     _, success, rest = sparse_maze.table(rows(sparse_maze)).strip().split("\n\n")
     return [*success.splitlines(), "", *rest.splitlines()]
+
+
+def schedules() -> list[str]:
+    """Return the table of training_schedules.py, and the returns of Pendulum, seed by seed."""
+    kept = Kept(STUDIES / "results" / "training_schedules.csv", training_schedules.KEYS)
+    return [*training_schedules.table(kept), "", *training_schedules.largest(kept)]
 
 
 def defaults() -> list[str]:
@@ -72,6 +79,7 @@ TABLES: dict[str, Callable[[], list[str]]] = {
     "pyro_elbo": lambda: pyro_elbo.table(rows(pyro_elbo)),
     "sparse_maze": maze,
     "speed": lambda: speed.table(RESULTS / "speed.csv"),
+    "training_schedules": schedules,
     "useless_actions": lambda: useless_actions.table(rows(useless_actions)),
 }
 """By the name of its script: what it prints for the page, tables and sentences, with blank lines between them."""

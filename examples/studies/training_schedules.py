@@ -1,6 +1,6 @@
 """Should model and guide be trained together, in turn, or by the ELBO alone? FrozenLake, CliffWalking and Pendulum.
 
-    python examples/studies/training_schedules.py            # 15 CPU minutes; --quick: half a minute
+    python examples/studies/training_schedules.py            # 20 CPU minutes; --quick: half a minute
 
 `joint` takes one gradient step on both terms of the loss, `alternating` one of the model and then one of the guide with
 an optimiser each, `svi` one of both programs on the ELBO alone, as `pyro.infer.SVI` does: it never sees which action
@@ -90,16 +90,14 @@ def played(agent: gio.GIO, nats: list[float]) -> dict[str, object]:
 
 def table(kept: Kept) -> list[str]:
     """Return medians over the seeds, the worst seed in brackets, as Markdown."""
-    lines = [
-        "| world | training, objective | return | MI reported − exact, nats | amortisation gap | model error | CPU s |",
-        "|---" * 7 + "|",
-    ]
+    head = "| world | training, objective | seeds | return | MI read − exact | amortisation gap | model error | CPU s |"
+    lines = [head, "|---" * 8 + "|"]
     for world, schedules in SCHEDULES.items():
         for training, objective in schedules:
             where = {"world": world, "training": training, "objective": objective, "steps": STEPS[world]}
             if not (returns := kept.numbers("return", **where)):
                 continue
-            cells = [f"{statistics.median(returns):.4g} ({min(returns):.4g})"]
+            cells = [str(len(returns)), f"{statistics.median(returns):.4g} ({min(returns):.4g})"]
             for column in ("nats_error", "amortisation_gap", "model_error"):
                 values = kept.numbers(column, **where) if world in FINITE else []
                 worst = f"{statistics.median(values):.4f} ({max(values, key=abs):.4f})" if values else "–"
@@ -110,14 +108,15 @@ def table(kept: Kept) -> list[str]:
 
 
 def largest(kept: Kept) -> list[str]:
-    """Return the largest intrinsic reward on Pendulum of every seed, a line for each schedule."""
-    lines = []
+    """Return the return and the largest intrinsic reward on Pendulum of every seed, as a sentence."""
+    parts = []
     for training, objective in SCHEDULES[PENDULUM]:
         where = {"world": PENDULUM, "training": training, "objective": objective, "steps": STEPS[PENDULUM]}
         values = ", ".join(f"{value:.3g}" for value in kept.numbers("nats", **where))
         returns = ", ".join(f"{value:.0f}" for value in kept.numbers("return", **where))
-        lines.append(f"- {PENDULUM}, {training}, {objective}: returns {returns}; largest reward {values} nats")
-    return lines
+        if returns:
+            parts.append(f"{training}, {objective}, returns {returns} and rewards of at most {values} nats")
+    return [f"Pendulum, seed by seed, returns and largest intrinsic rewards: {'; '.join(parts)}."]
 
 
 def main() -> int:
