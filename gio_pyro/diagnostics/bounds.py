@@ -61,7 +61,9 @@ def bounds(agent: GIO, triples: Triples, draws: int) -> Bounds:
         pi = agent.policy(part.state)
         log_q = agent.guide.log_prob(agent.policy, part.state, part.future, part.action)
         lower.append(log_q - pi.log_prob(part.action))
-        log_p = agent.model.log_prob(agent.policy, part.state, part.action, part.future)
+        log_p = part.log_p
+        if log_p is None:
+            log_p = agent.model.log_prob(agent.policy, part.state, part.action, part.future)
         upper.append(log_p - log_evidence(agent, part, draws))
     return Bounds(_numbers(lower), _numbers(upper))
 
@@ -100,7 +102,7 @@ def _likelihood(agent: GIO, triples: Triples, chosen: ActionSamples) -> Tensor:
 
 def _parts(triples: Triples, each: int) -> list[Triples]:
     size = max(1, AT_ONCE // each)
-    split = (x.split(size) for x in (triples.state, triples.action, triples.future))
+    split = (x.split(size) for x in vars(triples).values() if x is not None)
     return [Triples(*part) for part in zip(*split, strict=True)]
 
 

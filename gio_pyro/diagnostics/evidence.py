@@ -33,6 +33,8 @@ class Triples:
     state: Tensor
     action: Tensor
     future: Tensor
+    log_p: Tensor | None = None
+    """`[N]` nats: log p_ψ(F|s, a), an upper bound in expectation, of futures imagined with local latent sites."""
 
     def __len__(self) -> int:
         return len(self.state)
@@ -73,7 +75,10 @@ def played(agent: GIO, count: int, environment: str | Env | Vector | None = None
 
 def imagined(agent: GIO, state: Tensor) -> Triples:
     """Return an action of the policy and a future of the model for each state `[N, ...]`."""
-    action = agent.policy(state).sample()
+    action, latents = agent.policy(state).sample(), agent.model.latents
+    if latents is not None and latents.sites.local:
+        future, _, upper = latents.sandwich(agent.policy, state, action)
+        return Triples(state, action, future, upper)
     return Triples(state, action, agent.model.future(agent.policy, state, action).sample())
 
 

@@ -75,7 +75,7 @@ class Diagnosis:
     numbers: tuple[int, ...]
     """Indices of the dimensions of F in `model`."""
     latent: LatentSlack | None = None
-    """Error of log p_ψ(F|s, a) of a model with local latent sites, by which upper bounds are raised; else None."""
+    """Error of log p_ψ(F|s, a) of a model with local latent sites, covered by the upper bounds; else None."""
 
     @property
     def believed(self) -> bool:
@@ -172,7 +172,7 @@ def diagnose(
         dreamt, world = bounds(agent, dream, draws), bounds(agent, real, draws)
         latent = slack_of(agent, dream.state)
         if latent is not None:
-            dreamt, world = dreamt.raised(latent.slack), world.raised(latent.slack)
+            world = world.raised(latent.slack)  # the futures of `dream` are scored from above already
     verdicts = (
         Verdict(MODEL, "excess surprise per dimension", surprise, SURPRISE, one_sided=True, kind="surprise"),
         *_of_the_guide(guide, tail, dreamt),

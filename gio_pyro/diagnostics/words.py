@@ -84,7 +84,7 @@ def short(nats: float) -> str:
 def notes(diagnosis: Diagnosis) -> list[str]:
     """Return a note for each unusual bound: crossed ones, lower ones below 0, and those of latent sites."""
     imagined, world = diagnosis.imagined, diagnosis.world
-    found = [] if diagnosis.latent is None else [f"{diagnosis.latent} Upper bounds are raised by that."]
+    found = [] if diagnosis.latent is None else [f"{diagnosis.latent} Upper bounds allow for it."]
     if imagined.gap < 0 and not diagnosis.overpaid:
         found.append(
             f"The bounds on the model's futures cross by {-imagined.gap:.3f} nats. Both are estimates from "
