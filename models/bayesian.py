@@ -28,7 +28,9 @@ class BayesianModel(RealModel):
 
     components = 8
     prior_scale = math.sqrt(2.0)
-    """Prior scale of a weight before division by the root of its fan-in (He et al., 2015); that of a bias is 1."""
+    """Prior scale of a weight before division by the root of its fan-in (He et al., 2015)."""
+    bias_scale = 1.0
+    """Prior scale of a bias."""
     first_scale = 0.02
     """Initial standard deviation of q(w) of the default autoguide."""
 
@@ -58,7 +60,7 @@ class BayesianModel(RealModel):
         inputs, outputs = self.sizes[number : number + 2]
         zeros, scale = self.raw.new_zeros(inputs, outputs), self.prior_scale / math.sqrt(inputs)
         weight = pyro.sample(f"weight{number}", dist.Normal(zeros, scale).to_event(2))
-        bias = pyro.sample(f"bias{number}", dist.Normal(zeros[0], 1.0).to_event(1))
+        bias = pyro.sample(f"bias{number}", dist.Normal(zeros[0], self.bias_scale).to_event(1))
         return weight, bias
 
     def given(self, state: Tensor, action: Tensor, layers: list[tuple[Tensor, Tensor]]) -> Any:

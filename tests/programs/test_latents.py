@@ -160,6 +160,31 @@ def test_probabilities_of_finite_futures_add_up_to_1_whatever_the_code():
     assert bool(lower.mean() < upper.mean())
 
 
+@pytest.mark.parametrize("autoguide", [AutoMultivariateNormal, AutoLowRankMultivariateNormal])
+def test_the_divergence_of_an_autoguide_of_several_sites_has_its_entropy(autoguide: Any):
+    """Where q is the prior the evidence is the expected log-likelihood, on the average over draws."""
+    state, action, future = batch(5)
+
+    def near_prior(model: Any) -> Any:
+        narrow = {"rank": 1, "init_scale": 1.0} if autoguide is AutoLowRankMultivariateNormal else {"init_scale": 1.0}
+        return autoguide(model, **narrow)
+
+    model = built(type("Regression", (LinearRegression,), {"autoguide": staticmethod(near_prior)}), state)
+    action, posterior = 0.1 * action, model.latents.autoguide
+    with torch.no_grad():
+        posterior.loc.zero_()
+        if hasattr(posterior, "cov_factor"):
+            posterior.cov_factor.fill_(1e-3)
+        model.latents.examples.fill_(1.0)
+        found = [model.evidence(policy, state, action, future) for _ in range(100)]
+        scale = posterior.get_posterior().covariance_matrix.diagonal()
+    square = (future - state).square() + scale * action.square()
+    expected = -0.5 * square.sum(-1) - torch.tensor(2 * torch.pi).log()
+    q = dist.MultivariateNormal(torch.zeros(2), posterior.get_posterior().covariance_matrix.detach())
+    kl = torch.distributions.kl_divergence(q, dist.MultivariateNormal(torch.zeros(2), torch.eye(2)))
+    torch.testing.assert_close(torch.stack(found).mean(0), expected - kl, atol=0.4, rtol=0)  # entropy 2.8
+
+
 class Layers(pyro.nn.PyroModule):
     """A Bayesian layer as a user of Pyro writes it, which knows one batch dimension."""
 
