@@ -11,7 +11,7 @@ from pyro.infer.autoguide import init_to_sample
 from torch import Tensor
 
 from gio_pyro.diagnostics.program_pair import Pair, shared_site
-from gio_pyro.errors import InputError
+from gio_pyro.errors import InputError, ProgramError, describe_error
 
 
 def chains_of_nuts(
@@ -34,7 +34,7 @@ def chains_of_nuts(
         The sites, `[C · D, N, ...]` each, one chain after the other, and whether each step diverged, `[C · D]`.
 
     Raises:
-        InputError: the actions are finite.
+        InputError: the actions are finite, or the model cannot be traced.
     """
     if pair.policy(pair.state).has_enumerate_support:
         raise InputError('Expected continuous actions for NUTS, but they are finite; take method="enumeration".')
@@ -44,7 +44,15 @@ def chains_of_nuts(
         mcmc = MCMC(kernel, num_samples=draws, warmup_steps=warmup, disable_progbar=True)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # of torch.jit
-            mcmc.run()
+            try:
+                mcmc.run()
+            except (RuntimeError, ProgramError) as error:
+                if not jit_compile:
+                    raise
+                raise InputError(
+                    f"Expected a model that torch.jit can trace, but it raised {describe_error(error, 100)}; leave out "
+                    "jit_compile."
+                ) from error
     diverging = torch.zeros(draws, dtype=torch.bool)
     diverging[mcmc.diagnostics()["divergences"]["chain 0"]] = True
     values = {name: value.detach() for name, value in mcmc.get_samples().items()}

@@ -102,6 +102,20 @@ def test_a_latent_action_has_the_tail_that_its_information_says(width: float):
     assert np.mean(measured) == pytest.approx(float(expected.mean()), abs=0.2)
 
 
+def test_weights_are_drawn_afresh_from_the_autoguide():
+    """Their mean density is that of the kept draws, 8 of them, up to the noise of these."""
+    agent = GIO("Pendulum-v1", model="BayesianModel", **SMALL).learn(30)
+    rows = agent.replay.sample(20)
+    triples = Triples(rows.state, rows.action, agent.future.of(rows))
+    with judging(agent):
+        found = weight_log_likelihood(agent, triples, 60)
+        mean = agent.model.log_prob(agent.policy, *(triples.state, triples.action, triples.future))
+    assert found is not None
+    assert found.shape == (60, 20)
+    assert (found.std(0) > 0).all()
+    assert ((found.exp().mean(0).log() - mean).abs() < 4 * found.std(0) / 8**0.5).all()
+
+
 def test_the_agent_and_the_user_are_not_touched():
     watched, alone = (GIO("FrozenLake-v1", model="DirichletModel", train_freq=50).learn(100) for _ in range(2))
     with untouched():

@@ -270,3 +270,13 @@ def test_continuous_actions_cannot_be_enumerated():
     agent = linear.agent()
     with pytest.raises(InputError, match="Expected finite actions to enumerate"):
         reference_posterior(agent, "enumeration", triples=examples(agent, 2))
+
+
+def test_a_model_that_cannot_be_traced_is_refused():
+    def untraceable(policy: Any, state: Tensor, future: Tensor | None = None) -> Any:
+        if torch.jit.is_tracing():
+            raise RuntimeError("an operation without a trace")
+        return model(policy, state, future)
+
+    with pytest.raises(InputError, match=r"torch.jit can trace.*leave out jit_compile"):
+        nuts(pair(untraceable, guide), Size(2, 10, 100, 10, jit_compile=True))

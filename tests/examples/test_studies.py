@@ -126,3 +126,15 @@ def test_a_future_that_is_the_next_state_by_another_name_learns_the_same(tmp_pat
     assert float(state.pop("seconds")) > 0 < float(both.pop("seconds"))
     assert state == both
     assert float(state["nats"]) == pytest.approx(float(state["exact"]), abs=0.1)
+
+
+@pytest.mark.slow
+def test_leave_one_out_is_read_with_latent_actions_and_with_weights(tmp_path):
+    results = tmp_path / "rows.csv"
+    shown = run("leave_one_out.py", results)
+    with results.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    latent = [f"latent, {what}" for what in ("by number", "whole future", "true posterior")]
+    assert [row["likelihood"] for row in rows] == [*latent, "predicted tail", "weights"]
+    assert all(0 <= float(row["above_1"]) <= float(row["above_0.7"]) <= 1 for row in rows)
+    assert run("leave_one_out.py", results) == shown
