@@ -10,7 +10,14 @@ Each agent learns Pendulum-v1 for 1,000 steps. Rows are read on 100 transitions 
     predicted tail          1 − Var(a|s, F) / Var(a|s) = 1 − exp(−2 I): of normal actions (diagnostics.leave_one_out)
     weights                 log p(F|s, a, w) at the action that was taken, w ~ posterior over weights: exported now
 
-Shares are of transitions (or numbers) whose PSIS k-hat is above 0.7 and above 1.
+Shares are of transitions (or numbers) whose PSIS k-hat is above 0.7 and above 1. What came out, at 1,000 steps:
+- By number a third is above 1 (32 to 41 % under the Gaussian model and the ensemble, both seeds): of cos θ, sin θ and
+  θ̇ the last alone tells the action. Of whole futures nearly all are (95 to 100 %, median 4.5 to 6.4), as the guide is
+  wider than the posterior. With the posterior itself the median is 0.81 to 0.89 (predicted: 0.997; from 1,000 draws
+  k-hat is underestimated), and 20 to 26 % are above 1. None of this is about the model.
+- The Bayesian model has learned little in 1,000 steps: its futures tell little of the action, and k-hats of latent
+  actions are low for that reason. With draws of its weights none is above 0.7 (median 0.24 and 0.25).
+- The members of an ensemble are taken as its whole posterior: no tail, no k-hat.
 """
 
 import math
