@@ -9,6 +9,7 @@ import torch
 from pyro.infer.autoguide import AutoNormal, init_to_sample
 from torch import Tensor, nn
 
+from gio_pyro.errors import CheckpointError
 from gio_pyro.models.real import RealModel
 from gio_pyro.nn import batched
 from gio_pyro.types import Policy, Spec
@@ -43,6 +44,14 @@ class BayesianModel(RealModel):
     def particles(self) -> int:
         """The number of kept draws."""
         return self.components
+
+    def _load_from_state_dict(self, state_dict: Any, prefix: str, *args: Any) -> None:
+        if f"{prefix}seen" in state_dict:
+            raise CheckpointError(
+                "Expected a BayesianModel whose weights are latent sites, but got one of an earlier version, which kept "
+                "its posterior itself; train it again, or load it with that version of gio_pyro."
+            )
+        super()._load_from_state_dict(state_dict, prefix, *args)
 
     def autoguide(self, model: Any) -> Any:
         """Return the approximate posterior of the weights, normal with independent dimensions."""

@@ -32,6 +32,7 @@ from kept import Kept
 sys.path.append(str(Path(__file__).parents[1] / "studies"))
 import default_future
 import dreaming
+import latent_variables
 import training_schedules
 
 RESULTS = Path(__file__).parent / "results"
@@ -71,6 +72,9 @@ TABLES: dict[str, Callable[[], list[str]]] = {
     "default_future": lambda: default_future.table(
         Kept(STUDIES / "results" / "default_future.csv", default_future.KEYS)
     ),
+    "latent_variables": lambda: [
+        *latent_variables.table(Kept(STUDIES / "results" / "latent_variables.csv", latent_variables.KEYS))
+    ],
     "finite_control": lambda: finite_control.table(finite_control.read(RESULTS / "finite_control.csv").values()),
     "objectives": lambda: objectives.table(RESULTS),
     "intrinsic_control": lambda: intrinsic_control.table(rows(intrinsic_control)),

@@ -23,7 +23,6 @@ the prior. Errors:
 
 import math
 import sys
-import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -116,7 +115,7 @@ def main() -> int:
 def marginal(name: str, seed: int, steps: int) -> list[Row]:
     """Fit a model to a world without states, and return the errors of log p and of I(A; F)."""
     torch.manual_seed(seed)
-    began, world = time.monotonic(), WORLDS[name]()
+    world = WORLDS[name]()
     where = Spec(Box(-1, 1, (1,)), Box(-1, 1, (1,)), box(world.size), hidden=HIDDEN)
     model = build_model(world.model, where, prior, torch.zeros(1, 1), trusted=True)
 
@@ -131,17 +130,16 @@ def marginal(name: str, seed: int, steps: int) -> list[Row]:
         errors = model_log_prob(model)(action, future) - world.log_prob(action, future)
         own = model.future(prior, torch.zeros(EXAMPLES, 1), action).sample()
         found = information(model_log_prob(model), action, own)
-    exact, seconds = exact_information(world), time.monotonic() - began
+    exact = exact_information(world)
     return [
-        row(name, "log p", seed, float(errors.mean()), 0.0, float(errors.mean()), seconds),
-        row(name, "information", seed, found, exact, found - exact, seconds),
+        row(name, "log p", seed, float(errors.mean()), 0.0, float(errors.mean())),
+        row(name, "information", seed, found, exact, found - exact),
     ]
 
 
 def regression(guide: str, scale: float, seed: int, steps: int) -> list[Row]:
     """Fit weights to ten examples, and return the errors of log p and of the information gain."""
     torch.manual_seed(seed)
-    began = time.monotonic()
     where = Spec(box(1), Box(-1, 1, (1,)), box(1), hidden=(), baseline=torch.zeros_like)
     data, new = linear_examples(SEEN), linear_examples(200)
     posterior = partial(GUIDES[guide], init_scale=scale)
@@ -166,10 +164,10 @@ def regression(guide: str, scale: float, seed: int, steps: int) -> list[Row]:
         [kl_divergence(updated(old, row, value, noise), old) for row, value in zip(x, y, strict=True)]
     )
     error, relative = (log_prob - exact_log_prob).mean(), (gain / exact_gain - 1).abs().mean()
-    name, seconds = f"linear regression, scale {scale:g}, {guide}", time.monotonic() - began
+    name = f"linear regression, scale {scale:g}, {guide}"
     return [
-        row(name, "log p", seed, float(log_prob.mean()), float(exact_log_prob.mean()), float(error), seconds),
-        row(name, "information gain", seed, float(gain.mean()), float(exact_gain.mean()), float(relative), seconds),
+        row(name, "log p", seed, float(log_prob.mean()), float(exact_log_prob.mean()), float(error)),
+        row(name, "information gain", seed, float(gain.mean()), float(exact_gain.mean()), float(relative)),
     ]
 
 
@@ -257,7 +255,7 @@ def box(size: int) -> Box:
     return Box(-np.inf, np.inf, (size,))
 
 
-def row(world: str, quantity: str, seed: int, found: float, exact: float, error: float, seconds: float) -> Row:
+def row(world: str, quantity: str, seed: int, found: float, exact: float, error: float) -> Row:
     """Return a row of the table that is kept."""
     return {
         "world": world,
@@ -266,19 +264,18 @@ def row(world: str, quantity: str, seed: int, found: float, exact: float, error:
         "found": found,
         "exact": exact,
         "error": error,
-        "seconds": round(seconds, 1),
     }
 
 
 def table(kept: Kept) -> Iterator[str]:
     """Yield the table of errors: mean and extremes over seeds."""
-    yield "| world and model | error of | mean | least | largest | seconds |"
-    yield "|---|---|---|---|---|---|"
+    yield "| world and model | error of | mean | least | largest |"
+    yield "|---|---|---|---|---|"
     for world, quantity in dict.fromkeys((row["world"], row["quantity"]) for row in kept.rows.values()):
-        error, seconds = (kept.numbers(column, world=world, quantity=quantity) for column in ("error", "seconds"))
-        unit, digits = (" %", 1) if quantity == "information gain" else (" nats", 3)
-        shown = [f"{x * (100 if unit == ' %' else 1):.{digits}f}{unit}" for x in (mean(error), min(error), max(error))]
-        yield f"| {world} | {quantity} | {' | '.join(shown)} | {mean(seconds):.0f} |"
+        error = kept.numbers("error", world=world, quantity=quantity)
+        unit, factor, digits = (" %", 100, 1) if quantity == "information gain" else (" nats", 1, 3)
+        shown = [f"{factor * x:.{digits}f}{unit}" for x in (mean(error), min(error), max(error))]
+        yield f"| {world} | {quantity} | {' | '.join(shown)} |"
 
 
 if __name__ == "__main__":

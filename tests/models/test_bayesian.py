@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.distributions import MultivariateNormal, kl_divergence
 
-from gio_pyro.errors import InputError, ProgramError
+from gio_pyro.errors import CheckpointError, InputError, ProgramError
 from gio_pyro.models import BayesianModel, EnsembleModel, GaussianModel
 from gio_pyro.programs import Model, build_model
 from gio_pyro.programs.posterior_draws import normal_gain
@@ -180,3 +180,10 @@ def test_what_mixes_examples_is_told_in_a_sentence_when_it_is_built(hook: Any):
     shapeless = type("Shapeless", (GaussianModel,), {hook.__name__: hook})
     with pytest.raises(ProgramError, match=rf"^Expected {hook.__name__} of Shapeless to .*\.$"):
         build_model(shapeless, spec(vector(2), vector(1)), standard, torch.zeros(1, 2))
+
+
+def test_a_checkpoint_of_an_earlier_version_is_refused_in_a_sentence():
+    model = built(BayesianModel)
+    old = {"program.raw": torch.zeros(2), "program.seen": torch.ones(()), "program.posterior.locs.bias0": torch.zeros(16)}
+    with pytest.raises(CheckpointError, match=r"^Expected a BayesianModel whose weights .*, but got .*; .*\.$"):
+        model.load_state_dict(old)
