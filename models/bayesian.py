@@ -48,8 +48,8 @@ class BayesianModel(RealModel):
     def _load_from_state_dict(self, state_dict: Any, prefix: str, *args: Any) -> None:
         if f"{prefix}seen" in state_dict:
             raise CheckpointError(
-                "Expected a BayesianModel whose weights are latent sites, but got one of an earlier version, which kept "
-                "its posterior itself; train it again, or load it with that version of gio_pyro."
+                "Expected a BayesianModel whose weights are latent sites, but got one of an earlier version, which "
+                "kept its posterior itself; train it again, or load it with that version of gio_pyro."
             )
         super()._load_from_state_dict(state_dict, prefix, *args)
 

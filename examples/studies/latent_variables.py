@@ -1,6 +1,6 @@
 """Models with latent sites against worlds whose numbers are known.
 
-    python examples/studies/latent_variables.py                   # about 7 minutes of one core
+    python examples/studies/latent_variables.py                   # about 6 minutes of one core
 
 The action is a ~ N(0, 1), and u = tanh(a) is what the networks see; states do not matter in the first two worlds.
 
