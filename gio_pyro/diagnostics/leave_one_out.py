@@ -40,6 +40,8 @@ def note(agent: GIO) -> str:
             "weights and not a posterior over them. Draws of the action cannot stand in: it belongs to one transition, "
             "and k-hat is near 1 wherever the future tells the action, whether the model is right or not."
         )
+    if not len(agent.replay):
+        return "Leave-one-out cross-validation needs transitions, and the replay is empty."
     found = leave_one_out(agent)
     share = float((found["pareto_k"].values > GOOD_K).mean())
     score = float(found["elpd" if has_data_tree() else "elpd_loo"]) / found["n_data_points"]

@@ -17,9 +17,9 @@ import torch
 from pyro.infer.inspect import get_model_relations
 from torch import Tensor
 
-from gio_pyro.data.training_batches import unweighted_batch
 from gio_pyro.diagnostics.evidence import judging
 from gio_pyro.diagnostics.svg import ACCENT, INK, MUTED, PAGE, drawing, svg
+from gio_pyro.programs import example
 from gio_pyro.programs.sites import FUTURE
 
 if TYPE_CHECKING:
@@ -44,13 +44,15 @@ def program_graphs(agent: GIO) -> tuple[list[str], list[str]]:
     Pyro follows values through tensors; a program that takes them apart, or indexes lists by them, is not drawn.
     """
     with judging(agent):
-        rows, future = unweighted_batch(agent.future, agent.replay, agent.policy, agent.spec.state_space, 2)
+        state, future = (
+            torch.cat(2 * [example(space, agent.device)]) for space in (agent.spec.state_space, agent.spec.future_space)
+        )
 
     def model() -> Any:
-        return agent.model(agent.policy, _given(STATE, rows.state), future)
+        return agent.model(agent.policy, _given(STATE, state), future)
 
     def guide() -> Any:
-        return agent.guide(agent.policy, _given(STATE, rows.state), _given(FUTURE, future))
+        return agent.guide(agent.policy, _given(STATE, state), _given(FUTURE, future))
 
     panels, missing = [], []
     for program, run in ((agent.model, model), (agent.guide, guide)):

@@ -109,7 +109,7 @@ class TestDiagnose:
         assert printed.count("yes: ") == 8
         page = (learned / "diagnosis.html").read_text()
         assert "Verdict: believe" in page
-        assert page.count("<svg") == 3
+        assert page.count("<svg") == 4  # a program, and a figure for each question
         assert "http" not in page
         assert len(page) < 5_000_000
 

@@ -52,10 +52,11 @@ def test_an_action_is_scored_by_those_before_it_alone():
     assert not torch.equal(sequences.log_probs(torch.tensor([[1, 1, 2]] * 4))[:, 1], sequences.log_probs(first)[:, 1])
 
 
-def test_a_batch_is_what_it_was_made_for():
-    assert some().expand([4]).batch_shape == (4,)
-    with pytest.raises(ValueError, match="cannot be one of"):
-        some().expand([2, 4])
+def test_a_batch_is_expanded_to_the_left():
+    sequences, value = some(), torch.tensor([[0, 1, 2]] * 4)
+    wide = sequences.expand([2, 4])
+    assert wide.batch_shape == (2, 4)
+    assert torch.equal(wide.log_prob(value.expand(2, 4, 3)), sequences.log_prob(value).expand(2, 4))
 
 
 @pytest.mark.parametrize("what", ["log_prob", "sample"])

@@ -110,6 +110,7 @@ CALLS: dict[str, Callable[[], Call]] = {
         | {
             "signal": "Control",
             "objective": "sleep",
+            "optim": "SGD(lr=0.1)",
             "updates": 1,
             "batch_size": 2,
             "buffer_size": 10,
