@@ -19,6 +19,9 @@ class VariationalModel(RealModel):
     with independent dimensions; so is p(F|s, a, z). The model is fitted by the evidence lower bound, and log p(F|s, a)
     is the importance-weighted bound with `particles` kept draws of z (Burda et al., 2016, arXiv 1509.00519).
 
+    It suits noise that dimensions of F share. Where outcomes are of several kinds the encoder may ignore z (posterior
+    collapse); use `RegimeModel` or `MixtureModel` there.
+
     Images are drawn from z by transposed convolutions, as in `ImageModel`, and encoded by convolutions.
     """
 

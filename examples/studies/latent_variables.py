@@ -1,10 +1,11 @@
 """Models with latent sites against worlds whose numbers are known.
 
-    python examples/studies/latent_variables.py                   # about 6 minutes of one core
+    python examples/studies/latent_variables.py                   # about 8 minutes of one core
 
 The action is a ~ N(0, 1), and u = tanh(a) is what the networks see; states do not matter in the first two worlds.
 
     two regimes          F = 2u or −u with probability 0.4 and 0.6, plus N(0, 0.5²)            RegimeModel
+                                                                                               or VariationalModel
     factor analysis      F = (1.5, −1) u + (1, 0.7) z + N(0, 0.5²), z ~ N(0, 1)                VariationalModel
     linear regression    F = 0.8 u − 0.5 s + N(0, 0.5²), 10 examples, weights N(0, scale²)     BayesianModel
 
@@ -88,7 +89,17 @@ class FactorAnalysis:
         return found
 
 
-WORLDS = {"two regimes": TwoRegimes, "factor analysis": FactorAnalysis}
+class TwoRegimesByCode(TwoRegimes):
+    """The same world, for a model with a latent vector."""
+
+    model = VariationalModel
+
+
+WORLDS: dict[str, Any] = {
+    "two regimes": TwoRegimes,
+    "two regimes, VariationalModel": TwoRegimesByCode,
+    "factor analysis": FactorAnalysis,
+}
 LogProb = Callable[[Tensor, Tensor], Tensor]
 Row = dict[str, object]
 

@@ -1,0 +1,56 @@
+"""Agents whose model has latent sites: compiled, rewarding another learner, dreaming, diagnosed.
+
+That they resume exactly is tested in tests/checkpointing. Cost: 8 s.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+import torch
+
+import gio_pyro as gio
+from tests.agents import differences
+from tests.cli.shell import gio as shell
+from tests.slow import slow_but
+from tests.test_intrinsic_reward import samples
+
+SMALL: dict[str, Any] = {"hidden": (8,), "learning_starts": 20, "batch_size": 16, "seed": 0}
+LATENT = ("BayesianModel", "RegimeModel", "VariationalModel")
+every_model = pytest.mark.parametrize("model", LATENT)
+pytestmark = pytest.mark.filterwarnings("ignore:The intrinsic reward varies")  # after a few steps it may
+
+
+@pytest.mark.parametrize("model", slow_but(LATENT, "BayesianModel"))
+def test_a_traced_agent_is_the_plain_one(model: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(torch, "compile", lambda graph, **_: graph)  # traced; what Inductor does takes a minute
+    agents = [gio.GIO("Pendulum-v1", model=model, compile=compiled, **SMALL).learn(40) for compiled in (True, False)]
+    assert differences(*agents) == ["/settings/compile"]
+
+
+@pytest.mark.slow
+@every_model
+def test_a_compiled_agent_learns(model: str):
+    agent = gio.GIO("Pendulum-v1", model=model, compile=True, **SMALL).learn(30)
+    assert all(bool(p.isfinite().all()) for p in (*agent.model.parameters(), *agent.guide.parameters()))
+
+
+@every_model
+def test_it_rewards_another_learner(model: str):
+    reward = gio.IntrinsicReward("CartPole-v1", model=model, hidden=(8,), batch_size=8, updates=2, seed=0)
+    given = samples(gym.make("CartPole-v1"), 8)
+    reward.update(given)
+    found = reward.compute(given)
+    assert found.shape == (8, 1)
+    assert np.isfinite(found).all()
+
+
+@pytest.mark.slow
+@every_model
+def test_it_dreams_and_is_diagnosed(model: str, tmp_path: Path):
+    settings = {"dream_horizon": 2, "dream_share": 0.5, "future": gio.futures.NextStateAndReward()}
+    agent = gio.GIO("CartPole-v1", model=model, **settings, **SMALL | {"learning_starts": 960}).learn(1_000)
+    agent.save(tmp_path / "run")
+    assert shell("diagnose", tmp_path / "run") in (0, 1)  # believe, or not yet
