@@ -16,8 +16,8 @@ from gio_pyro.programs.handlers import Noise, noise_shape
 
 GOLDEN = -7046029254386353131
 """2^64 divided by the golden ratio, as a signed integer."""
-BITS = 24
-"""Bits of a uniform number."""
+BITS = 23
+"""Bits of a uniform number; with one more, the largest would be rounded to 1, whose quantile is infinite."""
 
 
 class KeptNoise(nn.Module):

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 import gio_pyro as gio
 from gio_pyro.errors import ProgramError
 from gio_pyro.guides import GaussianGuide
-from gio_pyro.programs import build_guide, build_model, imagine
+from gio_pyro.programs import build_guide, build_model, imagine, kept_noise
 from gio_pyro.types import Policy, Spec
 from tests.programs.latent_worlds import (
     SPEC,
@@ -158,6 +158,14 @@ def test_probabilities_of_finite_futures_add_up_to_1_whatever_the_code():
     torch.testing.assert_close(log_p.exp().mean(1), exact.mean(0), atol=0.02, rtol=0)
     _, lower, upper = model.latents.sandwich(policy, state.repeat(20, 1), action.repeat(20, 1))
     assert bool(lower.mean() < upper.mean())
+
+
+@pytest.mark.parametrize("bits", [0, -1])
+def test_kept_noise_is_finite_for_any_bits(bits: int, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(kept_noise, "_mixed", lambda x: torch.full_like(x, bits))
+    found = kept_noise.normal(torch.zeros(3, dtype=torch.int64), torch.zeros(2, dtype=torch.int64))
+    assert bool((5 < found.abs()).all())
+    assert bool((found.abs() < 6).all())
 
 
 @pytest.mark.parametrize("autoguide", [AutoMultivariateNormal, AutoLowRankMultivariateNormal])
