@@ -87,6 +87,12 @@ class Latents(nn.Module):
         known = {name for names in self.sources.values() for name in names}
         return tuple(name for name in names if name in known)
 
+    def _by_source(self, names: Iterable[str]) -> list[tuple[str, tuple[str, ...]]]:
+        """Return each source with those of the sites that it samples; sources of none of them are left out."""
+        wanted = set(names)
+        found = [(source, tuple(n for n in known if n in wanted)) for source, known in self.sources.items()]
+        return [(source, own) for source, own in found if own]
+
     def share(self, batch: float) -> Tensor | float:
         """Return B/N for a batch of B: the part of the divergence of shared sites that belongs to it."""
         return batch / self.examples.clamp_min(1) if self.sites.shared else 1.0
@@ -148,11 +154,9 @@ class Latents(nn.Module):
     def _log_q(self, policy: Policy, state: Tensor, action: Tensor, future: Tensor, values: Values) -> Tensor:
         """Return the log-density of one value of each guided local site, `[B]` nats; `values` are `[1, ...]`."""
         total = torch.zeros(len(state), device=state.device)
-        for source, names in self.sources.items():
-            wanted = tuple(name for name in names if name in self.proposed)
-            if wanted:
-                run = self.posterior(source, policy, state, action, future)
-                total = total + _recorded(run, Fill({n: v[0] for n, v in values.items()})).log_prob(wanted)
+        for source, names in self._by_source(self.proposed):
+            run = self.posterior(source, policy, state, action, future)
+            total = total + _recorded(run, Fill({n: v[0] for n, v in values.items()})).log_prob(names)
         return total
 
     def shared_draws(self, policy: Policy, noise: KeptNoise | None = None) -> Values:
@@ -164,13 +168,12 @@ class Latents(nn.Module):
         """
         found: dict[str, Tensor] = {}
         noise = noise or self.noise
-        for source, names in self.sources.items():
-            wanted = [name for name in names if name in self.sites.shared]
-            found |= self._shared_from(self.posterior(source, policy), wanted, noise) if wanted else {}
-        rest = [name for name in self.sites.shared if name not in found]
+        for source, names in self._by_source(self.sites.shared):
+            found |= self._shared_from(self.posterior(source, policy), names, noise)
+        rest = tuple(name for name in self.sites.shared if name not in found)
         return found | (self._shared_from(self._prior(policy), rest, noise) if rest else {})
 
-    def _shared_from(self, run: Run, names: list[str], noise: KeptNoise) -> Values:
+    def _shared_from(self, run: Run, names: tuple[str, ...], noise: KeptNoise) -> Values:
         code = code_of(self.some_state)
         if self.vectorised_draws:
             drawn = _recorded(run, Push(noise.shared))
@@ -186,12 +189,10 @@ class Latents(nn.Module):
         found: dict[str, Tensor] = {}
         code = self._code(state, future)
         log_q = torch.zeros(self.draws, len(state), device=state.device)
-        for source, names in self.sources.items():
-            wanted = tuple(name for name in names if name in self.proposed)
-            if wanted:
-                run = self.posterior(source, policy, state, action, future)
-                values, log_density = self._proposed_by(run, wanted, shared, code)
-                found, log_q = found | values, log_q + log_density
+        for source, names in self._by_source(self.proposed):
+            run = self.posterior(source, policy, state, action, future)
+            values, log_density = self._proposed_by(run, names, shared, code)
+            found, log_q = found | values, log_q + log_density
         return found, log_q
 
     def _proposed_by(self, run: Run, names: tuple[str, ...], shared: Values, code: Tensor) -> tuple[Values, Tensor]:

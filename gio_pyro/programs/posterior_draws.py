@@ -21,6 +21,7 @@ F is the disagreement of the K draws, exactly.
 """
 
 import math
+from functools import lru_cache
 from typing import Any
 
 import pyro.distributions as dist
@@ -135,14 +136,19 @@ def _observed(action: Tensor) -> Any:
     return lambda state: dist.Delta(action[: len(state)], event_dim=action.ndim - 1)
 
 
+@lru_cache(maxsize=1)
+def _white(count: int) -> Tensor:
+    """Return `DRAWS` fixed draws of `count` numbers, `[DRAWS, count]`; kept, as they are read at every step."""
+    white = torch.randn(DRAWS, count, generator=torch.Generator().manual_seed(0))
+    white = white - white.mean(0)
+    return torch.linalg.qr(white)[0] * math.sqrt(DRAWS) if count < DRAWS else white / white.std(0, correction=0)
+
+
 def _fixed_noise(kept: KeptNoise) -> KeptNoise:
     """Return noise of `DRAWS` draws, the same at every call, with mean 0 and, as far as possible, white."""
     buffers = {name: noise for name, noise in kept.named_buffers() if noise.is_floating_point()}
     sizes = [noise[0].numel() for noise in buffers.values()]
-    white = torch.randn(DRAWS, sum(sizes), generator=torch.Generator().manual_seed(0))
-    white = white - white.mean(0)
-    few = sum(sizes) < DRAWS
-    white = torch.linalg.qr(white)[0] * math.sqrt(DRAWS) if few else white / white.std(0, correction=0)
+    white = _white(sum(sizes))
     found = KeptNoise(DRAWS, kept.local, kept.device)
     for (name, noise), part in zip(buffers.items(), white.split(sizes, -1), strict=True):
         found.register_buffer(name, part.reshape(-1, *noise.shape[1:]).to(noise))
