@@ -14,8 +14,8 @@ import pyro.distributions as dist
 import torch
 from pyro.nn import ConditionalAutoRegressiveNN
 from torch import Tensor, nn
-from torch.distributions import constraints
 
+from gio_pyro.distributions.autoregressive import Autoregressive
 from gio_pyro.guides.categorical import tilted
 from gio_pyro.guides.real import RealGuide
 from gio_pyro.nn import PairEncoder, mlp, one_hot
@@ -55,36 +55,20 @@ def masked_network(size: int, context: int, hidden: tuple[int, ...], outputs: li
         return ConditionalAutoRegressiveNN(size, context, units, outputs, permutation=order)
 
 
-class _AutoregressiveNormal(dist.TorchDistribution):
+class _AutoregressiveNormal(Autoregressive):
     """A batch of autoregressive normals over vectors; `conditionals` maps values to means and scales."""
-
-    arg_constraints = {}  # noqa: RUF012 - torch's own name for it
-    support = constraints.real_vector
-    has_rsample = True
-
-    def __init__(self, conditionals: Any, like: Tensor) -> None:
-        self.conditionals, self.like = conditionals, like
-        super().__init__(like.shape[:-1], like.shape[-1:], validate_args=False)
-
-    def expand(self, batch_shape: Any, _instance: Any = None) -> "_AutoregressiveNormal":
-        """Return the distributions expanded to a larger batch."""
-        return _AutoregressiveNormal(self.conditionals, self.like.expand(*batch_shape, *self.event_shape))
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Return the log-density of each `value` `[..., B, d]`, `[..., B]` nats."""
-        log_prob: Tensor = dist.Normal(*self.conditionals(value)).to_event(1).log_prob(value)
+        mean, scale = self.conditionals(value)
+        log_prob: Tensor = dist.Normal(mean, scale).to_event(1).log_prob(value)
         return log_prob
 
     def rsample(self, sample_shape: Any = torch.Size()) -> Tensor:  # noqa: B008 - torch's own signature
         """Return reparameterised draws `[*sample_shape, B, d]`, dimension by dimension."""
         shape = self._extended_shape(sample_shape)
         noise = torch.randn(shape, dtype=self.like.dtype, device=self.like.device)
-        action = torch.zeros_like(noise)
-        for number in range(shape[-1]):
-            mean, scale = self.conditionals(action)
-            now = torch.arange(shape[-1], device=noise.device) == number
-            action = torch.where(now, mean + scale * noise, action)
-        return action
+        return self.by_dimension(noise, lambda mean, scale: mean + scale * noise)
 
 
 class AutoregressiveSequenceGuide(nn.Module):

@@ -16,12 +16,11 @@ from collections.abc import Callable
 from typing import Any
 
 import pyro
-import pyro.distributions as dist
 import torch
 from torch import Tensor, nn
-from torch.distributions import constraints
 from torch.nn.functional import dropout, linear, pad, silu
 
+from gio_pyro.distributions.autoregressive import Autoregressive
 from gio_pyro.nn import width
 from gio_pyro.types import Policy, Spec
 
@@ -138,22 +137,8 @@ class SplineConditional(nn.Module):
         return SplineAutoregressive(conditionals, mean)
 
 
-class SplineAutoregressive(dist.TorchDistribution):
+class SplineAutoregressive(Autoregressive):
     """A batch of the densities of this module, over vectors."""
-
-    arg_constraints = {}  # noqa: RUF012 - torch's own name for it
-    support = constraints.real_vector
-    has_rsample = True
-
-    def __init__(self, conditionals: Conditionals, like: Tensor) -> None:
-        self.conditionals, self.like = conditionals, like
-        super().__init__(like.shape[:-1], like.shape[-1:], validate_args=False)
-
-    def expand(self, batch_shape: Any, _instance: Any = None) -> "SplineAutoregressive":
-        """Return itself; raises `ValueError` for another batch shape."""
-        if torch.Size(batch_shape) != self.batch_shape:
-            raise ValueError(f"a batch of {tuple(self.batch_shape)} cannot be one of {tuple(batch_shape)}")
-        return self
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Return the log-density of each `value` `[..., B, d]`, `[..., B]` nats."""
@@ -169,13 +154,12 @@ class SplineAutoregressive(dist.TorchDistribution):
         """Return reparameterised draws `[*sample_shape, B, d]`, dimension by dimension."""
         shape = self._extended_shape(sample_shape)
         noise = torch.rand(shape, dtype=self.like.dtype, device=self.like.device)
-        value = torch.zeros_like(noise)
-        for number in range(shape[-1]):
-            mean, log_scale, knots = self.conditionals(value)
+
+        def draw(mean: Tensor, log_scale: Tensor, knots: Tensor) -> Tensor:
             u = inverse(normalised(knots), noise).clamp(LIMIT, 1 - LIMIT)
-            now = torch.arange(shape[-1], device=noise.device) == number
-            value = torch.where(now, mean + log_scale.exp() * torch.special.ndtri(u), value)
-        return value
+            return mean + log_scale.exp() * torch.special.ndtri(u)
+
+        return self.by_dimension(noise, draw)
 
 
 def normalised(knots: Tensor) -> Tensor:
