@@ -196,17 +196,19 @@ class TestLatentSites:
     [("RegimeModel", {"action"}), ("BayesianModel", {"action"}), ("VariationalModel", {"action", "z"})],
 )
 def test_latent_sites_of_models_of_the_library(model: str, sites: set[str]):
-    """The evidence is that of `Model.log_prob` over draws of the policy, of which local sites give a lower bound."""
+    """The evidence is that of `Model.log_prob` over draws of the policy, of which local sites give a lower bound.
+
+    The bound holds on average over examples: the noise of one example is kept, and may happen to lie above.
+    """
     agent = GIO("Pendulum-v1", model=model, hidden=(8,), learning_starts=20, batch_size=16).learn(40)
-    rows = examples(agent, 2)
-    found = reference_posterior(agent, triples=rows, chains=2, draws=50, proposals=4_000)
+    rows = examples(agent, 20)
+    found = reference_posterior(agent, triples=rows, chains=2, draws=50, proposals=1_000)
     assert set(found.reference.posterior.data_vars) == set(found.guide.posterior.data_vars) == sites
     with judging(agent):
-        state, future = (x.repeat(4_000, 1) for x in (rows.state, rows.future))
-        log_p = agent.model.log_prob(agent.policy, state, agent.policy(state).sample(), future).reshape(4_000, -1)
-    simple = (log_p.double().logsumexp(0) - log(4_000)).numpy()
-    assert (simple < found.log_evidence + 0.15).all()
-    assert "z" in sites or (simple > found.log_evidence - 0.15).all()
+        state, future = (x.repeat(1_000, 1) for x in (rows.state, rows.future))
+        log_p = agent.model.log_prob(agent.policy, state, agent.policy(state).sample(), future).reshape(1_000, -1)
+    excess = (log_p.double().logsumexp(0) - log(1_000)).numpy() - found.log_evidence
+    assert excess.mean() < 0.02 if "z" in sites else (np.abs(excess) < 0.15).all()
     assert (found.forward_kl > -4 * found.forward_kl_error - 1e-3).all()
 
 
