@@ -160,7 +160,7 @@ def regression(guide: str, scale: float, seed: int, steps: int) -> list[Row]:
     program: Any = model.program
     model.observe(*data)
     set_noise(program, 0.5)
-    fit(model, lambda: data, steps, 0.05)
+    fit(model, lambda: data, steps, 0.02)
     noise, prior_precision = float(program.scale(program.raw) / program.target.deviation), scale**-2 * torch.eye(3)
     x, y = inputs(program, data)
     precision = prior_precision.double() + x.T @ x / noise**2

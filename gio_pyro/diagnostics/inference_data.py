@@ -105,9 +105,10 @@ def _draw(agent: GIO, state: Tensor, future: Tensor, count: int) -> dict[tuple[s
     pi = agent.policy(state)
     size = torch.Size([count])
     action = q.sample(size)
-    futures = agent.model.future(agent.policy, _repeated(state, count), action.flatten(0, 1))
+    every_state, every_future = (x.expand(count, *x.shape).flatten(0, 1) for x in (state, future))
+    futures = agent.model.future(agent.policy, every_state, action.flatten(0, 1))
     shape = (count, len(state))
-    log_p = futures.log_prob(_repeated(future, count))
+    log_p = futures.log_prob(every_future)
     return {
         ("posterior", "action"): action,
         ("prior", "action"): pi.sample(size),
@@ -116,7 +117,3 @@ def _draw(agent: GIO, state: Tensor, future: Tensor, count: int) -> dict[tuple[s
         ("sample_stats", "log_q"): q.log_prob(action),
         ("sample_stats", "log_pi"): pi.log_prob(action),
     }
-
-
-def _repeated(rows: Tensor, count: int) -> Tensor:
-    return rows.repeat(count, *(1 for _ in rows.shape[1:]))

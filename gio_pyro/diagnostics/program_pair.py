@@ -104,7 +104,7 @@ class Pair:
 
     def repeated(self, count: int) -> Pair:
         """Return the pair with the examples repeated, `[count · N]`."""
-        state, future = (_repeated(x, count) for x in (self.state, self.future))
+        state, future = (x.expand(count, *x.shape).flatten(0, 1) for x in (self.state, self.future))
         return Pair(self.model, self.guide, self.policy, state, future)
 
     def conditioned(self) -> Any:
@@ -120,14 +120,14 @@ class Pair:
 
     def _run(self, count: int, given: Mapping[str, Tensor], *, guide_first: bool) -> Scored:
         """Run both programs on every example `count` times, the second at the values that the first has drawn."""
-        state, future = (_repeated(x, count) for x in (self.state, self.future))
-        args = (detached(self.policy), state, future)
+        pair = self.repeated(count)
+        args = (detached(self.policy), pair.state, pair.future)
         with poutine.block():
             if guide_first:
                 q = _densities(self.guide, given, *args)
-                p = _densities(self.model, {**given, **q.values, FUTURE: future}, *args)
+                p = _densities(self.model, {**given, **q.values, FUTURE: pair.future}, *args)
             else:
-                p = _densities(self.model, {**given, FUTURE: future}, *args)
+                p = _densities(self.model, {**given, FUTURE: pair.future}, *args)
                 q = _densities(self.guide, {n: v for n, v in p.values.items() if n != FUTURE}, *args)
         prior = {name: nats for name, nats in p.log_prob.items() if name != FUTURE}
         unguided = [nats for name, nats in prior.items() if name not in q.log_prob]
@@ -146,10 +146,6 @@ def shared_site(name: str) -> InputError:
         f'Expected latent sites of each example, but "{name[:40]}" is shared by all of them; the posterior of one '
         "example does not define it."
     )
-
-
-def _repeated(rows: Tensor, count: int) -> Tensor:
-    return rows.repeat(count, *(1 for _ in rows.shape[1:]))
 
 
 @dataclass(frozen=True)

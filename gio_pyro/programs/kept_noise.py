@@ -1,9 +1,13 @@
 """Noise that is kept: the draws behind a score are the same whenever the same example is scored.
 
-Noise of shared sites is drawn once. That of local sites must differ between examples, or an average over examples would
-have the error of a single one; so it is computed from the bits of the example (state and future, not the action, so
-that actions are compared on equal noise) and of a key that is drawn once, by the mixing function of SplitMix64 (Steele,
-Lea and Flood, 2014). It does not depend on the batch, on the order or on any random generator.
+Noise of shared sites is drawn once, in pairs of opposite sign (antithetic variates; Hammersley and Morton, 1956): each
+draw is normal, and their mean is 0, so that the mean of a prediction that is linear in the sites has no error. Where
+draws are many and numbers few, their covariance has none either.
+
+Noise of local sites must differ between examples, or an average over examples would have the error of a single one; so
+it is computed from the bits of the example (state and future, not the action, so that actions are compared on equal
+noise) and of a key that is drawn once, by the mixing function of SplitMix64 (Steele, Lea and Flood, 2014). It does not
+depend on the batch, on the order or on any random generator.
 """
 
 import math
@@ -18,6 +22,9 @@ GOLDEN = -7046029254386353131
 """2^64 divided by the golden ratio, as a signed integer."""
 BITS = 23
 """Bits of a uniform number; with one more, the largest would be rounded to 1, whose quantile is infinite."""
+
+WHITE = 4
+"""Pairs of draws for each number from which on their covariance is made exact; fewer would not stay near to normal."""
 
 
 class KeptNoise(nn.Module):
@@ -67,10 +74,21 @@ class KeptNoise(nn.Module):
         if not hasattr(self, buffer):
             shape, own = noise_shape(distribution), name in self.local
             size = (self.draws, *shape) if own else (self.draws, *distribution.batch_shape, *shape)
-            keys = torch.randint(2**62, size, device=self.device) if own else torch.randn(size, device=self.device)
-            self.register_buffer(buffer, keys)
-        found: Tensor = getattr(self, buffer)
-        return found
+            found = torch.randint(2**62, size, device=self.device) if own else antithetic(size, self.device)
+            self.register_buffer(buffer, found)
+        kept: Tensor = getattr(self, buffer)
+        return kept
+
+
+def antithetic(size: tuple[int, ...], device: torch.device) -> Tensor:
+    """Return standard normal numbers `[K, ...]` in pairs of opposite sign; with an odd K one has no partner.
+
+    With at least `WHITE` pairs for each number of a draw, their covariance is the identity, too.
+    """
+    half = torch.randn((size[0] + 1) // 2, *size[1:], device=device).reshape((size[0] + 1) // 2, -1)
+    if len(half) >= WHITE * half.shape[1]:
+        half = torch.linalg.qr(half)[0] * math.sqrt(len(half))
+    return torch.cat([half, -half])[: size[0]].reshape(size)
 
 
 def code_of(*tensors: Tensor) -> Tensor:

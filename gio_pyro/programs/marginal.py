@@ -112,8 +112,8 @@ class Marginal(TorchDistribution):
         policy, state, action = self.given
         if count == 1:
             return self.given
-        wide = [x.repeat(count, *[1] * (x.ndim - 1)) for x in (state, action)]
-        return policy, wide[0], wide[1]
+        state, action = (x.expand(count, *x.shape).flatten(0, 1) for x in (state, action))
+        return policy, state, action
 
 
 def _one_of_each(values: Tensor) -> Tensor:

@@ -110,6 +110,29 @@ def test_shared_latents_are_a_mixture_over_draws_of_any_autoguide(autoguide: Any
     torch.testing.assert_close(model.log_prob(policy, state, action, future), expected)
 
 
+@pytest.mark.parametrize("size", [(64, 2), (65, 3), (7, 5), (1, 2, 2)])
+def test_noise_of_shared_latents_has_mean_0_and_is_white_where_draws_are_many(size: tuple[int, ...]):
+    noise = kept_noise.antithetic(size, torch.device("cpu"))
+    assert noise.shape == size
+    half = (size[0] + 1) // 2
+    assert torch.equal(noise[half:], -noise[: size[0] - half])
+    if size == (64, 2):
+        torch.testing.assert_close(noise.T @ noise / 64, torch.eye(2))
+
+
+def test_the_density_of_a_mixture_of_64_draws_is_near_the_exact_one():
+    """N(s + w a, 1) with w ~ N(0, ½²) is N(s, 1 + a²/4)."""
+    state, action, future = batch(2_000)
+    scale = (1 + action.square() / 4).sqrt()
+    future = state + scale * torch.randn_like(state)
+    model = built(type("Wide", (LinearRegression,), {"start": 0.5}), state)
+    exact = dist.Normal(state, scale).to_event(1).log_prob(future)
+    with torch.no_grad():
+        model.latents.autoguide.locs.weight_unconstrained.zero_()
+        error = float((model.log_prob(policy, state, action, future) - exact).mean())
+    assert error == pytest.approx(0.0, abs=0.01)
+
+
 def test_the_evidence_of_shared_latents_has_their_divergence_divided_by_the_examples():
     state, action, future = batch(5)
     model = built(type("Narrow", (LinearRegression,), {"start": 0.1}), state)
