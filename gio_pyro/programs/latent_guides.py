@@ -77,6 +77,7 @@ def bind_guide(guide: Guide, model: Model, policy: Policy, nodes: Nodes) -> None
     _require_known(guide, model, names)
     assert latents is not None
     _require_action_first(guide, nodes, latents.sites.local + latents.sites.finite)
+    before = dict(latents.sources)
     latents.hold(guide, tuple(names))
     guide.latent_names = frozenset(names)
     missing = [n for n in (*latents.sites.local, *latents.sites.shared) if n not in latents.guided(latents.sites.names)]
@@ -87,7 +88,8 @@ def bind_guide(guide: Guide, model: Model, policy: Policy, nodes: Nodes) -> None
             f'Expected a guide of the latent site "{missing[0][:40]}" of {model.name}, but {guide.name} does not '
             f'sample it; sample it there after "action", or give the model an attribute {also}.'
         )
-    _choose_mode(latents, policy)
+    if latents.sources != before:
+        _choose_mode(latents, policy)
 
 
 def _require_known(guide: Guide, model: Model, names: list[str]) -> None:
