@@ -148,6 +148,7 @@ class GIO(Picklable):
             compiled=compiled,
             optim=optim_from(self.objects.get("optim", s.optim)),
             training=s.training,
+            action_space=self.spec.action_space,
         )
         self.reward = reward_named(s.intrinsic, self.model, self.guide, self.future, samples=s.samples)
         self.reading = reward_named("imagined", self.model, self.guide, self.future, samples=s.samples)

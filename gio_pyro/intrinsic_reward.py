@@ -127,7 +127,14 @@ class IntrinsicReward(Picklable):
             self.signal = signal_named(signal, fitted).to(self.device)
         self.reward_mix = RewardMix(self.signal, 1.0, 0.0)
         aim = objective_for(self.guide, objective, samples=1)
-        self.inference = Inference(self.model, self.guide, aim, learning_rate=learning_rate, optim=optim_from(optim))
+        self.inference = Inference(
+            self.model,
+            self.guide,
+            aim,
+            learning_rate=learning_rate,
+            optim=optim_from(optim),
+            action_space=self.spec.action_space,
+        )
 
     def policy(self, state: Tensor) -> Any:
         """Return B uniform distributions over actions, before the squash where actions are continuous."""

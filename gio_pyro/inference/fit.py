@@ -14,11 +14,13 @@ data without actions, and for comparison.
 from collections.abc import Mapping
 from dataclasses import replace
 from types import MappingProxyType
+from typing import Any
 
 import torch
+from gymnasium.spaces import Discrete, Space
 from torch import Tensor, nn
 
-from gio_pyro.errors import InputError, unknown
+from gio_pyro.errors import InputError, shown, unknown
 from gio_pyro.inference.objectives import Elbo, Objective, dynamics
 from gio_pyro.inference.optimisers import Optim
 from gio_pyro.inference.pyro_elbo import PyroElbo
@@ -47,6 +49,7 @@ class Inference:
         compiled: whether the step is compiled (see `gio_pyro.nn.gradient_step`).
         optim: the optimiser; Adam by default.
         training: one of `TRAININGS`.
+        action_space: of the programs; with it an ELBO of Pyro that cannot fit this pair is refused at once.
 
     Attributes:
         descents: the gradient steps of one step, in order.
@@ -66,10 +69,13 @@ class Inference:
         compiled: bool = False,
         optim: Optim | None = None,
         training: str = "joint",
+        action_space: Space[Any] | None = None,
     ) -> None:
         self.model, self.guide, self.objective = model, guide, objective
         self.learning_rate, self.optim = learning_rate, optim or Optim()
         _require_fits(objective, training, compiled)
+        if isinstance(objective, PyroElbo) and action_space is not None:
+            objective.require(model, guide, finite=isinstance(action_space, Discrete))
         if training == "svi":
             self.objective = replace(objective, joint=True)  # type: ignore[type-var]
         latents = model.latents
@@ -151,7 +157,7 @@ class Inference:
     def _guided(self, policy: Policy, batch: Transitions, future: Tensor) -> Tensor:
         """Return the objective of the guide, which reads the model without changing it."""
         with fitting(self.guide):
-            return self.objective(self.model, self.guide, policy, batch, future)
+            return _scalar(self.objective(self.model, self.guide, policy, batch, future), self.objective)
 
 
 def _require_fits(objective: Objective, training: str, compiled: bool) -> None:
@@ -175,6 +181,17 @@ def _require_fits(objective: Objective, training: str, compiled: bool) -> None:
             f"Expected compile off with an ELBO of pyro.infer, but got {name}, which reads its loss on the host; leave "
             "compile off, or take elbo."
         )
+
+
+def _scalar(found: Any, objective: Objective) -> Tensor:
+    """Return what an objective returned; raise `InputError` unless it is one number of torch."""
+    if not isinstance(found, Tensor) or found.numel() != 1 or not found.is_floating_point():
+        name = getattr(objective, "__name__", type(objective).__name__)
+        raise InputError(
+            f"Expected objective {name} to return a scalar tensor, the mean in nats, but got {shown(found, 80)}; "
+            "return batch.mean(values), with values [B]."
+        )
+    return found.reshape(())
 
 
 def trainable(program: Program) -> list[nn.Parameter]:

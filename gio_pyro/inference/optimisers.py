@@ -10,6 +10,7 @@ An `lr` is that of both programs; without one each program has its own `learning
 """
 
 import inspect
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -172,7 +173,9 @@ def _from_pyro(given: PyroOptim) -> Optim:
 def _checked(kind: Any, arguments: dict[str, Any]) -> Optim:
     """Return an `Optim`, with Pyro's arguments of clipping apart; raise `InputError` for an unknown argument."""
     clipping = {name: arguments.pop(name) for name in CLIPPING if name in arguments and not _accepts(kind, name)}
-    for name in arguments:
+    for name, value in arguments.items():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise InputError(f"Expected a finite {name} of the optimiser, but got {value}; give a smaller number.")
         if not _accepts(kind, name):
             known = list(inspect.signature(kind).parameters)[1:]
             raise InputError(

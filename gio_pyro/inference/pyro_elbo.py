@@ -25,11 +25,12 @@ from pyro.poutine.messenger import Messenger
 from pyro.poutine.runtime import effectful
 from torch import Tensor, nn
 
-from gio_pyro.errors import GioError, InputError, describe_error, out_of_memory
+from gio_pyro.errors import GioError, InputError, ProgramError, describe_error, out_of_memory
 from gio_pyro.programs import Guide, Model, frozen_parameters, systematic
-from gio_pyro.programs.latent_pair import LatentHandler, ValueOf, run_own_guides, unguided_finite
+from gio_pyro.programs.latent_pair import LatentHandler, ValueOf, run_autoguide, run_latent_guide, unguided_finite
 from gio_pyro.programs.sites import ACTION, FUTURE
 from gio_pyro.types import Policy, Transitions
+from gio_pyro.utils.checks import whole
 
 UNSUPPORTED = ("ELBO", "Trace_MMD", "TraceTailAdaptive_ELBO")
 """The base class, a loss whose kernel is an object, and one that does not compute its loss."""
@@ -44,6 +45,7 @@ PYRO_ELBOS: Mapping[str, type[ELBO]] = MappingProxyType(
 )
 """The ELBOs of `pyro.infer` by name; those compiled by torch.jit take tensors only, and so no policy."""
 
+JIT = tuple(getattr(pyro.infer, name) for name in pyro.infer.__all__ if name.startswith("Jit"))
 SUMS = (pyro.infer.Trace_ELBO, pyro.infer.TraceGraph_ELBO, pyro.infer.TraceEnum_ELBO, pyro.infer.TraceMeanField_ELBO)
 """Losses that are sums over examples, so that `poutine.scale` weights the examples; others are given copies of rows."""
 MAX_COPIES = 1024
@@ -71,14 +73,11 @@ class PyroElbo:
     elbo: ELBO
     samples: int = 1
     joint: bool = False
-    checked: bool = field(default=False, init=False)
+    checked: set[bool] = field(default_factory=set, init=False)
+    """Whether Pyro has checked the pair with the action latent (False) and with it observed (True)."""
 
     def __post_init__(self) -> None:
-        if isinstance(self.elbo, pyro.infer.TraceTailAdaptive_ELBO):
-            raise InputError(
-                "Expected an ELBO that computes its loss, but TraceTailAdaptive_ELBO returns infinity; take "
-                "another, e.g. RenyiELBO."
-            )
+        _require_evaluable(self.elbo)
         self.elbo = copy.deepcopy(self.elbo)
 
     @property
@@ -88,8 +87,13 @@ class PyroElbo:
 
     def __call__(self, model: Model, guide: Guide, policy: Policy, batch: Transitions, future: Tensor) -> Tensor:
         """Return the mean bound; its gradient is the one of `loss_and_grads`, computed already."""
-        self._require_gradient(guide, batch.action)
+        self._require_gradient(guide, finite=not batch.action.is_floating_point())
         return self._mean(model, guide, policy, batch, future)
+
+    def require(self, model: Model, guide: Guide, *, finite: bool) -> None:
+        """Raise `InputError` for a pair that the ELBO cannot fit; `finite` says whether actions are."""
+        self._require_guided(model)
+        self._require_gradient(guide, finite=finite)
 
     def dynamics(self, model: Model, guide: Guide, policy: Policy, batch: Transitions, future: Tensor) -> Tensor:
         """Return the mean bound on log p_ψ(F|s, a), "action" observed; its gradient trains the guides of latent sites.
@@ -117,7 +121,7 @@ class PyroElbo:
         pair = pyro_pair(model, guide, action=action, configure=self._configure, weight=weight)
         trained = (model, guide) if joint else (guide,)
         parameters = [p for program in trained for p in program.parameters() if p.requires_grad]
-        with nullcontext() if joint else frozen_parameters(model), self._errors(model, guide):
+        with nullcontext() if joint else frozen_parameters(model), self._errors(model, guide, observed=observed):
             self._count_plates(*pair, policy, rows.state, future)
             loss, gradients = self._evaluate(parameters, joint, *pair, policy, rows.state, future)
         value = torch.full((), -loss / total, device=future.device)
@@ -143,7 +147,7 @@ class PyroElbo:
         return loss, gradients
 
     def _require_guided(self, model: Model) -> None:
-        """Raise `InputError` if a finite latent site has no guide and is not enumerated."""
+        """Raise `InputError` if a finite latent site has no guide and is not enumerated, or a guide has no density."""
         enumerates = isinstance(self.elbo, pyro.infer.TraceEnum_ELBO | pyro.infer.TraceTMC_ELBO)
         missing = () if model.latents is None or enumerates else unguided_finite(model.latents)
         if missing:
@@ -152,13 +156,20 @@ class PyroElbo:
                 "not enumerate it, but none samples it; take TraceEnum_ELBO, or sample it in a guide."
             )
 
-    def _require_gradient(self, guide: Guide, action: Tensor) -> None:
+        sleeps = isinstance(self.elbo, pyro.infer.ReweightedWakeSleep) and self.elbo.insomnia < 1
+        if sleeps and model.latents is not None and "autoguide" in model.latents.sources:
+            raise InputError(
+                f"Expected {self.name} without a sleep phase for {model.name}, since the density of an autoguide at "
+                "weights drawn from the prior is not known; leave insomnia at 1, or take Trace_ELBO."
+            )
+
+    def _require_gradient(self, guide: Guide, *, finite: bool) -> None:
         """Raise `InputError` for an estimator that gives a guide of finite actions no gradient.
 
         The gradients of importance-weighted bounds are taken for reparameterised samples.
         """
         blind = isinstance(self.elbo, pyro.infer.TraceTMC_ELBO) or getattr(self.elbo, "alpha", None) == 0
-        if blind and not action.is_floating_point() and any(p.requires_grad for p in guide.parameters()):
+        if blind and finite and any(p.requires_grad for p in guide.parameters()):
             raise InputError(
                 f"Expected an ELBO with a gradient for guides of finite actions, but {self.name} has one only for "
                 "reparameterised actions; take TraceEnum_ELBO, Trace_ELBO or RenyiELBO(alpha=0.5)."
@@ -186,13 +197,20 @@ class PyroElbo:
         return rows, future[index], None
 
     @contextmanager
-    def _errors(self, model: Model, guide: Guide) -> Iterator[None]:
-        """Let Pyro check the pair in the first evaluation, and raise its errors as `InputError`."""
-        checks = nullcontext() if self.checked else pyro.settings.context(validate_infer=True)
+    def _errors(self, model: Model, guide: Guide, *, observed: bool) -> Iterator[None]:
+        """Let Pyro check the pair in the first evaluation, and raise its errors as `InputError`.
+
+        With the action observed there may be nothing to enumerate, of which Pyro would warn.
+        """
+        first = observed not in self.checked
+        checks = pyro.settings.context(validate_infer=True) if first else nullcontext()
+        strict, self.elbo.strict_enumeration_warning = self.elbo.strict_enumeration_warning, not observed
         try:
             with checks:
                 yield
-        except GioError:
+        except GioError as error:
+            if first and isinstance(error, ProgramError) and error.__cause__ is not None:
+                raise self._unbroadcast(model, guide, error.__cause__) from error
             raise
         except Exception as error:
             if out_of_memory(error):
@@ -201,7 +219,17 @@ class PyroElbo:
                 f"Expected {self.name} to fit {model.name} and {guide.name}, but it raised "
                 f"{describe_error(error, 150)}; take another objective."
             ) from error
-        self.checked = True
+        finally:
+            self.elbo.strict_enumeration_warning = strict
+        self.checked.add(observed)
+
+    def _unbroadcast(self, model: Model, guide: Guide, error: BaseException) -> ProgramError:
+        """Return the error of a program that runs on a batch, but raised inside the ELBO."""
+        return ProgramError(
+            f"Expected {model.name} and {guide.name} to take batch dimensions to the left for {self.name}, but one "
+            f"raised {describe_error(error, 100)}; index from the right, or take Trace_ELBO without "
+            "vectorize_particles."
+        )
 
     def _count_plates(self, *run: Any) -> None:
         """Let the ELBO count nested plates, with random numbers of its own, so that resumed agents draw the same."""
@@ -209,6 +237,23 @@ class PyroElbo:
             model, guide, *given = run
             with torch.random.fork_rng(), torch.no_grad(), _quiet(logging.getLogger("pyro.infer.elbo")):
                 self.elbo._guess_max_plate_nesting(model, guide, given, {})
+
+
+def _require_evaluable(elbo: ELBO) -> None:
+    """Raise `InputError` for an ELBO that computes no loss, or none of these programs."""
+    if isinstance(elbo, pyro.infer.TraceTailAdaptive_ELBO):
+        raise InputError(
+            "Expected an ELBO that computes its loss, but TraceTailAdaptive_ELBO returns infinity; take another, e.g. "
+            "RenyiELBO."
+        )
+    if isinstance(elbo, JIT):
+        raise InputError(
+            f"Expected an ELBO that takes any arguments, but {type(elbo).__name__} takes tensors only, and so no "
+            f"policy; take {type(elbo).__name__.removeprefix('Jit')}."
+        )
+    for name in ("num_particles", "num_sleep_particles"):
+        if hasattr(elbo, name):
+            whole(f"{name} of {type(elbo).__name__}", getattr(elbo, name), 1)
 
 
 @contextmanager
@@ -251,7 +296,7 @@ def pyro_pair(
         guide: q_φ; actions that the state forbids have probability 0.
         action: `[B, ...]`: "action" observed in the model; None for a latent action.
         weight: `[B]`: weights of the examples; None for 1.
-        configure: applied to the guide, such as `pyro.infer.config_enumerate`.
+        configure: applied to the guide, such as `pyro.infer.config_enumerate`, but for the autoguide of shared sites.
     """
     scale = partial(nullcontext) if weight is None else partial(poutine.scale, scale=weight)
     given: Run = model if action is None else poutine.condition(model, data={ACTION: action})
@@ -269,15 +314,21 @@ def pyro_pair(
         # in the sleep phase of ReweightedWakeSleep futures are drawn from the model
         seen = observations[FUTURE] if observations else future
         if latents is None:
-            with scale(), _allowed_actions(guide, state):
-                inferred(policy, state, seen)
+            with scale():
+                run_configured(policy, state, seen)
             return
         with LatentHandler(latents, _total(weight, state)), scale():
-            with ValueOf(ACTION) as chosen, _allowed_actions(guide, state):
-                inferred(policy, state, seen)
-            run_own_guides(latents, policy, state, chosen.value if action is None else action, seen)
+            run_autoguide(latents, policy, state)
+            run_configured(policy, state, seen)
 
-    return run_model, configure(run_guide)
+    @configure
+    def run_configured(policy: Policy, state: Tensor, seen: Tensor) -> None:
+        with ValueOf(ACTION) as chosen, _allowed_actions(guide, state):
+            inferred(policy, state, seen)
+        if latents is not None:
+            run_latent_guide(latents, policy, state, chosen.value if action is None else action, seen)
+
+    return run_model, run_guide
 
 
 def _sum(loss: Any, joint: bool) -> float:

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from gio_pyro.errors import GioError, ProgramError, describe_error
 from gio_pyro.programs.guide import Guide
 from gio_pyro.programs.kept_noise import KeptNoise
-from gio_pyro.programs.latent_sites import latent_sites
+from gio_pyro.programs.latent_sites import LatentSites, latent_sites
 from gio_pyro.programs.latents import PARTICLES, Latents
 from gio_pyro.programs.model import Model
 from gio_pyro.programs.sites import ACTION, FUTURE, quoted_names
@@ -47,6 +47,8 @@ def find_latents(model: Model, policy: Policy, state: Tensor, nodes: Nodes) -> N
     model.latent_names = frozenset(sites.names)
     if not sites.names:
         return
+    if len(state) > 1:
+        _require_one_shape(model, policy, state[:1], sites)
     example = (state[:1], nodes[ACTION]["value"][:1], nodes[FUTURE]["value"][:1])
     particles = whole("particles", getattr(model.program, "particles", PARTICLES), 1, 2**20)
     latents = Latents(model, sites, particles, example).to(state.device)
@@ -60,6 +62,22 @@ def find_latents(model: Model, policy: Policy, state: Tensor, nodes: Nodes) -> N
     model.latents = latents
     model.eval_all()
     _choose_mode(latents, policy)
+
+
+def _require_one_shape(model: Model, policy: Policy, state: Tensor, sites: LatentSites) -> None:
+    """Raise `ProgramError` if the shape of a shared site is another one on one example `[1, ...]`."""
+    if not sites.shapes:
+        return
+    with poutine.block(), torch.no_grad(), poutine.trace() as trace:
+        model(policy, state)
+    alone = trace.trace.nodes
+    for name, shape in sites.shapes.items():
+        if name not in alone or getattr(alone[name]["value"], "shape", None) != shape:
+            raise ProgramError(
+                f'Expected the latent site "{name[:40]}" of {model.name} to have one shape for all batches, as it is '
+                f"outside the batch plate, but it has one value for each example; sample it inside the pyro.plate of "
+                '"action" and "future".'
+            )
 
 
 def bind_guide(guide: Guide, model: Model, policy: Policy, nodes: Nodes) -> None:

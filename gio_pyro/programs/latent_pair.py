@@ -47,16 +47,25 @@ def unguided_finite(latents: Latents) -> tuple[str, ...]:
     return tuple(name for name in latents.sites.finite if name not in guided)
 
 
-def run_own_guides(latents: Latents, policy: Policy, state: Tensor, action: Tensor, future: Tensor) -> None:
-    """Sample the latent sites that the model's own guides sample, after the guide of actions.
+def run_autoguide(latents: Latents, policy: Policy, state: Tensor) -> None:
+    """Sample shared sites from the model's autoguide; before the guide of actions, as sites outside its plates."""
+    _run_own(latents, "autoguide", policy, state, latents.some_action, latents.some_future)
 
-    Plates are not recorded again, since the guide of actions has them already.
+
+def run_latent_guide(latents: Latents, policy: Policy, state: Tensor, action: Tensor, future: Tensor) -> None:
+    """Sample the sites of the model's `latent_guide`, which reads the action, so after the guide of actions."""
+    _run_own(latents, "latent_guide", policy, state, action, future)
+
+
+def _run_own(latents: Latents, source: str, policy: Policy, state: Tensor, action: Tensor, future: Tensor) -> None:
+    """Run a guide of the model's own, if it has that one.
+
+    Plates are not recorded again, since the guide of actions has them.
     """
-    for source, names in latents.sources.items():
-        if source != "guide":
-            others = set(latents.guided(latents.sites.names)) - set(names)
-            with _Hidden(others):
-                latents.posterior(source, policy, state, action, future)()
+    if source in latents.sources:
+        others = set(latents.guided(latents.sites.names)) - set(latents.sources[source])
+        with _Hidden(others):
+            latents.posterior(source, policy, state, action, future)()
 
 
 class _Hidden(BlockMessenger):

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from gio_pyro.errors import InputError, article, closest, raised_by, shown, unknown
+from gio_pyro.errors import InputError, article, closest, describe_error, raised_by, shown, unknown
 from gio_pyro.programs.imports import load_named
 from gio_pyro.utils.calls import parse_call
 
@@ -50,7 +50,15 @@ class Registry(Generic[Base]):
         settings = {**own, **settings}
         self._require_settings(kind, given, numbers, settings)
         with raised_by(kind.__name__, "__init__"):
-            return kind(*given, *numbers, **settings)
+            try:
+                return kind(*given, *numbers, **settings)
+            except (AssertionError, TypeError, ValueError) as error:
+                if kind not in self.known.values():
+                    raise
+                raise InputError(
+                    f"Expected {kind.__name__} with valid settings, but it raised {describe_error(error, 150)}; "
+                    "correct them."
+                ) from error
 
     def _require_settings(
         self, kind: type[Base], given: Sequence[Any], numbers: Sequence[Any], settings: Mapping[str, Any]

@@ -11,12 +11,12 @@ from pyro import poutine
 from pyro.infer import Trace_ELBO, TraceEnum_ELBO
 from torch import Tensor
 
-from gio_pyro.errors import InputError
+from gio_pyro.errors import InputError, ProgramError
 from gio_pyro.guides import GaussianGuide
 from gio_pyro.inference import Inference, objective_named
 from gio_pyro.inference.pyro_elbo import PyroElbo
 from gio_pyro.programs import build_guide, build_model, without_validation
-from gio_pyro.types import Transitions
+from gio_pyro.types import Policy, Transitions
 from tests.programs.latent_worlds import SPEC, GuidedFactorAnalysis, LinearRegression, Regimes, batch, policy
 
 
@@ -125,6 +125,7 @@ ELBOS = [
     "TraceMeanField_ELBO",
     "RenyiELBO(alpha=0.5, num_particles=3, vectorize_particles=True)",
     "ReweightedWakeSleep(num_particles=2)",
+    "TraceTMC_ELBO(num_particles=2, vectorize_particles=True)",
 ]
 
 
@@ -146,3 +147,44 @@ def test_every_elbo_fits_a_model_with_latents_and_its_guides(program: Any, objec
     assert all(bool(value.isfinite()) for value in figures.values())
     after = [*model.parameters(), *guide.parameters()]
     assert all(not torch.equal(old, new) for old, new in zip(before, after, strict=True))
+
+
+def test_with_the_action_observed_there_may_be_nothing_to_enumerate():
+    """Pyro would warn of it, though the model's term of the loss is no choice of the user."""
+    model, guide = pair(GuidedFactorAnalysis)
+    state, action, future = batch(4)
+    given = (model, guide, policy, rows(state, action, future), future)
+    torch.testing.assert_close(
+        PyroElbo(TraceEnum_ELBO()).dynamics(*given), model.log_prob(policy, state, action, future).mean()
+    )
+
+
+class OneBatchDimension(GuidedFactorAnalysis):
+    def forward(self, policy: Policy, state: Tensor, future: Tensor | None = None) -> Any:
+        with pyro.plate("batch", len(state)):
+            action = pyro.sample("action", policy(state))
+            z = pyro.sample("z", dist.Normal(torch.zeros(len(state), 1), 1.0).to_event(1))
+            mean = state + action @ self.effect.unsqueeze(0) + z.t().t() * self.loading
+            return pyro.sample("future", dist.Normal(mean, self.sigma).to_event(1), obs=future)
+
+
+@pytest.mark.parametrize(
+    ("program", "objective", "says"),
+    [
+        (Regimes, "Trace_ELBO", "Expected a guide of the latent site"),
+        (LinearRegression, "ReweightedWakeSleep(insomnia=0.5)", "without a sleep phase for LinearRegression"),
+    ],
+)
+def test_a_pair_that_an_elbo_cannot_fit_is_refused_when_it_is_built(program: Any, objective: str, says: str):
+    model, guide = pair(program)
+    with pytest.raises(InputError, match=says) as raised:
+        Inference(model, guide, objective_named(objective), learning_rate=0.01, action_space=SPEC.action_space)
+    assert len(str(raised.value)) <= 300
+
+
+def test_a_program_of_one_batch_dimension_is_named_where_particles_are_vectorised():
+    model, guide = pair(OneBatchDimension)
+    state, action, future = batch(4)
+    elbo = objective_named("Trace_ELBO(num_particles=2, vectorize_particles=True)")
+    with pytest.raises(ProgramError, match=r"OneBatchDimension and GaussianGuide to take batch dimensions to the left"):
+        elbo(model, guide, policy, rows(state, action, future), future)

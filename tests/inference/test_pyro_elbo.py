@@ -196,6 +196,11 @@ def test_optimisers_train_and_resume(tmp_path: Path, optim: str):
         ({"objective": "TraceELBO2"}, "did you mean Trace_ELBO"),
         ({"objective": pyro.infer.Trace_ELBO}, "Expected an instance of an ELBO"),
         ({"objective": pyro.infer.TraceTailAdaptive_ELBO()}, "Expected an ELBO that computes its loss"),
+        ({"objective": pyro.infer.JitTrace_ELBO()}, "takes tensors only, and so no policy; take Trace_ELBO"),
+        ({"objective": "RenyiELBO(alpha=0.5, num_particles=0)"}, "num_particles of RenyiELBO to be a whole number"),
+        ({"objective": "RenyiELBO(alpha=1)"}, "Expected RenyiELBO with valid settings, but it raised"),
+        ({"objective": "RenyiELBO"}, "Expected an ELBO with a gradient for guides of finite actions"),
+        ({"optim": "Adam(lr=1e400)"}, "Expected a finite lr"),
         ({"objective": "Trace_ELBO", "compile": True}, "Expected compile off with an ELBO of pyro.infer"),
         ({"objective": "sleep", "training": "svi"}, "Expected an ELBO for training svi, but got Sleep"),
         ({"objective": "joint_elbo", "training": "alternating"}, "Expected an objective of the guide alone"),
@@ -218,6 +223,13 @@ def test_refusals_are_one_sentence(settings: dict, message: str):
 
 def broken(model, guide, policy, batch, future):
     return batch.mean(guide.log_prob(policy, batch.state, future, batch.action)) * torch.nan
+
+
+@pytest.mark.parametrize("returned", [3.0, torch.zeros(4), torch.zeros((), dtype=torch.int64), None])
+def test_an_objective_that_returns_no_scalar_is_refused(returned: object):
+    agent = GIO("CartPole-v1", objective=lambda *given: returned, seed=0, **SMALL)
+    with pytest.raises(InputError, match="to return a scalar tensor, the mean in nats, but got"):
+        agent.learn(40)
 
 
 @pytest.mark.parametrize("optim", [None, "ClippedAdam", "SGD(lr=0.1)"])

@@ -286,6 +286,15 @@ class Outside(FactorAnalysis):
             return pyro.sample("future", dist.Normal(mean, 1.0).to_event(1), obs=future)
 
 
+class OutsideAsOneEvent(FactorAnalysis):
+    def forward(self, policy: Policy, state: Tensor, future: Tensor | None = None) -> Any:
+        z = pyro.sample("z", dist.Normal(torch.zeros(len(state)), 1.0).to_event(1))
+        with pyro.plate("batch", len(state)):
+            action = pyro.sample("action", policy(state))
+            mean = state + self.effect * action + self.loading * z.unsqueeze(-1)
+            return pyro.sample("future", dist.Normal(mean, 1.0).to_event(1), obs=future)
+
+
 class Counts(FactorAnalysis):
     def forward(self, policy: Policy, state: Tensor, future: Tensor | None = None) -> Any:
         with pyro.plate("batch", len(state)):
@@ -309,6 +318,7 @@ class Positive(GuidedFactorAnalysis):
         ("GaussianModel", GuideOfBoth, 'Expected GaussianModel to sample the site "z", as GuideOfBoth does'),
         (FactorAnalysis, BeforeAction, 'Expected BeforeAction to sample "action" before the latent site "z"'),
         (Outside, GaussianGuide, 'the latent site "z" of Outside to be inside the batch plate'),
+        (OutsideAsOneEvent, GaussianGuide, "to have one shape for all batches, as it is outside the batch plate"),
         (Counts, GaussianGuide, "or finite and inside the batch plate to be enumerated, but got a Poisson"),
         (Positive, GaussianGuide, 'the latent site "z" to be a function of normal noise, but got a'),
     ],
