@@ -174,6 +174,8 @@ def diagnose(run: Positional[RunPath], *, parts: SavedParts, elsewhere: Elsewher
     agent, folder, other = _open(run, parts, elsewhere)
     found = diagnostics.diagnose(agent, environment=other)
     print(table([(verdict.question, str(verdict)) for verdict in found.verdicts]))
+    if found.latent is not None:
+        print(f"\n{found.latent}")
     title = f"Diagnosis of {folder.path.name}" + ("" if other is None else f", judged in {other}")
     path = folder.write_text("diagnosis.html", page(agent, found, title))
     print(f"\nVerdict: {found.conclusion} of {run}. {found.remark}".rstrip())

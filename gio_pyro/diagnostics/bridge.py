@@ -18,6 +18,7 @@ from torch.distributions import MultivariateNormal
 
 from gio_pyro.diagnostics.arviz_versions import effective_sizes
 from gio_pyro.diagnostics.program_pair import Pair, Scored
+from gio_pyro.errors import InputError
 
 ROUNDS = 200
 """Most rounds of the fixed point."""
@@ -34,6 +35,9 @@ def bridge(pair: Pair, posterior: Scored, chains: int) -> tuple[Tensor, Tensor]:
         pair: the programs and N examples.
         posterior: draws of C chains, `[C · D, N]`, one chain after the other, of real-valued sites.
         chains: C, at least 2; g is fitted to the first half of them.
+
+    Raises:
+        InputError: draws that are all equal, or fewer than there are numbers.
     """
     values = posterior.values.values()
     flat = torch.cat([value.double().reshape(*value.shape[:2], -1) for value in values], -1)
@@ -53,7 +57,14 @@ def _normal(draws: Tensor) -> MultivariateNormal:
     covariance = torch.einsum("kni,knj->nij", centred, centred) / (len(draws) - 1)
     mean = covariance.diagonal(dim1=-2, dim2=-1).mean(-1)[:, None, None]
     ridge = WIDER * mean * torch.eye(draws.shape[-1], dtype=draws.dtype, device=draws.device)
-    return MultivariateNormal(draws.mean(0), covariance + ridge)
+    scale, failed = torch.linalg.cholesky_ex(covariance + ridge)
+    failed = (failed > 0) | ~scale.isfinite().all(-1).all(-1)
+    if bool(failed.any()):
+        raise InputError(
+            f"Expected chains that move, but they stayed in one place at {int(failed.sum())} of {len(failed)} "
+            "transitions; take a longer warmup, or method importance."
+        )
+    return MultivariateNormal(draws.mean(0), scale_tril=scale)
 
 
 def _sites(flat: Tensor, like: Scored) -> dict[str, Tensor]:

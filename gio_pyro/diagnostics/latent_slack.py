@@ -38,6 +38,8 @@ class LatentSlack:
     """The mean with the latent sites that produced the future as one of the K draws."""
     error: float
     """Standard error of the difference."""
+    exact: bool = False
+    """Whether both bounds are the density itself, given the draws of shared sites: there are no local ones."""
 
     @property
     def slack(self) -> float:
@@ -46,6 +48,9 @@ class LatentSlack:
 
     def __str__(self) -> str:
         """Return the bounds in a sentence."""
+        if self.exact:
+            over = "" if self.draws == 1 else f" of the mixture over K = {self.draws} draws of shared sites"
+            return f"log p(F|s, a){over} is exact: {self.lower:.3f} nats on average."
         return (
             f"log p(F|s, a) of the model is an importance-weighted bound with K = {self.draws} draws of latent sites: "
             f"{self.lower:.3f} nats on average, where the exact value is at most {self.slack:.2g} ± {self.error:.1g} "
@@ -76,7 +81,8 @@ def latent_slack(agent: GIO, states: Tensor | None = None) -> LatentSlack:
         _, lower, upper = latents.sandwich(agent.policy, state, agent.policy(state).sample())
     difference = (upper - lower).double()
     error = float(difference.std(correction=0)) / math.sqrt(len(state)) if len(state) > 1 else math.inf
-    return LatentSlack(latents.draws, float(lower.double().mean()), float(upper.double().mean()), error)
+    bounds = float(lower.double().mean()), float(upper.double().mean())
+    return LatentSlack(latents.draws, *bounds, error, exact=not latents.sites.local)
 
 
 def slack_of(agent: GIO, state: Tensor) -> LatentSlack | None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence, Set
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
@@ -30,10 +30,14 @@ if TYPE_CHECKING:
 STATE = "state"
 WIDE, HIGH, COLUMN, ROW = 1.15, 0.46, 1.5, 0.95
 """Width and height of a site, and distances of columns and rows; inches."""
+RIGHT = 0.42
+"""Distance of the frame of a plate from the sites in it, on the right, inches."""
 LETTERS = 18
 """Most letters of a name that is drawn."""
 Place = tuple[float, int]
 """Column, from the middle, and row."""
+Point = tuple[float, float]
+"""Inches."""
 
 Run = Callable[[], Any]
 
@@ -102,26 +106,36 @@ def rendered(run: Run, title: str) -> str:
 def graph(relations: Mapping[str, Any], title: str) -> str:
     """Return a drawing of what `get_model_relations` returns: arrows to what depends, observed sites grey, plates."""
     parents: Mapping[str, list[str]] = relations["sample_sample"]
-    places = _places(parents)
-    half = max(1.45, (max(abs(x) for x, _ in places.values()) + 0.5) * COLUMN)
+    plates: Mapping[str, list[str]] = relations["plate_sample"]
+    places = _places(parents, {name for names in plates.values() for name in names})
+    half = max(1.45, max(abs(x) for x, _ in places.values()) * COLUMN + WIDE / 2 + RIGHT + 0.03)
     rows = 1 + max(y for _, y in places.values())
     with drawing(2 * half, rows * ROW + 0.25) as axes:
         axes.set_axis_off()
         axes.set(xlim=(-half, half), ylim=(0.2 - rows * ROW, 0.45), title=title)
-        for plate, names in relations["plate_sample"].items():
+        for plate, names in plates.items():
             _plate(axes, plate, [places[name] for name in names])
         boxes = {name: _site(axes, name, places[name], relations) for name in parents}
         for name, above in parents.items():
             for parent in above:
-                _arrow(axes, boxes[parent], boxes[name], places[name][1] - places[parent][1])
+                others = [_middle(box) for other, box in boxes.items() if other not in (parent, name)]
+                _arrow(axes, boxes[parent], boxes[name], _bend(_middle(boxes[parent]), _middle(boxes[name]), others))
         return svg(axes)
 
 
-def _places(parents: Mapping[str, list[str]]) -> dict[str, Place]:
-    """Return the place of each site: a row below every site that it depends on, rows centred."""
+def _places(parents: Mapping[str, list[str]], plated: Set[str]) -> dict[str, Place]:
+    """Return the place of each site: a row below all that it depends on, and, in a plate, below all that have none.
+
+    Rows are centred. So the frame of a plate holds no site of another row that is not in it.
+    """
     row: dict[str, int] = {}
     for name, above in parents.items():
-        row[name] = 1 + max((row[parent] for parent in above), default=-1)
+        if name not in plated and all(parent in row for parent in above):
+            row[name] = 1 + max((row[parent] for parent in above), default=-1)
+    first = 1 + max(row.values(), default=-1)
+    for name, above in parents.items():
+        if name not in row:
+            row[name] = max([first, *(row[parent] + 1 for parent in above)])
     sites = {y: [name for name in row if row[name] == y] for y in row.values()}
     return {name: (sites[y].index(name) - (len(sites[y]) - 1) / 2, y) for name, y in row.items()}
 
@@ -151,15 +165,36 @@ def _short(name: str) -> str:
     return name if len(name) <= LETTERS else f"{name[: LETTERS - 1]}…"
 
 
-def _arrow(axes: Axes, tail: Any, head: Any, rows: int) -> None:
-    """Draw an arrow from one site to another, around the sites in the rows between."""
+def _middle(box: Any) -> Point:
+    return box.get_x() + WIDE / 2, box.get_y() + HIGH / 2
+
+
+def _bend(start: Point, end: Point, others: Sequence[Point]) -> float:
+    """Return the least bend of an arrow that passes no other site, of those that are tried; to the left at first."""
+    sign = 1.0 if start[0] <= end[0] else -1.0
+    tried = [0.0, *(side * sign * size / 10 for size in range(3, 16) for side in (1, -1))]
+    return next((bend for bend in tried if not _meets(start, end, bend, others)), sign * 0.7)
+
+
+def _meets(start: Point, end: Point, bend: float, others: Sequence[Point]) -> bool:
+    """Return whether the curve between two points, as matplotlib's arc3 draws it, meets one of other sites."""
+    (x_0, y_0), (x_2, y_2) = start, end
+    x_1, y_1 = (x_0 + x_2) / 2 + bend * (y_2 - y_0), (y_0 + y_2) / 2 - bend * (x_2 - x_0)
+    for t in (step / 20 for step in range(1, 20)):
+        a, b, c = (1 - t) ** 2, 2 * t * (1 - t), t**2
+        x, y = a * x_0 + b * x_1 + c * x_2, a * y_0 + b * y_1 + c * y_2
+        if any(abs(x - u) < WIDE / 2 + 0.05 and abs(y - v) < HIGH / 2 + 0.05 for u, v in others):
+            return True
+    return False
+
+
+def _arrow(axes: Axes, tail: Any, head: Any, bend: float) -> None:
+    """Draw an arrow from one site to another."""
     from matplotlib.patches import FancyArrowPatch
 
-    start, end = ((box.get_x() + WIDE / 2, box.get_y() + HIGH / 2) for box in (tail, head))
-    bend = 0.0 if rows == 1 else 1.45 / rows if start[0] <= end[0] else -1.45 / rows
     arrow = FancyArrowPatch(
-        start,
-        end,
+        _middle(tail),
+        _middle(head),
         patchA=tail,
         patchB=head,
         connectionstyle=f"arc3,rad={bend:.2f}",
@@ -178,7 +213,7 @@ def _plate(axes: Axes, name: str, places: list[Place]) -> None:
 
     centres = [_centre(place) for place in places]
     left, bottom = min(x for x, _ in centres) - WIDE / 2 - 0.22, min(y for _, y in centres) - HIGH / 2 - 0.2
-    right, top = max(x for x, _ in centres) + WIDE / 2 + 0.42, max(y for _, y in centres) + HIGH / 2 + 0.14
+    right, top = max(x for x, _ in centres) + WIDE / 2 + RIGHT, max(y for _, y in centres) + HIGH / 2 + 0.14
     size = (right - left, top - bottom)
     axes.add_patch(Rectangle((left, bottom), *size, edgecolor=MUTED, facecolor="none", linewidth=0.8))
     label = name.removesuffix("__CLONE")

@@ -64,6 +64,14 @@ def test_the_slack_encloses_the_exact_density_and_is_reported():
     assert "K = 4 draws" in notes(report)[0]
 
 
+def test_without_local_sites_the_density_is_called_exact():
+    learner = GIO(LinearWorld(), model="RegimeModel", hidden=(8,), seed=0).learn(20)
+    found = latent_slack(learner)
+    assert found.exact
+    assert found.slack == 0
+    assert str(found).startswith("log p(F|s, a) is exact: ")
+
+
 def test_a_model_without_latent_sites_has_no_slack():
     with pytest.raises(InputError, match="has none, so that its log-probabilities are exact"):
         latent_slack(agent())

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from gio_pyro import GIO
-from gio_pyro.diagnostics import Triples, fitted_channel, policy_table, reference_posterior
+from gio_pyro.diagnostics import Triples, fitted_channel, policy_table, reference_methods, reference_posterior
 from gio_pyro.diagnostics.arviz_versions import arviz, has_data_tree
 from gio_pyro.diagnostics.evidence import imagined, judging, played
 from gio_pyro.diagnostics.program_pair import Pair
@@ -272,6 +272,15 @@ def test_continuous_actions_cannot_be_enumerated():
     agent = linear.agent()
     with pytest.raises(InputError, match="Expected finite actions to enumerate"):
         reference_posterior(agent, "enumeration", triples=examples(agent, 2))
+
+
+def test_chains_that_stay_in_one_place_are_refused(monkeypatch: pytest.MonkeyPatch):
+    programs = pair(model, guide)
+    stuck = {name: value[:1].expand_as(value) for name, value in programs.from_guide(20).values.items()}
+    count = stuck["action"].shape[1]
+    monkeypatch.setattr(reference_methods, "chains_of_nuts", lambda *given: (stuck, torch.zeros(20, count)))
+    with pytest.raises(InputError, match=f"chains that move, but they stayed in one place at {count} of {count}"):
+        nuts(programs, Size(2, 10, 100, 10, jit_compile=False))
 
 
 def test_a_model_that_cannot_be_traced_is_refused():

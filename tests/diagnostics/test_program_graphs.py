@@ -49,12 +49,55 @@ def test_both_programs_are_drawn_and_nothing_is_touched():
 
 def test_latent_sites_have_their_places():
     relations = get_model_relations(with_latents)
-    assert graphs._places(relations["sample_sample"]) == {
-        "weight": (-0.5, 0), "action": (0.5, 0), "z": (0.0, 1), "future": (0.0, 2),
+    assert graphs._places(relations["sample_sample"], {"action", "z", "future"}) == {
+        "weight": (0.0, 0), "action": (0.0, 1), "z": (0.0, 2), "future": (0.0, 3),
     }  # fmt: skip
     drawn = graph(relations, "with latents")
     assert {"weight", "action", "z", "future", "batch", "with latents"} <= set(words(drawn))
     assert not re.search(r"#0\d0\d0\d", drawn)  # every colour is one of the page
+
+
+def deep_and_wide() -> None:
+    scale = pyro.sample("scale", dist.LogNormal(0.0, 1.0))
+    weight = pyro.sample("weight", dist.Normal(0.0, scale))
+    with pyro.plate("batch", 3):
+        parts = [pyro.sample(f"z{i}", dist.Normal(0.0, 1.0)) for i in range(3)]
+        pyro.sample("future", dist.Normal(weight * sum(parts), 1.0))
+
+
+def test_the_frame_of_a_plate_holds_its_sites_alone_and_lies_inside_the_drawing(monkeypatch: pytest.MonkeyPatch):
+    frames, boxes, limits = [], {}, []
+    plate, site, svg = graphs._plate, graphs._site, graphs.svg
+
+    def watched_plate(axes: Any, *given: Any) -> None:
+        plate(axes, *given)
+        frames.append(axes.patches[-1].get_bbox())
+
+    def watched_site(axes: Any, name: str, *given: Any) -> Any:
+        boxes[name] = site(axes, name, *given)
+        return boxes[name]
+
+    def watched_svg(axes: Any) -> str:
+        limits.append(axes.viewLim.frozen())
+        return svg(axes)
+
+    monkeypatch.setattr(graphs, "_plate", watched_plate)
+    monkeypatch.setattr(graphs, "_site", watched_site)
+    monkeypatch.setattr(graphs, "svg", watched_svg)
+    graph(get_model_relations(deep_and_wide), "wide")
+    (frame,), (view,) = frames, limits
+    inside = {name for name, box in boxes.items() if frame.overlaps(box.get_bbox())}
+    assert inside == {"z0", "z1", "z2", "future"}
+    assert view.x0 < frame.x0
+    assert frame.x1 < view.x1
+    assert view.y0 < frame.y0
+
+
+def test_arrows_pass_no_other_site():
+    start, end, between = (0.0, 0.0), (0.0, -1.9), [(-0.75, -0.95), (0.75, -0.95)]
+    assert graphs._bend(start, end, []) == 0
+    assert not graphs._meets(start, end, graphs._bend(start, end, between), between)
+    assert graphs._meets(start, end, 0.7, between)
 
 
 @pytest.mark.usefixtures("_no_graphviz")
