@@ -2,13 +2,15 @@
 
 A `Descent` holds a loss and an optimiser. By default it runs PyTorch eagerly. Compiled, the loss *and* its gradient,
 including Pyro's handlers, are traced once into a graph of tensor operations, which is compiled; parameters, input
-statistics and random generators are the same objects, used in the same order. Python control flow in a program (an
-`if`, a counter, a print) is executed only while tracing: compilation is for programs without it, hence opt-in.
+statistics and random generators are the same objects, used in the same order, so that a compiled step differs from the
+eager one by rounding alone. Python control flow in a program (an `if`, a counter, a print) is executed only while
+tracing: compilation is for programs without it, hence opt-in.
 """
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -19,6 +21,13 @@ from gio_pyro.errors import InputError, describe_error
 Figures = dict[str, Tensor]
 Loss = Callable[..., tuple[Tensor, Figures]]
 """`(context, *tensors) -> (loss, figures)`, on one device and without synchronising with it."""
+
+COMPILER: Mapping[str, bool] = MappingProxyType({"fallback_random": True, "reorder_for_peak_memory": False})
+"""Options of torch's compiler with which random numbers are those of the eager step.
+
+By default it draws some with a generator of its own, and computes in an order that saves memory: of two sites, the
+second would be given the numbers of the first.
+"""
 
 
 def adam(groups: Sequence[nn.Parameter] | Sequence[dict[str, Any]], learning_rate: float) -> torch.optim.Adam:
@@ -103,7 +112,7 @@ class Descent:
                 warnings.simplefilter("ignore", DeprecationWarning)  # raised inside torch's compiler
                 graph = make_fx(lambda *inputs: self._eager(context, *inputs))(*tensors)
                 _require_fixed_shapes(graph)
-                compiled = torch.compile(graph, dynamic=False)
+                compiled = torch.compile(graph, dynamic=False, options=dict(COMPILER))
 
                 def run(*inputs: Tensor) -> Any:
                     with torch.no_grad():
