@@ -102,16 +102,63 @@ def test_the_spline_density_is_normalised_and_that_of_its_draws():
         torch.testing.assert_close(moment(draws).mean(0), (mass[:, None] * moment(grid)).sum(0), atol=0.04, rtol=0.02)
 
 
+def test_a_turn_leaves_the_linear_part_as_it_is():
+    torch.manual_seed(0)
+    given, value = torch.randn(2, 500, 4)
+    value = 0.6 * value + given * torch.tensor([0.8, 0.5, 0.0, 0.0])
+    plain, turned = (programs.SplineConditional(4, 4, 8, turned=flag).eval() for flag in (False, True))
+    for density in (plain, turned):
+        density.observe(value, given)
+    assert float((turned.turn - torch.eye(4)).abs().max()) > 0.1
+    expected, found = (density.distribution(given).log_prob(value) for density in (plain, turned))
+    torch.testing.assert_close(found, expected)
+    several = turned.distribution(given[:1].expand(20_000, 4)).sample()
+    torch.testing.assert_close(several.mean(0), given[0] * plain.slope, atol=0.03, rtol=0)
+    torch.testing.assert_close(torch.cov(several.T), plain.scale.square().diag(), atol=0.04, rtol=0)
+
+
+def test_a_mixture_is_the_mean_density_of_its_members_and_that_of_its_draws():
+    torch.manual_seed(0)
+    members = [programs.SplineConditional(2, 1, 16, turned=True).eval() for _ in range(3)]
+    for parameter in (parameter for member in members for parameter in member.parameters()):
+        parameter.data.normal_(0, 0.25)
+    condition = torch.tensor([[-1.0], [0.7]])
+    mixture = programs.Mixture(members, condition)
+    with torch.no_grad():
+        value = torch.randn(5, 2, 2)
+        each = torch.stack([member.distribution(condition).log_prob(value).exp() for member in members])
+        torch.testing.assert_close(mixture.log_prob(value).exp(), each.mean(0))
+        draws = mixture.sample(torch.Size([30_000]))
+        apart = torch.stack([member.distribution(condition).sample(torch.Size([30_000])) for member in members])
+    for moment in (lambda v: v, lambda v: v.square(), lambda v: v.prod(-1, keepdim=True)):
+        torch.testing.assert_close(moment(draws).mean(0), moment(apart).mean((0, 1)), atol=0.05, rtol=0.02)
+
+
+def test_each_pair_is_judged_from_within_by_the_guides_fitted_to_it():
+    pairs, fold = benchmark.Pairs(*torch.randn(2, 10, 2)), torch.arange(10) % 5
+    settings = {**benchmark.SETTINGS, "hidden": (8,), "epochs": 2, "batch": 4}
+    with torch.random.fork_rng():
+        _, members = benchmark.fit(pairs, fold, settings)
+    every = torch.stack([benchmark.information(guide, pairs) for guide in members]).double()
+    found = benchmark.information_within(members, pairs, fold)
+    for row in range(10):
+        ratios = [every[k, row].exp() for k in range(5) if k != fold[row]]
+        assert float(found[row]) == pytest.approx(math.log(sum(ratios) / 4), abs=1e-5)
+
+
 def test_the_programs_keep_the_contract():
     box = benchmark.box
     spec = Spec(box(1), box(2), box(3), hidden=(8,))
     check_model(programs.SplineModel, spec)
+    check_model(programs.NormalModel, spec)
     check_guide(programs.SplineGuide, programs.SplineModel, spec)
+    mixture = programs.MixtureGuide([programs.SplineGuide(spec) for _ in range(3)])
+    check_guide(mixture, programs.SplineModel, spec)
 
 
 def test_a_fit_of_a_bivariate_normal_is_right_from_both_sides():
     task = TASKS["normal 1x1"]
-    settings = {**benchmark.SETTINGS, "pairs": 2_000, "validation": 400, "epochs": 3}
+    settings = {**benchmark.SETTINGS, "pairs": 2_000, "epochs": 3}
     row = benchmark.run(task, 3, settings)
     for name in ("lower", "upper", "estimate", "model", "ksg", "cca"):
         assert row[name] == pytest.approx(task.information, abs=0.1), name
