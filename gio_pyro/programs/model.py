@@ -53,15 +53,16 @@ class Model(Program):
         """Return the fitting objective, `[B]` nats: the program's lower bound on log p_ψ(F|s, a), if it has one.
 
         A program implements it as `evidence(state, action, future) -> [B]`, an ensemble for example; for others it is
-        the evidence lower bound where there are latent sites, and log p_ψ(F|s, a) where there are none.
+        the evidence lower bound where there are latent sites, and log p_ψ(F|s, a) where there are none. Where the guide
+        of actions samples the latent sites, it is the evidence lower bound with that guide.
         """
-        if not hasattr(self.program, "evidence"):
-            if self.latents is not None:
-                self._check_batch(state, action=action, future=future)
-                return self.latents.evidence(policy, state, action, future)
+        own, latents = hasattr(self.program, "evidence"), self.latents
+        if not own and latents is None:
             return self.log_prob(policy, state, action, future)
         self._check_batch(state, action=action, future=future)
-        return self._per_example("evidence", state, action, future)
+        if latents is None or (own and "guide" not in latents.sources):
+            return self._per_example("evidence", state, action, future)
+        return latents.evidence(policy, state, action, future)
 
     @torch.no_grad()
     def observe(self, state: Tensor, action: Tensor, future: Tensor, weight: Tensor | None = None) -> None:
