@@ -1,6 +1,6 @@
 """Is the number right where it is known? Mutual information of the tasks of "Beyond Normal", from 5,000 pairs.
 
-    python examples/benchmarks/mutual_information.py                 # 21 tasks, 5 seeds: about 20 minutes on one core
+    python examples/benchmarks/mutual_information.py                 # 21 tasks, 5 seeds: 35 minutes on one core
     python examples/benchmarks/mutual_information.py --only "normal 1x1" --seeds 1
 
 X is the action, drawn by a policy that is known; Y is the future; there is no state. The tasks are those of
@@ -36,7 +36,7 @@ is fitted together with the first guide, on the same folds. The columns, in nats
 The settings were chosen on seed 0 of uniform noise, Student 5x5, dense 25x25, both spirals and the swiss roll, and the
 linear part of the programs also on seeds 1 and 2 of dense and sparse 25x25. When the mixture replaced a single guide of
 the same kind, all rows of that guide were known; the number of guides, dropout and learning rate were chosen on seed 0
-of the spirals and of uniform noise and on seed 1 of spiral 3x3, and nothing was changed after the table was computed.
+of the same six tasks and on seed 1 of spiral 3x3, and nothing was changed after the table was computed.
 
 `held`: whether the exact value lies between lower − 2 standard errors and upper + 2 standard errors. Rows already in
 the CSV file are not run again; seconds are of processor time, for lower, upper and model together. `--first` is the
