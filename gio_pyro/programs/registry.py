@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from gio_pyro.errors import InputError, article, closest, describe_error, raised_by, shown, unknown
+from gio_pyro.errors import GioError, InputError, article, closest, describe_error, raised_by, shown, unknown
 from gio_pyro.programs.imports import load_named
 from gio_pyro.utils.calls import parse_call
 
@@ -53,7 +53,7 @@ class Registry(Generic[Base]):
             try:
                 return kind(*given, *numbers, **settings)
             except (AssertionError, TypeError, ValueError) as error:
-                if kind not in self.known.values():
+                if isinstance(error, GioError) or kind not in self.known.values():
                     raise
                 raise InputError(
                     f"Expected {kind.__name__} with valid settings, but it raised {describe_error(error, 150)}; "
