@@ -133,7 +133,8 @@ def test_compiled_updates_go_on_as_well(tmp_path: Path):
 
 KILLS = 50
 SAVING = "0.03"
-"""Seconds that a step and its checkpoint take at most: the kills fall anywhere in them."""
+"""Seconds that a step and its checkpoint take at most: the kills fall anywhere in them, every other one while a file is
+half written."""
 KILLER = """
 import os, random, signal, sys, time
 import torch
@@ -146,7 +147,10 @@ agent.learn(3_000 if world == "FrozenLake-v1" else 300).save(folder)
 start = before = agent.steps
 random.seed(0)
 cut = 0
-for _ in range(kills):
+def unfinished():
+    return {name for name in os.listdir(folder) if name.endswith(".part")}
+for kill in range(kills):
+    earlier = unfinished()
     ours, theirs = os.pipe()
     child = os.fork()
     if not child:
@@ -158,11 +162,13 @@ for _ in range(kills):
     os.close(theirs)
     told = b"".join(os.read(ours, 1) for _ in range(random.choice([1, 3, 5])))
     time.sleep(random.uniform(0.0, float(sys.argv[4])))
+    while kill % 2 and unfinished() <= earlier:
+        pass
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
     with os.fdopen(ours, "rb") as rest:
         saved = (told + rest.read()).count(b")")
-    cut += len([name for name in os.listdir(folder) if name.endswith(".part")]) > 0
+    cut += len(unfinished()) > 0
     found = gio_pyro.GIO.load(folder).steps
     last = start + saved if saved else before
     assert found in (last, start + saved + 1), (found, last, saved)
