@@ -59,9 +59,9 @@ class VariationalModel(RealModel):
 
     def latent_guide(self, state: Tensor, action: Tensor, future: Tensor) -> None:
         """Sample "z" from the encoder q(z|s, a, F)."""
-        seen = self._seen(state, future)
+        q = self._encoded(state, self.features(state, action), future)
         with pyro.plate("batch", state.shape[0]):
-            pyro.sample("z", _normal(self.posterior(joined(self.features(state, action), seen))))
+            pyro.sample("z", q)
 
     def evidence(self, state: Tensor, action: Tensor, future: Tensor) -> Tensor:
         """Return the importance-weighted bound on log p(F|s, a) by fresh draws of z, `[B]` nats.
@@ -71,7 +71,7 @@ class VariationalModel(RealModel):
         """
         draws = self.fitting_draws or (4 if self.layout else 16)
         x = self.features(state, action)
-        q = _normal(self.posterior(joined(x, self._seen(state, future))))
+        q = self._encoded(state, x, future)
         z = q.rsample((draws,))
         fixed = dist.Normal(q.base_dist.loc.detach(), q.base_dist.scale.detach()).to_event(1)
         log_p = self.given(state, x, z).log_prob(future) + _normal(self.prior(x)).log_prob(z)
@@ -81,6 +81,10 @@ class VariationalModel(RealModel):
             z.register_hook(lambda gradient: share * gradient)
         bound: Tensor = log_weight.logsumexp(0) - math.log(draws)
         return bound
+
+    def _encoded(self, state: Tensor, x: Tensor, future: Tensor) -> Any:
+        """Return q(z|s, a, F) from features `[B, inputs]` and futures."""
+        return _normal(self.posterior(joined(x, self._seen(state, future))))
 
     def _seen(self, state: Tensor, future: Tensor) -> Tensor:
         """Return the features of F that z is inferred from, `[..., B, n]`."""

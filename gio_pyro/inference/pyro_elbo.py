@@ -34,18 +34,19 @@ from gio_pyro.utils.checks import whole
 
 UNSUPPORTED = ("ELBO", "Trace_MMD", "TraceTailAdaptive_ELBO")
 """The base class, a loss whose kernel is an object, and one that does not compute its loss."""
+JIT = tuple(getattr(pyro.infer, name) for name in pyro.infer.__all__ if name.startswith("Jit"))
+"""Those compiled by torch.jit, which take tensors only, and so no policy."""
 
 PYRO_ELBOS: Mapping[str, type[ELBO]] = MappingProxyType(
     {
         name: kind
         for name in pyro.infer.__all__
         if isinstance(kind := getattr(pyro.infer, name), type) and issubclass(kind, ELBO)
-        if name not in UNSUPPORTED and not name.startswith("Jit")
+        if name not in UNSUPPORTED and kind not in JIT
     }
 )
-"""The ELBOs of `pyro.infer` by name; those compiled by torch.jit take tensors only, and so no policy."""
+"""The ELBOs of `pyro.infer` that can be taken, by name."""
 
-JIT = tuple(getattr(pyro.infer, name) for name in pyro.infer.__all__ if name.startswith("Jit"))
 SUMS = (pyro.infer.Trace_ELBO, pyro.infer.TraceGraph_ELBO, pyro.infer.TraceEnum_ELBO, pyro.infer.TraceMeanField_ELBO)
 """Losses that are sums over examples, so that `poutine.scale` weights the examples; others are given copies of rows."""
 MAX_COPIES = 1024

@@ -85,10 +85,16 @@ def antithetic(size: tuple[int, ...], device: torch.device) -> Tensor:
 
     With at least `WHITE` pairs for each number of a draw, their covariance is the identity, too.
     """
-    half = torch.randn((size[0] + 1) // 2, *size[1:], device=device).reshape((size[0] + 1) // 2, -1)
-    if len(half) >= WHITE * half.shape[1]:
-        half = torch.linalg.qr(half)[0] * math.sqrt(len(half))
+    pairs = (size[0] + 1) // 2
+    half = torch.randn(pairs, *size[1:], device=device).reshape(pairs, -1)
+    half = whitened(half) if pairs >= WHITE * half.shape[1] else half
     return torch.cat([half, -half])[: size[0]].reshape(size)
+
+
+def whitened(noise: Tensor) -> Tensor:
+    """Return noise `[K, n]`, n ≤ K, with the identity as its matrix of second moments."""
+    found: Tensor = torch.linalg.qr(noise).Q * math.sqrt(len(noise))
+    return found
 
 
 def code_of(*tensors: Tensor) -> Tensor:

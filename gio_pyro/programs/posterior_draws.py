@@ -31,7 +31,7 @@ from torch.distributions import Categorical, Distribution, Normal
 
 from gio_pyro.errors import InputError, ProgramError
 from gio_pyro.programs.handlers import base_of
-from gio_pyro.programs.kept_noise import KeptNoise
+from gio_pyro.programs.kept_noise import KeptNoise, whitened
 from gio_pyro.programs.latents import Latents
 
 DRAWS = 256
@@ -141,7 +141,7 @@ def _white(count: int) -> Tensor:
     """Return `DRAWS` fixed draws of `count` numbers, `[DRAWS, count]`; kept, as they are read at every step."""
     white = torch.randn(DRAWS, count, generator=torch.Generator().manual_seed(0))
     white = white - white.mean(0)
-    return torch.linalg.qr(white)[0] * math.sqrt(DRAWS) if count < DRAWS else white / white.std(0, correction=0)
+    return whitened(white) if count < DRAWS else white / white.std(0, correction=0)
 
 
 def _fixed_noise(kept: KeptNoise) -> KeptNoise:
