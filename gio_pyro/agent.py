@@ -23,7 +23,13 @@ from gio_pyro.checkpointing.summary import summary
 from gio_pyro.collection import Actions, Collector, Env, Observations, copy_environment, make_env
 from gio_pyro.collection.collector import Behaviour
 from gio_pyro.collection.environment_adapter import Array
-from gio_pyro.collection.evaluate import Evaluation, play_episodes, play_vector_episodes, require_episode_arguments
+from gio_pyro.collection.evaluate import (
+    Evaluation,
+    play_episodes,
+    play_episodes_in_copies,
+    play_vector_episodes,
+    require_episode_arguments,
+)
 from gio_pyro.collection.make import Vector, single_spaces
 from gio_pyro.collection.mask_handlers import evaluation_mask_handler, mask_handler_of
 from gio_pyro.collection.predict import predict_actions
@@ -437,15 +443,22 @@ class GIO(Picklable):
 
         Attributes set on the environment, its wrappers and their state are copied; running statistics
         (`NormalizeObservation`, `NormalizeReward`) are frozen, and returns are in the units of the wrapped environment,
-        before any reward normalisation. A vector environment is copied as a whole; its environments play in turn.
+        before any reward normalisation. Up to 32 copies are stepped together, so that the policy runs once for all of
+        them; episodes are played one after another if the environment cannot be copied several times, or if its
+        episodes depend on one another. A vector environment is copied as a whole; its environments play in turn.
+
+        Every episode has its own seed, so that its return under deterministic actions is the same in either case, up to
+        rounding by the networks.
 
         Args:
             episodes: number of episodes.
             deterministic: take the policy's most probable action instead of a sample.
-            seed: seed of the first episode; a number far from the training seed by default.
+            seed: seed of the first episode, from which those of the others are derived; a number far from the training
+                seed by default. In a vector environment it seeds the first episodes, and the others are not seeded.
             max_steps: steps after which an episode is truncated.
-            environment: another environment to play in, with the same spaces: an id, an environment or a vector. It is
-                reset and stepped, and not closed. Empty running statistics are copied from the agent's environment.
+            environment: another environment to play in, with the same spaces: an id, an environment or a vector. The
+                latter two are themselves reset and stepped, one episode after another, and not closed. Empty running
+                statistics are copied from the agent's environment.
 
         Raises:
             InputError: a number out of range, an environment that cannot be copied, or one of other spaces.
@@ -455,12 +468,20 @@ class GIO(Picklable):
         first = self.settings.seed + OTHER_SEED if seed is None else seed
         require_episode_arguments(episodes=episodes, max_steps=max_steps, seed=first)
         with PROCESS_LOCK, self.collector.evaluation_environment(environment) as env:
+            choose = partial(self._choose, deterministic=deterministic)
+            handler = evaluation_mask_handler(self.collector.environments.masks.handler)
             if isinstance(env, VectorEnv):
-                choose = partial(self._choose, deterministic=deterministic)
-                handler = evaluation_mask_handler(self.collector.environments.masks.handler)
                 return play_vector_episodes(
                     choose, env, episodes, seed=first, max_steps=max_steps, mask_handler=handler
                 )
+            if environment is None or isinstance(environment, str):
+                stream = self.playing.state
+                played = play_episodes_in_copies(
+                    choose, env, episodes, seed=first, max_steps=max_steps, mask_handler=handler
+                )
+                if played is not None:
+                    return played
+                self.playing.state = stream
             return play_episodes(
                 self.predict, env, episodes, deterministic=deterministic, seed=first, max_steps=max_steps
             )

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from gio_pyro import GIO
+from gio_pyro.collection.parallel_episodes import episode_seeds
 from tests.slow import slow_but
 
 pytest.importorskip("stable_baselines3")
@@ -47,13 +48,22 @@ def test_evaluate_policy_plays_whole_episodes(agent: GIO, how: str):
     env.close()
 
 
+class Seeded(gym.Wrapper[Any, Any, Any, Any]):
+    """Begins each episode with a seed of its own; `evaluate_policy` resets without any."""
+
+    def __init__(self, env: Any, seeds: list[int]) -> None:
+        super().__init__(env)
+        self.seeds = iter(seeds)
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+        return self.env.reset(seed=next(self.seeds, None))
+
+
 def test_evaluate_policy_finds_what_evaluate_finds(agent: GIO):
-    env = gym.make(id_of(agent))
-    env.reset(seed=11)
-    env.unwrapped.np_random, _ = gym.utils.seeding.np_random(11)  # evaluate_policy resets without a seed
+    env = Seeded(gym.make(id_of(agent)), episode_seeds(11, 2))
     found = evaluate_policy(agent, env, n_eval_episodes=2, return_episode_rewards=True, deterministic=True)
     played = agent.evaluate(2, deterministic=True, seed=11)
-    np.testing.assert_allclose(found[0], played.returns, rtol=1e-6)
+    np.testing.assert_allclose(found[0], played.returns, rtol=1e-4)
     assert tuple(found[1]) == played.lengths
 
 

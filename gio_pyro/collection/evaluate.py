@@ -10,10 +10,12 @@ import numpy as np
 
 from gio_pyro.collection import Env
 from gio_pyro.collection.environment_adapter import Array, EnvironmentAdapter
+from gio_pyro.collection.independent_copies import independent_copies
 from gio_pyro.collection.infos import mask_of
 from gio_pyro.collection.interface_checks import check_reset, check_step, environment_error
 from gio_pyro.collection.make import Vector
 from gio_pyro.collection.mask_handlers import MaskHandler
+from gio_pyro.collection.parallel_episodes import ParallelEpisodes, episode_seeds
 from gio_pyro.collection.vector_adapters import adapter_of
 from gio_pyro.collection.wrapper_statistics import unnormalised_rewards
 from gio_pyro.errors import InputError, TrainingError, shown
@@ -52,9 +54,10 @@ def play_episodes(
     seed: int,
     max_steps: int,
 ) -> Evaluation:
-    """Play `episodes` episodes in one environment with the policy `act(observation, deterministic=...)`.
+    """Play `episodes` episodes, one after another, with the policy `act(observation, deterministic=...)`.
 
-    Returns are sums of unnormalised rewards, those below a wrapper such as `NormalizeReward`.
+    Each has its own seed (see `episode_seeds`). Returns are sums of unnormalised rewards, those below a wrapper such as
+    `NormalizeReward`.
 
     Raises:
         InputError: a number out of range.
@@ -63,15 +66,42 @@ def play_episodes(
     episodes, seed = require_episode_arguments(episodes=episodes, max_steps=max_steps, seed=seed)
     returns, lengths = [], []
     with unnormalised_rewards(env) as below:
-        for episode in range(episodes):
+        for own_seed in episode_seeds(seed, episodes):
             total, length = 0.0, 0
-            for _, reward in episode_steps(act, env, seed if episode == 0 else None, deterministic=deterministic):
+            for _, reward in episode_steps(act, env, own_seed, deterministic=deterministic):
                 total, length = total + float(below(reward)), length + 1
                 if length == max_steps:
                     break
             returns.append(total)
             lengths.append(length)
     return Evaluation(tuple(returns), tuple(lengths))
+
+
+def play_episodes_in_copies(
+    choose: Callable[..., Array], env: Env, episodes: int, *, seed: int, max_steps: int, mask_handler: MaskHandler
+) -> Evaluation | None:
+    """Play the episodes of `play_episodes` in several copies of an environment at once; None if it does not allow that.
+
+    It does not where it cannot be copied, where copies raise, or where episodes depend on one another (see
+    `gio_pyro.collection.parallel_episodes`); then play them one after another. `env` itself is not changed.
+
+    Args:
+        choose: maps states `[N, ...]` and flags `[N, A]` of allowed actions, or None, to values of the site "action".
+        env: the environment.
+        episodes: their number.
+        seed: of the first episode; the others get seeds derived from it.
+        max_steps: steps after which an episode is cut.
+        mask_handler: where action masks are kept.
+    """
+    with independent_copies(env, episodes) as copies:
+        if len(copies) < 2:
+            return None
+        seeds = episode_seeds(seed, episodes)
+        try:
+            found = ParallelEpisodes(choose, copies, seeds, max_steps=max_steps, mask_handler=mask_handler).play()
+        except Exception:  # raised again, by the environment itself, if it is not due to the copies
+            return None
+    return None if found is None else Evaluation(*zip(*found, strict=True))
 
 
 def require_episode_arguments(*, episodes: int, max_steps: int, seed: int) -> tuple[int, int]:
