@@ -81,5 +81,6 @@ def _thumbnail(picture: Any) -> Any:
     from PIL import Image
 
     image = Image.fromarray(picture)
+    image = image.reduce(max(max(image.size) // SIDE, 1))  # the mean of blocks of pixels, faster than to interpolate
     image.thumbnail((SIDE, SIDE))
-    return image.quantize(COLOURS)
+    return image.quantize(COLOURS, method=Image.Quantize.FASTOCTREE)
