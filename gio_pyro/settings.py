@@ -1,18 +1,17 @@
-"""Settings of an agent, each with its unit; saved as readable text with each run."""
+"""Settings of an agent, each with its unit; saved as readable text with each run.
+
+What checks them is imported where it is used: the help of `gio train` shows the defaults without importing torch.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from types import MappingProxyType
-from typing import Any
-
-from gymnasium import Space
-from gymnasium.spaces import Discrete
+from typing import TYPE_CHECKING, Any
 
 from gio_pyro.errors import InputError, shown, unknown
-from gio_pyro.schedules.temperature import parse_temperature
-from gio_pyro.schedules.weights import weight_of
-from gio_pyro.utils.calls import fields_to_builtin
-from gio_pyro.utils.checks import one_of_two
+
+if TYPE_CHECKING:
+    from gymnasium import Space
 
 NEUTRAL = "neutral"
 """The `initial_value` that is neither optimistic nor pessimistic."""
@@ -124,7 +123,7 @@ class Settings:
     """Seed of the environment, the networks and every draw."""
 
     @classmethod
-    def of(cls, given: dict[str, Any], *, states: Space[Any], actions: Space[Any]) -> "Settings":
+    def of(cls, given: dict[str, Any], *, states: "Space[Any]", actions: "Space[Any]") -> "Settings":
         """Return the default settings for these spaces, updated with those `given`, under either name of `ALIASES`.
 
         Raises:
@@ -136,7 +135,7 @@ class Settings:
             if name not in known:
                 raise InputError(unknown("settings", name, [*known, *ALIASES], advice="see gio_pyro.Settings"))
         made = cls(**{**defaults(states, actions), **given})
-        if made.greedy and not isinstance(actions, Discrete):
+        if made.greedy and not _discrete(actions):
             raise InputError(
                 "Expected greedy collecting with finitely many actions, but these are continuous, and the most "
                 "probable one has no density; leave greedy out."
@@ -144,6 +143,10 @@ class Settings:
         return made
 
     def __post_init__(self) -> None:
+        from gio_pyro.schedules.temperature import parse_temperature
+        from gio_pyro.schedules.weights import weight_of
+        from gio_pyro.utils.calls import fields_to_builtin
+
         fields_to_builtin(self)
         parse_temperature(self.temperature)
         _real("discount", self.discount, 0.0, 1.0 - 1e-9, "below 1, since an environment may never end")
@@ -257,20 +260,28 @@ GROUPS: Mapping[str, tuple[str, ...]] = MappingProxyType(
 """Settings by topic, in the order in which the help of `gio train` lists them."""
 
 
-def finite_world(states: Space[Any], actions: Space[Any]) -> bool:
+def finite_world(states: "Space[Any]", actions: "Space[Any]") -> bool:
     """Return whether the agent uses tables: observations and actions are Discrete."""
-    return isinstance(states, Discrete) and isinstance(actions, Discrete)
+    return _discrete(states) and _discrete(actions)
 
 
-def defaults(states: Space[Any], actions: Space[Any]) -> Mapping[str, Any]:
+def _discrete(space: "Space[Any]") -> bool:
+    from gymnasium.spaces import Discrete
+
+    return isinstance(space, Discrete)
+
+
+def defaults(states: "Space[Any]", actions: "Space[Any]") -> Mapping[str, Any]:
     """Return the defaults for these spaces that differ from those of finite worlds."""
     if finite_world(states, actions):
         return {}
-    return NETWORK if isinstance(actions, Discrete) else CONTINUOUS
+    return NETWORK if _discrete(actions) else CONTINUOUS
 
 
 def _under_own_names(given: Mapping[str, Any]) -> dict[str, Any]:
     """Return the settings with aliases resolved; raise `InputError` for a setting given under both names."""
+    from gio_pyro.utils.checks import one_of_two
+
     for alias, name in ALIASES.items():
         one_of_two(name, given.get(name), alias, given.get(alias))
     return {ALIASES.get(name, name): value for name, value in given.items()}

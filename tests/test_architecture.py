@@ -241,6 +241,28 @@ def test_importing_the_library_does_not_import_what_only_some_need(probe: dict[s
     assert probe["heavy"] == []
 
 
+LOADED = """
+import json, sys
+import torch, pyro
+before = set(sys.modules)
+import gio_pyro
+print(json.dumps(sorted(set(sys.modules) - before)))
+from gio_pyro import GIO
+print(json.dumps(sorted(set(sys.modules) - before)))
+"""
+
+
+def test_importing_the_library_takes_little_more_than_torch_and_pyro():
+    """Counted in modules, which time depends on and machines do not."""
+    run = subprocess.run([sys.executable, "-c", LOADED], capture_output=True, text=True, check=True)
+    package, agent = map(json.loads, run.stdout.splitlines())
+    assert package == ["gio_pyro"]
+    assert len(agent) <= 320, "take what only some need inside the functions that need it"
+    others = {name.partition(".")[0] for name in agent if "cython" not in name} - {*sys.stdlib_module_names}
+    assert others <= {"gio_pyro", "gymnasium", "farama_notifications", "numpy"}
+    assert not [name for name in agent if name.startswith(("torch._inductor", "torch._dynamo"))]
+
+
 def lengths_of_files() -> list[int]:
     return [len(path.read_text().splitlines()) for path in SOURCES.values()]
 

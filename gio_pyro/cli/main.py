@@ -6,6 +6,7 @@ import sys
 import warnings
 from collections.abc import Callable, Sequence
 from contextlib import redirect_stderr
+from functools import partial
 from importlib import metadata
 from types import FrameType
 from typing import Any
@@ -37,11 +38,22 @@ def _run(arguments: Sequence[str] | None) -> int:
     if given == ["--version"]:
         print(f"gio-pyro {metadata.version('gio-pyro')}")
         return 0
+    from gio_pyro.cli.commands import LIGHT
+    from gio_pyro.errors import GioError
+
+    try:
+        command = _command(given)
+        if command.func in LIGHT:
+            return command()
+    except GioError as error:
+        return _report(error)
     os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
     _import_everything()
+    return _with_warnings(command)
 
-    from gio_pyro.cli.commands import COMMANDS
-    from gio_pyro.cli.usage_errors import with_flags
+
+def _with_warnings(command: Callable[[], int]) -> int:
+    """Run a command, whose warnings are shown if they are the library's own; errors become one sentence."""
     from gio_pyro.errors import GioError, GioWarning, describe_error
     from gio_pyro.utils.threads import few_threads
 
@@ -50,10 +62,9 @@ def _run(arguments: Sequence[str] | None) -> int:
         warnings.simplefilter("always", GioWarning)
         warnings.showwarning = _print_warning
         try:
-            return _command(given)()
+            return command()
         except GioError as error:
-            print(f"gio: {with_flags(str(error), COMMANDS.values())}", file=sys.stderr)
-            return 2
+            return _report(error)
         except OSError:
             raise
         except Exception as error:  # a status of its own could be read as a verdict of gio diagnose
@@ -63,12 +74,21 @@ def _run(arguments: Sequence[str] | None) -> int:
             return 2
 
 
-def _command(arguments: list[str]) -> Callable[[], int]:
+def _report(error: Exception) -> int:
+    """Print a mistake of the user with flags in place of settings; returns the exit status."""
+    from gio_pyro.cli.commands import COMMANDS
+    from gio_pyro.cli.usage_errors import with_flags
+
+    print(f"gio: {with_flags(str(error), COMMANDS.values())}", file=sys.stderr)
+    return 2
+
+
+def _command(arguments: list[str]) -> partial[int]:
     """Parse the arguments and return the command with them bound; tyro's errors become one sentence."""
     import tyro
 
     from gio_pyro.cli.commands import COMMANDS
-    from gio_pyro.cli.environment_flags import expand_flags
+    from gio_pyro.cli.environment_arguments import expand_flags
     from gio_pyro.cli.option_groups import require_one_name
     from gio_pyro.cli.usage_errors import deferred, sentence
     from gio_pyro.errors import InputError
@@ -78,7 +98,7 @@ def _command(arguments: list[str]) -> Callable[[], int]:
     printed = io.StringIO()
     try:
         with redirect_stderr(printed):
-            chosen: Callable[[], int] = tyro.extras.subcommand_cli_from_dict(
+            chosen: partial[int] = tyro.extras.subcommand_cli_from_dict(
                 commands,
                 prog="gio",
                 description="Intrinsic control as probabilistic programs. gio --version prints the version.",
@@ -104,7 +124,7 @@ def _import_everything() -> None:
         received.append(number)
 
     with stoppable(remember):
-        import gio_pyro.cli.commands  # noqa: F401
+        import gio_pyro.cli.run_commands  # noqa: F401
     if received:
         raise Stopped(received[0])
 

@@ -71,11 +71,11 @@ def with_flags(text: str, commands: Iterable[Callable[..., int]]) -> str:
     return f"Expected {flag(found[1])} {rest}".replace("gio_pyro.Settings", "gio train --help")
 
 
-def deferred(command: Callable[..., int]) -> Callable[..., Callable[[], int]]:
+def deferred(command: Callable[..., int]) -> Callable[..., partial[int]]:
     """Return the command as a function that binds the parsed arguments and runs later, outside tyro."""
 
     @wraps(command)
-    def bound(**arguments: Any) -> Callable[[], int]:
+    def bound(**arguments: Any) -> partial[int]:
         return partial(command, **arguments)
 
     return bound

@@ -11,7 +11,7 @@ import pytest
 from gymnasium.vector import SyncVectorEnv
 
 from gio_pyro.checkpointing import specs
-from gio_pyro.cli import environment_flags
+from gio_pyro.cli import environment_arguments, environment_flags
 from gio_pyro.collection import copy_environment, copy_for_rendering
 from gio_pyro.errors import CheckpointError, InputError
 
@@ -36,7 +36,7 @@ class TestExpandFlags:
         ],
     )
     def test_arguments_of_environments_become_one_flag(self, given: list[str], expected: list[str]):
-        assert environment_flags.expand_flags(given) == expected
+        assert environment_arguments.expand_flags(given) == expected
 
 
 class TestParseArguments:
@@ -49,17 +49,17 @@ class TestParseArguments:
         ],
     )  # fmt: skip
     def test_values_are_json_or_text(self, text: str, value: Any):
-        found = environment_flags.parse_arguments([f"name={text}"])
+        found = environment_arguments.parse_arguments([f"name={text}"])
         assert found == {"name": value}
         assert type(found["name"]) is type(value)
 
     def test_the_last_of_a_name_counts(self):
-        assert environment_flags.parse_arguments(["g=1", "m=2", "g=3"]) == {"g": 3, "m": 2}
+        assert environment_arguments.parse_arguments(["g=1", "m=2", "g=3"]) == {"g": 3, "m": 2}
 
     @pytest.mark.parametrize("text", ["=3", "g=", "g", "", "3=4", "a b=1"])
     def test_others_are_one_sentence(self, text: str):
         with pytest.raises(InputError, match=r"Expected --env\.NAME=VALUE"):
-            environment_flags.parse_arguments([text])
+            environment_arguments.parse_arguments([text])
 
 
 class TestMakeEnvironment:

@@ -3,6 +3,7 @@
 Cost: ten seconds, for two processes that import the library.
 """
 
+import json
 import shutil
 import subprocess
 import sys
@@ -33,6 +34,28 @@ def test_the_package_can_be_run_as_a_module():
     command = [sys.executable, "-m", "gio_pyro", "--version"]
     done = subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, VERSION, "")
+
+
+PROBE = """
+import json, sys
+from gio_pyro.cli.main import entry_point
+try:
+    entry_point(sys.argv[1:])
+finally:
+    print(json.dumps(sorted({name.partition(".")[0] for name in sys.modules})), file=sys.stderr)
+"""
+
+
+@pytest.mark.parametrize(
+    "words", ["--version", "--help", "train --help", "evaluate --help", "completion bash", "trian", "train --sed 1"]
+)
+def test_help_completion_and_mistakes_do_without_the_heavy_libraries(words: str):
+    """So `gio --help` takes half a second; importing torch alone takes longer."""
+    done = subprocess.run(
+        [sys.executable, "-c", PROBE, *words.split()], capture_output=True, text=True, env=ENVIRONMENT, check=False
+    )
+    *_, modules = done.stderr.splitlines()
+    assert not {"torch", "pyro", "numpy", "gymnasium", "matplotlib", "arviz", "tqdm"} & {*json.loads(modules)}
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
