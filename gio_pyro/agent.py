@@ -260,7 +260,8 @@ class GIO(Picklable):
         self.steps += len(rows)
         self.unobserved += len(rows)
         learns = len(self.replay) >= (s.batch_size or 1)
-        if self.unobserved >= OBSERVED_AT_ONCE or (learns and self.unobserved == self.steps):  # before the first update
+        at_once = 1 if s.batch_size is None else OBSERVED_AT_ONCE  # a whole replay is fitted: all of it is observed
+        if self.unobserved >= at_once or (learns and self.unobserved == self.steps):  # before the first update
             self._observe()
         if learns:
             for _ in range(s.updates):

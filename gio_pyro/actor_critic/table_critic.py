@@ -128,10 +128,11 @@ class TableCritic(nn.Module):
         transition_bonus: Tensor | float,
     ) -> Callable[[Tensor], Tensor]:
         """Return the function that maps Q `[S, A]` to the backup of each transition, `[B]` reward units."""
-        pi = log_probs(policy(batch.next_state)).exp()
+        state, where = torch.unique(batch.next_state, return_inverse=True)
+        pi = log_probs(policy(state)).exp()
         going = discount * (~batch.terminated).to(self.q)
         fixed = batch.reward + temperature * transition_bonus + going * temperature * next_bonus
-        return lambda q: fixed + going * (pi * q[batch.next_state]).sum(-1)
+        return lambda q: fixed + going * (pi * q[state]).sum(-1)[where]
 
     def _untried(
         self,

@@ -25,6 +25,7 @@ from gio_pyro.inference.objectives import Elbo, Objective, dynamics
 from gio_pyro.inference.optimisers import Optim
 from gio_pyro.inference.pyro_elbo import PyroElbo
 from gio_pyro.nn.gradient_step import Descent, Figures, Loss
+from gio_pyro.nn.optimiser_state import grow_moments
 from gio_pyro.programs import Guide, Model, Program, detached, fitting
 from gio_pyro.types import Policy, Transitions
 
@@ -109,7 +110,10 @@ class Inference:
 
     @property
     def optimisers(self) -> dict[str, torch.optim.Optimizer]:
-        """The optimisers by the name of their step."""
+        """The optimisers by the name of their step, their moments as large as the parameters are now."""
+        for step in self.descents:
+            if step.optimiser is not None:
+                grow_moments(step.optimiser)
         return {step.name: step.optimiser for step in self.descents if step.optimiser is not None}
 
     def step(self, policy: Policy, batch: Transitions, future: Tensor) -> Figures:

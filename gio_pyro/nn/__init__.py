@@ -14,10 +14,12 @@ from gio_pyro.nn.images import (
 )
 from gio_pyro.nn.optimiser_state import restore_optimiser
 from gio_pyro.nn.perceptrons import CLIP, RESOLUTION, Ensemble, Standardise, batched, mlp
+from gio_pyro.nn.seen_values import DENSE, SeenValues, load_seen
 from gio_pyro.nn.vectors import Encoder, OneHotEncoder, VectorEncoder, is_whole, joined, one_hot
 
 __all__ = [
     "CLIP",
+    "DENSE",
     "RESOLUTION",
     "DeduplicatedImages",
     "Encoder",
@@ -27,6 +29,7 @@ __all__ = [
     "OneHotEncoder",
     "PairEncoder",
     "Picture",
+    "SeenValues",
     "Standardise",
     "VectorEncoder",
     "action_features",
@@ -40,6 +43,7 @@ __all__ = [
     "is_image",
     "is_whole",
     "joined",
+    "load_seen",
     "mlp",
     "one_hot",
     "restore_optimiser",

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from gio_pyro.errors import InputError, describe_error
+from gio_pyro.nn.optimiser_state import grow_moments
 
 Figures = dict[str, Tensor]
 Loss = Callable[..., tuple[Tensor, Figures]]
@@ -81,6 +82,7 @@ class Descent:
         if fused or bool(finite):
             if self.clip is not None:
                 self.clip(self.parameters())
+            grow_moments(self.optimiser)
             self.optimiser.step()
         return figures | {f"{self.name}_gradient": norm}
 

@@ -32,6 +32,15 @@ def restore_optimiser(optimiser: torch.optim.Optimizer, saved: dict[str, Any]) -
     optimiser.load_state_dict({"state": saved["state"], "param_groups": groups})
 
 
+def grow_moments(optimiser: torch.optim.Optimizer) -> None:
+    """Extend the moments of parameters that have grown at the end of a dimension; new entries have moments 0."""
+    for parameter, state in optimiser.state.items():
+        for name, value in state.items():
+            if isinstance(value, Tensor) and value.ndim == parameter.ndim and value.shape != parameter.shape:
+                more = [(0, now - then) for now, then in zip(parameter.shape, value.shape, strict=True)]
+                state[name] = torch.nn.functional.pad(value, [n for pair in reversed(more) for n in pair])
+
+
 def _state_after_a_step(optimiser: torch.optim.Optimizer) -> list[dict[str, Any]]:
     """Return the state of each parameter after a step of a copy of the optimiser, for its names, shapes and types."""
     probe = copy.deepcopy(optimiser)

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Categorical, Distribution
 
+from gio_pyro.distributions.listed import ListedCategorical
 from gio_pyro.errors import ProgramError, TrainingError
 from gio_pyro.programs.marginal import Marginal, is_branching
 from gio_pyro.programs.model import Model
@@ -128,6 +129,8 @@ def imagine(model: Model, policy: Policy, state: Tensor, action: Tensor, *, samp
     if not distribution.has_enumerate_support:
         draws = _draws(distribution, samples).transpose(0, 1)
         return _equally_weighted(draws, pairs, samples)
+    if (parts := getattr(distribution, "weighted_support", None)) is not None:
+        return _listed(*parts())
     values = distribution.enumerate_support(expand=False).flatten()
     weight = enumerated_probabilities(distribution, values)
     if action.is_floating_point():
@@ -154,6 +157,13 @@ def _enumerated(values: Tensor, weight: Tensor) -> FutureSamples:
     return FutureSamples(pair, values.repeat(pairs), weight.flatten(), pairs)
 
 
+def _listed(values: Tensor, weight: Tensor) -> FutureSamples:
+    """Return the futures that a distribution lists for each pair, with their weights, `[M, K]` each."""
+    pairs, count = weight.shape
+    pair = torch.arange(pairs, device=weight.device).repeat_interleave(count)
+    return FutureSamples(pair, values.flatten(), weight.flatten(), pairs)
+
+
 def _equally_weighted(draws: Tensor, pairs: int, samples: int) -> FutureSamples:
     """Return `samples` equally weighted futures of each pair, `draws` `[M, samples, ...]`."""
     pair = torch.arange(pairs, device=draws.device).repeat_interleave(samples)
@@ -166,7 +176,7 @@ def enumerated_probabilities(distribution: Distribution, values: Tensor) -> Tens
 
     A categorical distribution holds the table; scoring F values separately takes ten times as long.
     """
-    if isinstance(distribution, Categorical) and distribution.probs.ndim == 2:
+    if isinstance(distribution, Categorical | ListedCategorical) and distribution.probs.ndim == 2:
         table: Tensor = distribution.probs
         return table
     log_prob: Tensor = distribution.log_prob(values[:, None])
