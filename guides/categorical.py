@@ -13,6 +13,7 @@ import pyro.distributions as dist
 import torch
 from torch import Tensor, nn
 
+from gio_pyro.distributions.normalised import log_softmax, normalised
 from gio_pyro.nn import DENSE, PairEncoder, SeenValues, load_seen, mlp
 from gio_pyro.types import Policy, Spec, finite
 
@@ -40,8 +41,13 @@ class CategoricalGuide(nn.Module):
     def forward(self, policy: Policy, state: Tensor, future: Tensor) -> Tensor:
         """Sample "action", `[B]` integers."""
         with pyro.plate("batch", state.shape[0]):
-            h = self.table[state, future] if self.seen is None else self.seen.entry_of(self.table, state, future)
-            return pyro.sample("action", tilted(policy, state, h))
+            return pyro.sample("action", self._posterior(policy, state, future))
+
+    def _posterior(self, policy: Policy, state: Tensor, future: Tensor) -> dist.Categorical:
+        if self.seen is None:
+            return tilted(policy, state, self.table[state, future])
+        h = self.seen.entry_of(self.table, state, future)
+        return normalised(log_softmax(log_policy(policy, state) + h))
 
     def observe(self, state: Tensor, action: Tensor, future: Tensor) -> None:
         """List the futures that follow, `[B]` integers each."""

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from gio_pyro.distributions.masks import Allowed, restricted
+from gio_pyro.distributions.normalised import normalised
 
 LOG_FLOOR = -10.0
 """Lower limit of log-probabilities, nats (about 1 in 20,000), so that every action can recover.
@@ -34,7 +35,10 @@ class TablePolicy(nn.Module):
 
     def forward(self, state: Tensor) -> dist.Categorical:
         """Return π(·|s), a batch of B categorical distributions."""
-        return dist.Categorical(logits=self._log_pi(state))
+        if len(state) <= len(self.log_pi):
+            return dist.Categorical(logits=self._log_pi(state))
+        every = torch.arange(len(self.log_pi), device=state.device)  # normalise each row of the table once
+        return normalised(dist.Categorical(logits=self._log_pi(every)).logits[state])
 
     def _log_pi(self, state: Tensor) -> Tensor:
         return restricted(self.log_pi[state], self._allowed(state))

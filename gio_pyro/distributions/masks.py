@@ -12,6 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from gio_pyro.distributions.normalised import log_softmax
+
 Array = np.ndarray[Any, np.dtype[Any]]
 Allowed = Callable[[Tensor], Tensor | None]
 """`allowed(state [B, ...])` returns masks `[B, A]`, or None if every action is allowed in every state."""
@@ -29,7 +31,7 @@ def restricted(logits: Tensor, allowed: Tensor | None) -> Tensor:
     """Return log-probabilities of the softmax over allowed actions, `ILLEGAL` for the others; `[B, A]` each."""
     if allowed is None:
         return logits
-    return torch.log_softmax(logits.masked_fill(~allowed, -math.inf), -1).masked_fill(~allowed, ILLEGAL)
+    return log_softmax(logits.masked_fill(~allowed, -math.inf)).masked_fill(~allowed, ILLEGAL)
 
 
 def evenly(log_pi: Tensor) -> Tensor:

@@ -81,9 +81,7 @@ class SeenValues(nn.Module):
         return torch.arange(1, 1 + self.values.shape[-1], device=self.values.device)
 
 
-def load_seen(
-    table: nn.Parameter, seen: SeenValues | None, saved: Mapping[str, Any], prefix: str
-) -> SeenValues | None:
+def load_seen(table: nn.Parameter, seen: SeenValues | None, saved: Mapping[str, Any], prefix: str) -> SeenValues | None:
     """Resize a table and its lists to those of a checkpoint that is about to be loaded; return the lists.
 
     Args:

@@ -3,12 +3,12 @@
 from typing import Any
 
 import torch
-from pyro.distributions import Categorical
 from pyro.distributions.torch_distribution import TorchDistributionMixin
 from torch import Tensor
 from torch.distributions import Distribution
 
 from gio_pyro.distributions.masks import Allowed, restricted
+from gio_pyro.distributions.normalised import normalised
 from gio_pyro.programs.program import Program
 from gio_pyro.programs.scores import log_probs, per_example
 from gio_pyro.programs.sites import ACTION
@@ -38,7 +38,7 @@ class Guide(Program):
     def restricted(self, found: Any, state: Tensor) -> Any:
         """Return a distribution over actions, restricted to those that `state` `[B, ...]` allows."""
         allowed = None if self.allowed is None else self.allowed(state)
-        return found if allowed is None else Categorical(logits=restricted(log_probs(found, self.name), allowed))
+        return found if allowed is None else normalised(restricted(log_probs(found, self.name), allowed))
 
     def log_prob(self, policy: Policy, state: Tensor, future: Tensor, action: Tensor) -> Tensor:
         """Return log q_φ(a|s, F) of each example, `[B]` nats."""
