@@ -21,7 +21,7 @@ from torch import Tensor
 from gio_pyro import GIO, tabular
 from gio_pyro.actor_critic import NetworkActorCritic, TablePolicy
 from gio_pyro.actor_critic.guide_reward import intrinsic_reward
-from gio_pyro.data.replay_buffer import merge
+from gio_pyro.data.merging import merge
 from gio_pyro.diagnostics import policy_table
 from gio_pyro.guides import MovingMarginalGuide
 from gio_pyro.guides.priors import MIN_PRIOR

@@ -7,7 +7,8 @@ from torch import Tensor
 
 from gio_pyro.checkpointing.trained_agent import TrainedAgent
 from gio_pyro.checkpointing.validation import check_count
-from gio_pyro.data.replay_buffer import LINKS, STORED
+from gio_pyro.data.merging import LINKS
+from gio_pyro.data.replay_buffer import STORED
 from gio_pyro.errors import CheckpointError
 from gio_pyro.types import in_space
 
@@ -23,8 +24,9 @@ def check_replay(saved: dict[str, Any], agent: TrainedAgent) -> None:
     if rows:
         _check_rows(rows, size, agent)
         _check_links(rows["following"], rows["episode"], added, streams)
-    if saved["merged"] is not None:
-        _check_rows(saved["merged"], len(saved["merged"]["weight"]), agent)
+    for name in ("merged", "gone"):
+        if saved.get(name) is not None:
+            _check_rows(saved[name], len(saved[name]["weight"]), agent)
     if check_count(saved["unmerged"], "the replay's count") > added:
         raise CheckpointError("Expected a replay of every step that was taken, but its counts do not agree.")
 

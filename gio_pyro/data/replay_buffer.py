@@ -3,7 +3,7 @@
 import math
 import warnings
 from collections.abc import Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,14 +11,14 @@ import torch
 from gymnasium.spaces import Discrete
 from torch import Tensor
 
+from gio_pyro.data.merging import Merged
 from gio_pyro.data.streams import Streams
 from gio_pyro.errors import GioWarning, InputError
-from gio_pyro.types import UNKNOWN, Sequences, Spec, Transitions
+from gio_pyro.types import Sequences, Spec, Transitions
 from gio_pyro.utils.memory import MIN_CHECKED, format_bytes, free_bytes, require_memory
 
 STORED = ("state", "action", "reward", "next_state", "terminated", "truncated", "log_behaviour")
 """The stored fields of `Transitions`; the weight of a row that was not merged is 1."""
-LINKS = ("stream", "episode", "time")
 OTHERS = 15
 """Bytes of a row without its states and action: reward, log μ, two flags, the episode and the link to the next row."""
 ROOM = 0.8
@@ -42,8 +42,7 @@ class Replay:
         self._size = self._added = 0
         self._streams = Streams()
         self._room = 2 * capacity
-        self._merged: Transitions | None = None
-        self._unmerged = 0
+        self._merged = Merged()
 
     def __len__(self) -> int:
         return self._size
@@ -78,6 +77,7 @@ class Replay:
             self._room = 2 * len(self._streams) + self.capacity
         episode, links = self._streams.take(self._added, streams, breaks, ends)
         new = self._numbered(new, streams, episode)
+        self._forget(len(new))
         first = max(len(new) - self.capacity, 0)
         where = new.time[first:] % self.capacity
         for name in STORED:
@@ -85,12 +85,20 @@ class Replay:
         self._rows["episode"][where] = new.episode[first:].int()
         self._rows["following"][where] = 0
         self._link(links, self._added + len(new) - self.capacity)
-        if self._size + len(new) > self.capacity:
-            self._merged = None
         self._added += len(new)
         self._size = min(self._size + len(new), self.capacity)
-        self._unmerged += len(new)
+        self._merged.add(len(new))
         return new
+
+    def _forget(self, coming: int) -> None:
+        """Remove the transitions that `coming` new ones are about to overwrite from the merged ones."""
+        if self._merged.sums is None:
+            return
+        if self._merged.outdated:
+            self.merged()
+        gone = min(self._size + coming - self.capacity, self._size - self._merged.missing)
+        if gone > 0:
+            self._merged.remove(self.numbered(self.oldest + torch.arange(gone, device=self._device())))
 
     def _numbered(self, new: Transitions, stream: Sequence[int], episode: Sequence[int]) -> Transitions:
         device = new.weight.device
@@ -259,13 +267,9 @@ class Replay:
         """
         if not self.finite:
             return self.all()
-        if self._merged is None:
-            self._merged = merge(self.all())
-        elif self._unmerged:
-            self._merged = merge(concatenate(self._merged, self.latest(self._unmerged)))
-        self._unmerged = 0
+        newest = self._size if self._merged.sums is None else min(self._merged.missing, self._size)
+        found = self._merged.rows(self.latest(newest))
         kind = self._rows["reward"].dtype
-        found = self._merged
         return replace(found, weight=found.weight.to(kind), log_behaviour=found.log_behaviour.to(kind))
 
     @property
@@ -281,10 +285,8 @@ class Replay:
     def state_dict(self) -> dict[str, Any]:
         """Return copies of the transitions and of their links, as tensors and plain values."""
         filled = {name: _copy(rows[: self._size]) for name, rows in self._rows.items()}
-        once = self._merged
-        merged = None if once is None else {f.name: _copy(getattr(once, f.name)) for f in fields(once)}
         streams = self.streams_state()
-        return {"rows": filled, "added": self._added, "streams": streams, "merged": merged, "unmerged": self._unmerged}
+        return {"rows": filled, "added": self._added, "streams": streams} | self._merged.state_dict()
 
     def load_state_dict(self, state: dict[str, Any], device: torch.device) -> None:
         """Restore what `state_dict` returned, on `device`."""
@@ -292,8 +294,7 @@ class Replay:
         self._rows, self._size = rows, len(rows["reward"]) if rows else 0
         self._added = int(state["added"])
         self._streams.load_state_dict(state["streams"])
-        merged, self._unmerged = state["merged"], int(state["unmerged"])
-        self._merged = None if merged is None else Transitions(**merged).to(device)
+        self._merged.load_state_dict(state, device)
 
 
 def _sent(numbers: Sequence[Sequence[int]], kind: torch.dtype, device: torch.device) -> Tensor:
@@ -338,53 +339,3 @@ def _peak(widths: Sequence[int], size: int, have: int) -> int:
 
 def _copy(rows: Tensor) -> Tensor:
     return rows.to("cpu", copy=True)
-
-
-def concatenate(first: Transitions, second: Transitions) -> Transitions:
-    """Return the transitions of both, in order."""
-    pairs = {f.name: (getattr(first, f.name), getattr(second, f.name)) for f in fields(first)}
-    return Transitions(**{name: torch.cat(pair) for name, pair in pairs.items()})
-
-
-def merge(rows: Transitions) -> Transitions:
-    """Return the distinct transitions of `rows` `[B]` with their weights summed in float64, whatever their order."""
-    return merge_by(_columns(rows), rows)[0]
-
-
-def _columns(rows: Transitions) -> tuple[Tensor, ...]:
-    return rows.state, rows.action, rows.reward, rows.next_state, rows.terminated
-
-
-def can_be_merged(rows: Transitions) -> bool:
-    """Return whether states and actions are those of Discrete spaces, so that equal transitions can be merged."""
-    return rows.finite and not rows.action.is_floating_point()
-
-
-def mean_of_equal(rows: Transitions, among: Transitions, values: Tensor, otherwise: Tensor) -> Tensor:
-    """Return the mean of the `values` `[M]` of transitions that equal each row, `[B]`; `otherwise` where none does."""
-    both = [torch.stack([column.double() for column in _columns(part)], -1) for part in (rows, among)]
-    groups = torch.unique(torch.cat(both), dim=0, return_inverse=True)[1]
-    mine, theirs = groups[: len(rows)], groups[len(rows) :]
-    zero, value = torch.zeros(int(groups.max()) + 1, dtype=torch.float64, device=values.device), values.double()
-    total, count = zero.index_add(0, theirs, value), zero.index_add(0, theirs, torch.ones_like(value))
-    return torch.where(count[mine] > 0, (total / count.clamp_min(1))[mine], otherwise.double()).to(otherwise)
-
-
-def merge_by(columns: Sequence[Tensor], rows: Transitions) -> tuple[Transitions, Tensor]:
-    """Return one of each group of `rows` `[B]` that agree in all `columns` `[B]`, and which rows these are.
-
-    Weights are summed, in float64; `log_behaviour` is the log of the harmonic mean. A row that stands for several has
-    no stream, episode and time.
-    """
-    key = torch.stack([column.double() for column in columns], -1)
-    distinct, group = torch.unique(key, dim=0, return_inverse=True)
-    first = torch.full((len(distinct),), len(rows), device=group.device)
-    first = first.scatter_reduce(0, group, torch.arange(len(rows), device=group.device), "amin")
-    zero = torch.zeros(len(distinct), dtype=torch.float64, device=group.device)
-    weight = zero.index_add(0, group, rows.weight.double())
-    inverse = zero.index_add(0, group, rows.weight.double() * (-rows.log_behaviour.double()).exp())
-    alone = torch.bincount(group, minlength=len(distinct)) == 1
-    kept = rows[first]
-    links = {name: getattr(kept, name).where(alone, UNKNOWN) for name in LINKS}
-    truncated = torch.zeros_like(kept.truncated)
-    return replace(kept, weight=weight, log_behaviour=weight.log() - inverse.log(), truncated=truncated, **links), first

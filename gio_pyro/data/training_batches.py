@@ -9,7 +9,8 @@ from gymnasium import Space
 from gymnasium.spaces import Discrete
 from torch import Tensor
 
-from gio_pyro.data.replay_buffer import Replay, merge_by
+from gio_pyro.data.merging import merge_by
+from gio_pyro.data.replay_buffer import Replay
 from gio_pyro.errors import InputError
 from gio_pyro.futures import Future
 from gio_pyro.types import UNKNOWN, Policy, Sequences, Spec, Transitions

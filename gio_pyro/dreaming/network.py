@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor
 
-from gio_pyro.data.replay_buffer import concatenate
+from gio_pyro.data.merging import concatenate
 from gio_pyro.dreaming.base import NoRollouts
 from gio_pyro.dreaming.outcomes import Frame, Outcomes
 from gio_pyro.errors import InputError

@@ -5,7 +5,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from gio_pyro.data.replay_buffer import concatenate
+from gio_pyro.data.merging import concatenate
 from gio_pyro.dreaming.base import NoRollouts
 from gio_pyro.dreaming.outcomes import Counted
 from gio_pyro.programs import every_action, imagine, log_probs

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from gio_pyro.actor_critic import WeightedBatch
-from gio_pyro.data.replay_buffer import can_be_merged, mean_of_equal
+from gio_pyro.data.merging import can_be_merged, mean_of_equal
 from gio_pyro.errors import InputError, raised_by
 from gio_pyro.futures import reads_reward
 from gio_pyro.nn.gradient_step import Figures

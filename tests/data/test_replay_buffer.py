@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 import torch
 
-from gio_pyro.data.replay_buffer import STORED, Replay, concatenate, merge
+from gio_pyro.data import merging
+from gio_pyro.data.merging import concatenate, merge
+from gio_pyro.data.replay_buffer import STORED, Replay
 from gio_pyro.errors import InputError
 from gio_pyro.types import Transitions
 
@@ -185,6 +187,24 @@ def test_merging_step_by_step_equals_merging_at_once(capacity: int):
             at_once, merged = merge(replay.all()), replay.merged()
             assert counts(merged) == counts(at_once)
             torch.testing.assert_close(merged.log_behaviour, at_once.log_behaviour.float())
+            assert torch.equal(merged.time, at_once.time)
+            assert torch.equal(merged.episode, at_once.episode)
+        if torch.rand((), generator=g) < 0.3:
+            again = Replay(capacity)
+            again.load_state_dict(replay.state_dict(), torch.device("cpu"))
+            replay = again
+
+
+def test_a_full_replay_is_merged_without_reading_it_again(monkeypatch: pytest.MonkeyPatch):
+    replay = filled(1_000, rows(*range(1_000)))
+    replay.merged()
+    grouped, sorted_rows = merging._grouped, []
+    monkeypatch.setattr(merging, "_grouped", lambda c, r: (sorted_rows.append(len(r)), grouped(c, r))[1])
+    replay.add(rows(*[1, 2, 3] * 300))
+    replay.merged()
+    replay.add(rows(1, 2, 3))
+    assert counts(replay.merged()) == counts(merge(replay.all()))
+    assert sorted_rows[:2] == [1_000 + 2 * 900, 103 + 2 * 3]
 
 
 def test_merged_weights_forget_what_the_ring_forgot():

@@ -14,7 +14,7 @@ from torch import Tensor
 from gio_pyro import GIO, tabular
 from gio_pyro.actor_critic import TableActorCritic
 from gio_pyro.actor_critic.guide_reward import Imagined
-from gio_pyro.data.replay_buffer import concatenate
+from gio_pyro.data.merging import concatenate
 from gio_pyro.dreaming import Counted, TableDreams
 from gio_pyro.futures import NextState, NextStateAndReward
 from gio_pyro.guides import UniformGuide
