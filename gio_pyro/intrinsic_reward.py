@@ -125,6 +125,7 @@ class IntrinsicReward(Picklable):
             self.model, self.guide = build_pair(chosen, self.spec, self.policy, self.device)
             fitted = Fitted(self.spec, self.future, self.model, self.guide, self.policy, self.replay)
             self.signal = signal_named(signal, fitted).to(self.device)
+        self.signal.trace()
         self.reward_mix = RewardMix(self.signal, 1.0, 0.0)
         aim = objective_for(self.guide, objective, samples=1)
         self.inference = Inference(
@@ -188,6 +189,7 @@ class IntrinsicReward(Picklable):
             for _ in range(self.updates):
                 batch = self.replay.sample(self.batch_size)
                 figures = self.inference.step(self.policy, batch, self.future.of(batch)) | self.reward_mix.update(batch)
+        self._programs_changed()
         metrics = {name: float(value) for name, value in figures.items()}
         if not all(np.isfinite(list(metrics.values()))):
             raise TrainingError(f"Expected finite losses, but got {metrics}; look for NaN in the samples.")
@@ -207,6 +209,11 @@ class IntrinsicReward(Picklable):
         for program in (self.model, self.guide):
             program.observe(rows.state, rows.action, future)
         self.reward_mix.observe(rows)
+        self._programs_changed()
+
+    def _programs_changed(self) -> None:
+        if self.signal.traced is not None:
+            self.signal.traced.changed()
 
     def compute(self, samples: Samples) -> Any:
         """Return the reward of each transition, `[T, N]` in the unit of the signal; this changes nothing.
@@ -260,6 +267,7 @@ class IntrinsicReward(Picklable):
                 self.inference.optimiser.load_state_dict(state["optimiser"])
             self.replay.load_state_dict(state["replay"], self.device)
             self.random.state = state["random"]
+            self._programs_changed()
         except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
             raise CheckpointError(
                 f"Expected the state of a reward with the same programs and spaces, but got {describe_error(error)}."

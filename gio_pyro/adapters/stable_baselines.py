@@ -124,20 +124,28 @@ class IntrinsicReplayBuffer(Picklable, ReplayBuffer):
 
     def _get_samples(self, batch_inds: Array, env: VecNormalize | None = None) -> Any:
         """Return stored transitions with their current intrinsic reward added."""
-        drawing = np.random.get_state()  # noqa: NPY002 - what Stable-Baselines3 draws from
-        raw = super()._get_samples(batch_inds)
-        which = self._environments(len(batch_inds), drawing)
+        raw, which = self._raw_samples(batch_inds)
         state, after = (tree_map(_given, x) for x in (raw.observations, raw.next_observations))
         action, given, done = (_given(x) for x in (raw.actions, raw.rewards, raw.dones))
         ended = done[:, 0].astype(np.bool_)
         rows = self._rows(state, action, given[:, 0], ended, np.zeros_like(ended), after)
         paid = self.bonus.compute(which.tolist(), rows, self._numbers[batch_inds, which])
         reward = self._normalize_reward(given, env) + self.bonus.scaled(paid)[:, None]
+        if env is None:
+            return raw._replace(rewards=self.to_torch(reward.astype(np.float32)))
         return raw._replace(
             observations=tree_map(self.to_torch, self._normalize_obs(state, env)),
             next_observations=tree_map(self.to_torch, self._normalize_obs(after, env)),
             rewards=self.to_torch(reward.astype(np.float32)),
         )
+
+    def _raw_samples(self, batch_inds: Array) -> tuple[Any, Array]:
+        """Return stored transitions, and the environment of each."""
+        if self.n_envs == 1:
+            return super()._get_samples(batch_inds), np.zeros(len(batch_inds), dtype=np.int64)
+        drawing = np.random.get_state()  # noqa: NPY002 - what Stable-Baselines3 draws from
+        raw = super()._get_samples(batch_inds)
+        return raw, self._environments(len(batch_inds), drawing)
 
     def _environments(self, count: int, drawing: Any) -> Array:
         """Return the environment of each row of a sample, by repeating Stable-Baselines3's draw."""

@@ -178,7 +178,7 @@ def _numbers(key: str, values: Any) -> Array:
     found = _array(key, values)
     if found.dtype.kind not in "biuf":
         raise InputError(f"Expected {key} of numbers, but got {found.dtype}; give arrays of numbers.")
-    if key in FLAGS and not np.isin(found, (0, 1)).all():
+    if key in FLAGS and found.dtype.kind != "b" and not ((found == 0) | (found == 1)).all():
         raise InputError(f"Expected {key} of True and False, or 1 and 0, but got others; correct the samples.")
     return np.asarray(found)
 

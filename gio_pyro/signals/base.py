@@ -14,6 +14,7 @@ from gio_pyro.errors import InputError, TrainingError, raised_by
 from gio_pyro.futures import Future
 from gio_pyro.nn import restore_optimiser
 from gio_pyro.nn.gradient_step import Descent, Figures, Loss, adam
+from gio_pyro.nn.traced import Traced
 from gio_pyro.programs import Guide, Model
 from gio_pyro.types import Policy, Spec, Transitions
 from gio_pyro.utils.checks import instance, positive
@@ -54,11 +55,25 @@ class Signal(Picklable, nn.Module, ABC):
     unit: str = "nats"
     episodic: bool = False
     """Whether the signal depends on a memory of the current episode; such a signal observes each step immediately."""
+    same_operations: bool = False
+    """Whether `read` is a fixed series of tensor operations on the rows, so that it can be recorded (`trace`)."""
     descent: Descent | None = None
+    traced: Traced | None = None
 
     def __init__(self, fitted: Fitted) -> None:
         super().__init__()
         self.fitted = fitted
+
+    def trace(self) -> None:
+        """Repeat the recorded operations of `read` from now on, where they are the same for all rows.
+
+        The caller must call `traced.changed` after a change of the programs.
+        """
+        if self.same_operations:
+            self.traced = Traced(self._read_tensors)
+
+    def _read_tensors(self, *tensors: Tensor) -> Tensor:
+        return self.read(Transitions(*tensors))
 
     def observe(self, rows: Transitions) -> None:
         """Update statistics and memories with new transitions, each once, in order of time.
@@ -91,7 +106,7 @@ class Signal(Picklable, nn.Module, ABC):
         """
         name, rows = type(self).__name__, instance("rows", rows, Transitions)
         with raised_by(name, "read"):
-            found = self.read(rows)
+            found = self.read(rows) if self.traced is None else self.traced(*rows.tensors())
         if not isinstance(found, Tensor):
             raise InputError(
                 f"Expected a tensor of one number for each of {len(rows)} transitions from {name}, but got "

@@ -15,6 +15,8 @@ class Control(Signal):
         InputError: a future of several steps.
     """
 
+    same_operations = True
+
     def __init__(self, fitted: Fitted) -> None:
         super().__init__(as_fitted(fitted))
         require_one_step(self)
