@@ -301,7 +301,7 @@ APART = {"examples", "fuzz"}
 """Folders of tests of no package: the scripts and notebooks, and every public function called with mistakes."""
 WHOLE = {
     "architecture", "cuda", "deep_agent", "docs", "extremes", "learning", "methods", "mirl", "own_classes", "sharing",
-    "stable_baselines",
+    "stable_baselines", "synchronisation",
 }  # fmt: skip
 """Modules of tests of the agent as a whole, or of the repository."""
 

@@ -74,7 +74,15 @@ class Temperature(nn.Module):
         self.following = numbers[3:]
         self.register_buffer("inverse", torch.tensor(1 / self.start) if kind == "loss" else None)
         self.log_value = nn.Parameter(torch.tensor(math.log(self.start))) if kind == "auto" else None
-        self.optimiser = None if self.log_value is None else torch.optim.Adam([self.log_value], lr=learning_rate)
+        self.optimiser = (
+            None
+            if self.log_value is None
+            else torch.optim.Adam(
+                [self.log_value],
+                lr=learning_rate,
+                fused=True,  # reads nothing on the host
+            )
+        )
 
     def at(self, step: int) -> float | Tensor:
         """Return α after `step` environment steps, reward units per nat; a detached tensor if it is learned."""
