@@ -12,6 +12,7 @@ from gymnasium.spaces import Discrete
 from torch import Tensor
 
 from gio_pyro.data.merging import Merged
+from gio_pyro.data.state_table import StateTable
 from gio_pyro.data.streams import Streams
 from gio_pyro.errors import GioWarning, InputError
 from gio_pyro.types import Sequences, Spec, Transitions
@@ -19,8 +20,11 @@ from gio_pyro.utils.memory import MIN_CHECKED, format_bytes, free_bytes, require
 
 STORED = ("state", "action", "reward", "next_state", "terminated", "truncated", "log_behaviour")
 """The stored fields of `Transitions`; the weight of a row that was not merged is 1."""
-OTHERS = 15
-"""Bytes of a row without its states and action: reward, log μ, two flags, the episode and the link to the next row."""
+COLUMNS = tuple(name for name in STORED if name not in ("state", "next_state"))
+"""The stored fields with a value of its own in each row."""
+OTHERS = 19
+"""Bytes of a row without its state and action: reward, log μ, two flags, the episode, and where the next row and the
+next state are."""
 ROOM = 0.8
 """Share of the free memory that a replay may take, in the advice of a warning."""
 FAR = torch.iinfo(torch.uint8).max
@@ -28,7 +32,7 @@ FAR = torch.iinfo(torch.uint8).max
 
 
 class Replay:
-    """A ring buffer of transitions on one device, allocated as it fills.
+    """A ring buffer of transitions on one device, allocated as it fills; a state is kept once (see `StateTable`).
 
     Args:
         capacity: the most transitions that are kept; the oldest are overwritten.
@@ -39,6 +43,7 @@ class Replay:
             raise InputError(f"Expected room for at least 1 transition, but got {capacity}; raise buffer_size.")
         self.capacity = capacity
         self._rows: dict[str, Tensor] = {}
+        self._states = StateTable()
         self._size = self._added = 0
         self._streams = Streams()
         self._room = 2 * capacity
@@ -50,7 +55,7 @@ class Replay:
     @property
     def bytes(self) -> int:
         """The size of the storage in bytes."""
-        return sum(rows.nbytes for rows in self._rows.values())
+        return sum(rows.nbytes for rows in self._rows.values()) + self._states.bytes
 
     def add(
         self,
@@ -61,7 +66,7 @@ class Replay:
     ) -> Transitions:
         """Append transitions `[B, ...]`, all on one device; return them with their stream, episode and time.
 
-        Streams and episode boundaries are given on the host, so that nothing waits for the device.
+        Streams and episode boundaries are given on the host; the device is read once, for whether states continue.
 
         Args:
             new: the transitions, in order of time.
@@ -80,8 +85,9 @@ class Replay:
         self._forget(len(new))
         first = max(len(new) - self.capacity, 0)
         where = new.time[first:] % self.capacity
-        for name in STORED:
+        for name in COLUMNS:
             self._rows[name][where] = getattr(new, name)[first:]
+        self._write_states(new[first:], links, self._added + first)
         self._rows["episode"][where] = new.episode[first:].int()
         self._rows["following"][where] = 0
         self._link(links, self._added + len(new) - self.capacity)
@@ -99,6 +105,14 @@ class Replay:
         gone = min(self._size + coming - self.capacity, self._size - self._merged.missing)
         if gone > 0:
             self._merged.remove(self.numbered(self.oldest + torch.arange(gone, device=self._device())))
+
+    def _write_states(self, new: Transitions, links: Sequence[tuple[int, int]], number: int) -> None:
+        """Store the states of new rows, the first of which has the given number."""
+        oldest = number + len(new) - self.capacity
+        slots = [n % self.capacity for n in range(number, number + len(new))]
+        after = [(a % self.capacity, b - number) for a, b in links if oldest <= a < number]
+        within = [(a - number, b - number) for a, b in links if a >= number]
+        self._states.write(slots, new.state, new.next_state, after, within)
 
     def _numbered(self, new: Transitions, stream: Sequence[int], episode: Sequence[int]) -> Transitions:
         device = new.weight.device
@@ -124,8 +138,10 @@ class Replay:
         if need <= have:
             return
         links = {"episode": new.weight.int(), "following": self._rows.get("following", new.weight.byte())}
-        fields = {name: getattr(new, name) for name in STORED} | links
-        size = self._affordable([field[:1].nbytes for field in fields.values()], need, have, new.weight.device)
+        fields = {name: getattr(new, name) for name in COLUMNS} | links
+        widths = [4, new.state[:1].nbytes, *(field[:1].nbytes for field in fields.values())]
+        size = self._affordable(widths, need, have, new.weight.device)
+        self._states.grow(size, self._size, new.state)
         for name, like in fields.items():
             grown = like.new_zeros(size, *like.shape[1:])
             if name in self._rows:
@@ -212,7 +228,8 @@ class Replay:
         return (self._added - 1 - age) % self.capacity
 
     def _at(self, slot: Tensor) -> Transitions:
-        rows = {name: self._rows[name][slot] for name in STORED}
+        rows = {name: self._rows[name][slot] for name in COLUMNS}
+        rows |= {"state": self._states.states(slot), "next_state": self._states.next_states(slot)}
         episode = self._rows["episode"][slot].long()
         stream, weight = self._streams.of(episode), torch.ones_like(rows["reward"])
         return Transitions(**rows, weight=weight, stream=stream, episode=episode, time=self._time(slot))
@@ -285,13 +302,19 @@ class Replay:
     def state_dict(self) -> dict[str, Any]:
         """Return copies of the transitions and of their links, as tensors and plain values."""
         filled = {name: _copy(rows[: self._size]) for name, rows in self._rows.items()}
+        if filled:
+            slot = torch.arange(self._size, device=self._device())
+            filled |= {"state": _copy(self._states.states(slot)), "next_state": _copy(self._states.next_states(slot))}
         streams = self.streams_state()
         return {"rows": filled, "added": self._added, "streams": streams} | self._merged.state_dict()
 
     def load_state_dict(self, state: dict[str, Any], device: torch.device) -> None:
         """Restore what `state_dict` returned, on `device`."""
-        rows = {name: state["rows"][name].to(device) for name in (*STORED, "episode", "following") if state["rows"]}
-        self._rows, self._size = rows, len(rows["reward"]) if rows else 0
+        saved = {name: state["rows"][name].to(device) for name in (*STORED, "episode", "following") if state["rows"]}
+        self._rows = {name: rows for name, rows in saved.items() if name not in ("state", "next_state")}
+        self._states, self._size = StateTable(), len(saved["reward"]) if saved else 0
+        if saved:
+            self._states.load(saved["state"], saved["next_state"], saved["following"])
         self._added = int(state["added"])
         self._streams.load_state_dict(state["streams"])
         self._merged.load_state_dict(state, device)
@@ -324,7 +347,7 @@ def bytes_of(spec: Spec) -> int:
         8 if isinstance(space, Discrete) else math.prod(space.shape or ()) * np.dtype(space.dtype).itemsize
         for space in (spec.state_space, spec.action_space)
     )
-    return 2 * state + action + OTHERS
+    return state + action + OTHERS
 
 
 def _peak(widths: Sequence[int], size: int, have: int) -> int:

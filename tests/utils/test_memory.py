@@ -71,16 +71,10 @@ def test_what_is_free_is_what_the_control_group_leaves(monkeypatch: pytest.Monke
 HUGE = Discrete(10**5)
 NETWORKS = "take model=CategoricalNetworkModel, guide=CategoricalNetworkGuide and batch_size=256"
 REFUSED = {
-    "a table": (partial(GIO, World(HUGE)), f"640 GB of memory for CategoricalModel and its training.*{NETWORKS}"),
-    "a table that would fit untrained": (partial(GIO, World(Discrete(3 * 10**4))), f"57.6 GB .*{NETWORKS}"),
-    "a table of counts": (partial(GIO, World(HUGE), model="DirichletModel"), "160 GB of memory for DirichletModel"),
-    "a guide": (
-        partial(GIO, World(HUGE), model="CategoricalNetworkModel", guide="CategoricalGuide", hidden=(8,)),
-        "640 GB of memory for CategoricalGuide",
-    ),
+    "a table of counts": (partial(GIO, World(HUGE), model="DirichletModel"), f"160 GB of .*DirichletModel.*{NETWORKS}"),
     "trajectories": (
-        partial(GIO, World(Discrete(1000)), future="Trajectory(2)"),
-        "64 GB .*or take another future",
+        partial(GIO, World(Discrete(1000), Discrete(8)), model="DirichletModel", future="Trajectory(2)"),
+        "34.2 GB of memory for DirichletModel",
     ),
     "networks": (
         partial(GIO, World(Box(-1, 1, (3,))), hidden=(2**20, 2**20)),
@@ -90,7 +84,7 @@ REFUSED = {
         partial(GIO, World(Box(-1, 1, (3,))), hidden=(2**15, 2**15)),
         "GB of memory for policy and critic",
     ),
-    "a reward": (partial(IntrinsicReward, World(HUGE)), "640 GB of memory for CategoricalModel"),
+    "a reward": (partial(IntrinsicReward, World(HUGE), model="DirichletModel"), "160 GB of memory for DirichletModel"),
 }
 
 
@@ -191,7 +185,14 @@ SPACES = [
 @pytest.mark.parametrize("action", [Discrete(4), Box(-1, 1, (2,))], ids=str)
 def test_a_transition_takes_as_many_bytes_as_are_told(space: Any, action: Any):
     agent = GIO(World(space, action), hidden=(8,), buffer_size=512, train_freq=30, batch_size=500).learn(30)
-    assert agent.replay.bytes == 512 * bytes_of(agent.spec)
+    ends = agent.replay.bytes - 512 * bytes_of(agent.spec)  # the next states at the ends of episodes
+    assert 0 < ends < 40 * bytes_of(agent.spec)
+
+
+def test_tables_of_many_states_grow_with_those_that_follow():
+    agent = GIO(World(HUGE), train_freq=50).learn(100)
+    assert agent.model.program.table.shape[0] == agent.model.program.seen.values.shape[0] == 400_000
+    assert sum(p.numel() for p in agent.model.parameters()) < 20 * 400_000
 
 
 PICTURES = Box(0, 255, (16, 16, 3), np.uint8)
@@ -204,7 +205,7 @@ def test_a_replay_that_will_not_fit_is_told_of_before_it_is_filled(make: Any, mo
     each = bytes_of(GIO(World(PICTURES), hidden=(8,)).spec)
     monkeypatch.setattr(replays, "free_bytes", lambda device="cpu": 100_000.0 * each)
     with pytest.warns(
-        GioWarning, match=r"buffer_size=200000 .*1\.56 kB each are 312 MB, and 156 MB is free; set buffer_size=80000"
+        GioWarning, match=r"buffer_size=200000 .*795 B each are 159 MB, and 79\.5 MB is free; set buffer_size=80000"
     ):
         make(buffer_size=200_000)
     with warnings.catch_warnings():
@@ -217,7 +218,7 @@ def test_a_replay_grows_by_less_where_twice_is_too_much_and_stops_in_a_sentence(
     each = replay.bytes // 1024
     free(monkeypatch, each * 1024)
     replay.add(rows(*range(64)))
-    assert replay.bytes == each * (1024 + 128)
+    assert replay.bytes // each == 1024 + 128 + 3
     free(monkeypatch, each * 100)
     words = rf"kB of memory for 1,296 transitions of {each} B each, but .* is free on cpu; set buffer_size=1152 or less"
     with pytest.raises(InputError, match=words):
