@@ -377,7 +377,7 @@ class GIO(Picklable):
         metrics = {"time/total_timesteps": float(self.steps)} | self.collector.metrics() | policy | signal | losses
         if isinstance(self.actor_critic, NetworkActorCritic) and losses:
             self.largest_paid = max(self.largest_paid, paid_at_most(metrics))
-            self.monitor.check(metrics, self.largest_reward + self.largest_paid)
+            self.monitor.check(metrics, self.largest_reward + self.largest_paid, self.collector.returns)
         return metrics
 
     def intrinsic_reward(self, state: Tensor) -> Tensor:

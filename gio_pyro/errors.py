@@ -61,6 +61,10 @@ class EntropyCollapseWarning(GioWarning):
     """The entropy of a policy is almost zero."""
 
 
+class InstabilityWarning(GioWarning):
+    """The return falls back while the policy's entropy or mutual information swings."""
+
+
 class UnknownFutureWarning(GioWarning):
     """Too few transitions in replay have known futures."""
 

@@ -77,6 +77,9 @@ class Settings:
     `learning_rate`)."""
     hidden: tuple[int, ...] = (128, 128)
     """Units of each hidden layer of policy and critic."""
+    critic: str = "plain"
+    """Hidden layers of the critic (networks): "plain", or "layer_norm", normalised before each ReLU, which tolerates
+    faster targets (see `gio_pyro.actor_critic.twin_critic`)."""
     learning_starts: int = 0
     """Environment steps before the policy first improves; until then actions are uniform and only the programs are
     fitted."""
@@ -189,16 +192,12 @@ class Settings:
         for name in ("objective", "optim"):
             if getattr(self, name) is not None and not isinstance(getattr(self, name), str):
                 raise InputError(f"Expected {name} to be a name or None, but got {shown(getattr(self, name))}.")
-        if not isinstance(self.training, str) or self.training not in TRAINING:
-            raise InputError(
-                f"Expected training to be one of {', '.join(TRAINING)}, but got {shown(self.training)}; see "
-                "gio_pyro.Settings."
-            )
-        if not isinstance(self.intrinsic, str) or self.intrinsic not in INTRINSIC:
-            raise InputError(
-                f"Expected intrinsic to be one of {', '.join(INTRINSIC)}, but got {shown(self.intrinsic)}; see "
-                "gio_pyro.Settings."
-            )
+        for name, known in (("training", TRAINING), ("intrinsic", INTRINSIC), ("critic", CRITICS)):
+            value = getattr(self, name)
+            if not isinstance(value, str) or value not in known:
+                raise InputError(
+                    f"Expected {name} to be one of {', '.join(known)}, but got {shown(value)}; see gio_pyro.Settings."
+                )
 
     @property
     def auxiliary_discounts(self) -> tuple[float, ...]:
@@ -208,6 +207,7 @@ class Settings:
 
 
 INTRINSIC = ("imagined", "replayed")
+CRITICS = ("plain", "layer_norm")
 TRAINING = ("joint", "alternating", "svi")
 
 ALIASES: Mapping[str, str] = MappingProxyType({"gamma": "discount", "tau": "target_rate"})
@@ -234,7 +234,8 @@ CONTINUOUS: Mapping[str, Any] = MappingProxyType(
         "temperature": 0.2,
         "train_freq": 1,
         "batch_size": 256,
-        "target_rate": 0.005,
+        "critic": "layer_norm",
+        "target_rate": 0.02,
         "uniform_share": 0.0,
     }
 )
@@ -246,7 +247,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "objective", "training", "optim", "intrinsic", "samples", "temperature", "target_entropy", "discount",
             "reward_weight", "initial_value", "sweeps",
         ),
-        "Networks": ("hidden", "learning_rate", "target_rate", "compile"),
+        "Networks": ("hidden", "critic", "learning_rate", "target_rate", "compile"),
         "Collection": (
             "learning_starts", "train_freq", "updates", "gradient_steps", "improvements", "batch_size", "buffer_size",
             "uniform_share", "greedy",

@@ -1,8 +1,11 @@
 """Warn once per training failure mode (theory, section 8)."""
 
 import math
+import statistics
 import warnings
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 from gymnasium import Space
@@ -11,6 +14,7 @@ from gymnasium.spaces import Discrete
 from gio_pyro.errors import (
     DivergenceWarning,
     EntropyCollapseWarning,
+    InstabilityWarning,
     NoisyInformationWarning,
     TrainingError,
     UnknownFutureWarning,
@@ -26,6 +30,12 @@ MANY = 10
 """Number of future lengths in replay after which at least one complete future is expected."""
 IMPOSSIBLE, HOPELESS = 2.0, 100.0
 """Multiples of the largest value possible with the rewards seen: above the first warn, above the second raise."""
+EPISODES, REPORTS = 5, 6
+"""Episodes in a mean return, and reports over which swings are measured."""
+FALL, ERRORS = 0.2, 2.0
+"""Fall of the mean return that counts: as a share of the range of mean returns so far, and in standard errors."""
+SWING = 1.0
+"""Nats per action dimension that entropy or mutual information moves back and forth within `REPORTS` reports."""
 
 
 class TrainingMonitor:
@@ -39,14 +49,18 @@ class TrainingMonitor:
     def __init__(self, actions: Space[Any], discount: float) -> None:
         self.horizon = 1 / (1 - discount)
         self.least_entropy = least_entropy(actions)
+        self.returns = ReturnHistory()
+        self.swings = {name: deque[float](maxlen=REPORTS) for name in ("train/entropy", "intrinsic/nats")}
+        self.largest_swing = SWING * (1 if isinstance(actions, Discrete) else math.prod(actions.shape or ()))
         self.warned: set[str] = set()
 
-    def check(self, metrics: Mapping[str, float], reward: float) -> None:
+    def check(self, metrics: Mapping[str, float], reward: float, returns: Sequence[float] = ()) -> None:
         """Warn if metrics indicate a training failure.
 
         Args:
             metrics: as `GIO.metrics` returns them.
             reward: the largest absolute reward of a step so far, including the intrinsic part, reward units.
+            returns: returns of the last episodes, reward units.
 
         Raises:
             TrainingError: the critic has diverged.
@@ -59,6 +73,7 @@ class TrainingMonitor:
             text = f"the policy's entropy is {entropy:.3g} nats and it explores no more; raise the temperature"
             self._warn_once(EntropyCollapseWarning, text)
         self._critic(metrics, reward)
+        self._stability(metrics, returns)
 
     def known(self, found: int, replayed: int, steps: int) -> None:
         """Warn if no recent future is complete, although replay holds many times its number of steps.
@@ -87,10 +102,56 @@ class TrainingMonitor:
             text = f"the critic's mean is {value:.3g}, but the rewards seen allow at most {possible:.3g}"
             self._warn_once(DivergenceWarning, text)
 
+    def _stability(self, metrics: Mapping[str, float], returns: Sequence[float]) -> None:
+        for name, values in self.swings.items():
+            values.append(metrics[name])
+        swing, name = max((back_and_forth(values), name) for name, values in self.swings.items())
+        fall = self.returns.fall(returns)
+        if fall is not None and swing > self.largest_swing:
+            best, latest = fall
+            what = "entropy" if name == "train/entropy" else "mutual information"
+            text = (
+                f"the mean return of {EPISODES} episodes fell from {best:.4g} to {latest:.4g} while the "
+                f"policy's {what} moved back and forth by {swing:.2g} nats; learning is unstable: train on, or lower "
+                "learning_rate"
+            )
+            self._warn_once(InstabilityWarning, text)
+
     def _warn_once(self, kind: type[Warning], text: str) -> None:
         if kind.__name__ not in self.warned:
             self.warned.add(kind.__name__)
             warnings.warn(f"{text[0].upper()}{text[1:]}.", kind, stacklevel=5)
+
+
+class ReturnHistory:
+    """Range of the mean return of `EPISODES` successive episodes, over the reports so far."""
+
+    def __init__(self) -> None:
+        self.best, self.worst, self.error = -math.inf, math.inf, 0.0
+
+    def fall(self, returns: Sequence[float]) -> tuple[float, float] | None:
+        """Return the best and the latest mean return if the latest is much lower, else None; update the range.
+
+        Args:
+            returns: returns of the last episodes, reward units.
+        """
+        latest = list(returns)[-EPISODES:]
+        if len(latest) < EPISODES:
+            return None
+        mean, error = statistics.fmean(latest), statistics.variance(latest) / EPISODES
+        fallen = self.best - mean
+        much = fallen > FALL * (self.best - self.worst) and fallen > ERRORS * math.sqrt(error + self.error)
+        best = self.best
+        if mean > self.best:
+            self.best, self.error = mean, error
+        self.worst = min(self.worst, mean)
+        return (best, mean) if much and math.isfinite(best) else None
+
+
+def back_and_forth(values: Sequence[float]) -> float:
+    """Return how far a sequence moves without getting anywhere: its total variation less its net change."""
+    steps = [abs(after - before) for before, after in pairwise(values)]
+    return sum(steps) - abs(values[-1] - values[0])
 
 
 def not_finite(losses: Mapping[str, float]) -> TrainingError:

@@ -54,6 +54,7 @@ ACCEPTED = [
     ("intrinsic", "replayed"),
     ("objective", "elbo"),
     ("compile", True),
+    ("critic", "plain"),
 ]
 
 

@@ -24,7 +24,8 @@ class NetworkActorCritic(nn.Module):
 
     Args:
         spec: the spaces.
-        settings: `hidden`, `learning_rate`, `target_rate`, `discount`, `uniform_share`, `auxiliary_discounts`.
+        settings: `hidden`, `critic`, `learning_rate`, `target_rate`, `discount`, `uniform_share` and
+            `auxiliary_discounts`.
     """
 
     def __init__(self, spec: Spec, settings: Settings) -> None:
@@ -33,10 +34,9 @@ class NetworkActorCritic(nn.Module):
         self.settings = settings
         self.spec = spec
         self.policy = network_policy(states, actions, s.hidden, spec.allowed)
-        self.critic = TwinCritic(states, actions, s.hidden, rate=s.target_rate)
-        self.apart = AuxiliaryValues(
-            AuxiliaryValue(TwinCritic(states, actions, s.hidden, rate=s.target_rate), d) for d in s.auxiliary_discounts
-        )
+        critic = partial(TwinCritic, states, actions, s.hidden, rate=s.target_rate, kind=s.critic)
+        self.critic = critic()
+        self.apart = AuxiliaryValues(AuxiliaryValue(critic(), d) for d in s.auxiliary_discounts)
         self.optimisers = {
             "critic": adam(list(self.critic.online.parameters()), s.learning_rate),
             "policy": adam(list(self.policy.parameters()), s.learning_rate),

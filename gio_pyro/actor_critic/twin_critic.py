@@ -6,11 +6,15 @@ typically where data are scarce, which discourages exploration. With finite acti
 is used (Zhou et al., 2022, arXiv 2209.10081): with the minimum, Acrobot was never solved in 50,000 steps, with the mean
 within 15,000.
 
-Target networks that follow slowly stabilise the bootstrap (Lillicrap et al., 2016, arXiv 1509.02971).
+Target networks that follow slowly stabilise the bootstrap (Lillicrap et al., 2016, arXiv 1509.02971), and delay it: at
+rate τ a value travels one step back in about 1/τ updates, so that after n updates the critic sees n τ steps ahead. With
+continuous actions a plain critic needs a small τ, and is blind to most of an episode for thousands of updates; with
+layer norm, which bounds its errors away from the data (`gio_pyro.nn.layer_norm`), τ can be larger.
 """
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -18,22 +22,31 @@ from gymnasium import Space
 from gymnasium.spaces import Discrete
 from torch import Tensor, nn
 
-from gio_pyro.nn import Ensemble, encoder, width
+from gio_pyro.nn import Ensemble, LayerNormEnsemble, encoder, width
 from gio_pyro.programs import ActionSamples
+
+CRITICS: Mapping[str, type[Ensemble]] = MappingProxyType({"plain": Ensemble, "layer_norm": LayerNormEnsemble})
+"""The kinds of hidden layers of a critic, by the names of `Settings.critic`."""
 
 
 class QNetworks(nn.Module):
     """Two Q networks with a shared encoder.
 
     Discrete actions have one output each; continuous actions are squashed and concatenated to the state's features.
+
+    Args:
+        states: the state space.
+        actions: the action space, Discrete or a Box of numbers before the squash.
+        hidden: units of each hidden layer.
+        kind: one of `CRITICS`.
     """
 
-    def __init__(self, states: Space[Any], actions: Space[Any], hidden: Sequence[int]) -> None:
+    def __init__(self, states: Space[Any], actions: Space[Any], hidden: Sequence[int], kind: str = "plain") -> None:
         super().__init__()
         self.encoder = encoder(states)
         self.discrete = isinstance(actions, Discrete)
         inputs = self.encoder.size + (0 if self.discrete else width(actions))
-        self.nets = Ensemble(2, inputs, hidden, width(actions) if self.discrete else 1)
+        self.nets = CRITICS[kind](2, inputs, hidden, width(actions) if self.discrete else 1)
 
     def forward(self, state: Tensor, action: Tensor | None = None) -> Tensor:
         """Return both estimates: `[2, B, A]` of every discrete action, `[2, B]` of given continuous ones."""
@@ -52,11 +65,14 @@ class TwinCritic(nn.Module):
         actions: the action space, Discrete or a Box of numbers before the squash.
         hidden: units of each hidden layer.
         rate: Polyak coefficient τ of the target networks.
+        kind: one of `CRITICS`.
     """
 
-    def __init__(self, states: Space[Any], actions: Space[Any], hidden: Sequence[int], *, rate: float) -> None:
+    def __init__(
+        self, states: Space[Any], actions: Space[Any], hidden: Sequence[int], *, rate: float, kind: str = "plain"
+    ) -> None:
         super().__init__()
-        self.online = QNetworks(states, actions, hidden)
+        self.online = QNetworks(states, actions, hidden, kind)
         self.target = copy.deepcopy(self.online).requires_grad_(False)
         self.rate = rate
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from types import MappingProxyType
@@ -52,6 +52,8 @@ MODULES = MappingProxyType(
     }
 )
 """The modules of an agent that have a state: their keys in a checkpoint, and the attributes that hold them."""
+BEFORE: Mapping[str, Any] = MappingProxyType({"critic": "plain"})
+"""What settings that a checkpoint lacks had been when it was saved."""
 COUNTS = ("steps", "unobserved")
 LARGEST = ("largest_reward", "largest_paid")
 STREAMS = ("random", "playing")
@@ -129,7 +131,7 @@ def restore(
             guide=specs.program_from(state["programs"]["guide"], "guide") if guide is None else guide,
             future=specs.future_named(state["future"]) if future is None else future,
             device=device,
-            **state["settings"] | _reference_again(state["settings"], again),
+            **BEFORE | state["settings"] | _reference_again(state["settings"], again),
         )
         _require_same(state["trained_with"], _program_words(agent), "program")
         before = _environment_count(state["trained_with"]["environments"])

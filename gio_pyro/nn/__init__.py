@@ -12,6 +12,7 @@ from gio_pyro.nn.images import (
     is_image,
     unique_rows,
 )
+from gio_pyro.nn.layer_norm import LayerNormEnsemble
 from gio_pyro.nn.optimiser_state import restore_optimiser
 from gio_pyro.nn.perceptrons import CLIP, RESOLUTION, Ensemble, Standardise, batched, mlp
 from gio_pyro.nn.seen_values import DENSE, SeenValues, load_seen
@@ -26,6 +27,7 @@ __all__ = [
     "Ensemble",
     "ImageEncoder",
     "ImagePair",
+    "LayerNormEnsemble",
     "OneHotEncoder",
     "PairEncoder",
     "Picture",

@@ -9,8 +9,9 @@ import torch
 from gymnasium.spaces import Discrete
 from torch import Tensor
 
-from gio_pyro import tabular
+from gio_pyro import settings, tabular
 from gio_pyro.actor_critic import TableCritic, TwinCritic, optimistic_value
+from gio_pyro.actor_critic.twin_critic import CRITICS
 from gio_pyro.programs import ActionSamples, sample_actions
 from gio_pyro.tabular import TabularMDP
 from gio_pyro.tabular.iteration import intrinsic_reward as exact_reward
@@ -261,10 +262,10 @@ TWINS = {
 every_twin = pytest.mark.parametrize("kind", TWINS)
 
 
-def twin(kind: str, rate: float = 0.1) -> TwinCritic:
+def twin(kind: str, rate: float = 0.1, layers: str = "layer_norm") -> TwinCritic:
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        return TwinCritic(TWINS[kind].state_space, TWINS[kind].action_space, (16,), rate=rate)
+        return TwinCritic(TWINS[kind].state_space, TWINS[kind].action_space, (16,), rate=rate, kind=layers)
 
 
 def drawn(world: Spec, count: int = 6, draws: int = 1) -> tuple[Tensor, ActionSamples]:
@@ -280,10 +281,11 @@ def drawn(world: Spec, count: int = 6, draws: int = 1) -> tuple[Tensor, ActionSa
         return state, sample_actions(dist.Normal(torch.zeros(count, 2), 2.0).to_event(1), draws)
 
 
+@pytest.mark.parametrize("layers", CRITICS)
 @every_twin
-def test_a_twin_critic_gives_each_action_one_number(kind: str):
+def test_a_twin_critic_gives_each_action_one_number(kind: str, layers: str):
     state, chosen = drawn(TWINS[kind], draws=3)
-    critic = twin(kind)
+    critic = twin(kind, layers=layers)
     actions = 4 if isinstance(TWINS[kind].action_space, Discrete) else 3
     assert critic(state, chosen).shape == (6, actions)
     assert critic.later(state, chosen).shape == (6, actions)
@@ -298,6 +300,10 @@ def test_a_twin_critic_is_the_smaller_of_two_networks_or_their_mean_where_action
     expected = both.mean(0) if critic.online.discrete else torch.minimum(both[0], both[1])
     torch.testing.assert_close(critic(state, chosen), expected)
     assert bool((both[0] != both[1]).any())
+
+
+def test_the_settings_name_the_critics_there_are():
+    assert tuple(CRITICS) == settings.CRITICS
 
 
 def test_several_draws_of_a_state_stay_beside_it():

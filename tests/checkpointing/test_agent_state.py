@@ -551,3 +551,13 @@ class TestOwnPrograms:
         with pytest.raises(CheckpointError, match="environment="):
             GIO.load(tmp_path)
         assert GIO.load(tmp_path, environment=make()).steps == 50
+
+
+def test_a_checkpoint_without_a_critic_was_saved_with_the_plain_one(tmp_path: Path):
+    agent = GIO("Pendulum-v1", **SMALL, critic="plain").learn(60)
+    state = agent_state.state_of(agent)
+    del state["settings"]["critic"]
+    file_format.write(tmp_path, state)
+    loaded = GIO.load(tmp_path)
+    assert loaded.settings.critic == "plain"
+    assert not differences(agent_state.state_of(agent), agent_state.state_of(loaded))
