@@ -28,5 +28,6 @@ class LayerNormEnsemble(Ensemble):
         for weight, bias, gain, shift in zip(self.weights, self.biases, self.gains, self.shifts, strict=False):
             rows = torch.baddbmm(bias, rows, weight)
             rows = torch.addcmul(shift, nn.functional.layer_norm(rows, rows.shape[-1:]), gain).relu()
-        outputs: Tensor = torch.baddbmm(self.biases[-1], rows, self.weights[-1])
-        return outputs.unflatten(1, x.shape[:-1])
+        outputs = torch.baddbmm(self.biases[-1], rows, self.weights[-1])
+        every: Tensor = outputs.unflatten(1, x.shape[:-1])
+        return every
