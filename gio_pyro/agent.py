@@ -34,6 +34,7 @@ from gio_pyro.collection.make import Vector, single_spaces
 from gio_pyro.collection.mask_handlers import evaluation_mask_handler, mask_handler_of
 from gio_pyro.collection.predict import predict_actions
 from gio_pyro.collection.wrappers import first_env
+from gio_pyro.data.image_planes import image_axis
 from gio_pyro.data.replay_buffer import Replay, warn_of_size
 from gio_pyro.data.training_batches import newly_known, require_room_for, sequence_batch, training_batch
 from gio_pyro.dreaming import dreams_of
@@ -125,7 +126,7 @@ class GIO(Picklable):
         self.playing = PrivateRandom(self.settings.seed + OTHER_SEED, self.device)
         self.steps = self.unobserved = 0
         self.collector = Collector(self.env, seed=self.settings.seed, device=self.device, mask_handler=mask_handler)
-        self.replay = Replay(self.settings.buffer_size)
+        self.replay = Replay(self.settings.buffer_size, image_axis(self.spec.state_space))
         warn_of_size(self.spec, self.settings.buffer_size, self.device)
         self.programs = chosen_programs(self.spec, model, guide)
         with self.random.use(), memory_errors(REDUCE_ADVICE):

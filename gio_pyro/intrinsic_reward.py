@@ -15,6 +15,7 @@ from torch import Tensor
 from gio_pyro.collection import Actions, Env, Observations, make_env
 from gio_pyro.collection.make import Vector, single_spaces
 from gio_pyro.collection.wrappers import first_env
+from gio_pyro.data.image_planes import image_axis
 from gio_pyro.data.placing import sequence_starts, with_links
 from gio_pyro.data.replay_buffer import Replay, warn_of_size
 from gio_pyro.data.samples import Read, Samples, first_of
@@ -112,7 +113,7 @@ class IntrinsicReward(Picklable):
         own = Settings.of(given, states=states, actions=actions)  # refuses what is out of range
         learning_rate, hidden, seed = own.learning_rate, own.hidden, own.seed
         self.spec = spec_of(self.future, states, actions, parts=self.actions.parts, hidden=hidden)
-        self.replay = Replay(buffer_size)
+        self.replay = Replay(buffer_size, image_axis(self.spec.state_space))
         warn_of_size(self.spec, buffer_size, self.device)
         self.random = PrivateRandom(seed, self.device)
         with (

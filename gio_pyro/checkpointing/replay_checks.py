@@ -7,6 +7,7 @@ from torch import Tensor
 
 from gio_pyro.checkpointing.trained_agent import TrainedAgent
 from gio_pyro.checkpointing.validation import check_count
+from gio_pyro.data.image_planes import image_axis
 from gio_pyro.data.merging import LINKS
 from gio_pyro.data.replay_buffer import STORED
 from gio_pyro.errors import CheckpointError
@@ -22,13 +23,29 @@ def check_replay(saved: dict[str, Any], agent: TrainedAgent) -> None:
     if added != agent.steps or bool(rows) != bool(size) or any(number >= added for number in last):
         raise CheckpointError("Expected a replay of every step that was taken, but its counts do not agree.")
     if rows:
-        _check_rows(rows, size, agent)
+        _check_rows(rows, size, agent, images="planes" in saved)
+        if "planes" in saved:
+            _check_images(rows, saved["planes"], agent)
         _check_links(rows["following"], rows["episode"], added, streams)
     for name in ("merged", "gone"):
         if saved.get(name) is not None:
             _check_rows(saved[name], len(saved[name]["weight"]), agent)
     if check_count(saved["unmerged"], "the replay's count") > added:
         raise CheckpointError("Expected a replay of every step that was taken, but its counts do not agree.")
+
+
+def _check_images(rows: dict[str, Tensor], planes: Tensor, agent: TrainedAgent) -> None:
+    """Raise `CheckpointError` for states that do not refer to images of the environment."""
+    axis, sides = image_axis(agent.spec.state_space), list(agent.spec.state_space.shape or ())
+    fits = axis is not None and isinstance(planes, Tensor) and planes.dtype == torch.uint8 and planes.is_contiguous()
+    if axis is not None:
+        channels = sides.pop(axis)
+        for codes in (rows["state"], rows["next_state"]):
+            fits = fits and codes.dtype == torch.int32 and codes.shape == (len(rows["reward"]), channels)
+            fits = fits and bool(((codes >= 0) & (codes < len(planes))).all())
+        fits = fits and list(planes.shape[1:]) == sides
+    if not fits:
+        raise CheckpointError("Expected a replay of images of the environment, but got others; it is damaged.")
 
 
 def _check_streams(streams: dict[str, Any]) -> dict[str, Any]:
@@ -58,7 +75,8 @@ def _check_links(links: Tensor, episode: Tensor, added: int, streams: dict[str, 
         raise CheckpointError("Expected a replay that fits the environment, but its links lead out of it.")
 
 
-def _check_rows(rows: dict[str, Tensor], size: int, agent: TrainedAgent) -> None:
+def _check_rows(rows: dict[str, Tensor], size: int, agent: TrainedAgent, *, images: bool = False) -> None:
+    """Raise `CheckpointError` for rows outside the agent's spaces; states are left out where they are `images`."""
     states, actions = agent.spec.state_space, agent.spec.action_space
     own = next((parameter.dtype for parameter in agent.policy.parameters()), None)
     if rows["action"].is_floating_point() and rows["action"].dtype != own:
@@ -66,7 +84,7 @@ def _check_rows(rows: dict[str, Tensor], size: int, agent: TrainedAgent) -> None
             f"Expected actions of {own}, as torch's default is, but got {rows['action'].dtype}; set that default first "
             "(torch.set_default_dtype)."
         )
-    spaces = {"state": states, "next_state": states, "action": actions}
+    spaces = {"action": actions} if images else {"state": states, "next_state": states, "action": actions}
     if not rows.keys() >= {*STORED}:
         raise CheckpointError(f"Expected a replay of {', '.join(STORED)}, but got {sorted(rows)}; it is damaged.")
     for name, values in rows.items():

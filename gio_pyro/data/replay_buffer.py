@@ -2,7 +2,7 @@
 
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,10 +11,12 @@ import torch
 from gymnasium.spaces import Discrete
 from torch import Tensor
 
+from gio_pyro.data.image_planes import ImagePlanes, planes_of
 from gio_pyro.data.merging import Merged
 from gio_pyro.data.state_table import StateTable
 from gio_pyro.data.streams import Streams
 from gio_pyro.errors import GioWarning, InputError
+from gio_pyro.nn import Picture
 from gio_pyro.types import Sequences, Spec, Transitions
 from gio_pyro.utils.memory import MIN_CHECKED, format_bytes, free_bytes, require_memory
 
@@ -36,14 +38,16 @@ class Replay:
 
     Args:
         capacity: the most transitions that are kept; the oldest are overwritten.
+        images: the channel axis of states, 0 or 2, where they are images (see `image_axis`): each frame is kept once.
     """
 
-    def __init__(self, capacity: int) -> None:
+    def __init__(self, capacity: int, images: int | None = None) -> None:
         if capacity < 1:
             raise InputError(f"Expected room for at least 1 transition, but got {capacity}; raise buffer_size.")
         self.capacity = capacity
         self._rows: dict[str, Tensor] = {}
         self._states = StateTable()
+        self._planes = None if images is None else ImagePlanes(images)
         self._size = self._added = 0
         self._streams = Streams()
         self._room = 2 * capacity
@@ -55,7 +59,8 @@ class Replay:
     @property
     def bytes(self) -> int:
         """The size of the storage in bytes."""
-        return sum(rows.nbytes for rows in self._rows.values()) + self._states.bytes
+        images = 0 if self._planes is None else self._planes.bytes
+        return sum(rows.nbytes for rows in self._rows.values()) + self._states.bytes + images
 
     def add(
         self,
@@ -108,11 +113,13 @@ class Replay:
 
     def _write_states(self, new: Transitions, links: Sequence[tuple[int, int]], number: int) -> None:
         """Store the states of new rows, the first of which has the given number."""
-        oldest = number + len(new) - self.capacity
+        oldest, state, next_state = number + len(new) - self.capacity, new.state, new.next_state
+        if self._planes is not None:
+            state, next_state = self._planes.encode(state, next_state, new.stream.tolist(), number, oldest)
         slots = [n % self.capacity for n in range(number, number + len(new))]
         after = [(a % self.capacity, b - number) for a, b in links if oldest <= a < number]
         within = [(a - number, b - number) for a, b in links if a >= number]
-        self._states.write(slots, new.state, new.next_state, after, within)
+        self._states.write(slots, state, next_state, after, within)
 
     def _numbered(self, new: Transitions, stream: Sequence[int], episode: Sequence[int]) -> Transitions:
         device = new.weight.device
@@ -135,13 +142,20 @@ class Replay:
         """Allocate more storage by doubling, up to the capacity."""
         have = len(self._rows["reward"]) if self._rows else 0
         need = min(self._size + len(new), self.capacity)
-        if need <= have:
-            return
+        if need > have:
+            self._grow(new, need, have)
+        if self._planes is not None:
+            oldest = self._added + len(new) - self.capacity
+            self._planes.reserve(new.state[-self.capacity :], oldest, need / len(self._rows["reward"]))
+
+    def _grow(self, new: Transitions, need: int, have: int) -> None:
+        """Allocate storage for at least `need` rows instead of `have`."""
         links = {"episode": new.weight.int(), "following": self._rows.get("following", new.weight.byte())}
         fields = {name: getattr(new, name) for name in COLUMNS} | links
-        widths = [4, new.state[:1].nbytes, *(field[:1].nbytes for field in fields.values())]
+        kind = new.state if self._planes is None else self._planes.codes_like(new.state)
+        widths = [4, kind[:1].nbytes, *(field[:1].nbytes for field in fields.values())]
         size = self._affordable(widths, need, have, new.weight.device)
-        self._states.grow(size, self._size, new.state)
+        self._states.grow(size, self._size, kind)
         for name, like in fields.items():
             grown = like.new_zeros(size, *like.shape[1:])
             if name in self._rows:
@@ -229,7 +243,10 @@ class Replay:
 
     def _at(self, slot: Tensor) -> Transitions:
         rows = {name: self._rows[name][slot] for name in COLUMNS}
-        rows |= {"state": self._states.states(slot), "next_state": self._states.next_states(slot)}
+        state, next_state = self._states.states(slot), self._states.next_states(slot)
+        if self._planes is not None:
+            state, next_state = self._planes.decode(state), self._planes.decode(next_state)
+        rows |= {"state": state, "next_state": next_state}
         episode = self._rows["episode"][slot].long()
         stream, weight = self._streams.of(episode), torch.ones_like(rows["reward"])
         return Transitions(**rows, weight=weight, stream=stream, episode=episode, time=self._time(slot))
@@ -302,22 +319,45 @@ class Replay:
     def state_dict(self) -> dict[str, Any]:
         """Return copies of the transitions and of their links, as tensors and plain values."""
         filled = {name: _copy(rows[: self._size]) for name, rows in self._rows.items()}
+        planes = {}
         if filled:
             slot = torch.arange(self._size, device=self._device())
-            filled |= {"state": _copy(self._states.states(slot)), "next_state": _copy(self._states.next_states(slot))}
+            state, next_state = self._states.states(slot), self._states.next_states(slot)
+            if self._planes is not None:
+                planes["planes"], state, next_state = self._planes.state_dict(state, next_state)
+            filled |= {"state": _copy(state), "next_state": _copy(next_state)}
         streams = self.streams_state()
-        return {"rows": filled, "added": self._added, "streams": streams} | self._merged.state_dict()
+        return {"rows": filled, "added": self._added, "streams": streams} | planes | self._merged.state_dict()
 
     def load_state_dict(self, state: dict[str, Any], device: torch.device) -> None:
         """Restore what `state_dict` returned, on `device`."""
         saved = {name: state["rows"][name].to(device) for name in (*STORED, "episode", "following") if state["rows"]}
         self._rows = {name: rows for name, rows in saved.items() if name not in ("state", "next_state")}
         self._states, self._size = StateTable(), len(saved["reward"]) if saved else 0
-        if saved:
-            self._states.load(saved["state"], saved["next_state"], saved["following"])
         self._added = int(state["added"])
         self._streams.load_state_dict(state["streams"])
+        if saved and self._planes is not None:
+            saved |= self._load_planes(saved, state.get("planes"))
+        if saved:
+            self._states.load(saved["state"], saved["next_state"], saved["following"])
         self._merged.load_state_dict(state, device)
+
+    def _load_planes(self, saved: Mapping[str, Tensor], planes: Tensor | None) -> dict[str, Tensor]:
+        """Restore the images of saved rows; return the codes that stand for them. Older checkpoints have no planes."""
+        assert self._planes is not None
+        device = saved["reward"].device
+        time = self._time(torch.arange(self._size, device=device))
+        codes = {name: saved[name] for name in ("state", "next_state")}
+        if planes is None:
+            order = time.argsort()
+            stream = self._streams.of(saved["episode"].long()[order])
+            found = self._planes.encode_all(codes["state"][order], codes["next_state"][order], stream.tolist(), time)
+            codes = {name: found[k][order.argsort()] for k, name in enumerate(codes)}
+        else:
+            last = {stream: row for stream, row in self.last.items() if row >= self.oldest}
+            running = {stream: row % self.capacity for stream, row in last.items()}
+            self._planes.load(planes.to(device), codes["state"], codes["next_state"], time, running)
+        return codes
 
 
 def _sent(numbers: Sequence[Sequence[int]], kind: torch.dtype, device: torch.device) -> Tensor:
@@ -347,6 +387,9 @@ def bytes_of(spec: Spec) -> int:
         8 if isinstance(space, Discrete) else math.prod(space.shape or ()) * np.dtype(space.dtype).itemsize
         for space in (spec.state_space, spec.action_space)
     )
+    if isinstance(picture := spec.state_space, Picture):
+        channels = picture.shape[picture.axis]
+        state = state // channels * planes_of(picture) + 4 * channels
     return state + action + OTHERS
 
 

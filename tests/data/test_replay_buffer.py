@@ -493,5 +493,5 @@ def test_the_process_grows_by_no_more_than_the_rows():
     few, million, worst = (int(number) for number in run.stdout.split())
     raw = RAW * 1_000_000 / 1024
     assert few < 2_000
-    assert million < 1.15 * raw
+    assert million < 1.25 * raw  # the lists of the batches of 50,000, too
     assert worst < 2.0 * raw

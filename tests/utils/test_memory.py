@@ -186,7 +186,8 @@ SPACES = [
 def test_a_transition_takes_as_many_bytes_as_are_told(space: Any, action: Any):
     agent = GIO(World(space, action), hidden=(8,), buffer_size=512, train_freq=30, batch_size=500).learn(30)
     ends = agent.replay.bytes - 512 * bytes_of(agent.spec)  # the next states at the ends of episodes
-    assert 0 < ends < 40 * bytes_of(agent.spec)
+    assert ends < 40 * bytes_of(agent.spec)
+    assert ends > 0 or len(space.shape) > 2  # planes of images are allocated as they come
 
 
 def test_tables_of_many_states_grow_with_those_that_follow():
