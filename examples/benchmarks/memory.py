@@ -1,6 +1,6 @@
 """Resident memory of a long run: 200,000 steps of Pendulum-v1 with small networks, and the log of it.
 
-    python examples/benchmarks/memory.py              # about six minutes on one core
+    python examples/benchmarks/memory.py              # about four minutes on one core
 
 The replay (20,000 transitions) is full after a tenth of the run. From then on memory should be flat: the bound is a
 growth of 2 % between a quarter of the steps and the end. The log is kept as CSV: step, resident memory in MB, and the
@@ -18,7 +18,7 @@ import torch
 import gio_pyro as gio
 
 RESULTS = Path(__file__).parent / "results" / "memory.csv"
-SETTINGS = {"hidden": (32,), "batch_size": 64, "train_freq": 8, "buffer_size": 20_000, "learning_starts": 1_000}
+SETTINGS = {"hidden": (32,), "batch_size": 64, "train_freq": 16, "buffer_size": 20_000, "learning_starts": 1_000}
 GROWTH = 1.02
 Row = tuple[int, float, float]
 

@@ -5,15 +5,17 @@ follows. So a state is stored as the numbers of its channels, and each channel a
 compared, byte by byte, with those of the transition before it in its stream.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from gymnasium import Space
+from gymnasium.spaces import Box
 from torch import Tensor
 
-from gio_pyro.nn import Picture
+from gio_pyro.nn import axis_of
 from gio_pyro.utils.memory import require_memory
 
 SPARE = 1.03
@@ -29,12 +31,14 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 def image_axis(space: Space[Any]) -> int | None:
     """Return the channel axis of a space of images, 0 or 2; None for other spaces."""
-    return space.axis if isinstance(space, Picture) else None
+    image = isinstance(space, Box) and space.dtype == np.uint8 and len(space.shape) == 3
+    return axis_of(space) if image and isinstance(space, Box) else None
 
 
-def planes_of(space: Picture) -> int:
-    """Return how many planes a transition adds: 3 where frames may be in colour, else 1, a stack of grey frames."""
-    return 3 if space.shape[space.axis] % 3 == 0 else 1
+def bytes_of_image(shape: Sequence[int], axis: int) -> int:
+    """Return the bytes that a transition adds: three channels where frames may be in colour, else one of a stack."""
+    channels = shape[axis]
+    return math.prod(shape) // channels * (3 if channels % 3 == 0 else 1) + 4 * channels
 
 
 class ImagePlanes:

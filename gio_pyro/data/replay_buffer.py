@@ -11,12 +11,11 @@ import torch
 from gymnasium.spaces import Discrete
 from torch import Tensor
 
-from gio_pyro.data.image_planes import ImagePlanes, planes_of
+from gio_pyro.data.image_planes import ImagePlanes, bytes_of_image, image_axis
 from gio_pyro.data.merging import Merged
 from gio_pyro.data.state_table import StateTable
 from gio_pyro.data.streams import Streams
 from gio_pyro.errors import GioWarning, InputError
-from gio_pyro.nn import Picture
 from gio_pyro.types import Sequences, Spec, Transitions
 from gio_pyro.utils.memory import MIN_CHECKED, format_bytes, free_bytes, require_memory
 
@@ -387,9 +386,8 @@ def bytes_of(spec: Spec) -> int:
         8 if isinstance(space, Discrete) else math.prod(space.shape or ()) * np.dtype(space.dtype).itemsize
         for space in (spec.state_space, spec.action_space)
     )
-    if isinstance(picture := spec.state_space, Picture):
-        channels = picture.shape[picture.axis]
-        state = state // channels * planes_of(picture) + 4 * channels
+    if (axis := image_axis(spec.state_space)) is not None:
+        state = bytes_of_image(spec.state_space.shape or (), axis)
     return state + action + OTHERS
 
 

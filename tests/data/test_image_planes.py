@@ -1,13 +1,18 @@
 """A replay of stacked frames keeps each frame once, and returns, bit for bit, what was added."""
 
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
+import gymnasium as gym
 import numpy as np
 import pytest
 import torch
-from gymnasium.spaces import Box
+from gymnasium.spaces import Box, Discrete
+from gymnasium.wrappers import FrameStackObservation
 from torch import Tensor
 
+from gio_pyro import GIO
 from gio_pyro.data.image_planes import image_axis
 from gio_pyro.data.merging import concatenate
 from gio_pyro.data.replay_buffer import Replay
@@ -87,4 +92,46 @@ def test_each_frame_is_kept_once(colours: int) -> None:
 
 def test_only_images_have_a_channel_axis() -> None:
     assert image_axis(Picture(np.zeros((4, 8, 8)), np.full((4, 8, 8), 255), axis=0)) == 0
+    assert image_axis(Box(0, 255, (4, 8, 8), np.uint8)) == 0
+    assert image_axis(Box(0, 255, (8, 8, 3), np.uint8)) == 2
     assert image_axis(Box(0, 1, (4, 8, 8))) is None
+    assert image_axis(Box(0, 255, (8,), np.uint8)) is None
+
+
+class Noise(gym.Env[Any, Any]):
+    """Episodes of 17 random images."""
+
+    observation_space = Box(0, 255, (16, 16), np.uint8)
+    action_space = Discrete(3)
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[Any, dict[str, Any]]:
+        super().reset(seed=seed)
+        self.step_number = 0
+        return self._image(), {}
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        self.step_number += 1
+        return self._image(), 0.0, self.step_number >= 17, False, {}
+
+    def _image(self) -> Any:
+        return self.np_random.integers(0, 256, (16, 16), dtype=np.uint8)
+
+
+def test_an_agent_of_stacked_frames_resumes_with_its_images(tmp_path: Path) -> None:
+    settings = {
+        "hidden": (8,),
+        "buffer_size": 200,
+        "temperature": 10.0,
+        "learning_starts": 50,
+        "batch_size": 16,
+        "train_freq": 60,
+    }
+    agent = GIO(FrameStackObservation(Noise(), 4), **settings).learn(300)
+    assert agent.replay.bytes < 1.4 * 200 * (16 * 16 + 60)  # tiny images: half of it are the other fields
+    agent.save(tmp_path)
+    again = GIO.load(tmp_path, environment=FrameStackObservation(Noise(), 4))
+    for steps in (0, 60):
+        one, other = agent.learn(steps).replay.all(), again.learn(steps).replay.all()
+        assert all(torch.equal(a, b) for a, b in zip(one.tensors(), other.tensors(), strict=True))
+    for a, b in zip(agent.model.parameters(), again.model.parameters(), strict=True):
+        assert torch.equal(a, b)

@@ -16,6 +16,7 @@ from torch import nn
 from gio_pyro import GIO, IntrinsicReward, tabular
 from gio_pyro.actor_critic import tables
 from gio_pyro.actor_critic.guide_reward import reward_named
+from gio_pyro.data import image_planes
 from gio_pyro.data import replay_buffer as replays
 from gio_pyro.data.replay_buffer import bytes_of
 from gio_pyro.errors import GioWarning, InputError
@@ -206,7 +207,7 @@ def test_a_replay_that_will_not_fit_is_told_of_before_it_is_filled(make: Any, mo
     each = bytes_of(GIO(World(PICTURES), hidden=(8,)).spec)
     monkeypatch.setattr(replays, "free_bytes", lambda device="cpu": 100_000.0 * each)
     with pytest.warns(
-        GioWarning, match=r"buffer_size=200000 .*795 B each are 159 MB, and 79\.5 MB is free; set buffer_size=80000"
+        GioWarning, match=r"buffer_size=200000 .*807 B each are 161 MB, and 80\.7 MB is free; set buffer_size=80000"
     ):
         make(buffer_size=200_000)
     with warnings.catch_warnings():
@@ -234,6 +235,7 @@ def test_all_of_replay_at_once_is_sized_too(space: Any, monkeypatch: pytest.Monk
     agent = GIO(World(space), hidden=(8,), batch_size=None, train_freq=64, buffer_size=64)
     free(monkeypatch, 30_000)
     monkeypatch.setattr(agent.replay, "_affordable", lambda *given: 64)
+    monkeypatch.setattr(image_planes, "require_memory", lambda *given: None)
     with pytest.raises(InputError, match=r"transitions at once, as batch_size=None has it.*; set batch_size=256"):
         agent.learn(64)
 
