@@ -80,6 +80,8 @@ class Settings:
     critic: str = "plain"
     """Hidden layers of the critic (networks): "plain", or "layer_norm", normalised before each ReLU, which tolerates
     faster targets (see `gio_pyro.actor_critic.twin_critic`)."""
+    bounded_policy: bool = False
+    """Keep a continuous policy where it can learn: means within ±3 before the squash, scales of at least exp(−3)."""
     learning_starts: int = 0
     """Environment steps before the policy first improves; until then actions are uniform and only the programs are
     fitted."""
@@ -169,7 +171,7 @@ class Settings:
             raise InputError(
                 f"Expected signal to be a name or None, but got {shown(self.signal)}; see gio_pyro.signals."
             )
-        for name in ("compile", "greedy", "signal_value"):
+        for name in ("compile", "greedy", "signal_value", "bounded_policy"):
             if not isinstance(getattr(self, name), bool):
                 raise InputError(f"Expected {name} to be True or False, but got {shown(getattr(self, name))}.")
         _check_explorer(self)
@@ -235,6 +237,7 @@ CONTINUOUS: Mapping[str, Any] = MappingProxyType(
         "train_freq": 1,
         "batch_size": 256,
         "critic": "layer_norm",
+        "bounded_policy": True,
         "target_rate": 0.02,
         "uniform_share": 0.0,
     }
@@ -247,7 +250,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "objective", "training", "optim", "intrinsic", "samples", "temperature", "target_entropy", "discount",
             "reward_weight", "initial_value", "sweeps",
         ),
-        "Networks": ("hidden", "critic", "learning_rate", "target_rate", "compile"),
+        "Networks": ("hidden", "critic", "bounded_policy", "learning_rate", "target_rate", "compile"),
         "Collection": (
             "learning_starts", "train_freq", "updates", "gradient_steps", "improvements", "batch_size", "buffer_size",
             "uniform_share", "greedy",

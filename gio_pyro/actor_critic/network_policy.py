@@ -24,6 +24,8 @@ from gio_pyro.programs import ActionSamples
 
 LOG_SCALE = (-5.0, 2.0)
 """Bounds of the log standard deviation of a continuous policy, before the squash."""
+MEAN, LEAST_LOG_SCALE = 3.0, -3.0
+"""Bounds of a bounded policy: means within ±3, where tanh is 0.995, and the scale that the guides resolve."""
 
 
 class CategoricalPolicy(nn.Module):
@@ -69,18 +71,33 @@ class CategoricalPolicy(nn.Module):
 
 
 class GaussianPolicy(nn.Module):
-    """π(a|s) over numbers before the squash to the action box: an independent normal for each, standard at first."""
+    """π(a|s) over numbers before the squash to the action box: an independent normal for each, standard at first.
+
+    Far from 0 the squash is flat, and below the floor of the guides' scales the information is, so that a policy that
+    has gone there has no gradient to come back by; `bounded` keeps it where both still change.
+
+    Args:
+        states: the state space.
+        actions: the action space.
+        hidden: units of each hidden layer.
+        bounded: whether means are softly bounded by `MEAN` and log scales are at least `LEAST_LOG_SCALE`.
+    """
 
     pathwise = True
 
-    def __init__(self, states: Space[Any], actions: Space[Any], hidden: Sequence[int]) -> None:
+    def __init__(
+        self, states: Space[Any], actions: Space[Any], hidden: Sequence[int], *, bounded: bool = False
+    ) -> None:
         super().__init__()
+        self.bounded = bounded
         self.encoder = encoder(states)
         self.net = last_layer_zero(mlp(self.encoder.size, hidden, 2 * width(actions)))
 
     def forward(self, state: Tensor) -> dist.Independent:
         """Return π(·|s), a batch of B normal distributions over d numbers."""
         mean, log_scale = self.net(self.encoder(state)).chunk(2, -1)
+        if self.bounded:
+            mean, log_scale = MEAN * (mean / MEAN).tanh(), log_scale.clamp_min(LEAST_LOG_SCALE)
         pi: dist.Independent = dist.Normal(mean, log_scale.clamp(*LOG_SCALE).exp()).to_event(1)
         return pi
 
@@ -109,9 +126,14 @@ def last_layer_zero(net: nn.Sequential) -> nn.Sequential:
 
 
 def network_policy(
-    states: Space[Any], actions: Space[Any], hidden: Sequence[int], allowed: Allowed | None = None
+    states: Space[Any],
+    actions: Space[Any],
+    hidden: Sequence[int],
+    allowed: Allowed | None = None,
+    *,
+    bounded: bool = False,
 ) -> CategoricalPolicy | GaussianPolicy:
-    """Return a policy over this kind of action."""
+    """Return a policy over this kind of action; `bounded` is of continuous ones."""
     if isinstance(actions, Discrete):
         return CategoricalPolicy(states, actions, hidden, allowed)
-    return GaussianPolicy(states, actions, hidden)
+    return GaussianPolicy(states, actions, hidden, bounded=bounded)

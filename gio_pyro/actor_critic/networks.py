@@ -24,8 +24,8 @@ class NetworkActorCritic(nn.Module):
 
     Args:
         spec: the spaces.
-        settings: `hidden`, `critic`, `learning_rate`, `target_rate`, `discount`, `uniform_share` and
-            `auxiliary_discounts`.
+        settings: `hidden`, `critic`, `bounded_policy`, `learning_rate`, `target_rate`, `discount`, `uniform_share`
+            and `auxiliary_discounts`.
     """
 
     def __init__(self, spec: Spec, settings: Settings) -> None:
@@ -33,7 +33,7 @@ class NetworkActorCritic(nn.Module):
         states, actions, s = spec.state_space, spec.action_space, settings
         self.settings = settings
         self.spec = spec
-        self.policy = network_policy(states, actions, s.hidden, spec.allowed)
+        self.policy = network_policy(states, actions, s.hidden, spec.allowed, bounded=s.bounded_policy)
         critic = partial(TwinCritic, states, actions, s.hidden, rate=s.target_rate, kind=s.critic)
         self.critic = critic()
         self.apart = AuxiliaryValues(AuxiliaryValue(critic(), d) for d in s.auxiliary_discounts)

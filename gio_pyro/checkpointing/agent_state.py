@@ -52,7 +52,7 @@ MODULES = MappingProxyType(
     }
 )
 """The modules of an agent that have a state: their keys in a checkpoint, and the attributes that hold them."""
-BEFORE: Mapping[str, Any] = MappingProxyType({"critic": "plain"})
+BEFORE: Mapping[str, Any] = MappingProxyType({"critic": "plain", "bounded_policy": False})
 """What settings that a checkpoint lacks had been when it was saved."""
 COUNTS = ("steps", "unobserved")
 LARGEST = ("largest_reward", "largest_paid")

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from gio_pyro import tabular
 from gio_pyro.actor_critic import LOG_FLOOR, CategoricalPolicy, GaussianPolicy, TablePolicy, network_policy
-from gio_pyro.actor_critic.network_policy import LOG_SCALE
+from gio_pyro.actor_critic.network_policy import LEAST_LOG_SCALE, LOG_SCALE, MEAN
 from gio_pyro.programs import ActionSamples, sample_actions
 from tests.spaces import image, vector
 from tests.tabular.worlds import random_mdp, random_rows
@@ -183,8 +183,8 @@ def test_the_likeliest_actions_of_network_policies():
     torch.testing.assert_close(gaussian.mode(torch.zeros(2, 1)), torch.tensor([[0.3, -4.0]] * 2))
 
 
-def normal_policy(mean: list[float], log_scale: list[float]) -> GaussianPolicy:
-    policy = GaussianPolicy(vector(1), vector(len(mean)), ())
+def normal_policy(mean: list[float], log_scale: list[float], *, bounded: bool = False) -> GaussianPolicy:
+    policy = GaussianPolicy(vector(1), vector(len(mean)), (), bounded=bounded)
     with torch.no_grad():
         policy.net[0].bias.copy_(torch.tensor([*mean, *log_scale]))
     return policy
@@ -194,6 +194,21 @@ def normal_policy(mean: list[float], log_scale: list[float]) -> GaussianPolicy:
 def test_the_scale_of_a_normal_policy_is_bounded(given: float, kept: float):
     policy = normal_policy([0.0], [given])
     assert float(policy(torch.zeros(1, 1)).stddev.log().detach()) == pytest.approx(kept, rel=1e-5)
+
+
+def test_a_bounded_policy_comes_back_from_the_flat_of_the_squash():
+    gradients = []
+    for bounded in (True, False):
+        policy = normal_policy([8.0, 0.01], [-9.0, 0.0], bounded=bounded)
+        pi_ = policy(torch.zeros(1, 1))
+        pi_.mean.tanh().sum().backward()
+        gradients.append(policy.net[0].bias.grad[:2])
+        if bounded:
+            torch.testing.assert_close(pi_.mean[0, 1].detach(), torch.tensor(0.01), rtol=1e-4, atol=0)
+            assert MEAN - 0.1 < float(pi_.mean[0, 0].detach()) < MEAN
+            assert float(pi_.stddev[0, 0].log().detach()) == pytest.approx(LEAST_LOG_SCALE)
+    assert float(gradients[0][0]) > 100 * float(gradients[1][0]) > 0
+    torch.testing.assert_close(gradients[0][1], gradients[1][1], rtol=1e-4, atol=0)
 
 
 def test_the_two_numbers_of_a_normal_policy_are_independent():

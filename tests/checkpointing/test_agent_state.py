@@ -553,10 +553,10 @@ class TestOwnPrograms:
         assert GIO.load(tmp_path, environment=make()).steps == 50
 
 
-def test_a_checkpoint_without_a_critic_was_saved_with_the_plain_one(tmp_path: Path):
-    agent = GIO("Pendulum-v1", **SMALL, critic="plain").learn(60)
+def test_a_checkpoint_of_before_has_a_plain_critic_and_an_unbounded_policy(tmp_path: Path):
+    agent = GIO("Pendulum-v1", **SMALL, critic="plain", bounded_policy=False).learn(60)
     state = agent_state.state_of(agent)
-    del state["settings"]["critic"]
+    del state["settings"]["critic"], state["settings"]["bounded_policy"]
     file_format.write(tmp_path, state)
     loaded = GIO.load(tmp_path)
     assert loaded.settings.critic == "plain"
