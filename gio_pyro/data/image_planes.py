@@ -61,7 +61,7 @@ class ImagePlanes:
         return self._planes.nbytes + self._used_at.nbytes
 
     def reserve(self, new: Tensor, oldest: int, filled: float) -> None:
-        """Make room for states `[B, ...]` and their next states; raise `InputError` where memory is short.
+        """Make room for states `[B, ...]` and next states, even if all are new; raise `InputError` if memory is short.
 
         Args:
             new: the states.

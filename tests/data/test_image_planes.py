@@ -127,7 +127,8 @@ def test_an_agent_of_stacked_frames_resumes_with_its_images(tmp_path: Path) -> N
         "train_freq": 60,
     }
     agent = GIO(FrameStackObservation(Noise(), 4), **settings).learn(300)
-    assert agent.replay.bytes < 1.4 * 200 * (16 * 16 + 60)  # tiny images: half of it are the other fields
+    frames = 200 + 200 // 17 + 2 * 60 * 4  # with room for a batch in which every frame is new
+    assert agent.replay.bytes < 1.1 * frames * 16 * 16 + 200 * 100
     agent.save(tmp_path)
     again = GIO.load(tmp_path, environment=FrameStackObservation(Noise(), 4))
     for steps in (0, 60):
