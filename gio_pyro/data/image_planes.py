@@ -75,8 +75,8 @@ class ImagePlanes:
         gone = np.flatnonzero(self._used_at < oldest).tolist()
         if count > len(self._free) + len(gone):
             have = len(self._planes)
-            need = have - len(self._free) - len(gone) + count
-            size = max(need, min(2 * have, int(SPARE * need / filled)))
+            used = have - len(self._free) - len(gone)
+            size = max(used + count, min(2 * have, int(SPARE * used / filled) + count))
             require_memory(size * shape[2:].numel(), f"{size:,} images", "set buffer_size lower", new.device)
             planes = torch.empty(size, *shape[2:], dtype=new.dtype, device=new.device)
             if have:
