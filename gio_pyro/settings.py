@@ -238,7 +238,6 @@ CONTINUOUS: Mapping[str, Any] = MappingProxyType(
         "batch_size": 256,
         "critic": "layer_norm",
         "bounded_policy": True,
-        "target_rate": 0.02,
         "uniform_share": 0.0,
     }
 )
