@@ -82,7 +82,7 @@ TABLES: dict[str, Callable[[], list[str]]] = {
     "mutual_information": lambda: mutual_information.table(rows(mutual_information)),
     "pyro_elbo": lambda: pyro_elbo.table(rows(pyro_elbo)),
     "sparse_maze": maze,
-    "speed": lambda: speed.table(RESULTS / "speed.csv"),
+    "speed": lambda: speed.table(rows(speed)),
     "training_schedules": schedules,
     "useless_actions": lambda: useless_actions.table(rows(useless_actions)),
 }

@@ -3,6 +3,7 @@
 Cost: 100 s.
 """
 
+import csv
 import os
 import subprocess
 import sys
@@ -66,14 +67,28 @@ def test_deep_control_runs_keeps_its_rows_and_says_what_was_missed(tmp_path):
 
 
 @pytest.mark.slow
-def test_the_speed_benchmark_prints_paired_ratios_and_the_weight_of_a_replay(tmp_path):
+def test_the_speed_benchmark_prints_paired_ratios_floors_and_aims(tmp_path):
     pytest.importorskip("stable_baselines3")
     results = tmp_path / "speed.csv"
-    quick = ("--pairs", "1", "--steps", "10", "--rows", "10000", "--no-compile", "--results", results)
-    shown = run("speed.py", *quick)
-    assert shown.returncode in (0, 1), shown.stderr  # one pair proves nothing about speed
-    assert "median of 1 paired ratios" in shown.stdout
-    assert results.read_text().count("\n") == 5
+    quick = ("--pairs", "1", "--steps", "10", "--rows", "10000", "--hidden", "128", "--no-compile")
+    shown = run("speed.py", *quick, "--results", results)
+    assert shown.returncode == 1, shown.stderr  # ten steps of FrozenLake are not 20,000 a second
+    assert "| GIO, eager | " in shown.stdout
+    assert "2 x 128: products of a layer run at" in shown.stdout
+    rows = list(csv.DictReader(results.open()))
+    assert {row["what"] for row in rows} >= {*module("speed").OTHERS}
+    agents = [row for row in rows if row["ratio"]]
+    assert all(float(row["floor"]) < float(row["value"]) for row in agents if row["floor"])
+    assert "FrozenLake" in (tmp_path / "speed-calls.txt").read_text()
+    again = run("speed.py", "--only", "replay", "--rows", "10000", "--results", results)
+    assert [row["what"] for row in csv.DictReader(results.open())] == [row["what"] for row in rows], again.stderr
+
+
+def test_the_floor_of_an_update_counts_its_matrix_products():
+    runners = module("speed_runners")
+    x, w = torch.randn(5, 7), torch.randn(7, 3)
+    assert runners.operations(lambda steps: x @ w) == 2 * 5 * 7 * 3
+    assert runners.ratio([2.0, 8.0, 9.0], [1.0, 2.0, 9.0]) == 2.0
 
 
 @pytest.mark.slow

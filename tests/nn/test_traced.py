@@ -115,7 +115,7 @@ def test_an_intrinsic_reward_pays_the_same_whether_it_is_recorded_or_not(name: s
     for _ in range(2):
         for reward in (recorded, plain):
             reward.update(given)
-        for _ in range(CALLS_BEFORE + 3):
+        for _ in range(CALLS_BEFORE + 6):
             assert (recorded.compute(given) == plain.compute(given)).all()
     if name != "FrozenLake-v1":
         assert recorded.signal.traced is not None
