@@ -30,6 +30,7 @@ import useless_actions
 from kept import Kept
 
 sys.path.append(str(Path(__file__).parents[1] / "studies"))
+import critic_and_policy
 import default_future
 import dreaming
 import latent_variables
@@ -67,6 +68,9 @@ def defaults() -> list[str]:
 
 
 TABLES: dict[str, Callable[[], list[str]]] = {
+    "critic_and_policy": lambda: critic_and_policy.table(
+        Kept(STUDIES / "results" / "critic_and_policy.csv", critic_and_policy.KEYS)
+    ),
     "deep_control": lambda: deep_control.table(deep_control.read(RESULTS / "deep_control.csv").values()),
     "default_agent": defaults,
     "default_future": lambda: default_future.table(
