@@ -198,3 +198,11 @@ def test_a_run_that_is_killed_loses_an_interval_at_most_and_ends_bit_for_bit(tmp
     done = run("survival.py", "--only", "finite", "--kills", "1", "--terms", "1", "--results", str(results))
     assert done.returncode == 0, done.stdout + done.stderr
     assert run("survival.py", "--only", "finite", "--kills", "1", "--terms", "1", "--results", results).returncode == 0
+
+
+@pytest.mark.slow
+def test_memory_keeps_a_log_of_resident_memory(tmp_path):
+    results = tmp_path / "memory.csv"
+    done = run("memory.py", "--steps", "1200", "--every", "300", "--results", str(results))
+    assert done.returncode in (0, 1), done.stderr
+    assert [line.split(",")[0] for line in results.read_text().split()] == ["step", "300", "600", "900", "1200"]
