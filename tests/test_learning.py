@@ -31,7 +31,7 @@ def test_five_of_five_seeds_reach_their_bounds(world, tmp_path):
 def test_the_default_agent_on_pendulum_is_believed_and_one_with_an_overconfident_guide_is_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    """Seed 0; three of five are believed, four of five spoiled ones not (examples/benchmarks/default_agent.py)."""
+    """Seed 0; of the others see examples/benchmarks/default_agent.py."""
     run = tmp_path / "run"
     assert gio("train", "--quiet", "--out", run) == 0
     assert gio("diagnose", run) == 0
