@@ -17,6 +17,7 @@ from gio_pyro.actor_critic import NetworkActorCritic, actor_critic_of, steppers,
 from gio_pyro.actor_critic.behaviour import select_action
 from gio_pyro.actor_critic.guide_reward import finite_nats, reward_named
 from gio_pyro.actor_critic.metrics import policy_metrics
+from gio_pyro.actor_critic.network_update import FINITE, NetworkUpdate, all_finite
 from gio_pyro.callbacks import Callback, Metrics, combined
 from gio_pyro.checkpointing import agent_state, file_format
 from gio_pyro.checkpointing.summary import summary
@@ -69,6 +70,8 @@ MOST_STEPS = 2**40
 OTHER_SEED = 1_000_003
 """Added to the training seed for evaluation and prediction, so that they use separate random streams."""
 
+ROUNDS_AT_ONCE = 20
+"""Rounds of collecting and updating between looks at the progress bar."""
 OBSERVED_AT_ONCE = 100
 """Environment steps between updates of input normalisers; one at every step would take 10 % of the run time."""
 
@@ -141,7 +144,6 @@ class GIO(Picklable):
             self.model, self.guide = build_pair(self.programs, self.spec, self.policy, self.device)
             self.temperature = temperature_of(self.spec, s).to(self.device)
         objective = objective_for(self.guide, self.objects.get("objective", s.objective), samples=s.samples)
-        compiled = s.compile and isinstance(self.actor_critic, NetworkActorCritic)
         if sequence_length_of(objective) > 1 and self.future.sequential:
             raise InputError(
                 f"Expected a future of one step for an objective along trajectories, but got {self.future}; take "
@@ -152,13 +154,13 @@ class GIO(Picklable):
             self.guide,
             objective,
             learning_rate=s.learning_rate,
-            compiled=compiled,
             optim=optim_from(self.objects.get("optim", s.optim)),
             training=s.training,
             action_space=self.spec.action_space,
         )
         self.reward = reward_named(s.intrinsic, self.model, self.guide, self.future, samples=s.samples)
         self.reading = reward_named("imagined", self.model, self.guide, self.future, samples=s.samples)
+        self.update = self._network_update()
         fitted = Fitted(self.spec, self.future, self.model, self.guide, self.policy, self.replay)
         with MemoryCheck("the signal and dreams", REDUCE_ADVICE):
             self.reward_mix = reward_mix_of(s, fitted).to(self.device)
@@ -214,14 +216,12 @@ class GIO(Picklable):
         progress_bar = switch("progress_bar", progress_bar)
         stop = None if stop is None else function("stop", stop, "nothing that says whether to end")
         end = self.steps + count
+        self._expect(count)
         with tqdm(total=count, unit="step") if progress_bar else nullcontext() as bar:
             while self.steps < end:
                 before = self.steps
                 with PROCESS_LOCK:
-                    with self._private():
-                        self._round(min(self.settings.train_freq, end - before))
-                    interval = self.settings.log_interval
-                    due = self.steps >= end or self.steps // interval > before // interval
+                    due = self._rounds(end, most=1 if stop is not None else ROUNDS_AT_ONCE)
                     metrics = self.metrics() if due else {}
                 if bar is not None:
                     bar.update(self.steps - before)
@@ -252,6 +252,22 @@ class GIO(Picklable):
         ):
             yield
 
+    def _rounds(self, end: int, most: int) -> bool:
+        """Take rounds up to the next report, `most` of them, or fewer where another thread waits; return if it is due.
+
+        Between two rounds the private settings stay: entering them takes a tenth of a round.
+        """
+        interval = self.settings.log_interval
+        with self._private():
+            for _ in range(most):
+                before = self.steps
+                self._round(min(self.settings.train_freq, end - before))
+                if self.steps >= end or self.steps // interval > before // interval:
+                    return True
+                if PROCESS_LOCK.awaited:
+                    break
+        return False
+
     def _round(self, steps: int) -> None:
         """Collect `steps` environment steps, then update."""
         s = self.settings
@@ -273,6 +289,8 @@ class GIO(Picklable):
         s = self.settings
         if self.steps < s.learning_starts:
             return self.actor_critic.behaviour(uniform_share=1.0)
+        if self.update is not None:
+            return self.explorer.behaviour(self.update.behaviour, self.replay)
         own = self.actor_critic.behaviour(uniform_share=s.uniform_share, greedy=s.greedy, explore=self.guide.explorer)
         return self.explorer.behaviour(own, self.replay)
 
@@ -287,30 +305,78 @@ class GIO(Picklable):
         self.dreaming.observe(latest)
         self.explorer.observe(latest)
         self.unobserved = 0
+        if self.update is not None:
+            self.update.recheck()
 
     def _update(self, improvements: int) -> None:
         """Fit both programs, then evaluate and improve the policy (theory, equations 5 to 8).
 
         There are no improvements during warm-up: with an untrained guide the policy would become deterministic (theory,
-        section 3). Signals and dreams are trained even if `gradient_steps` is 0.
+        section 3). Signals and dreams are trained even if `gradient_steps` is 0. Where nothing comes between the last
+        fit and the first improvement, these are one step on the same batch.
         """
         s = self.settings
         # fit: gradient steps on the model (dynamics term) and the guide (its objective), signals and dreams
-        for number in range(max(s.gradient_steps, int(self.reward_mix.learns or self.dreaming.learns))):
+        fits = max(s.gradient_steps, int(self.reward_mix.learns or self.dreaming.learns))
+        for number in range(fits):
             if number == 0 or s.batch_size is not None:  # without a batch size: always the whole replay
                 batch, future = self._examples()
-            fitted = self.inference.step(self.policy, batch, future) if number < s.gradient_steps else {}
+            if improvements and number == fits - 1 and self._one_step:
+                self._improve(batch, future)
+                improvements -= 1
+                continue
+            fitted = self._fit(batch, future) if number < s.gradient_steps else {}
             self._note(fitted | self.reward_mix.update(batch) | self.dreaming.update(batch))
-        # evaluate (equation 5) and improve (equation 6) the policy, then let the guide follow it (e.g. equation 10)
         for _ in range(improvements):
-            rows = self.actor_critic.rows(self.replay)
-            batch = self.dreaming.beside(rows)  # replayed transitions, and rollouts in the model
-            rewarded = self.reward_mix.mix(batch, self.steps)  # r ← w r + β signal
-            auxiliary = self.reward_mix.auxiliary(batch, self.steps)
-            # evaluate (equation 5), then improve (equation 6)
+            self._improve(self.actor_critic.rows(self.replay))
+
+    @property
+    def _one_step(self) -> bool:
+        """Whether a fit and an improvement can be one step: of networks, from transitions, with nothing in between."""
+        between = self.reward_mix.learns or self.dreaming.learns or self.settings.gradient_steps == 0
+        sequences = self.future.sequential or sequence_length_of(self.inference.objective) > 1
+        return self.update is not None and not between and not sequences
+
+    def _fit(self, batch: Transitions, future: Tensor) -> dict[str, Tensor]:
+        """Take one gradient step of the programs."""
+        if self.update is None:
+            return self.inference.step(self.policy, batch, future)
+        if self._one_step:
+            self.update.prepare(batch, future, self.steps, self.reward_mix.auxiliary(batch, self.steps))
+        return self.update.fit(batch, future)
+
+    def _improve(self, rows: Transitions, future: Tensor | None = None) -> None:
+        """Evaluate and improve the policy on transitions `[B, ...]`; with their futures, fit the programs first."""
+        batch = self.dreaming.beside(rows)  # replayed transitions, and rollouts in the model
+        rewarded = self.reward_mix.mix(batch, self.steps)  # r ← w r + β signal
+        auxiliary = self.reward_mix.auxiliary(batch, self.steps)
+        if self.update is None:
             figures = self.actor_critic.improve(rewarded, self.reward, self.temperature, self.steps, auxiliary)
-            self._note(figures | self.explorer.improve(self.replay, self.steps))
+        elif future is None:
+            figures = self.update.improve(rewarded, self.steps, auxiliary)
+        else:
+            figures = self.update.fit_and_improve(batch, future, rewarded, self.steps, auxiliary)
+        self._note(figures | self.explorer.improve(self.replay, self.steps))
+        if self.guide.follows:  # the guide follows the policy (e.g. equation 10)
             self.guide.follow(self.policy, rows)
+            if self.update is not None:
+                self.update.recheck()
+
+    def _network_update(self) -> NetworkUpdate | None:
+        """Return the update of networks; None for tables, whose steps are not graphs."""
+        control = self.actor_critic
+        if not isinstance(control, NetworkActorCritic):
+            return None
+        s, parts = self.settings, (self.inference, control, self.reward, self.temperature, [self.masks])
+        behaviour = control.behaviour(uniform_share=s.uniform_share, greedy=s.greedy, explore=self.guide.explorer)
+        return NetworkUpdate(*parts, behaviour, s.compile)
+
+    def _expect(self, steps: int) -> None:
+        """Say how many updates are to come in as many environment steps, which decides what is worth compiling."""
+        if self.update is not None:
+            s = self.settings
+            rounds = [max(0, count) * s.updates // s.train_freq for count in (s.learning_starts - self.steps, steps)]
+            self.update.expect(rounds[0] * s.gradient_steps, max(0, rounds[1] - rounds[0]))
 
     def _examples(self) -> tuple[Transitions, Tensor]:
         """Sample the training batch of the programs: transitions, or subsequences for trajectory objectives."""
@@ -328,8 +394,8 @@ class GIO(Picklable):
         """Store losses on the device until `metrics` is called, and record whether any was not finite."""
         if not figures:
             return
+        self.sound &= figures.pop(FINITE) if FINITE in figures else all_finite(figures)
         self.figures |= figures
-        self.sound &= torch.isfinite(torch.stack(list(figures.values()))).all()
 
     def metrics(self) -> Metrics:
         """Return the logged metrics: losses of the last gradient step, and means over recently visited states.

@@ -121,9 +121,9 @@ class Settings:
     log_interval: int = 500
     """Environment steps between reports, at which metrics are logged, the callback is called, and every number is
     checked to be finite."""
-    compile: bool = False
-    """Compile the update of networks: about a minute once, then 1.6 times as fast or more; for programs without
-    decisions in Python (see `gio_pyro.nn.gradient_step`)."""
+    compile: bool | str = "auto"
+    """Run the update of networks as one compiled graph: "auto", which captures it where that pays, has a helper process
+    compile it and never waits; True, which waits for the compiler; or False: plain Python (`gio_pyro.nn.graphs`)."""
     seed: int = 0
     """Seed of the environment, the networks and every draw."""
 
@@ -171,7 +171,9 @@ class Settings:
             raise InputError(
                 f"Expected signal to be a name or None, but got {shown(self.signal)}; see gio_pyro.signals."
             )
-        for name in ("compile", "greedy", "signal_value", "bounded_policy"):
+        if not isinstance(self.compile, bool) and self.compile != "auto":
+            raise InputError(f"Expected compile to be auto, True or False, but got {shown(self.compile)}.")
+        for name in ("greedy", "signal_value", "bounded_policy"):
             if not isinstance(getattr(self, name), bool):
                 raise InputError(f"Expected {name} to be True or False, but got {shown(getattr(self, name))}.")
         _check_explorer(self)

@@ -140,6 +140,10 @@ class Transitions:
         """Return the fields in order; `Transitions(*rows.tensors())` equals `rows`."""
         return tuple(getattr(self, f.name) for f in fields(self))
 
+    def with_reward(self, reward: Tensor) -> Transitions:
+        """Return the transitions with another reward, `[B]`."""
+        return replace(self, reward=reward)
+
     def flat(self) -> Transitions:
         """Flatten sequences `[B, T, ...]` to transitions `[B · T, ...]`."""
         return Transitions(*(tensor.flatten(0, 1) for tensor in self.tensors()))

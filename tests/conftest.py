@@ -1,9 +1,10 @@
 """Every test starts from the same random numbers and an empty parameter store, in whatever order tests run."""
 
+import math
 import os
 import random
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,10 @@ import pyro
 import pytest
 import torch
 from hypothesis import settings
+from torch import Tensor
+
+from gio_pyro.nn.graphs import cache, function
+from gio_pyro.nn.graphs.capture import Graph
 
 SEED = 0
 ENTROPY = random.Random()
@@ -38,6 +43,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """
     if hasattr(config.option, "randomly_reset_seed"):
         config.option.randomly_reset_seed = False
+    os.environ["GIO_PYRO_CACHE"] = tempfile.mkdtemp(prefix="graphs-")  # graphs compiled before would change last digits
     if not os.access(Path.home(), os.W_OK):
         for name in ("MPLCONFIGDIR", "XDG_CACHE_HOME"):
             os.environ.setdefault(name, tempfile.mkdtemp())
@@ -73,3 +79,35 @@ def own_store() -> Iterator[None]:
     store.clear()
     yield
     store.set_state(before)
+
+
+@pytest.fixture(autouse=True)
+def nothing_in_the_background(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compile nothing while tests run; what a run learns would depend on when the helper process has finished."""
+    monkeypatch.setattr(function, "WORTH_COMPILING", math.inf)
+
+
+@pytest.fixture
+def uncompiled(monkeypatch: pytest.MonkeyPatch) -> list[Graph]:
+    """Use a compiler that leaves graphs as they are; returns those that it has been given."""
+    graphs: list[Graph] = []
+
+    class Helper:
+        def __init__(self, graph: Graph, *, waits: bool) -> None:
+            graphs.append(graph)
+
+        def wait(self) -> None:
+            pass
+
+        stop = wait
+
+        def running(self) -> bool:
+            return False
+
+    def load(place: Path) -> Callable[[Sequence[Tensor]], list[Tensor]] | None:
+        found = [graph for graph in graphs if cache.place_of(graph) == place]
+        return (lambda tensors: found[0].run(tensors, (), ())) if found else None
+
+    monkeypatch.setattr(function, "Compilation", Helper)
+    monkeypatch.setattr(function, "load", load)
+    return graphs

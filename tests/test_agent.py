@@ -365,7 +365,7 @@ class TestWrongEnvironment:
         """Episodes of 5 steps never say what follows in 9."""
         agent = quick(make(limit=5, length=50), future="StateAfter(9)")
         with pytest.warns(
-            UnknownFutureWarning, match=r"^Replay holds 150 steps, but none that knows what follows in 9: "
+            UnknownFutureWarning, match=r"^Replay holds 100 steps, but none that knows what follows in 9: "
         ):
             agent.learn(150)
         agent.learn(150)  # told once

@@ -41,14 +41,14 @@ class NetworkActorCritic(nn.Module):
             "critic": adam(list(self.critic.online.parameters()), s.learning_rate),
             "policy": adam(list(self.policy.parameters()), s.learning_rate),
         }
-        self.evaluation = Descent("critic", self._critic_loss, self.optimisers["critic"], s.compile)
+        self.evaluation = Descent("critic", self._critic_loss, self.optimisers["critic"])
         self.evaluations = [self._auxiliary_evaluation(value) for value in self.apart]
-        self.projection = Descent("policy", self._policy_loss, self.optimisers["policy"], s.compile)
+        self.projection = Descent("policy", self._policy_loss, self.optimisers["policy"])
 
     def _auxiliary_evaluation(self, value: AuxiliaryValue) -> Descent:
         self.optimisers["signal_critic"] = adam(list(value.critic.online.parameters()), self.settings.learning_rate)
         loss = partial(self._auxiliary_loss, value)
-        return Descent("signal_critic", loss, self.optimisers["signal_critic"], self.settings.compile)
+        return Descent("signal_critic", loss, self.optimisers["signal_critic"])
 
     def behaviour(
         self, *, uniform_share: float, greedy: bool = False, explore: Policy | None = None
@@ -87,16 +87,30 @@ class NetworkActorCritic(nn.Module):
             step: environment steps taken.
             auxiliary: the same transitions with the reward of each auxiliary value.
         """
-        alpha = temperature.at(step)
-        if not isinstance(alpha, Tensor):
-            alpha = torch.full((), alpha, device=batch.reward.device)  # a fill, where a copy would wait for the device
+        self.weigh(auxiliary)
+        alpha = as_tensor(temperature.at(step), batch.reward.device)
+        return self.descend(alpha, batch, reward, temperature, [weighted.rows.reward for weighted in auxiliary])
+
+    def weigh(self, auxiliary: Sequence[WeightedBatch]) -> None:
+        """Set the weight of each auxiliary value."""
+        for value, weighted in zip(self.apart, auxiliary, strict=True):
+            value.set_weight(weighted.weight)
+
+    def descend(
+        self,
+        alpha: Tensor,
+        batch: Transitions,
+        reward: Reward,
+        temperature: Temperature,
+        auxiliary: Sequence[Tensor] = (),
+    ) -> Figures:
+        """Take the gradient steps of `improve`, given α and the rewards of the auxiliary values, `[B]` each."""
         # evaluation, equation 5: a gradient step on (Q - target)², then the Polyak update of the target networks
         figures = self.evaluation.step(reward, alpha, *batch.tensors())
         self.critic.polyak_update()
         # auxiliary values, equation 17: the same with the auxiliary rewards, without entropy or information
-        for value, evaluation, weighted in zip(self.apart, self.evaluations, auxiliary, strict=True):
-            value.set_weight(weighted.weight)
-            figures |= evaluation.step(None, *weighted.rows.tensors())
+        for value, evaluation, rewards in zip(self.apart, self.evaluations, auxiliary, strict=True):
+            figures |= evaluation.step(None, *batch.with_reward(rewards).tensors())
             value.critic.polyak_update()
         # improvement, equation 6: a gradient step on the divergence of π from p* ∝ exp(Q/α + bonus)
         figures |= self.projection.step(reward, alpha, batch.state)
@@ -154,3 +168,8 @@ class NetworkActorCritic(nn.Module):
     def entropy(self, state: Tensor) -> Tensor:
         """Return the policy's mean entropy over the given states, nats; of continuous actions after the squash."""
         return self.policy.entropy(sample_actions(self.policy(state)))
+
+
+def as_tensor(number: float | Tensor, device: torch.device) -> Tensor:
+    """Return a number as a tensor on a device, by a fill, where a copy would wait for the device."""
+    return number if isinstance(number, Tensor) else torch.full((), number, device=device)

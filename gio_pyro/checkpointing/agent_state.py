@@ -55,6 +55,8 @@ MODULES = MappingProxyType(
 BEFORE: Mapping[str, Any] = MappingProxyType({"critic": "plain", "bounded_policy": False})
 """What settings that a checkpoint lacks had been when it was saved."""
 COUNTS = ("steps", "unobserved")
+UPDATE = MappingProxyType({"calls": (int, "updates"), "compiled": (bool, "compiled")})
+"""What is saved of how the update runs, with its kind and name."""
 LARGEST = ("largest_reward", "largest_paid")
 STREAMS = ("random", "playing")
 
@@ -69,6 +71,7 @@ def state_of(agent: TrainedAgent) -> dict[str, Any]:
         "trained_with": _environment_words(agent.env) | _program_words(agent),
         **{name: getattr(agent, name) for name in COUNTS},
         "sound": bool(agent.sound),
+        "update": {} if agent.update is None else agent.update.state_dict(),
         **{name: getattr(agent, name) for name in LARGEST},
         "collector": agent.collector.snapshot(),
         **module_states(agent),
@@ -271,6 +274,8 @@ def fill(agent: TrainedAgent, state: dict[str, Any]) -> None:
     agent.sound.fill_(check_kind(state["sound"], bool, "sound"))
     for name in LARGEST:
         setattr(agent, name, check_kind(state[name], float, name))
+    if agent.update is not None and state.get("update"):
+        agent.update.load_state_dict({name: check_kind(state["update"][name], *k) for name, k in UPDATE.items()})
     for name in STREAMS:
         check_kind(state[name]["cpu"], Tensor, name)
         getattr(agent, name).state = state[name]

@@ -40,6 +40,7 @@ class TrainedAgent(Protocol):
     largest_reward: float
     largest_paid: float
     sound: Tensor
+    update: Any
 
     def optimisers(self) -> dict[str, torch.optim.Optimizer]:
         """Return the optimisers by name; programs without parameters and tables have none."""

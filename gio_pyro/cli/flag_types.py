@@ -40,6 +40,11 @@ def number_or_text(word: str) -> float | str:
         return word
 
 
+def switch_or_text(word: str) -> bool | str:
+    """Return True for "true", False for "false", else the text itself."""
+    return {"true": True, "false": False}.get(word.lower(), word)
+
+
 _INT = _one(int, "INT", "a whole number")
 _INTS = PrimitiveConstructorSpec(
     nargs="*",
@@ -82,6 +87,8 @@ def flag_type(annotation: Any) -> Any:
     if get_origin(annotation) is tuple:
         return Annotated[Any, _INTS]
     kinds = set(get_args(annotation) or (annotation,)) - {NoneType}
+    if kinds == {bool, str}:
+        return Annotated[Any, _one(switch_or_text, "TEXT", "text")]
     if kinds == {float, str}:
         return Annotated[Any, _one(number_or_text, "TEXT", "a number or text")]
     (kind,) = kinds

@@ -47,7 +47,6 @@ class Inference:
         guide: q_φ; it may have no parameters.
         objective: the objective of the guide, in nats, to be maximised.
         learning_rate: step size for programs without a `learning_rate` of their own.
-        compiled: whether the step is compiled (see `gio_pyro.nn.gradient_step`).
         optim: the optimiser; Adam by default.
         training: one of `TRAININGS`.
         action_space: of the programs; with it an ELBO of Pyro that cannot fit this pair is refused at once.
@@ -67,14 +66,13 @@ class Inference:
         objective: Objective,
         *,
         learning_rate: float,
-        compiled: bool = False,
         optim: Optim | None = None,
         training: str = "joint",
         action_space: Space[Any] | None = None,
     ) -> None:
         self.model, self.guide, self.objective = model, guide, objective
         self.learning_rate, self.optim = learning_rate, optim or Optim()
-        _require_fits(objective, training, compiled)
+        _require_fits(objective, training)
         if isinstance(objective, PyroElbo) and action_space is not None:
             objective.require(model, guide, finite=isinstance(action_space, Discrete))
         if training == "svi":
@@ -86,17 +84,22 @@ class Inference:
             "alternating": [("model", self._model_loss, explained), ("guide", self._guide_loss, (guide,))],
             "svi": [("programs", self._elbo_loss, (model, guide))],
         }
-        self.descents = [self._descent(name, loss, programs, compiled) for name, loss, programs in losses[training]]
+        self.descents = [self._descent(name, loss, programs) for name, loss, programs in losses[training]]
 
-    def _descent(self, name: str, loss: Loss, programs: tuple[Program, ...], compiled: bool) -> Descent:
+    def _descent(self, name: str, loss: Loss, programs: tuple[Program, ...]) -> Descent:
         rated = [
             (parameters, self.learning_rate if program.learning_rate is None else program.learning_rate)
             for program in programs
             if (parameters := trainable(program))
         ]
         optimiser = self.optim.build(rated) if rated else None
-        modules = (self.model, self.guide)
-        return Descent(name, loss, optimiser, compiled, modules=modules, clip=self.optim.clip)
+        return Descent(name, loss, optimiser, self.optim.clip)
+
+    @property
+    def one_graph(self) -> bool:
+        """Whether a step is tensor operations alone: neither the objective nor an optimiser waits for the host."""
+        fused = all(optimiser.defaults.get("fused") for optimiser in self.optimisers.values())
+        return fused and not isinstance(self.objective, PyroElbo)
 
     @property
     def descent(self) -> Descent:
@@ -164,7 +167,7 @@ class Inference:
             return _scalar(self.objective(self.model, self.guide, policy, batch, future), self.objective)
 
 
-def _require_fits(objective: Objective, training: str, compiled: bool) -> None:
+def _require_fits(objective: Objective, training: str) -> None:
     """Raise `InputError` for an objective that cannot be trained in this way."""
     if training not in TRAININGS:
         raise InputError(unknown("training", training, TRAININGS))
@@ -179,11 +182,6 @@ def _require_fits(objective: Objective, training: str, compiled: bool) -> None:
         raise InputError(
             "Expected an objective of the guide alone for alternating training, but got joint_elbo, whose gradient "
             "trains the model too; take elbo, or training joint."
-        )
-    if compiled and isinstance(objective, PyroElbo):
-        raise InputError(
-            f"Expected compile off with an ELBO of pyro.infer, but got {name}, which reads its loss on the host; leave "
-            "compile off, or take elbo."
         )
 
 

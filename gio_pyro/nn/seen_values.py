@@ -75,7 +75,7 @@ class SeenValues(nn.Module):
             return
         more = min(max(need, 2 * have), self.count) - have
         self.values = nn.functional.pad(self.values, (0, more), value=EMPTY)
-        table.data = torch.cat([table.data, table.data.new_zeros(len(table), more, *table.shape[2:])], 1)
+        resize(table, torch.cat([table.data, table.data.new_zeros(len(table), more, *table.shape[2:])], 1))
 
     def _numbers(self) -> Tensor:
         return torch.arange(1, 1 + self.values.shape[-1], device=self.values.device)
@@ -97,10 +97,20 @@ def load_seen(table: nn.Parameter, seen: SeenValues | None, saved: Mapping[str, 
     if seen is None or not isinstance(entries, Tensor):
         return seen
     if values is None:
-        table.data = table.data.new_zeros(entries.shape)
+        resize(table, table.data.new_zeros(entries.shape))
         return None
     rows = len(seen.values)
     if values.ndim == 2 and len(values) == rows and entries.shape[:2] == (rows, 1 + values.shape[1]):
         seen.values = seen.values.new_full(values.shape, EMPTY)
-        table.data = table.data.new_zeros(rows, 1 + values.shape[1], *table.shape[2:])
+        resize(table, table.data.new_zeros(rows, 1 + values.shape[1], *table.shape[2:]))
     return seen
+
+
+def resize(parameter: nn.Parameter, values: Tensor) -> None:
+    """Give a parameter values of another shape.
+
+    Where a loss that was computed from it is still alive, torch keeps the shape of its gradient, unless the type
+    changes in between.
+    """
+    parameter.data = torch.empty(0, dtype=torch.float16, device=parameter.device)
+    parameter.data = values

@@ -45,13 +45,18 @@ class Guide(Program):
         self._check_batch(state, future=future, action=action)
         return per_example(self.posterior(policy, state, future), action, len(state), self.name)
 
+    @property
+    def follows(self) -> bool:
+        """Whether the program has a method `follow`."""
+        return getattr(self.program, "follow", None) is not None
+
     @torch.no_grad()
     def follow(self, policy: Policy, batch: Transitions) -> None:
         """Pass the improved policy to the program's `follow(policy, state, weight)`, if it has one.
 
         A guide can thus update itself without gradients: `state` `[M, ...]` are visited states with weights `[M]`.
         """
-        if getattr(self.program, "follow", None) is not None:
+        if self.follows:
             self.call("follow", policy, *batch.distinct_states())
 
     @property

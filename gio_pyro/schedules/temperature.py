@@ -75,13 +75,7 @@ class Temperature(nn.Module):
         self.register_buffer("inverse", torch.tensor(1 / self.start) if kind == "loss" else None)
         self.log_value = nn.Parameter(torch.tensor(math.log(self.start))) if kind == "auto" else None
         self.optimiser = (
-            None
-            if self.log_value is None
-            else torch.optim.Adam(
-                [self.log_value],
-                lr=learning_rate,
-                fused=True,  # reads nothing on the host
-            )
+            None if self.log_value is None else torch.optim.Adam([self.log_value], lr=learning_rate, fused=True)
         )
 
     def at(self, step: int) -> float | Tensor:
@@ -104,8 +98,8 @@ class Temperature(nn.Module):
             self._follow_loss(self.inverse, loss.detach())
         if self.optimiser is None or self.log_value is None:
             return
-        self.optimiser.zero_grad()
-        (self.log_value * (entropy.detach() - self.target * target_share)).backward()
+        # the gradient of log α (H − target)
+        self.log_value.grad = (entropy.detach() - self.target * target_share).to(self.log_value)
         self.optimiser.step()
 
     def _follow_loss(self, inverse: Tensor, loss: Tensor) -> None:

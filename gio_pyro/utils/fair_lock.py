@@ -43,6 +43,11 @@ class FairLock:
     def __exit__(self, *_: object) -> None:
         self._release()
 
+    @property
+    def awaited(self) -> bool:
+        """Whether another thread waits for the lock."""
+        return len(self._queue) > 0
+
     def _acquire(self, seconds: float | None) -> bool:
         """Acquire the lock in order of arrival; returns False after `seconds`, None waiting without limit."""
         me = threading.get_ident()

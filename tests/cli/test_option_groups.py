@@ -39,7 +39,7 @@ VALUES = {
     "improvements": ("2", 2), "batch_size": ("16", 16), "buffer_size": ("999", 999), "samples": ("2", 2),
     "sweeps": ("5", 5), "target_rate": ("0.1", 0.1), "uniform_share": ("0", 0.0), "greedy": (None, True),
     "initial_value": ("neutral", "neutral"), "target_entropy": ("0.3", 0.3), "log_interval": ("50", 50),
-    "compile": (None, True), "critic": ("plain", "plain"), "bounded_policy": (None, True),
+    "compile": ("false", False), "critic": ("plain", "plain"), "bounded_policy": (None, True),
     "seed": ("9", 9),
 }  # fmt: skip
 """What is typed after the flag of each setting, and the value that arrives."""

@@ -271,7 +271,7 @@ class TestNetworks:
             "--env.g=9",
             "--hidden=8",
             "--learning-rate=0.1",
-            "--compile",
+            "--compile=true",
             "--intrinsic=replayed",
         ):
             capsys.readouterr()

@@ -201,7 +201,6 @@ def test_optimisers_train_and_resume(tmp_path: Path, optim: str):
         ({"objective": "RenyiELBO(alpha=1)"}, "Expected RenyiELBO with valid settings, but it raised"),
         ({"objective": "RenyiELBO"}, "Expected an ELBO with a gradient for guides of finite actions"),
         ({"optim": "Adam(lr=1e400)"}, "Expected a finite lr"),
-        ({"objective": "Trace_ELBO", "compile": True}, "Expected compile off with an ELBO of pyro.infer"),
         ({"objective": "sleep", "training": "svi"}, "Expected an ELBO for training svi, but got Sleep"),
         ({"objective": "joint_elbo", "training": "alternating"}, "Expected an objective of the guide alone"),
         ({"training": "both"}, "Expected training to be one of joint, alternating, svi"),

@@ -59,10 +59,13 @@ class TestAgents:
         seen = agent.collector.observations.raw.sample()
         assert np.array_equal(agent.predict(seen)[0], other.predict(seen)[0])
 
-    def test_compiled_graphs_stay_behind(self):
-        agent = gio.GIO("CartPole-v1", **SMALL)
-        agent.inference.descent.graphs["a"] = lambda: threading.Lock()
-        assert pickle.loads(pickle.dumps(agent)).inference.descent.graphs == {}
+    @pytest.mark.usefixtures("uncompiled")
+    def test_graphs_stay_behind(self):
+        agent = gio.GIO("CartPole-v1", **SMALL | {"compile": True}).learn(60)
+        copy = pickle.loads(pickle.dumps(agent))
+        assert agent.update.whole.routes
+        assert not copy.update.whole.routes
+        assert differences(copy.learn(20), agent.learn(20)) == []
 
     def test_an_environment_that_holds_a_lock_is_one_sentence(self):
         env = gym.make("FrozenLake-v1")

@@ -1,0 +1,42 @@
+"""Compiled graphs on disk: one file for each graph, kind of processor and version of torch.
+
+The folder is `gio_pyro` in the user's cache directory (`XDG_CACHE_HOME`, or `.cache` in the home directory), or
+`GIO_PYRO_CACHE` where that is set. Its files are machine code of this machine and may be deleted at any time.
+"""
+
+import hashlib
+import os
+import platform
+from pathlib import Path
+
+import torch
+from torch import fx
+
+from gio_pyro.nn.graphs.capture import Graph
+
+FORMAT = 1
+"""Raise it where the helper compiles the same graph to another function."""
+SUFFIX = ".pt2"
+
+
+def folder() -> Path:
+    """Return the folder of compiled graphs, which may not exist yet."""
+    given = os.environ.get("GIO_PYRO_CACHE")
+    if given:
+        return Path(given)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "gio_pyro"
+
+
+def place_of(graph: Graph) -> Path:
+    """Return the file of a compiled graph: its name is a hash of all that the machine code depends on."""
+    about = [
+        *(str(part) for part in (FORMAT, torch.__version__, platform.machine(), torch.get_num_threads())),
+        torch.backends.cpu.get_cpu_capability(),
+        *(str(meta) for meta in graph.meta),
+        *(_written(node) for node in graph.module.graph.nodes),
+    ]
+    return folder() / (hashlib.sha256("\n".join(about).encode()).hexdigest()[:32] + SUFFIX)
+
+
+def _written(node: fx.Node) -> str:
+    return f"{node.op} {node.name} {node.target} {node.args} {node.kwargs}"

@@ -1,0 +1,247 @@
+"""Captured and compiled functions: equal to the function, for every program of the library, or refused.
+
+What is compared bit for bit includes the state of the random generator and of Adam.
+"""
+
+import random
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+import gio_pyro as gio
+from gio_pyro.errors import GioWarning, InputError
+from gio_pyro.nn.gradient_step import Descent, adam
+from gio_pyro.nn.graphs import GraphedFunction, Progress, Sources, cache, function
+from gio_pyro.nn.graphs.capture import Graph, capture
+from gio_pyro.nn.graphs.compiler import Compilation, load
+from tests.agents import differences
+from tests.slow import slow_but
+
+SMALL: dict[str, Any] = {"hidden": (8,), "learning_starts": 20, "batch_size": 16, "seed": 0, "log_interval": 20}
+APART = ("/settings/compile", "/update")
+
+
+class Line:
+    """A step of Adam on noisy data, with dropout, and a running mean; `twist` changes the loss."""
+
+    def __init__(self, twist: Callable[[Tensor], Tensor] = lambda loss: loss, rate: float = 0.01) -> None:
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            self.net = nn.Sequential(nn.Linear(2, 8), nn.BatchNorm1d(8), nn.Dropout(0.3), nn.Linear(8, 1))
+        self.twist = twist
+        self.descent = Descent("line", self.loss, adam(list(self.net.parameters()), rate))
+        self.sources = Sources([self.net], [self.descent.optimiser] if self.descent.optimiser else [])
+
+    def loss(self, _: Any, x: Tensor, y: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        loss = (self.net(x + 0.1 * torch.randn_like(x)) - y).square().mean()
+        return self.twist(loss), {"loss": loss}
+
+    def step(self, x: Tensor, y: Tensor) -> dict[str, Tensor]:
+        return self.descent.step(None, x, y)
+
+    def graphed(self, how: bool | str = True, **more: Any) -> GraphedFunction:
+        return GraphedFunction(self.step, self.sources, Progress(how, **more))
+
+
+X, Y = torch.linspace(-1, 1, 12).reshape(6, 2), torch.linspace(0, 1, 6).reshape(6, 1)
+
+
+def trajectory(step: Callable[..., dict[str, Tensor]], count: int = 6) -> list[Any]:
+    torch.manual_seed(3)
+    return [{name: float(value.detach()) for name, value in step(X, Y).items()} for _ in range(count)]
+
+
+@pytest.mark.usefixtures("uncompiled")
+def test_a_captured_step_is_the_step_bit_for_bit():
+    one, other = Line(), Line()
+    assert trajectory(one.step) == trajectory(other.graphed())
+    torch.testing.assert_close(one.net.state_dict(), other.net.state_dict(), rtol=0, atol=0)
+
+
+@pytest.mark.slow
+def test_a_compiled_step_is_the_step_up_to_rounding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """By torch's compiler, in a helper process; the second time from the cache, without one."""
+    monkeypatch.setenv("GIO_PYRO_CACHE", str(tmp_path))
+    one, other, again = Line(), Line(), Line()
+    expected = trajectory(one.step)
+    compiled = other.graphed()
+    found = trajectory(compiled)
+    (route,) = compiled.routes.values()
+    assert route.compiled is not None
+    for mine, theirs in zip(expected, found, strict=True):
+        assert mine == pytest.approx(theirs, rel=1e-4)
+    wanted, reached = ({k: v for k, v in line.net.state_dict().items() if k != "0.bias"} for line in (one, other))
+    torch.testing.assert_close(reached, wanted, rtol=1e-3, atol=1e-5)
+    monkeypatch.setattr(function, "Compilation", None)
+    assert trajectory(again.graphed()) == found
+    (file,) = tmp_path.iterdir()
+    file.write_bytes(file.read_bytes()[:1000])  # cut in half
+    assert load(file) is None
+
+
+def test_capturing_leaves_no_trace():
+    line = Line()
+    before, state = {k: v.clone() for k, v in line.net.state_dict().items()}, torch.get_rng_state()
+    capture(line.step, (X, Y), line.sources)
+    torch.testing.assert_close(line.net.state_dict(), before, rtol=0, atol=0)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert all(parameter.grad is None for parameter in line.net.parameters())
+
+
+@pytest.mark.parametrize(
+    ("twist", "why"),
+    [
+        pytest.param(lambda loss: loss * random.random(), "gave other numbers", id="Python's random numbers"),
+        pytest.param(lambda loss: loss * float(np.random.rand()), "gave other numbers", id="NumPy's"),  # noqa: NPY002
+        pytest.param(lambda loss: loss * time.perf_counter(), "gave other numbers", id="the clock"),
+        pytest.param(lambda loss: loss if float(loss) > 0 else -loss, "capturing it raised", id="a branch"),
+        pytest.param(lambda loss: loss * torch.rand((), generator=GENERATOR), "generator of its own", id="a generator"),
+        pytest.param(lambda loss: loss.reshape(1)[loss.reshape(1) > 0].sum(), "selected by a mask", id="a mask"),
+    ],
+)
+def test_what_a_graph_would_freeze_is_refused(twist: Callable[[Tensor], Tensor], why: str):
+    """Once, with a warning; the numbers go on to be those of the function."""
+    line = Line(twist)
+    graphed = line.graphed("auto", calls=function.CAPTURED_AFTER)
+    with pytest.warns(GioWarning, match=why):
+        graphed(X, Y)
+    graphed(X, Y)
+    assert not graphed.routes
+    with pytest.raises(InputError, match=rf"Expected programs that compile, but .*{why}.*; leave compile off"):
+        Line(twist).graphed()(X, Y)
+
+
+GENERATOR = torch.Generator().manual_seed(0)
+
+
+class Annealed(nn.Module):
+    """Multiplies by a number that its own calls, or a user, change."""
+
+    def __init__(self, rate: float) -> None:
+        super().__init__()
+        self.weight, self.rate = 1.0, rate
+
+    def forward(self, loss: Tensor) -> Tensor:
+        self.weight *= self.rate
+        return loss * self.weight
+
+
+def test_a_number_that_a_program_changes_is_refused_and_one_that_the_user_changes_is_read_again():
+    counting, fixed = Annealed(0.9), Annealed(1.0)
+    for module in (counting, fixed):
+        line = Line(module)
+        line.sources = Sources([line.net, module], line.sources.optimisers)
+        graphed = line.graphed("auto", calls=function.CAPTURED_AFTER)
+        if module is counting:
+            with pytest.warns(GioWarning, match="a program changes a number of its own in Python"):
+                graphed(X, Y)
+            continue
+        other = Line(fixed)
+        for weight in (1.0, 7.0):
+            fixed.weight = weight
+            graphed.recheck()
+            assert trajectory(graphed, 3) == trajectory(other.step, 3)
+
+
+@pytest.mark.usefixtures("uncompiled")
+def test_a_replaced_tensor_a_learning_rate_and_another_shape_are_captured_anew(uncompiled: list[Graph]):
+    one, other = Line(), Line()
+    graphed = one.graphed()
+    for change in ("nothing", "tensor", "rate"):
+        for line in (one, other):
+            if change == "tensor":
+                line.net[3].bias = nn.Parameter(torch.ones(1))
+                line.descent.optimiser.param_groups[0]["params"][-1] = line.net[3].bias
+            elif change == "rate":
+                line.descent.optimiser.param_groups[0]["lr"] = 0.5
+        graphed.recheck()
+        assert trajectory(graphed, 3) == trajectory(other.step, 3)
+    for rows in (2, 6, 3, 4, 5):
+        torch.manual_seed(0)
+        found = graphed(X[:rows], Y[:rows])
+        torch.manual_seed(0)
+        assert found == other.step(X[:rows], Y[:rows])
+    assert len(graphed.routes) == function.MOST_SHAPES
+
+
+def test_an_update_runs_as_it_is_at_first_then_captured_and_compiled_if_that_pays(uncompiled: list[Graph]):
+    few, many = Line().graphed("auto"), Line().graphed("auto")
+    many.ahead = function.WORTH_CAPTURING + 3
+    for graphed in (few, many):
+        trajectory(graphed, 3)
+    assert (len(few.routes), len(many.routes), len(uncompiled)) == (0, 1, 0)
+    trajectory(few, function.CAPTURED_AFTER)
+    assert len(few.routes) == 1
+
+
+PROGRAMS = (
+    ("Pendulum-v1", {}),
+    *(
+        ("Pendulum-v1", {"guide": guide})
+        for guide in ("UniformGuide", "FlowGuide", "MixtureGuide", "AutoregressiveGuide")
+    ),
+    *(("Pendulum-v1", {"model": model}) for model in ("MixtureModel", "EnsembleModel", "BayesianModel", "RegimeModel")),
+    ("Pendulum-v1", {"temperature": "auto", "objective": "forward_kl", "intrinsic": "replayed"}),
+    ("Pendulum-v1", {"training": "alternating", "objective": "elbo"}),
+    ("Pendulum-v1", {"signal": "RandomNetworkDistillation", "signal_value": True}),
+    ("CartPole-v1", {}),
+    ("CartPole-v1", {"guide": "MovingMarginalGuide", "temperature": "loss:0.1"}),
+    ("CartPole-v1", {"guide": "BayesGuide", "future": "Return(5)"}),
+)
+"""An environment and settings for every kind of program, objective and reward of networks."""
+
+
+@pytest.mark.parametrize("case", slow_but(PROGRAMS, PROGRAMS[0], PROGRAMS[12]))
+@pytest.mark.filterwarnings("ignore:The intrinsic reward varies")
+def test_a_captured_agent_is_the_plain_one_for_every_program(case: tuple[str, dict[str, Any]], uncompiled: list[Graph]):
+    environment, how = case
+    plain, captured = (gio.GIO(environment, compile=on, **SMALL | how).learn(60) for on in (False, True))
+    assert differences(plain, captured, ignore=APART) == []
+    assert uncompiled
+
+
+def test_a_resumed_run_is_the_run_that_was_not_interrupted_however_its_update_runs(
+    tmp_path: Path, uncompiled: list[Graph], monkeypatch: pytest.MonkeyPatch
+):
+    """Here a compiled graph is one that differs in its last digits."""
+    monkeypatch.setattr(function, "CAPTURED_AFTER", 12)
+    real = function.load
+    monkeypatch.setattr(function, "load", lambda place: rounding(real(place)))
+    for how in ("auto", True, False):
+        monkeypatch.setattr(function, "WORTH_COMPILING", 0)
+        whole, half = (gio.GIO("Pendulum-v1", compile=how, **SMALL) for _ in range(2))
+        whole.learn(60)
+        half.learn(30).save(tmp_path / str(how))
+        assert differences(gio.GIO.load(tmp_path / str(how)).learn(30), whole) == []
+        assert whole.update.progress.compiled == (how is not False)
+
+
+def rounding(compiled: Any) -> Any:
+    """A compiled graph whose results and state are a bit off."""
+
+    def run(tensors: Any) -> list[Tensor]:
+        found = compiled(tensors)
+        for tensor in tensors[:3]:
+            if tensor.is_floating_point():
+                tensor.mul_(1 + 1e-7)
+        return list(found)
+
+    return None if compiled is None else run
+
+
+def test_the_helper_ends_with_its_owner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("GIO_PYRO_CACHE", str(tmp_path / "cache"))
+    line = Line()
+    compilation = Compilation(capture(line.step, (X, Y), line.sources))
+    assert compilation.running()
+    process, folder = compilation.process, compilation.folder
+    del compilation
+    assert process.poll() is not None
+    assert not folder.exists()
+    assert not cache.folder().exists() or not list(cache.folder().iterdir())
