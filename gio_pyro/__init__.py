@@ -18,6 +18,7 @@ _CLASSES = {
     "Settings": "settings",
     "Spec": "types",
     "Transitions": "types",
+    "learn_seeds": "agent",
 }
 _MODULES = [
     "adapters",

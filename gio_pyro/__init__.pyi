@@ -14,6 +14,7 @@ from gio_pyro import signals as signals
 from gio_pyro import tabular as tabular
 from gio_pyro import testing as testing
 from gio_pyro.agent import GIO as GIO
+from gio_pyro.agent import learn_seeds as learn_seeds
 from gio_pyro.intrinsic_reward import IntrinsicReward as IntrinsicReward
 from gio_pyro.settings import Settings as Settings
 from gio_pyro.types import Spec as Spec

@@ -16,7 +16,7 @@ import torch
 from hypothesis import settings
 from torch import Tensor
 
-from gio_pyro.nn.graphs import cache, function
+from gio_pyro.nn.graphs import cache, function, running
 from gio_pyro.nn.graphs.capture import Graph
 
 SEED = 0
@@ -108,6 +108,6 @@ def uncompiled(monkeypatch: pytest.MonkeyPatch) -> list[Graph]:
         found = [graph for graph in graphs if cache.place_of(graph) == place]
         return (lambda tensors: found[0].run(tensors, (), ())) if found else None
 
-    monkeypatch.setattr(function, "Compilation", Helper)
-    monkeypatch.setattr(function, "load", load)
+    monkeypatch.setattr(running, "Compilation", Helper)
+    monkeypatch.setattr(running, "load", load)
     return graphs

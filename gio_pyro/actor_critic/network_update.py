@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from gio_pyro.actor_critic.auxiliary_value import WeightedBatch
 from gio_pyro.actor_critic.guide_reward import Reward
 from gio_pyro.actor_critic.networks import NetworkActorCritic, as_tensor
-from gio_pyro.nn.gradient_step import Figures
+from gio_pyro.nn.gradient_step import Figures, with_moments
 from gio_pyro.nn.graphs import GraphedFunction, Progress, Sources
 from gio_pyro.programs import Guide, Model
 from gio_pyro.schedules.temperature import Temperature
@@ -66,7 +66,7 @@ class NetworkUpdate:
     ) -> None:
         self.progress, own = Progress(how), Progress(how)
         self.inference, self.actor_critic, self.reward, self.temperature = inference, actor_critic, reward, temperature
-        learned = [] if temperature.optimiser is None else [temperature.optimiser]
+        learned = [] if temperature.optimiser is None else [with_moments(temperature.optimiser)]
         fitted, improved = list(inference.optimisers.values()), [*actor_critic.optimisers.values(), *learned]
         modules = [inference.model, inference.guide, actor_critic, temperature, *others]
         sources = Sources(modules, [*fitted, *improved])
@@ -109,16 +109,21 @@ class NetworkUpdate:
         self, batch: Transitions, future: Tensor, rewarded: Transitions, step: int, auxiliary: Sequence[WeightedBatch]
     ) -> Figures:
         """Do both for the same transitions, with the rewards of `rewarded` for the critic, as one graph."""
-        prices = (rewarded.reward, *self._prices(batch, step, auxiliary))
         if not self.inference.one_graph:
-            fitted, improved = self._fit(future, *batch.tensors()), self.improving(*rewarded.tensors(), *prices[1:])
+            fitted, improved = self.fit(batch, future), self.improve(rewarded, step, auxiliary)
             return fitted | improved | {FINITE: fitted[FINITE] & improved[FINITE]}
-        return self.whole(future, *batch.tensors(), *prices)
+        return self.whole(*self.inputs(batch, future, rewarded, step, auxiliary))
+
+    def inputs(
+        self, batch: Transitions, future: Tensor, rewarded: Transitions, step: int, auxiliary: Sequence[WeightedBatch]
+    ) -> tuple[Tensor, ...]:
+        """Return the inputs of the whole update as a graph."""
+        return future, *batch.tensors(), rewarded.reward, *self._prices(batch, step, auxiliary)
 
     def prepare(self, batch: Transitions, future: Tensor, step: int, auxiliary: Sequence[WeightedBatch]) -> None:
         """Begin to compile the whole update while only the programs are fitted, if it is going to be worth it."""
         if self.inference.one_graph and not self.whole.routes:
-            self.whole.prepare(future, *batch.tensors(), batch.reward, *self._prices(batch, step, auxiliary))
+            self.whole.prepare(*self.inputs(batch, future, batch, step, auxiliary))
 
     def _prices(self, batch: Transitions, step: int, auxiliary: Sequence[WeightedBatch]) -> tuple[Tensor, ...]:
         """Return α and the reward of each auxiliary value `[B]`, and set the weights of these values."""

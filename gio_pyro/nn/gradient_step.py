@@ -20,13 +20,17 @@ Loss = Callable[..., tuple[Tensor, Figures]]
 
 def adam(groups: Sequence[nn.Parameter] | Sequence[dict[str, Any]], learning_rate: float) -> torch.optim.Adam:
     """Return Adam over parameters, or over parameter groups with their own learning rates."""
-    made = torch.optim.Adam(groups, lr=learning_rate, fused=True)
-    for group in made.param_groups:
-        for parameter in group["params"]:  # torch creates the same at the first step, too late for a graph
+    return with_moments(torch.optim.Adam(groups, lr=learning_rate, fused=True))
+
+
+def with_moments(adam: torch.optim.Adam) -> torch.optim.Adam:
+    """Return a fused Adam with its moments, which torch creates at the first step: too late for a graph."""
+    for group in adam.param_groups:
+        for parameter in group["params"]:
             zero = torch.zeros_like(parameter, requires_grad=False)
             step = torch.zeros((), dtype=torch.float32, device=parameter.device)
-            made.state[parameter] = {"step": step, "exp_avg": zero, "exp_avg_sq": zero.clone()}
-    return made
+            adam.state[parameter] = {"step": step, "exp_avg": zero, "exp_avg_sq": zero.clone()}
+    return adam
 
 
 @dataclass

@@ -10,7 +10,7 @@ from gymnasium.spaces import Box, Discrete
 from gymnasium.wrappers import NormalizeObservation, NormalizeReward
 
 from gio_pyro import GIO
-from gio_pyro import agent as agent_module
+from gio_pyro.agent import gio as agent_module
 from gio_pyro.collection import evaluate, independent_copies
 from gio_pyro.collection.independent_copies import MAX_COPIES
 from gio_pyro.collection.parallel_episodes import episode_seeds

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 import gio_pyro as gio
 from gio_pyro.errors import GioWarning, InputError
 from gio_pyro.nn.gradient_step import Descent, adam
-from gio_pyro.nn.graphs import GraphedFunction, Progress, Sources, cache, function
+from gio_pyro.nn.graphs import GraphedFunction, Progress, Sources, cache, function, running
 from gio_pyro.nn.graphs.capture import Graph, capture
 from gio_pyro.nn.graphs.compiler import Compilation, load
 from tests.agents import differences
@@ -73,12 +73,12 @@ def test_a_compiled_step_is_the_step_up_to_rounding(tmp_path: Path, monkeypatch:
     compiled = other.graphed()
     found = trajectory(compiled)
     (route,) = compiled.routes.values()
-    assert route.compiled is not None
+    assert route.running.compiled is not None
     for mine, theirs in zip(expected, found, strict=True):
         assert mine == pytest.approx(theirs, rel=1e-4)
     wanted, reached = ({k: v for k, v in line.net.state_dict().items() if k != "0.bias"} for line in (one, other))
     torch.testing.assert_close(reached, wanted, rtol=1e-3, atol=1e-5)
-    monkeypatch.setattr(function, "Compilation", None)
+    monkeypatch.setattr(running, "Compilation", None)
     assert trajectory(again.graphed()) == found
     (file,) = tmp_path.iterdir()
     file.write_bytes(file.read_bytes()[:1000])  # cut in half
@@ -211,8 +211,8 @@ def test_a_resumed_run_is_the_run_that_was_not_interrupted_however_its_update_ru
 ):
     """Here a compiled graph is one that differs in its last digits."""
     monkeypatch.setattr(function, "CAPTURED_AFTER", 12)
-    real = function.load
-    monkeypatch.setattr(function, "load", lambda place: rounding(real(place)))
+    real = running.load
+    monkeypatch.setattr(running, "load", lambda place: rounding(real(place)))
     for how in ("auto", True, False):
         monkeypatch.setattr(function, "WORTH_COMPILING", 0)
         whole, half = (gio.GIO("Pendulum-v1", compile=how, **SMALL) for _ in range(2))

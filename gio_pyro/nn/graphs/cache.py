@@ -10,7 +10,6 @@ import platform
 from pathlib import Path
 
 import torch
-from torch import fx
 
 from gio_pyro.nn.graphs.capture import Graph
 
@@ -33,10 +32,6 @@ def place_of(graph: Graph) -> Path:
         *(str(part) for part in (FORMAT, torch.__version__, platform.machine(), torch.get_num_threads())),
         torch.backends.cpu.get_cpu_capability(),
         *(str(meta) for meta in graph.meta),
-        *(_written(node) for node in graph.module.graph.nodes),
+        graph.text,
     ]
     return folder() / (hashlib.sha256("\n".join(about).encode()).hexdigest()[:32] + SUFFIX)
-
-
-def _written(node: fx.Node) -> str:
-    return f"{node.op} {node.name} {node.target} {node.args} {node.kwargs}"

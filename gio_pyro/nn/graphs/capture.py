@@ -40,6 +40,11 @@ class Graph:
     """Shape, strides, dtype and device of each input of `module`."""
 
     @property
+    def text(self) -> str:
+        """Every operation with its arguments: two graphs with the same text do the same."""
+        return "\n".join(f"{n.op} {n.name} {n.target} {n.args} {n.kwargs}" for n in self.module.graph.nodes)
+
+    @property
     def draws_inside(self) -> bool:
         """Whether it draws random numbers itself, from what it computes: compiled, it would draw others."""
         return draws_inside(self.module)
@@ -90,7 +95,9 @@ def capture(function: Function, inputs: Sequence[Tensor], sources: Sources) -> G
     module.graph.eliminate_dead_code()
     module.recompile()
     draw = None if draws is None else function_of(draws)
-    return Graph(module, state, tuple(names), function_of(module), draw, _meta(module, state))
+    nodes = [node for node in module.graph.nodes if node.op == "placeholder"][len(state) :]
+    meta = meta_of([*state, *(node.meta["val"] for node in nodes)])
+    return Graph(module, state, tuple(names), function_of(module), draw, meta)
 
 
 def _state_as_inputs(module: fx.GraphModule) -> tuple[Tensor, ...]:
@@ -112,9 +119,8 @@ def _state_as_inputs(module: fx.GraphModule) -> tuple[Tensor, ...]:
     return tuple(tensor for _, tensor in found.values())
 
 
-def _meta(module: fx.GraphModule, state: Sequence[Tensor]) -> tuple[Any, ...]:
-    nodes = [node for node in module.graph.nodes if node.op == "placeholder"][len(state) :]
-    tensors = [*state, *(node.meta["val"] for node in nodes)]
+def meta_of(tensors: Sequence[Tensor]) -> tuple[Any, ...]:
+    """Return shape, strides, dtype and device of tensors."""
     return tuple((tuple(t.shape), t.stride(), t.dtype, str(t.device)) for t in tensors)
 
 

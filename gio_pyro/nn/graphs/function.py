@@ -19,11 +19,10 @@ import torch
 from torch import Tensor
 
 from gio_pyro.errors import GioWarning, InputError
-from gio_pyro.nn.graphs import cache
-from gio_pyro.nn.graphs.capture import Figures, Function, Graph, capture
-from gio_pyro.nn.graphs.comparison import close, equal_bits
-from gio_pyro.nn.graphs.compiler import Compilation, Compiled, load
+from gio_pyro.nn.graphs.capture import Figures, Function, capture
+from gio_pyro.nn.graphs.comparison import equal_bits
 from gio_pyro.nn.graphs.errors import NotCapturable
+from gio_pyro.nn.graphs.running import Running
 from gio_pyro.nn.graphs.sources import Sources, Watch
 
 CAPTURED_AFTER = 100
@@ -32,6 +31,8 @@ WORTH_CAPTURING, WORTH_COMPILING = 300, 1_500
 """Calls to come for which a function is captured at once, and compiled in the background."""
 MOST_SHAPES = 4
 """Graphs of a function, one for each shape of its inputs; for further shapes it runs as it is."""
+MOST_CAPTURES = 12
+"""Times that a function is captured; one whose programs keep changing runs as it is."""
 POLLED_EVERY = 16
 """Calls between looks at whether the compiler has finished."""
 
@@ -54,14 +55,10 @@ class Progress:
 class _Route:
     """The graph for one shape of inputs."""
 
-    graph: Graph
+    running: Running
     watch: Watch
-    helper: Compilation | None
     audits: int = 2
     """Calls that are still to be compared."""
-    looked: bool = False
-    """Whether the compiled graph has been looked for."""
-    compiled: Compiled | None = None
 
 
 @dataclass
@@ -80,6 +77,8 @@ class GraphedFunction:
     ahead: int = 0
     """Calls that are expected to come; decides whether capturing and compiling are worth their time."""
     routes: dict[Any, _Route] = field(default_factory=dict)
+    captures: int = 0
+    """Times that it has been captured."""
     fresh: bool = False
     """Whether the sources have been compared since `recheck`."""
 
@@ -101,13 +100,9 @@ class GraphedFunction:
         calls = self.progress.calls
         if (route.audits or calls & (calls - 1) == 0) and not self._audit(route, inputs):
             return self.function(*inputs)
-        self._look_for_compiled(route, inputs)
-        state, draws = route.graph.state, route.graph.draw()
-        if route.compiled is None:
-            found = route.graph.run(state, inputs, draws)
-        else:
-            found = route.compiled([*state, *inputs, *draws])
-        return dict(zip(route.graph.names, found, strict=True))
+        self._look(route.running, inputs)
+        graph = route.running.graph
+        return dict(zip(graph.names, route.running.run(graph.state, inputs, graph.draw()), strict=True))
 
     def prepare(self, *inputs: Tensor) -> None:
         """Capture the function for inputs like these, and begin to compile it, without running it."""
@@ -123,28 +118,36 @@ class GraphedFunction:
         due = progress.how is True or progress.calls > CAPTURED_AFTER or self.ahead >= WORTH_CAPTURING
         if progress.how is False or progress.refusal or not (due or progress.compiled):
             return None
+        if not self.fresh and not all(route.watch.holds() for route in self.routes.values()):
+            self.routes.clear()
+        self.fresh = True
         key = tuple((tensor.shape, tensor.dtype) for tensor in inputs)
-        route = self.routes.get(key)
-        if route is not None and (self.fresh or all(one.watch.holds() for one in self.routes.values())):
-            self.fresh = True
-            return route
-        if (route is None and len(self.routes) >= MOST_SHAPES) or not self.sources.ready:
+        if key in self.routes:
+            return self.routes[key]
+        if len(self.routes) >= MOST_SHAPES or not self.sources.ready:
+            return None
+        self.captures += 1
+        if self.captures > MOST_CAPTURES:
+            self._refuse("a number or a tensor of a program has been replaced many times")
             return None
         try:
             graph = capture(self.function, inputs, self.sources)
         except NotCapturable as reason:
             self._refuse(str(reason))
             return None
-        self.fresh = False
-        self.routes[key] = _Route(graph, self.sources.watch(), self._compilation(graph))
+        running = Running(graph, progress.how is True, self.sources.largest_step)
+        if progress.how is True or progress.compiled or self.ahead >= WORTH_COMPILING:
+            running.compile()
+        self.routes[key] = _Route(running, self.sources.watch())
         return self.routes[key]
 
-    def _compilation(self, graph: Graph) -> Compilation | None:
-        """Begin to compile a graph, where that is worth its time and not done yet."""
-        wanted = self.progress.how is True or self.progress.compiled or self.ahead >= WORTH_COMPILING
-        if not wanted or graph.draws_inside or cache.place_of(graph).is_file():
-            return None
-        return Compilation(graph, waits=self.progress.how is True)
+    def _look(self, running: Running, inputs: Sequence[Tensor]) -> None:
+        """Look for the compiled graph when it may be used: the same number of calls in every run of this function."""
+        progress = self.progress
+        due = progress.how is True or progress.compiled or progress.calls > CAPTURED_AFTER
+        if due and (running.helper is None or progress.how is True or progress.calls % POLLED_EVERY == 0):
+            running.look(inputs)
+            progress.compiled |= running.compiled is not None
 
     def _refuse(self, reason: str) -> None:
         if self.progress.how is True:
@@ -163,7 +166,7 @@ class GraphedFunction:
 
     def _audit(self, route: _Route, inputs: Sequence[Tensor]) -> bool:
         """Return whether the graph does what the function does, bit for bit; both run on copies."""
-        graph, saved = route.graph, self.sources.copies()
+        graph, saved = route.running.graph, self.sources.copies()
         copies = [tensor.detach().clone() for tensor in graph.state]
         with torch.random.fork_rng():
             start = torch.get_rng_state()
@@ -181,48 +184,3 @@ class GraphedFunction:
             return True
         self._refuse("its graph, run beside it, gave other numbers, so a program keeps a state in Python")
         return False
-
-    def _look_for_compiled(self, route: _Route, inputs: Sequence[Tensor]) -> None:
-        """Use the compiled graph from now on, if there is one and it agrees with the captured one."""
-        progress, helper = self.progress, route.helper
-        due = progress.how is True or progress.compiled or progress.calls > CAPTURED_AFTER
-        if route.looked or not due:
-            return
-        if helper is not None and progress.how is True:
-            helper.wait()
-        elif helper is not None and (progress.calls % POLLED_EVERY or helper.running()):
-            return
-        route.looked = True
-        compiled = load(cache.place_of(route.graph))
-        if compiled is not None and agree(route.graph, compiled, inputs, self.sources.largest_step):
-            route.compiled, progress.compiled = compiled, True
-        elif compiled is not None:
-            self._report("the compiled graph differs from the captured one by more than rounding")
-        elif helper is not None:
-            self._report(f"torch's compiler wrote no graph ({helper.failure()[:120]})")
-        if helper is not None:
-            helper.stop()
-
-    def _report(self, reason: str) -> None:
-        if self.progress.how is True:
-            raise InputError(f"Expected programs that compile, but {reason}; leave compile off.")
-        text = f"Expected an update that compiles, but {reason}; the run goes on with the captured graph."
-        warnings.warn(text, GioWarning, stacklevel=2)
-
-
-def agree(graph: Graph, compiled: Compiled, inputs: Sequence[Tensor], step: float) -> bool:
-    """Return whether a compiled graph does what the captured one does, up to rounding; both run on copies.
-
-    Where the gradient of a parameter is 0 up to rounding, as of a bias before a batch norm, Adam makes a step of it;
-    so parameters may differ by two steps, of size `step`, but the moments of their gradients may not.
-    """
-    mine, others = ([tensor.detach().clone() for tensor in graph.state] for _ in range(2))
-    with torch.random.fork_rng():
-        draws = graph.draw()
-        start = torch.get_rng_state()
-        expected = graph.run(mine, inputs, [draw.clone() for draw in draws])  # a graph may change them in place
-        torch.set_rng_state(start)
-        found = compiled([*others, *inputs, *draws])
-    before = [*(tensor.detach() for tensor in graph.state), *(torch.zeros_like(tensor) for tensor in expected)]
-    slack = [2 * step if tensor.requires_grad else 0.0 for tensor in graph.state] + [0.0] * len(expected)
-    return all(close(*four) for four in zip(before, [*mine, *expected], [*others, *found], slack, strict=True))

@@ -271,6 +271,13 @@ class GIO(Picklable):
     def _round(self, steps: int) -> None:
         """Collect `steps` environment steps, then update."""
         s = self.settings
+        if self._collect(steps):
+            for _ in range(s.updates):
+                self._update(improvements=0 if self.steps < s.learning_starts else s.improvements)
+
+    def _collect(self, steps: int) -> bool:
+        """Collect `steps` environment steps; return whether replay is large enough to learn from."""
+        s = self.settings
         collected = self.collector.collect(self._behaviour(), steps)
         rows = self.replay.add(collected.rows, *collected.links())
         self.reward_mix.observe(rows)
@@ -280,9 +287,7 @@ class GIO(Picklable):
         at_once = 1 if s.batch_size is None else OBSERVED_AT_ONCE  # a whole replay is fitted: all of it is observed
         if self.unobserved >= at_once or (learns and self.unobserved == self.steps):  # before the first update
             self._observe()
-        if learns:
-            for _ in range(s.updates):
-                self._update(improvements=0 if self.steps < s.learning_starts else s.improvements)
+        return learns
 
     def _behaviour(self) -> Behaviour:
         """Return the behaviour policy: uniform before `learning_starts`, then policy, guide and explorer."""
