@@ -172,12 +172,12 @@ class TestCopies:
     def test_there_are_fewer_where_memory_is_short(self, monkeypatch: pytest.MonkeyPatch):
         class Large(Drawn):
             def reset(self, **how: Any) -> Any:
-                self.content = np.ones(4_000_000)
+                self.content = np.ones(8_000_000)  # so large that no freed memory is used again
                 return super().reset(**how)
 
-        monkeypatch.setattr(independent_copies, "free_bytes", lambda: 600e6)
+        monkeypatch.setattr(independent_copies, "free_bytes", lambda: 1200e6)
         with independent_copies.independent_copies(Large(), 20) as copies:
-            assert 2 <= len(copies) <= 5  # 32 MB each, a quarter of 600 MB in all
+            assert 2 <= len(copies) <= 5  # 64 MB each, a quarter of 1200 MB in all
 
     def test_there_are_fewer_where_copying_takes_long(self):
         env = Drawn()
