@@ -21,11 +21,12 @@ from gio_pyro.nn.graphs.function import POLLED_EVERY, GraphedFunction
 from gio_pyro.nn.graphs.running import Running
 from gio_pyro.nn.graphs.stacked import Stack, joined
 from gio_pyro.programs import without_validation
-from gio_pyro.utils.checks import whole
+from gio_pyro.utils.checks import function, instance, invalid_argument, whole
 from gio_pyro.utils.randomness import PROCESS_LOCK
 from gio_pyro.utils.threads import few_threads
 
 Report = Callable[[GIO, Metrics], Any]
+MOST_SEEDS = 1_000
 ONE = ("gradient_steps", "improvements", "updates")
 """Settings that must be 1: an update is then one graph."""
 
@@ -53,9 +54,24 @@ def learn_seeds(
     Examples:
         >>> agents = learn_seeds("Pendulum-v1", range(8), 6_000, hidden=(64, 64))
     """
-    agents = [GIO(environment, seed=seed, **how) for seed in seeds]
-    learn_together(agents, whole("steps", steps, 0, MOST_STEPS), callback)
+    count = whole("steps", steps, 0, MOST_STEPS)
+    if callback is not None:
+        function("callback", callback, "an agent and its metrics")
+    name = instance("environment", environment, str, "each agent makes its own, by its id")
+    agents = [GIO(name, seed=seed, **how) for seed in _several(seeds)]
+    learn_together(agents, count, callback)
     return agents
+
+
+def _several(seeds: Sequence[int]) -> list[int]:
+    """Return the seeds as a list; raise `InputError` for what is none, or too long to build an agent for each."""
+    try:
+        found = [] if isinstance(seeds, str | bytes) or len(seeds) > MOST_SEEDS else list(seeds)
+    except TypeError:
+        found = []
+    if not found:
+        raise invalid_argument(f"seeds to be from 1 to {MOST_SEEDS} whole numbers", seeds, "range(8) will do")
+    return [whole("a seed", seed, 0, 2**32 - 1) for seed in found]
 
 
 def learn_together(agents: Sequence[GIO], steps: int, callback: Report | None = None) -> None:

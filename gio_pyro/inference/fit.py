@@ -98,7 +98,7 @@ class Inference:
     @property
     def one_graph(self) -> bool:
         """Whether a step is tensor operations alone: neither the objective nor an optimiser waits for the host."""
-        fused = all(optimiser.defaults.get("fused") for optimiser in self.optimisers.values())
+        fused = all(step.optimiser is None or step.optimiser.defaults.get("fused") for step in self.descents)
         return fused and not isinstance(self.objective, PyroElbo)
 
     @property

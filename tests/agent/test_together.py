@@ -56,5 +56,5 @@ def test_what_cannot_be_updated_as_one_is_refused_in_a_sentence(environment: str
 
 
 def test_without_seeds_there_is_nothing_to_learn():
-    with pytest.raises(InputError, match="at least one seed"):
+    with pytest.raises(InputError, match="seeds to be from 1 to 1000 whole numbers"):
         learn_seeds("Pendulum-v1", (), 10)
