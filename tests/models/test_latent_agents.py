@@ -30,7 +30,7 @@ def test_a_captured_agent_is_the_plain_one(model: str):
     assert differences(*agents, ignore=("/settings/compile", "/update")) == []
 
 
-@pytest.mark.slow
+@pytest.mark.learning  # the compiler takes a minute and more
 @every_model
 def test_a_compiled_agent_is_the_plain_one_up_to_rounding(model: str):
     """Torch's compiler must neither draw random numbers of its own nor draw those of the sites in another order."""

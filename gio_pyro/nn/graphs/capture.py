@@ -93,7 +93,7 @@ def capture(function: Function, inputs: Sequence[Tensor], sources: Sources) -> G
     state = _state_as_inputs(module)
     draws = separate_draws(module)
     module.graph.eliminate_dead_code()
-    module.recompile()
+    module = fx.GraphModule(torch.nn.Module(), module.graph)  # without the tensors, which are inputs now
     draw = None if draws is None else function_of(draws)
     nodes = [node for node in module.graph.nodes if node.op == "placeholder"][len(state) :]
     meta = meta_of([*state, *(node.meta["val"] for node in nodes)])

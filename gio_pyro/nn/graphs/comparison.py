@@ -9,6 +9,8 @@ ROUNDING = 0.01
 """Largest difference of two results of a step, as a share of the change that the step makes."""
 RESOLUTION = 1e-5
 """The same as a share of the tensor itself, by Euclidean norms."""
+CANCELLED = 1e-6
+"""What rounding leaves of numbers of size 1 that should cancel, as the gradient of a bias before a batch norm."""
 
 
 def equal_bits(some: Sequence[Tensor], others: Sequence[Tensor]) -> bool:
@@ -17,10 +19,11 @@ def equal_bits(some: Sequence[Tensor], others: Sequence[Tensor]) -> bool:
     return len(some) == len(others) and all(torch.equal(_defined(one), _defined(other)) for one, other in pairs)
 
 
-def close(before: Tensor, expected: Tensor, found: Tensor, slack: float = 0.0) -> bool:
+def close(before: Tensor, expected: Tensor, found: Tensor, slack: float = 0.0, scale: float = 1.0) -> bool:
     """Return whether two results of a step from the same tensor differ by rounding only, or by `slack` at most.
 
-    A result that is not finite is close to any other one that is not.
+    `scale` is the size of the largest numbers of the step, whose rounding is left where terms cancel. A result that is
+    not finite is close to any other one that is not.
     """
     if not expected.is_floating_point():
         return torch.equal(expected, found)
@@ -30,7 +33,7 @@ def close(before: Tensor, expected: Tensor, found: Tensor, slack: float = 0.0) -
     error, change, size = (found - expected).norm(), (expected - before).norm(), expected.norm()
     if not expected.numel():
         return True
-    rounding = error <= ROUNDING * change + RESOLUTION * size + 1e-9
+    rounding = error <= ROUNDING * change + RESOLUTION * size + CANCELLED * scale
     return bool(rounding | ((found - expected).abs().amax() <= slack))
 
 

@@ -86,4 +86,6 @@ def agree(graph: Graph, compiled: Compiled, inputs: Sequence[Tensor], step: floa
         found = compiled([*others, *inputs, *draws])
     before = [*(tensor.detach() for tensor in graph.state), *(torch.zeros_like(tensor) for tensor in expected)]
     slack = [2 * step if tensor.requires_grad else 0.0 for tensor in graph.state] + [0.0] * len(expected)
-    return all(close(*four) for four in zip(before, [*mine, *expected], [*others, *found], slack, strict=True))
+    numbers = [figure.double().abs().max() for figure in expected if figure.numel()]
+    scale = max([1.0, *(float(number) for number in numbers if number.isfinite())])
+    return all(close(*four, scale) for four in zip(before, [*mine, *expected], [*others, *found], slack, strict=True))
