@@ -33,12 +33,20 @@ def restore_optimiser(optimiser: torch.optim.Optimizer, saved: dict[str, Any]) -
 
 
 def grow_moments(optimiser: torch.optim.Optimizer) -> None:
-    """Extend the moments of parameters that have grown at the end of a dimension; new entries have moments 0."""
+    """Extend the moments of parameters that have grown at the end of a dimension; new entries have moments 0.
+
+    The parameter had the largest size of its moments in each dimension; factored moments, which are smaller in some
+    (Adafactor's), keep their size there.
+    """
     for parameter, state in optimiser.state.items():
-        for name, value in state.items():
-            if isinstance(value, Tensor) and value.ndim == parameter.ndim and value.shape != parameter.shape:
-                more = [(0, now - then) for now, then in zip(parameter.shape, value.shape, strict=True)]
-                state[name] = torch.nn.functional.pad(value, [n for pair in reversed(more) for n in pair])
+        now = parameter.shape
+        moments = {name: m for name, m in state.items() if isinstance(m, Tensor) and m.ndim == len(now) > 0}
+        then = [max(sizes) for sizes in zip(*(moment.shape for moment in moments.values()), strict=True)]
+        if not moments or list(now) == then:
+            continue
+        for name, moment in moments.items():
+            more = [new - old if size == old else 0 for size, new, old in zip(moment.shape, now, then, strict=True)]
+            state[name] = torch.nn.functional.pad(moment, [n for each in reversed(more) for n in (0, each)])
 
 
 def _state_after_a_step(optimiser: torch.optim.Optimizer) -> list[dict[str, Any]]:

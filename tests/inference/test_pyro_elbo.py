@@ -181,7 +181,7 @@ OPTIMISERS = [
 ]
 
 
-@pytest.mark.parametrize("optim", slow_but(OPTIMISERS, "SGD(lr=0.01)", "ClippedAdam(lr=0.01)"))
+@pytest.mark.parametrize("optim", slow_but(OPTIMISERS, "Adafactor", "ClippedAdam(lr=0.01)"))
 def test_optimisers_train_and_resume(tmp_path: Path, optim: str):
     agent = GIO("CartPole-v1", optim=optim, seed=0, **SMALL).learn(60)
     agent.save(tmp_path)

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from gio_pyro.nn.gradient_step import Descent, adam
+from gio_pyro.nn.optimiser_state import grow_moments
+from gio_pyro.nn.seen_values import resize
 
 
 class Line:
@@ -120,3 +122,24 @@ def test_a_finite_loss_with_a_gradient_that_is_not_changes_no_parameter():
     descent = Descent("line", lambda _: ((parameter * 0.0).sqrt().sum(), {}), adam([parameter], 0.1))
     descent.step(None)
     assert parameter.item() == 0.0
+
+
+@pytest.mark.parametrize("kind", [torch.optim.Adam, torch.optim.Adafactor, torch.optim.Adagrad])
+def test_moments_grow_with_their_parameter(kind: type[torch.optim.Optimizer]):
+    """After a step with zero gradients at the new entries, the old ones move as if nothing had grown."""
+    plain, wide = (nn.Parameter(torch.ones(3, 2)) for _ in range(2))
+    steps = [kind([parameter], lr=0.1) for parameter in (plain, wide)]
+    for number in range(2):
+        for parameter, optimiser in zip((plain, wide), steps, strict=True):
+            parameter.grad = torch.zeros_like(parameter)
+            parameter.grad[:, :2] = torch.arange(1.0, 7.0).reshape(3, 2) + number
+            grow_moments(optimiser)
+            optimiser.step()
+        if not number:
+            wide.grad = None
+            resize(wide, nn.functional.pad(wide.data, (0, 2)))
+    assert wide.shape == (3, 4)
+    shapes = [value.shape for value in steps[1].state[wide].values() if value.ndim]
+    assert all(4 in shape or 1 in shape for shape in shapes)
+    if kind is not torch.optim.Adafactor:  # its steps are scaled by sizes of the whole parameter
+        torch.testing.assert_close(wide[:, :2], plain)
