@@ -78,8 +78,9 @@ class Settings:
     hidden: tuple[int, ...] = (128, 128)
     """Units of each hidden layer of policy and critic."""
     critic: str = "plain"
-    """Hidden layers of the critic (networks): "plain", or "layer_norm", normalised before each ReLU, which tolerates
-    faster targets (see `gio_pyro.actor_critic.twin_critic`)."""
+    """Hidden layers of the critic (networks): "plain"; "layer_norm", normalised before each ReLU, which tolerates
+    faster targets; "batch_renorm", normalised over the batch, without targets (CrossQ); "residual", blocks with layer
+    norm (SimBa), one for each entry of `hidden` (see `gio_pyro.actor_critic.twin_critic`)."""
     bounded_policy: bool = False
     """Keep a continuous policy where it can learn: means within ±3 before the squash, scales of at least exp(−3)."""
     learning_starts: int = 0
@@ -202,6 +203,11 @@ class Settings:
                 raise InputError(
                     f"Expected {name} to be one of {', '.join(known)}, but got {shown(value)}; see gio_pyro.Settings."
                 )
+        if self.critic == "residual" and len(set(self.hidden)) != 1:
+            raise InputError(
+                f"Expected hidden to give every block of a residual critic the same width, but got {self.hidden}; "
+                "give e.g. hidden=(128, 128) for two blocks."
+            )
 
     @property
     def auxiliary_discounts(self) -> tuple[float, ...]:
@@ -211,7 +217,7 @@ class Settings:
 
 
 INTRINSIC = ("imagined", "replayed")
-CRITICS = ("plain", "layer_norm")
+CRITICS = ("plain", "layer_norm", "batch_renorm", "residual")
 TRAINING = ("joint", "alternating", "svi")
 
 ALIASES: Mapping[str, str] = MappingProxyType({"gamma": "discount", "tau": "target_rate"})

@@ -2,6 +2,8 @@
 
     python examples/studies/critic_and_policy.py               # about two minutes a run, one core; --seeds 20 for more
     python examples/studies/critic_and_policy.py --only default --seeds 20
+    python examples/studies/critic_and_policy.py --only "batch renorm" --seeds 5
+    python examples/studies/critic_and_policy.py --only residual --seeds 5
 
 Everything else is the default with continuous actions. `return` is the mean over 20 episodes of the policy's most
 probable actions; `value` is the critic's mean Q over drawn episodes, and `earned` the discounted soft return that
@@ -37,6 +39,8 @@ VARIANTS = MappingProxyType(
         "layer norm, τ = 0.05": {"bounded_policy": False},
         "layer norm, τ = 0.02, bounded policy": {"target_rate": 0.02},
         "default: layer norm, τ = 0.05, bounded policy": {},
+        "batch renorm without targets, bounded policy": {"critic": "batch_renorm"},
+        "residual blocks, τ = 0.05, bounded policy": {"critic": "residual"},
     }
 )
 """Settings by the name of the row."""

@@ -12,7 +12,7 @@ from gio_pyro.actor_critic.networks import NetworkActorCritic
 from gio_pyro.actor_critic.table_critic import TableCritic, optimistic_value
 from gio_pyro.actor_critic.table_policy import LOG_FLOOR, TablePolicy
 from gio_pyro.actor_critic.tables import TableActorCritic
-from gio_pyro.actor_critic.twin_critic import TwinCritic
+from gio_pyro.actor_critic.twin_critic import CriticWithoutTargets, TwinCritic
 
 __all__ = [
     "LOG_FLOOR",
@@ -20,6 +20,7 @@ __all__ = [
     "AuxiliaryValues",
     "CategoricalPolicy",
     "ContinuousBehaviour",
+    "CriticWithoutTargets",
     "DiscreteBehaviour",
     "GaussianPolicy",
     "NetworkActorCritic",

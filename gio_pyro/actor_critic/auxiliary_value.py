@@ -46,6 +46,15 @@ class AuxiliaryValue(nn.Module):
         """Set β."""
         self.weight.fill_(weight)
 
+    def target(self, batch: Transitions, later: Tensor) -> Tensor:
+        """Return r + γ E_π Q(s', a') of each transition, `[B]`, without entropy or information (equation 17).
+
+        Args:
+            batch: transitions with the auxiliary reward.
+            later: E_π Q(s', a'), `[B]`.
+        """
+        return batch.reward + self.discount * (~batch.terminated) * later
+
     def forward(self, *given: Any) -> Tensor:
         """Return β Q for the arguments of the critic, reward units."""
         value: Tensor = self.weight * self.critic(*given)

@@ -10,10 +10,10 @@ from gio_pyro.actor_critic.auxiliary_value import AuxiliaryValue, AuxiliaryValue
 from gio_pyro.actor_critic.behaviour import ContinuousBehaviour, DiscreteBehaviour
 from gio_pyro.actor_critic.guide_reward import Reward, intrinsic_reward
 from gio_pyro.actor_critic.network_policy import network_policy
-from gio_pyro.actor_critic.twin_critic import TwinCritic
+from gio_pyro.actor_critic.twin_critic import squared_error, twin_critic
 from gio_pyro.data.replay_buffer import Replay
 from gio_pyro.nn.gradient_step import Descent, Figures, adam
-from gio_pyro.programs import detached, sample_actions
+from gio_pyro.programs import ActionSamples, detached, sample_actions
 from gio_pyro.schedules.temperature import Temperature, allowed_entropy_share
 from gio_pyro.settings import Settings
 from gio_pyro.types import Policy, Spec, Transitions
@@ -34,7 +34,7 @@ class NetworkActorCritic(nn.Module):
         self.settings = settings
         self.spec = spec
         self.policy = network_policy(states, actions, s.hidden, spec.allowed, bounded=s.bounded_policy)
-        critic = partial(TwinCritic, states, actions, s.hidden, rate=s.target_rate, kind=s.critic)
+        critic = partial(twin_critic, states, actions, s.hidden, rate=s.target_rate, kind=s.critic)
         self.critic = critic()
         self.apart = AuxiliaryValues(AuxiliaryValue(critic(), d) for d in s.auxiliary_discounts)
         self.optimisers = {
@@ -122,14 +122,17 @@ class NetworkActorCritic(nn.Module):
 
     def _critic_loss(self, reward: Reward, alpha: Tensor, *batch: Tensor) -> tuple[Tensor, Figures]:
         rows = Transitions(*batch)
-        target = self.target(detached(self.policy), rows, reward, alpha)
-        loss, mean_q = self.critic.loss(rows.state, rows.action, target)
+        policy = detached(self.policy)
+        after = next_actions(policy, rows)
+        both, later = self.critic.here_and_later(rows.state, rows.action, rows.next_state, after)
+        loss, mean_q = squared_error(both, self._bootstrapped(policy, rows, reward, alpha, after, later))
         return loss, {"critic_loss": loss, "q": mean_q}
 
     def _auxiliary_loss(self, value: AuxiliaryValue, context: None, *batch: Tensor) -> tuple[Tensor, Figures]:
         rows = Transitions(*batch)
-        target = self.auxiliary_target(value, detached(self.policy), rows)
-        loss, mean_q = value.critic.loss(rows.state, rows.action, target)
+        after = next_actions(detached(self.policy), rows)
+        both, later = value.critic.here_and_later(rows.state, rows.action, rows.next_state, after)
+        loss, mean_q = squared_error(both, value.target(rows, after.mean(later)))
         return loss, {"signal_critic_loss": loss, "signal_q": mean_q}
 
     def _policy_loss(self, reward: Reward, alpha: Tensor, state: Tensor) -> tuple[Tensor, Figures]:
@@ -143,20 +146,26 @@ class NetworkActorCritic(nn.Module):
     @torch.no_grad()
     def target(self, policy: Policy, batch: Transitions, reward: Reward, alpha: Tensor) -> Tensor:
         """Return r + α transition_bonus + γ V(s') of each transition, `[B]` reward units (equation 5)."""
-        # V(s') = E_{a'~π} [ Q'(s', a') + α (bonus(s', a') - log π(a'|s')) ], with Q' of the target networks
-        after = sample_actions(policy(batch.next_state))
+        after = next_actions(policy, batch)
+        return self._bootstrapped(policy, batch, reward, alpha, after, self.critic.later(batch.next_state, after))
+
+    @torch.no_grad()
+    def _bootstrapped(
+        self, policy: Policy, batch: Transitions, reward: Reward, alpha: Tensor, after: ActionSamples, later: Tensor
+    ) -> Tensor:
+        """Return the targets, given next actions and their Q, `[B, K]`."""
+        # V(s') = E_{a'~π} [ Q'(s', a') + α (bonus(s', a') - log π(a'|s')) ], with Q' of the targets if there are any
         bonus = reward.bonus(policy, batch.next_state, after)
-        value = after.mean(self.critic.later(batch.next_state, after) + alpha * (bonus - after.log_prob))
+        value = after.mean(later + alpha * (bonus - after.log_prob))
         # bootstrap from V(s') unless the episode terminated
         here = batch.reward + alpha * reward.transition_bonus(policy, batch)
         return here + self.settings.discount * (~batch.terminated) * value
 
     @torch.no_grad()
     def auxiliary_target(self, auxiliary: AuxiliaryValue, policy: Policy, batch: Transitions) -> Tensor:
-        """Return r + γ E_π Q(s', a') of each transition, `[B]`, without entropy or information (equation 17)."""
-        after = sample_actions(policy(batch.next_state))
-        value = after.mean(auxiliary.critic.later(batch.next_state, after))
-        return batch.reward + auxiliary.discount * (~batch.terminated) * value
+        """Return the targets of an auxiliary value, `[B]` (`AuxiliaryValue.target`)."""
+        after = next_actions(policy, batch)
+        return auxiliary.target(batch, after.mean(auxiliary.critic.later(batch.next_state, after)))
 
     @torch.no_grad()
     def intrinsic(self, reward: Reward, state: Tensor) -> Tensor:
@@ -168,6 +177,12 @@ class NetworkActorCritic(nn.Module):
     def entropy(self, state: Tensor) -> Tensor:
         """Return the policy's mean entropy over the given states, nats; of continuous actions after the squash."""
         return self.policy.entropy(sample_actions(self.policy(state)))
+
+
+@torch.no_grad()
+def next_actions(policy: Policy, batch: Transitions) -> ActionSamples:
+    """Return actions of a policy at the next states."""
+    return sample_actions(policy(batch.next_state))
 
 
 def as_tensor(number: float | Tensor, device: torch.device) -> Tensor:

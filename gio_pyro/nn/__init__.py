@@ -1,5 +1,6 @@
 """Encoders and multilayer perceptrons, and the gradient step that trains them."""
 
+from gio_pyro.nn.batch_renorm import BatchRenormEnsemble
 from gio_pyro.nn.encoders import PairEncoder, action_features, baseline_of, encoder, identity, width
 from gio_pyro.nn.images import (
     DeduplicatedImages,
@@ -15,6 +16,7 @@ from gio_pyro.nn.images import (
 from gio_pyro.nn.layer_norm import LayerNormEnsemble
 from gio_pyro.nn.optimiser_state import restore_optimiser
 from gio_pyro.nn.perceptrons import CLIP, RESOLUTION, Ensemble, Standardise, batched, mlp
+from gio_pyro.nn.residual import ResidualEnsemble
 from gio_pyro.nn.seen_values import DENSE, SeenValues, load_seen
 from gio_pyro.nn.vectors import Encoder, OneHotEncoder, VectorEncoder, is_whole, joined, one_hot
 
@@ -22,6 +24,7 @@ __all__ = [
     "CLIP",
     "DENSE",
     "RESOLUTION",
+    "BatchRenormEnsemble",
     "DeduplicatedImages",
     "Encoder",
     "Ensemble",
@@ -31,6 +34,7 @@ __all__ = [
     "OneHotEncoder",
     "PairEncoder",
     "Picture",
+    "ResidualEnsemble",
     "SeenValues",
     "Standardise",
     "VectorEncoder",

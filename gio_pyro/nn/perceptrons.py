@@ -6,6 +6,7 @@ Input statistics are updated by `observe`, never by `forward`.
 import math
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -28,6 +29,9 @@ def mlp(inputs: int, hidden: Sequence[int], outputs: int) -> nn.Sequential:
 class Ensemble(nn.Module):
     """Multilayer perceptrons of one shape, evaluated as a batch, `[..., B, inputs] -> [members, ..., B, outputs]`."""
 
+    targets: ClassVar[bool] = True
+    """Whether a critic of this kind learns from target networks."""
+
     def __init__(self, members: int, inputs: int, hidden: Sequence[int], outputs: int) -> None:
         super().__init__()
         sizes = [inputs, *hidden, outputs]
@@ -41,6 +45,11 @@ class Ensemble(nn.Module):
         """Return the output of every member for a batch `[..., B, inputs]`."""
         rows = batched(x.flatten(0, -2), list(self.weights), list(self.biases))
         outputs: Tensor = rows.unflatten(1, x.shape[:-1])
+        return outputs
+
+    def learn(self, x: Tensor) -> Tensor:
+        """Return the same for a batch that is learned from, which may update statistics."""
+        outputs: Tensor = self(x)
         return outputs
 
 

@@ -2,6 +2,7 @@
 
 from functools import partial
 from math import log
+from typing import Any
 
 import pyro.distributions as dist
 import pytest
@@ -10,8 +11,8 @@ from gymnasium.spaces import Discrete
 from torch import Tensor
 
 from gio_pyro import settings, tabular
-from gio_pyro.actor_critic import TableCritic, TwinCritic, optimistic_value
-from gio_pyro.actor_critic.twin_critic import CRITICS
+from gio_pyro.actor_critic import TableCritic, optimistic_value
+from gio_pyro.actor_critic.twin_critic import CRITICS, twin_critic
 from gio_pyro.programs import ActionSamples, sample_actions
 from gio_pyro.tabular import TabularMDP
 from gio_pyro.tabular.iteration import intrinsic_reward as exact_reward
@@ -262,10 +263,10 @@ TWINS = {
 every_twin = pytest.mark.parametrize("kind", TWINS)
 
 
-def twin(kind: str, rate: float = 0.1, layers: str = "layer_norm") -> TwinCritic:
+def twin(kind: str, rate: float = 0.1, layers: str = "layer_norm") -> Any:
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        return TwinCritic(TWINS[kind].state_space, TWINS[kind].action_space, (16,), rate=rate, kind=layers)
+        return twin_critic(TWINS[kind].state_space, TWINS[kind].action_space, (16,), rate=rate, kind=layers)
 
 
 def drawn(world: Spec, count: int = 6, draws: int = 1) -> tuple[Tensor, ActionSamples]:

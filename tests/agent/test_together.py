@@ -16,6 +16,8 @@ WORLDS = (
     ("Pendulum-v1", {}),
     ("Pendulum-v1", {"guide": "UniformGuide", "temperature": "auto"}),
     ("CartPole-v1", {"train_freq": 1, "guide": "MovingMarginalGuide"}),
+    ("Pendulum-v1", {"critic": "batch_renorm"}),
+    ("Pendulum-v1", {"critic": "residual"}),
 )
 
 

@@ -194,11 +194,13 @@ PROGRAMS = (
     ("CartPole-v1", {}),
     ("CartPole-v1", {"guide": "MovingMarginalGuide", "temperature": "loss:0.1"}),
     ("CartPole-v1", {"guide": "BayesGuide", "future": "Return(5)"}),
+    ("Pendulum-v1", {"critic": "batch_renorm", "signal": "RandomNetworkDistillation", "signal_value": True}),
+    *(("CartPole-v1", {"critic": critic}) for critic in ("batch_renorm", "residual")),
 )
 """An environment and settings for every kind of program, objective and reward of networks."""
 
 
-@pytest.mark.parametrize("case", slow_but(PROGRAMS, PROGRAMS[0], PROGRAMS[12]))
+@pytest.mark.parametrize("case", slow_but(PROGRAMS, PROGRAMS[0], PROGRAMS[12], PROGRAMS[14]))
 @pytest.mark.filterwarnings("ignore:The intrinsic reward varies")
 def test_a_captured_agent_is_the_plain_one_for_every_program(case: tuple[str, dict[str, Any]], uncompiled: list[Graph]):
     environment, how = case
