@@ -1,5 +1,6 @@
 """The critic's fixed point is the exact tier's, where replay holds the exact frequencies."""
 
+import copy
 from functools import partial
 from math import log
 from typing import Any
@@ -13,6 +14,7 @@ from torch import Tensor
 from gio_pyro import settings, tabular
 from gio_pyro.actor_critic import TableCritic, optimistic_value
 from gio_pyro.actor_critic.twin_critic import CRITICS, twin_critic
+from gio_pyro.errors import InputError
 from gio_pyro.programs import ActionSamples, sample_actions
 from gio_pyro.tabular import TabularMDP
 from gio_pyro.tabular.iteration import intrinsic_reward as exact_reward
@@ -386,3 +388,28 @@ def test_observed_states_standardise_networks_and_targets_alike(kind: str):
     critic = twin(kind)
     critic.observe(state)
     torch.testing.assert_close(critic.later(state, chosen), critic(state, chosen).detach(), rtol=0, atol=0)
+
+
+@every_twin
+def test_without_targets_taken_and_next_actions_pass_together_and_the_next_ones_without_gradient(kind: str):
+    critic, (state, chosen) = twin(kind, layers="batch_renorm"), drawn(TWINS[kind], draws=3)
+    discrete = critic.online.discrete
+    action = torch.tensor([0, 3, 1, 2, 2, 0]) if discrete else drawn(TWINS[kind])[1].action
+    other = copy.deepcopy(critic)
+    both, later = critic.here_and_later(state, action, state, chosen)
+    assert both.shape == (2, 6)
+    assert both.requires_grad
+    assert not later.requires_grad
+    rows = torch.cat([state, state if discrete else chosen.spread(state)])
+    together = other.online.learn(rows, None if discrete else torch.cat([action, chosen.action]))[:, 6:]
+    torch.testing.assert_close(later, together.mean(0) if discrete else together.amin(0).reshape(6, 3))
+    torch.testing.assert_close(dict(critic.named_buffers()), dict(other.named_buffers()), rtol=0, atol=0)
+    kept = copy.deepcopy(critic.state_dict())
+    critic.polyak_update()
+    assert not torch.equal(critic.later(state, chosen), later)
+    torch.testing.assert_close(critic.state_dict(), kept, rtol=0, atol=0)
+
+
+def test_a_residual_critic_wants_one_width():
+    with pytest.raises(InputError, match="every block of a residual critic the same width"):
+        settings.Settings(critic="residual", hidden=(128, 64))
