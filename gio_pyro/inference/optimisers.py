@@ -75,7 +75,7 @@ class Optim:
         name = getattr(self.constructor, "__name__", "the optimiser")
         try:
             made = self.constructor(groups, **more, **self.arguments)
-        except (TypeError, ValueError, RuntimeError) as error:
+        except Exception as error:
             raise InputError(
                 f"Expected {name} to take the arguments of optim, but it raised {describe_error(error, 150)}; "
                 "correct them."

@@ -103,5 +103,5 @@ def _import_file(path: Path) -> ModuleType:
 
 def reference(program: Any) -> str:
     """Return `package.module:Name` of a program's class or function, for checkpoints."""
-    owner = program if hasattr(program, "__qualname__") else type(program)
+    owner = program if hasattr(program, "__qualname__") and hasattr(program, "__module__") else type(program)
     return f"{owner.__module__}:{owner.__qualname__}"
