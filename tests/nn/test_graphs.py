@@ -3,7 +3,10 @@
 What is compared bit for bit includes the state of the random generator and of Adam.
 """
 
+import os
 import random
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -257,3 +260,31 @@ def test_the_helper_ends_with_its_owner(tmp_path: Path, monkeypatch: pytest.Monk
     assert process.poll() is not None
     assert not folder.exists()
     assert not cache.folder().exists() or not list(cache.folder().iterdir())
+
+
+KILLED = """
+import os, signal
+from gio_pyro.nn.graphs.capture import capture
+from gio_pyro.nn.graphs.compiler import Compilation
+from tests.nn.test_graphs import X, Y, Line
+
+line = Line()
+print(Compilation(capture(line.step, (X, Y), line.sources)).folder, flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.slow
+def test_the_helper_of_a_killed_process_ends_and_leaves_nothing(tmp_path: Path):
+    place = tmp_path / "cache"
+    given = os.environ | {"GIO_PYRO_CACHE": str(place), "TMPDIR": str(tmp_path)}
+    root = Path(__file__).parents[2]
+    ran = subprocess.run(
+        [sys.executable, "-c", KILLED], env=given, cwd=root, capture_output=True, text=True, check=False
+    )
+    folder, end = Path(ran.stdout.strip()), time.monotonic() + 120
+    assert folder.parent == tmp_path, ran.stderr
+    while folder.exists() and time.monotonic() < end:
+        time.sleep(0.2)
+    assert not folder.exists()
+    assert not place.exists() or not list(place.iterdir())

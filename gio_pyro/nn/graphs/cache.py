@@ -35,3 +35,8 @@ def place_of(graph: Graph) -> Path:
         graph.text,
     ]
     return folder() / (hashlib.sha256("\n".join(about).encode()).hexdigest()[:32] + SUFFIX)
+
+
+def partial_of(place: Path, process: int) -> Path:
+    """Return the file that the helper of this process id writes before it becomes `place`."""
+    return place.with_name(f"{place.stem}-{process}{place.suffix}")

@@ -24,6 +24,7 @@ from gio_pyro.nn.graphs.capture import Graph
 Compiled = Callable[[Sequence[Tensor]], list[Tensor]]
 """From state, inputs and draws to the results; the state changes in place."""
 
+HELPER = "gio_pyro.nn.graphs.helper"
 GRAPH, LOG = "graph.pickle", "log.txt"
 
 
@@ -41,13 +42,14 @@ class Compilation:
         (self.folder / GRAPH).write_bytes(pickle.dumps((graph.module, graph.meta)))
         with (self.folder / LOG).open("wb") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "gio_pyro.nn.graphs.helper", str(self.folder / GRAPH), str(self.place)],
+                [sys.executable, "-m", HELPER, str(self.folder / GRAPH), str(self.place), str(os.getpid())],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 env=_environment() | {"GIO_PYRO_WAITS": str(int(waits))},
             )
-        self._finalizer = weakref.finalize(self, _stop, self.process, self.folder)
+        left = cache.partial_of(self.place, self.process.pid)
+        self._finalizer = weakref.finalize(self, _stop, self.process, self.folder, left)
 
     def running(self) -> bool:
         """Return whether the helper is at work."""
@@ -102,8 +104,9 @@ def _environment() -> dict[str, str]:
     return dict(os.environ) | own
 
 
-def _stop(process: subprocess.Popen[bytes], folder: Path) -> None:
+def _stop(process: subprocess.Popen[bytes], folder: Path, left: Path) -> None:
     if process.poll() is None:
         process.kill()
         process.wait()
+    left.unlink(missing_ok=True)
     shutil.rmtree(folder, ignore_errors=True)

@@ -1,10 +1,11 @@
-"""Compile one graph and write the result: `python -m gio_pyro.nn.graphs.helper GRAPH RESULT`.
+"""Compile one graph and write the result: `python -m gio_pyro.nn.graphs.helper GRAPH RESULT PARENT`.
 
 The graph is a pickle that the parent process has just written for this helper alone.
 """
 
 import os
 import pickle
+import shutil
 import sys
 import threading
 import time
@@ -17,22 +18,24 @@ import torch._inductor.compile_fx  # with all that compilation needs, which `tor
 from torch import Tensor, fx
 from torch.fx.experimental.proxy_tensor import make_fx
 
+from gio_pyro.nn.graphs.cache import partial_of
 from gio_pyro.nn.graphs.decompositions import FUSED
 
 
-def main(graph: str, result: str) -> None:
-    """Compile a graph to the file `result`, atomically."""
-    _live_with_parent()
+def main(graph: str, result: str, parent: str) -> None:
+    """Compile a graph to the file `result`, atomically, for the process with the id `parent`."""
+    place, folder = Path(result), Path(graph).parent
+    partial = partial_of(place, os.getpid())
+    _live_with(int(parent), partial, folder)
     torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
     module, meta = pickle.loads(Path(graph).read_bytes())
-    place = Path(result)
     place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    partial = place.with_name(f"{place.stem}-{os.getpid()}{place.suffix}")
     try:
         compile_to(module, meta, partial)
         os.replace(partial, place)
     finally:
         partial.unlink(missing_ok=True)
+    shutil.rmtree(folder, ignore_errors=True)  # its log is of use only where this fails
 
 
 @torch.no_grad()
@@ -51,15 +54,16 @@ def _example(shape: tuple[int, ...], strides: tuple[int, ...], kind: torch.dtype
     return torch.empty_strided(shape, strides, dtype=kind, device=device).zero_()
 
 
-def _live_with_parent() -> None:
-    """End when the parent has ended, however it did; at the lowest priority, unless the parent waits."""
+def _live_with(parent: int, partial: Path, folder: Path) -> None:
+    """End when the parent has ended, however it did, and leave nothing; at the lowest priority, unless it waits."""
     if hasattr(os, "nice") and os.environ.get("GIO_PYRO_WAITS") != "1":
         os.nice(19)
-    parent = os.getppid()
 
     def watch() -> None:
         while os.getppid() == parent:
             time.sleep(1)
+        partial.unlink(missing_ok=True)
+        shutil.rmtree(folder, ignore_errors=True)
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
