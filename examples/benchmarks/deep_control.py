@@ -98,15 +98,17 @@ def main() -> int:
 
 
 def table(rows: Iterable[dict[str, str]]) -> list[str]:
-    """Return every seed of every task as Markdown."""
+    """Return every seed of every task that was run as Markdown."""
     lines = ["| environment | steps | result, seed by seed, or median and range | aim |", "|---" * 4 + "|"]
     for task in TASKS:
         text = []
         for method in task.methods:
             key = {"environment": task.environment, "method": method, "steps": str(task.steps)}
             values = [float(row["success" if task.success else "return"]) for row in rows if row.items() >= key.items()]
-            text.append("" if len(task.methods) == 1 else f"`{method}`: ")
-            text[-1] += listed(values, 2 if task.success else 0)
+            name = "" if len(task.methods) == 1 else f"`{method}`: "
+            text += [name + listed(values, 2 if task.success else 0)] if values else []
+        if not text:
+            continue
         name = task.environment.rpartition(":")[2]
         lines.append(f"| {name} | {task.steps:,} | {'; '.join(text)} | {aim(task)} |")
     return lines

@@ -103,14 +103,15 @@ def values(agent: gio.GIO) -> tuple[float, float]:
 
 
 def table(kept: Kept) -> list[str]:
-    """Return the returns after each number of steps as Markdown, seed by seed."""
+    """Return the returns after each number of steps as Markdown, seed by seed, of the variants that were run."""
     lines = ["| critic and policy | " + " | ".join(f"{steps:,} steps" for steps in STEPS) + " |", "|---" * 5 + "|"]
     for variant in VARIANTS:
         cells = [
             ", ".join(f"{value:.0f}" for value in kept.numbers("return", variant=variant, steps=steps))
             for steps in STEPS
         ]
-        lines.append(f"| {variant} | {' | '.join(cells)} |")
+        if any(cells):
+            lines.append(f"| {variant} | {' | '.join(cells)} |")
     return lines
 
 
