@@ -19,17 +19,14 @@ from gio_pyro.collection.environment_adapter import CannotRestore, StepResult
 from gio_pyro.collection.episode_restore import record_episodes, restore_episodes
 from gio_pyro.collection.episode_statistics import EpisodeStatistics
 from gio_pyro.collection.evaluation_environment import evaluation_environment
+from gio_pyro.collection.finite_steps import FiniteSteps, has_finite_steps
 from gio_pyro.collection.make import Env, Vector
 from gio_pyro.collection.mask_handlers import MaskHandler
+from gio_pyro.collection.reward_checks import check_size
 from gio_pyro.collection.vector_adapters import adapter_of
 from gio_pyro.collection.wrapper_statistics import freeze_statistics, load_statistics, read_statistics
 from gio_pyro.collection.wrappers import all_layers
-from gio_pyro.errors import GioWarning, TrainingError
-
-LARGEST_REWARD = float(np.finfo(np.float32).max)
-"""Magnitude above which a reward is infinite in float32."""
-LARGEST_LEARNABLE = 1e16
-"""Magnitude above which squared returns, part of the critic's loss, are infinite in float32."""
+from gio_pyro.errors import GioWarning
 
 
 class Behaviour(Protocol):
@@ -207,10 +204,12 @@ class Collector:
         if not self._is_last_user():
             self._state = None  # another agent has moved the environment since
             _LAST_USER[self.environments.stepped] = ref(self)
+        begins = self._begins if self._state is not None else np.ones(self.environments.count, dtype=np.bool_)
+        if steps > 0 and has_finite_steps(self.environments, behaviour):
+            return self._collect_finite(behaviour, steps, bool(begins[0]))
         taken: list[Step] = []
         count = 0
         on_step = getattr(behaviour, "on_step", None)
-        begins = self._begins if self._state is not None else np.ones(self.environments.count, dtype=np.bool_)
         with torch.no_grad():
             while count < steps:
                 taken.append(self._step(behaviour, self._states_to_act_upon()))
@@ -219,6 +218,15 @@ class Collector:
                     on_step(taken[-1])
         self._begins = taken[-1].next_begins
         return concatenate_steps(taken, begins)
+
+    @torch.no_grad()
+    def _collect_finite(self, behaviour: Any, steps: int, begins: bool) -> Collected:
+        state = int(self._states_to_act_upon()[0])
+        self._state = None  # after an error the next step resets the environment
+        taken = FiniteSteps(self.environments, self._statistics, self.device).collect(behaviour, steps, state, begins)
+        self._begins = taken.ends[-1:].numpy().copy()
+        self._state = to_device({"state": self.environments.states}, self.device)["state"]
+        return taken
 
     def _states_to_act_upon(self) -> Tensor:
         """Return the states `[N, ...]` to act upon, after resets that are due."""
@@ -239,13 +247,7 @@ class Collector:
         self._state = None  # after an error the next step resets the environment
         result = self.environments.step(action.numpy(force=True))
         for reward in result.reward.tolist():
-            if not abs(reward) <= LARGEST_REWARD:
-                raise TrainingError(f"Expected a finite reward, but the environment gave {reward}; correct it.")
-            if not abs(reward) <= LARGEST_LEARNABLE:
-                raise TrainingError(
-                    f"Expected a reward of at most {LARGEST_LEARNABLE:g} in size, but the environment gave {reward:g}: "
-                    "squares of its returns would be infinite; scale it, e.g. by gymnasium.wrappers.TransformReward."
-                )
+            check_size(reward)
         self._statistics.add(result)
         arrived = self._to_device(result)
         self._state = arrived.pop("observation", arrived["next_state"])

@@ -39,6 +39,16 @@ class EpisodeStatistics:
             self.episodes += int(ended.sum())
             self._return[ended], self._length[ended] = 0.0, 0
 
+    def add_one(self, reward: float, *, ended: bool) -> None:
+        """Add the reward of a step where there is one environment; `ended` says whether its episode is over."""
+        self._return[0] += reward
+        self._length[0] += 1
+        if ended:
+            self.returns.append(float(self._return[0]))
+            self.lengths.append(int(self._length[0]))
+            self.episodes += 1
+            self._return[0], self._length[0] = 0.0, 0
+
     def finished(self) -> dict[str, Any]:
         """Return the statistics of finished episodes, as plain values."""
         return {"episodes": self.episodes, "returns": list(self.returns), "lengths": list(self.lengths)}

@@ -57,7 +57,7 @@ class Observations(ABC):
         if isinstance(space, Dict) and MASK in space.spaces and len(space.spaces) > 1:
             space = Dict({name: part for name, part in space.spaces.items() if name != MASK})
         if isinstance(space, Discrete):
-            return _DiscreteObservations(space)
+            return DiscreteObservations(space)
         entries = image_entries(space)
         return _ImageObservations(space, entries) if entries else _VectorObservations(space, quiet)
 
@@ -90,7 +90,7 @@ class Observations(ABC):
         return (), self.raw.shape or ()
 
 
-class _DiscreteObservations(Observations):
+class DiscreteObservations(Observations):
     """The values of a Discrete space with any start, as int64 from 0."""
 
     raw: Discrete
@@ -101,15 +101,20 @@ class _DiscreteObservations(Observations):
         self.first, self.last = int(space.start), int(space.start + space.n) - 1
 
     def encode(self, batch: Any) -> Array:
+        """Return the states `[N]` of N observations; raises `InputError` for one outside the space."""
         given = as_array(batch, ())
         if given.dtype.kind == "i" and given.size and self.first <= given.min() and given.max() <= self.last:
             return given.astype(np.int64).reshape(-1) - self.first
-        return np.array([self._index(value) for value in given.reshape(-1)], dtype=np.int64)
+        return np.array([self.index(value) for value in given.reshape(-1)], dtype=np.int64)
 
     def encode_one(self, observation: Any) -> Array:
-        return np.array([self._index(observation.detach() if isinstance(observation, Tensor) else observation)])
+        """Return the state `[1]` of an observation; raises `InputError` for one outside the space."""
+        return np.array([self.index(observation.detach() if isinstance(observation, Tensor) else observation)])
 
-    def _index(self, value: Any) -> int:
+    def index(self, value: Any) -> int:
+        """Return the state of an observation; raises `InputError` for one outside the space."""
+        if type(value) is int and self.first <= value <= self.last:
+            return value - self.first
         value = value.reshape(()) if isinstance(value, np.ndarray | Tensor) and value.shape == (1,) else value
         try:
             number = int(value) if float(value).is_integer() else None
