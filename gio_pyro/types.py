@@ -134,7 +134,7 @@ class Transitions:
         return len(self.weight)
 
     def __getitem__(self, index: Any) -> Transitions:
-        return Transitions(**{f.name: getattr(self, f.name)[index] for f in fields(self)})
+        return Transitions(**{f.name: getattr(self, f.name)[index] for f in fields(Transitions)})
 
     def tensors(self) -> tuple[Tensor, ...]:
         """Return the fields in order; `Transitions(*rows.tensors())` equals `rows`."""
@@ -157,6 +157,11 @@ class Transitions:
         """Whether states are indices of a Discrete space, so that equal rows can be merged."""
         return self.state.ndim == 1 and not self.state.is_floating_point()
 
+    @property
+    def fixed_shapes(self) -> bool:
+        """Whether shapes must not depend on data, as in a graph; what could be left out then has the weight 0."""
+        return False
+
     def distinct_states(self) -> tuple[Tensor, Tensor]:
         """Return states `[M, ...]` and weights `[M]`; equal states are merged if states and actions are finite."""
         if not self.finite or self.action.is_floating_point():
@@ -168,6 +173,31 @@ class Transitions:
     def mean(self, values: Tensor) -> Tensor:
         """Return the weighted mean over the batch of `values` `[B]`."""
         return weighted_mean(self.weight, values)
+
+
+@dataclass(frozen=True)
+class TransitionsWithStates(Transitions):
+    """Transitions `[B, ...]` with their distinct states, found before: what reads them is of a fixed shape."""
+
+    distinct: Tensor = None  # type: ignore[assignment]
+    """`[M, ...]`."""
+    distinct_weight: Tensor = None  # type: ignore[assignment]
+    """`[M]`, the sum of the weights of the rows of each."""
+
+    @classmethod
+    def of(cls, rows: Transitions) -> TransitionsWithStates:
+        """Return transitions with their distinct states."""
+        tensors: Any = (*rows.tensors(), *rows.distinct_states())
+        return cls(*tensors)
+
+    @property
+    def fixed_shapes(self) -> bool:
+        """Whether shapes must not depend on data."""
+        return True
+
+    def distinct_states(self) -> tuple[Tensor, Tensor]:
+        """Return the states `[M, ...]` and their weights `[M]`."""
+        return self.distinct, self.distinct_weight
 
 
 def weighted_mean(weight: Tensor, values: Tensor) -> Tensor:

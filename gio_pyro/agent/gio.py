@@ -18,6 +18,7 @@ from gio_pyro.actor_critic.behaviour import select_action
 from gio_pyro.actor_critic.guide_reward import finite_nats, reward_named
 from gio_pyro.actor_critic.metrics import policy_metrics
 from gio_pyro.actor_critic.network_update import FINITE, NetworkUpdate, all_finite
+from gio_pyro.actor_critic.table_fit import TableFit
 from gio_pyro.callbacks import Callback, Metrics, combined
 from gio_pyro.checkpointing import agent_state, file_format
 from gio_pyro.checkpointing.summary import summary
@@ -160,7 +161,7 @@ class GIO(Picklable):
         )
         self.reward = reward_named(s.intrinsic, self.model, self.guide, self.future, samples=s.samples)
         self.reading = reward_named("imagined", self.model, self.guide, self.future, samples=s.samples)
-        self.update = self._network_update()
+        self.update, self.table_fit = self._network_update(), self._table_fit()
         fitted = Fitted(self.spec, self.future, self.model, self.guide, self.policy, self.replay)
         with MemoryCheck("the signal and dreams", REDUCE_ADVICE):
             self.reward_mix = reward_mix_of(s, fitted).to(self.device)
@@ -326,6 +327,8 @@ class GIO(Picklable):
         for number in range(fits):
             if number == 0 or s.batch_size is not None:  # without a batch size: always the whole replay
                 batch, future = self._examples()
+                if self.table_fit is not None:
+                    batch = self.table_fit.begin(batch, future)
             if improvements and number == fits - 1 and self._one_step:
                 self._improve(batch, future)
                 improvements -= 1
@@ -344,6 +347,8 @@ class GIO(Picklable):
 
     def _fit(self, batch: Transitions, future: Tensor) -> dict[str, Tensor]:
         """Take one gradient step of the programs."""
+        if self.table_fit is not None:
+            return self.table_fit.step(batch, future)
         if self.update is None:
             return self.inference.step(self.policy, batch, future)
         if self._one_step:
@@ -376,8 +381,20 @@ class GIO(Picklable):
         behaviour = control.behaviour(uniform_share=s.uniform_share, greedy=s.greedy, explore=self.guide.explorer)
         return NetworkUpdate(*parts, behaviour, s.compile)
 
+    def _table_fit(self) -> TableFit | None:
+        """Return the gradient steps of tables on the whole replay; None for networks and for samples of replay."""
+        s, control = self.settings, self.actor_critic
+        trajectories = sequence_length_of(self.inference.objective) > 1
+        if isinstance(control, NetworkActorCritic) or s.batch_size is not None or trajectories:
+            return None
+        return TableFit(self.inference, control.policy, [self.masks], s.compile)
+
     def _expect(self, steps: int) -> None:
         """Say how many updates are to come in as many environment steps, which decides what is worth compiling."""
+        if self.table_fit is not None:
+            self.table_fit.expect(
+                steps * self.settings.updates * self.settings.gradient_steps // self.settings.train_freq
+            )
         if self.update is not None:
             s = self.settings
             rounds = [max(0, count) * s.updates // s.train_freq for count in (s.learning_starts - self.steps, steps)]

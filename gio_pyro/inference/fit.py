@@ -12,7 +12,7 @@ data without actions, and for comparison.
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -27,7 +27,7 @@ from gio_pyro.inference.pyro_elbo import PyroElbo
 from gio_pyro.nn.gradient_step import Descent, Figures, Loss
 from gio_pyro.nn.optimiser_state import grow_moments
 from gio_pyro.programs import Guide, Model, Program, detached, fitting
-from gio_pyro.types import Policy, Transitions
+from gio_pyro.types import Policy, Transitions, TransitionsWithStates
 
 TRAININGS: Mapping[str, str] = MappingProxyType(
     {
@@ -138,16 +138,16 @@ class Inference:
         return figures
 
     def _loss(self, policy: Policy, future: Tensor, *batch: Tensor) -> tuple[Tensor, Figures]:
-        fixed, rows = detached(policy), Transitions(*batch)
+        fixed, rows = detached(policy), _transitions(*batch)
         learned, objective = self._dynamics(fixed, rows, future), self._guided(fixed, rows, future)
         return -(learned + objective), {"dynamics_nats": learned, "guide_nats": objective}
 
     def _model_loss(self, policy: Policy, future: Tensor, *batch: Tensor) -> tuple[Tensor, Figures]:
-        learned = self._dynamics(detached(policy), Transitions(*batch), future)
+        learned = self._dynamics(detached(policy), _transitions(*batch), future)
         return -learned, {"dynamics_nats": learned}
 
     def _guide_loss(self, policy: Policy, future: Tensor, *batch: Tensor) -> tuple[Tensor, Figures]:
-        objective = self._guided(detached(policy), Transitions(*batch), future)
+        objective = self._guided(detached(policy), _transitions(*batch), future)
         return -objective, {"guide_nats": objective}
 
     def _elbo_loss(self, policy: Policy, future: Tensor, *batch: Tensor) -> tuple[Tensor, Figures]:
@@ -165,6 +165,12 @@ class Inference:
         """Return the objective of the guide, which reads the model without changing it."""
         with fitting(self.guide):
             return _scalar(self.objective(self.model, self.guide, policy, batch, future), self.objective)
+
+
+def _transitions(*tensors: Tensor) -> Transitions:
+    """Return transitions from their fields, with their distinct states where these are among the fields."""
+    kind = Transitions if len(tensors) == len(fields(Transitions)) else TransitionsWithStates
+    return kind(*tensors)
 
 
 def _require_fits(objective: Objective, training: str) -> None:

@@ -88,7 +88,7 @@ class Sleep:
         with torch.no_grad():
             chosen = sample_actions(policy(state), self.samples)
             spread = chosen.spread(state)
-            dream = imagine(model, policy, spread, chosen.action, samples=self.samples)
+            dream = imagine(model, policy, spread, chosen.action, samples=self.samples, fixed_shapes=batch.fixed_shapes)
         # Average log q(a|s, F) over futures, then over actions, then over states.
         log_q = guide.log_prob(policy, dream.spread(spread), dream.future, dream.spread(chosen.action))
         per_state = chosen.mean(dream.mean(log_q).reshape(len(state), -1))

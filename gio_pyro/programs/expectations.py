@@ -112,13 +112,16 @@ def every_action(policy: Policy, state: Tensor) -> tuple[Tensor, Tensor]:
     return row, actions.repeat(len(state))
 
 
-def imagine(model: Model, policy: Policy, state: Tensor, action: Tensor, *, samples: int) -> FutureSamples:
+def imagine(
+    model: Model, policy: Policy, state: Tensor, action: Tensor, *, samples: int, fixed_shapes: bool = False
+) -> FutureSamples:
     """Return the futures that the model gives to each pair of `state` `[M, ...]` and `action` `[M, ...]`.
 
     Finite futures of at most `MAX_ENUMERATED_FUTURES` values are enumerated with their probabilities. Otherwise
     `samples` are drawn per pair: by systematic sampling if the futures are finite (one uniform number per pair spaces
     the draws evenly over the distribution function: unbiased, and exact for a deterministic outcome), independently if
-    not. With continuous actions finite futures are always enumerated, without synchronising with the device.
+    not. With continuous actions finite futures are always enumerated, without synchronising with the device; with
+    `fixed_shapes` those of probability 0 are listed, too, and NaN is not looked for.
     Gradients, where enabled, pass through reparameterised draws and through enumerated probabilities; raises
     `ProgramError` where neither is possible.
     """
@@ -133,7 +136,7 @@ def imagine(model: Model, policy: Policy, state: Tensor, action: Tensor, *, samp
         return _listed(*parts())
     values = distribution.enumerate_support(expand=False).flatten()
     weight = enumerated_probabilities(distribution, values)
-    if action.is_floating_point():
+    if action.is_floating_point() or (fixed_shapes and len(values) <= MAX_ENUMERATED_FUTURES):
         return _enumerated(values, weight)
     if not bool(torch.isfinite(weight.sum())):
         raise TrainingError(f"Expected probabilities from {model.name}, but got NaN; look for log 0 or 0/0.")

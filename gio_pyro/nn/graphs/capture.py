@@ -132,6 +132,8 @@ def _require_fixed_shapes(module: fx.GraphModule) -> None:
         by_mask = "index" in name and any(_is_mask(where) for where in indices if where is not None)
         if by_mask or name.startswith(("aten.nonzero", "aten.masked_select")):
             raise NotCapturable(f"rows are selected by a mask ({name}), so their number varies between batches")
+        if name.startswith(("aten._unique", "aten.unique")):
+            raise NotCapturable(f"equal rows are merged ({name}), so their number varies between batches")
 
 
 def _is_mask(node: Any) -> bool:

@@ -49,6 +49,8 @@ class Progress:
     """Whether a compiled graph has been in use."""
     refusal: str = ""
     """Why the functions run as they are although they need not; empty otherwise."""
+    captured_only: bool = False
+    """Whether they are never compiled, and what cannot be captured runs as it is without a warning."""
 
 
 @dataclass
@@ -145,7 +147,11 @@ class GraphedFunction:
         """Look for the compiled graph when it may be used: the same number of calls in every run of this function."""
         progress = self.progress
         due = progress.how is True or progress.compiled or progress.calls > CAPTURED_AFTER
-        if due and (running.helper is None or progress.how is True or progress.calls % POLLED_EVERY == 0):
+        if (
+            due
+            and not progress.captured_only
+            and (running.helper is None or progress.how is True or progress.calls % POLLED_EVERY == 0)
+        ):
             running.look(inputs)
             progress.compiled |= running.compiled is not None
 
@@ -157,6 +163,8 @@ class GraphedFunction:
             )
         self.progress.refusal = reason
         self.routes.clear()
+        if self.progress.captured_only:
+            return
         warnings.warn(
             f"Expected programs that can be captured as a graph, but {reason}; the run goes on without, at about half "
             "the speed; compile=False does so without this warning.",
