@@ -93,7 +93,7 @@ class TableBehaviour(_Finite):
     def __call__(self, state: Tensor) -> tuple[Tensor, Tensor]:
         """Return actions and their log-probabilities, `[N]` each."""
         uniform = torch.rand(len(state), dtype=torch.float64).tolist()
-        taken = [self.act(s, u, state.device) for s, u in zip(state.tolist(), uniform, strict=True)]
+        taken = [self.at_quantile(s, u, state.device) for s, u in zip(state.tolist(), uniform, strict=True)]
         action, probability = (torch.tensor(values, device=state.device) for values in zip(*taken, strict=True))
         return action, probability.log()
 
@@ -104,7 +104,7 @@ class TableBehaviour(_Finite):
             self._rows[key] = self.mu(torch.tensor([state], device=device))[0].tolist()
         return self._rows[key]
 
-    def act(self, state: int, uniform: float, device: torch.device) -> tuple[int, float]:
+    def at_quantile(self, state: int, uniform: float, device: torch.device) -> tuple[int, float]:
         """Return the action at the quantile `uniform`, in [0, 1), of μ(·|s), and its probability."""
         row = self.probabilities(state, device)
         for action, probability in enumerate(row):

@@ -26,7 +26,7 @@ from gio_pyro.types import Transitions
 class TabularBehaviour(Protocol):
     """A behaviour policy whose action depends on a state and a uniform number alone."""
 
-    def act(self, state: int, uniform: float, device: torch.device) -> tuple[int, float]:
+    def at_quantile(self, state: int, uniform: float, device: torch.device) -> tuple[int, float]:
         """Return the action at the quantile `uniform`, in [0, 1), of μ(·|s), and its probability."""
         ...
 
@@ -112,7 +112,7 @@ class FiniteSteps:
         for uniform in torch.rand(steps, dtype=torch.float64).tolist():
             if ended:
                 state = int(environments.reset(None)[0])
-            action, probability = behaviour.act(state, uniform, device)
+            action, probability = behaviour.at_quantile(state, uniform, device)
             next_state, reward, terminated, truncated = self._step(action)
             columns.add(state, action, probability, next_state, reward, terminated, truncated)
             ended, state = terminated or truncated, next_state
