@@ -175,6 +175,10 @@ class Transitions:
         return weighted_mean(self.weight, values)
 
 
+FIELDS = len(fields(Transitions))
+"""Number of tensors of `Transitions`."""
+
+
 @dataclass(frozen=True)
 class TransitionsWithStates(Transitions):
     """Transitions `[B, ...]` with their distinct states, found before: what reads them is of a fixed shape."""

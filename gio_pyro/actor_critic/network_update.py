@@ -13,11 +13,10 @@ from gio_pyro.nn.gradient_step import Figures, with_moments
 from gio_pyro.nn.graphs import GraphedFunction, Progress, Sources
 from gio_pyro.programs import Guide, Model
 from gio_pyro.schedules.temperature import Temperature
-from gio_pyro.types import Policy, Transitions
+from gio_pyro.types import FIELDS, Policy, Transitions
 
 FINITE = "finite"
 """The figure that says whether all others are finite, a boolean."""
-FIELDS = len(Transitions.__dataclass_fields__)
 
 
 class Fitting(Protocol):

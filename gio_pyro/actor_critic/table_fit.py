@@ -9,12 +9,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from gio_pyro.actor_critic.network_update import FIELDS, Fitting, checked
+from gio_pyro.actor_critic.network_update import Fitting, checked
 from gio_pyro.nn.gradient_step import Figures
 from gio_pyro.nn.graphs import GraphedFunction, Progress, Sources
 from gio_pyro.nn.graphs.comparison import equal_bits
-from gio_pyro.nn.graphs.function import WORTH_COMPILING
-from gio_pyro.types import Policy, Transitions, TransitionsWithStates
+from gio_pyro.types import FIELDS, Policy, Transitions, TransitionsWithStates
 
 STEADY = 3
 """Updates in a row with the same number of rows and of states after which a step is captured."""
@@ -43,7 +42,7 @@ class TableFit:
 
     def expect(self, steps: int) -> None:
         """Say how many gradient steps are to come, which decides whether to capture one."""
-        self.stepping.ahead = min(steps, WORTH_COMPILING - 1)
+        self.stepping.ahead = steps
 
     def begin(self, batch: Transitions, future: Tensor) -> Transitions:
         """Return the rows of an update for `step`: with their distinct states, found once, where a graph is to run.

@@ -391,12 +391,10 @@ class GIO(Picklable):
 
     def _expect(self, steps: int) -> None:
         """Say how many updates are to come in as many environment steps, which decides what is worth compiling."""
+        s = self.settings
         if self.table_fit is not None:
-            self.table_fit.expect(
-                steps * self.settings.updates * self.settings.gradient_steps // self.settings.train_freq
-            )
+            self.table_fit.expect(steps * s.updates * s.gradient_steps // s.train_freq)
         if self.update is not None:
-            s = self.settings
             rounds = [max(0, count) * s.updates // s.train_freq for count in (s.learning_starts - self.steps, steps)]
             self.update.expect(rounds[0] * s.gradient_steps, max(0, rounds[1] - rounds[0]))
 

@@ -12,7 +12,7 @@ data without actions, and for comparison.
 """
 
 from collections.abc import Mapping
-from dataclasses import fields, replace
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
@@ -27,7 +27,7 @@ from gio_pyro.inference.pyro_elbo import PyroElbo
 from gio_pyro.nn.gradient_step import Descent, Figures, Loss
 from gio_pyro.nn.optimiser_state import grow_moments
 from gio_pyro.programs import Guide, Model, Program, detached, fitting
-from gio_pyro.types import Policy, Transitions, TransitionsWithStates
+from gio_pyro.types import FIELDS, Policy, Transitions, TransitionsWithStates
 
 TRAININGS: Mapping[str, str] = MappingProxyType(
     {
@@ -169,7 +169,7 @@ class Inference:
 
 def _transitions(*tensors: Tensor) -> Transitions:
     """Return transitions from their fields, with their distinct states where these are among the fields."""
-    kind = Transitions if len(tensors) == len(fields(Transitions)) else TransitionsWithStates
+    kind = Transitions if len(tensors) == FIELDS else TransitionsWithStates
     return kind(*tensors)
 
 

@@ -138,7 +138,8 @@ class GraphedFunction:
             self._refuse(str(reason))
             return None
         running = Running(graph, progress.how is True, self.sources.largest_step)
-        if progress.how is True or progress.compiled or self.ahead >= WORTH_COMPILING:
+        wanted = progress.how is True or progress.compiled or self.ahead >= WORTH_COMPILING
+        if wanted and not progress.captured_only:
             running.compile()
         self.routes[key] = _Route(running, self.sources.watch())
         return self.routes[key]
@@ -146,12 +147,10 @@ class GraphedFunction:
     def _look(self, running: Running, inputs: Sequence[Tensor]) -> None:
         """Look for the compiled graph when it may be used: the same number of calls in every run of this function."""
         progress = self.progress
+        if progress.captured_only:
+            return
         due = progress.how is True or progress.compiled or progress.calls > CAPTURED_AFTER
-        if (
-            due
-            and not progress.captured_only
-            and (running.helper is None or progress.how is True or progress.calls % POLLED_EVERY == 0)
-        ):
+        if due and (running.helper is None or progress.how is True or progress.calls % POLLED_EVERY == 0):
             running.look(inputs)
             progress.compiled |= running.compiled is not None
 
