@@ -4,8 +4,8 @@ Arrays of one number take most of the time of such a step. Here its numbers are 
 its end. Checks, recorded episodes, statistics and random numbers are those of `Collector`'s other steps.
 """
 
-from dataclasses import dataclass, field
-from typing import Any, Protocol, runtime_checkable
+from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -38,48 +38,8 @@ def has_finite_steps(environments: EnvironmentAdapter, behaviour: object) -> boo
     return single and finite and isinstance(behaviour, TabularBehaviour)
 
 
-@dataclass
-class _Columns:
-    """The fields of the transitions of a round, as lists of numbers."""
-
-    state: list[int] = field(default_factory=list)
-    action: list[int] = field(default_factory=list)
-    probability: list[float] = field(default_factory=list)
-    next_state: list[int] = field(default_factory=list)
-    reward: list[float] = field(default_factory=list)
-    terminated: list[bool] = field(default_factory=list)
-    truncated: list[bool] = field(default_factory=list)
-
-    def add(self, *values: Any) -> None:
-        """Append one transition, its values in the order of the fields."""
-        self.state.append(values[0])
-        self.action.append(values[1])
-        self.probability.append(values[2])
-        self.next_state.append(values[3])
-        self.reward.append(values[4])
-        self.terminated.append(values[5])
-        self.truncated.append(values[6])
-
-    def collected(self, begins: bool, device: torch.device) -> Collected:
-        """Return the transitions on the device; `begins` says whether the first does not continue an episode."""
-        terminated, truncated = np.array(self.terminated), np.array(self.truncated)
-        rows = to_device(
-            {
-                "state": np.array(self.state),
-                "action": np.array(self.action),
-                "reward": np.array(self.reward, dtype=np.float64).astype(np.float32),
-                "next_state": np.array(self.next_state),
-                "terminated": terminated,
-                "truncated": truncated,
-                "log_behaviour": np.array(self.probability, dtype=np.float32),
-            },
-            device,
-        )
-        rows["log_behaviour"] = rows["log_behaviour"].log()
-        ends = torch.from_numpy(terminated | truncated)
-        first = torch.tensor([begins])
-        links = torch.zeros(len(ends), dtype=torch.int64), torch.cat([first, ends[:-1]]), ends
-        return Collected(Transitions(**rows, weight=torch.ones_like(rows["reward"])), *links)
+Taken = tuple[int, int, float, int, float, bool, bool]
+"""A transition in numbers: state, action, μ(a|s), next state, reward, terminated, truncated."""
 
 
 class FiniteSteps:
@@ -107,17 +67,17 @@ class FiniteSteps:
             InputError: an observation outside its space.
         """
         environments, device = self.environments, self.device
-        columns = _Columns()
+        taken: list[Taken] = []
         ended = False
         for uniform in torch.rand(steps, dtype=torch.float64).tolist():
             if ended:
                 state = int(environments.reset(None)[0])
             action, probability = behaviour.at_quantile(state, uniform, device)
             next_state, reward, terminated, truncated = self._step(action)
-            columns.add(state, action, probability, next_state, reward, terminated, truncated)
+            taken.append((state, action, probability, next_state, reward, terminated, truncated))
             ended, state = terminated or truncated, next_state
         environments.states = np.array([state])
-        return columns.collected(begins, device)
+        return _collected(taken, begins, device)
 
     def _step(self, action: int) -> tuple[int, float, bool, bool]:
         """Take an action; return the next state, the reward and the flags."""
@@ -137,3 +97,24 @@ class FiniteSteps:
         check_size(reward)
         self.statistics.add_one(reward, ended=ended)
         return state, reward, terminated, truncated
+
+
+def _collected(taken: Sequence[Taken], begins: bool, device: torch.device) -> Collected:
+    """Return transitions on the device; `begins` says whether the first does not continue an episode."""
+    state, action, mu, next_state, reward, terminated, truncated = map(np.array, zip(*taken, strict=True))
+    rows = to_device(
+        {
+            "state": state,
+            "action": action,
+            "reward": reward.astype(np.float32),
+            "next_state": next_state,
+            "terminated": terminated,
+            "truncated": truncated,
+            "log_behaviour": mu.astype(np.float32),
+        },
+        device,
+    )
+    rows["log_behaviour"] = rows["log_behaviour"].log()
+    ends = torch.from_numpy(terminated | truncated)
+    links = torch.zeros(len(ends), dtype=torch.int64), torch.cat([torch.tensor([begins]), ends[:-1]]), ends
+    return Collected(Transitions(**rows, weight=torch.ones_like(rows["reward"])), *links)
