@@ -11,6 +11,7 @@ from torch import Tensor
 
 import gio_pyro as gio
 from gio_pyro import tabular
+from gio_pyro.actor_critic.twin_critic import squared_error
 from gio_pyro.checkpointing import agent_state
 from gio_pyro.programs import detached, sample_actions
 from gio_pyro.types import Transitions
@@ -42,7 +43,7 @@ def readings(agent: gio.GIO, rows: Transitions) -> list[Tensor]:
     return [
         agent.model.log_prob(policy, rows.state, rows.action, rows.next_state),
         agent.guide.log_prob(policy, rows.state, rows.next_state, rows.action),
-        agent.actor_critic.critic.loss(rows.state, rows.action, rows.reward)[0],
+        squared_error(agent.actor_critic.critic.taken(rows.state, rows.action), rows.reward)[0],
     ]
 
 

@@ -100,15 +100,15 @@ class OnlineCritic(nn.Module):
             return self._reduced(network(state), len(state))
         return self._reduced(network(chosen.spread(state), chosen.action), len(state))
 
-    def loss(self, state: Tensor, action: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        """Return `squared_error` for given targets; all arguments are `[B, ...]`."""
-        return squared_error(self._taken(self.online.learn(state, action), action), target)
+    def taken(self, state: Tensor, action: Tensor) -> Tensor:
+        """Return both estimates of taken actions, `[2, B]`, in a pass that is learned from."""
+        return self._of_taken(self.online.learn(state, action), action)
 
     def _reduced(self, both: Tensor, states: int) -> Tensor:
         """Return one estimate `[B, K]` from two."""
         return both.mean(0) if self.online.discrete else both.amin(0).reshape(states, -1)
 
-    def _taken(self, both: Tensor, action: Tensor) -> Tensor:
+    def _of_taken(self, both: Tensor, action: Tensor) -> Tensor:
         """Return both estimates of the taken actions, `[2, B]`."""
         return both.gather(-1, action.expand(2, -1).unsqueeze(-1)).squeeze(-1) if self.online.discrete else both
 
@@ -144,7 +144,7 @@ class TwinCritic(OnlineCritic):
         self, state: Tensor, action: Tensor, next_state: Tensor, after: ActionSamples
     ) -> tuple[Tensor, Tensor]:
         """Return both estimates of taken actions, `[2, B]`, and Q of K next actions without gradient, `[B, K]`."""
-        return self._taken(self.online.learn(state, action), action), self.later(next_state, after)
+        return self.taken(state, action), self.later(next_state, after)
 
     @torch.no_grad()
     def polyak_update(self) -> None:
@@ -173,7 +173,7 @@ class CriticWithoutTargets(OnlineCritic):
         else:
             states, actions = torch.cat([state, after.spread(next_state)]), torch.cat([action, after.action])
             both = self.online.learn(states, actions)
-        return self._taken(both[:, :count], action), self._reduced(both[:, count:].detach(), count)
+        return self._of_taken(both[:, :count], action), self._reduced(both[:, count:].detach(), count)
 
     def polyak_update(self) -> None:
         """Do nothing: there are no targets."""
