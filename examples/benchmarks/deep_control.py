@@ -105,12 +105,12 @@ def table(rows: Iterable[dict[str, str]]) -> list[str]:
         for method in task.methods:
             key = {"environment": task.environment, "method": method, "steps": str(task.steps)}
             values = [float(row["success" if task.success else "return"]) for row in rows if row.items() >= key.items()]
-            name = "" if len(task.methods) == 1 else f"`{method}`: "
-            text += [name + listed(values, 2 if task.success else 0)] if values else []
-        if not text:
-            continue
-        name = task.environment.rpartition(":")[2]
-        lines.append(f"| {name} | {task.steps:,} | {'; '.join(text)} | {aim(task)} |")
+            if values:
+                label = "" if len(task.methods) == 1 else f"`{method}`: "
+                text.append(label + listed(values, 2 if task.success else 0))
+        if text:
+            name = task.environment.rpartition(":")[2]
+            lines.append(f"| {name} | {task.steps:,} | {'; '.join(text)} | {aim(task)} |")
     return lines
 
 
