@@ -1,9 +1,9 @@
 """What `gio train` ends with, and whether `gio diagnose` believes it: ten seeds, each also with its guide spoiled.
 
-    python examples/benchmarks/default_agent.py                  # about 20 minutes on one core
+    python examples/benchmarks/default_agent.py                  # about ten minutes on one core
     python examples/benchmarks/default_agent.py --seeds 1
 
-Each seed is the command itself, `gio train --seed SEED`: Pendulum-v1, 6,000 steps, nothing else changed. Then the agent
+Each seed is the command itself, `gio train --seed SEED`: Pendulum-v1, 4,000 steps, nothing else changed. Then the agent
 is judged as `gio diagnose` judges it, once as it is and once with the scales of its guide halved, which makes it
 overconfident and nothing else: the policy, the model and the episodes stay the same.
 
@@ -29,7 +29,7 @@ from gio_pyro.programs import Guide
 from gio_pyro.types import Policy
 
 RESULTS = Path(__file__).parent / "results" / "default_agent.csv"
-ENVIRONMENT, STEPS = "Pendulum-v1", 6_000
+ENVIRONMENT, STEPS = "Pendulum-v1", 4_000
 SEEDS = 10
 KEYS = ("steps", "seed", "guide")
 GUIDES = ("learned", "halved")

@@ -2,64 +2,72 @@
 
     python examples/benchmarks/stacked_seeds.py          # about ten minutes on two cores
 
-Pendulum, layers of 64 units, batches of 256, one update a step. Each row is the median wall time between reports, for
-each seed and 1,000 steps, once the graphs are compiled; one seed alone is a run of `GIO.learn`. The aim for eight seeds
-is a half.
+Pendulum, layers of 64 units, batches of 256, one update a step. Each row is the median CPU time of one thread between reports, for
+each seed and 1,000 steps, once the graphs are compiled, or of eager updates; one seed alone is a run of `GIO.learn`.
+The aim for eight seeds is a half.
 """
 
-import argparse
-import csv
 import statistics
 import time
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from kept import Kept, command_line
+
 import gio_pyro as gio
 
 RESULTS = Path(__file__).parent / "results" / "stacked_seeds.csv"
-ENVIRONMENT, WARM_UP, INTERVAL, AIM = "Pendulum-v1", 600, 200, 0.5
-SETTINGS: dict[str, Any] = {"hidden": (64, 64), "learning_starts": 300, "log_interval": INTERVAL, "compile": True}
+ENVIRONMENT, WARM_UP, INTERVAL, AIM, MOST = "Pendulum-v1", 600, 200, 0.5, 8
+UPDATES = {"compiled": True, "eager": False}
+"""Settings of `compile` by their names in the table."""
+SETTINGS: dict[str, Any] = {"hidden": (64, 64), "learning_starts": 300, "log_interval": INTERVAL}
 
 
 def main() -> int:
     """Measure, print, keep, and return the exit status: 1 if the aim is missed."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line(__doc__, RESULTS)
+    parser.add_argument("--update", choices=list(UPDATES), help="one kind of update; both by default")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 4, 8])
     parser.add_argument("--reports", type=int, default=7, help="reports whose median time counts")
-    parser.add_argument("--results", type=Path, default=RESULTS)
     options = parser.parse_args()
-    times = {count: seconds_of_step(count, options.reports) for count in options.seeds}
-    first = times[options.seeds[0]]
-    rows = [(count, f"{1e6 * spent:.0f}", f"{spent / first:.3f}") for count, spent in times.items()]
-    for count, spent, share in rows:
-        print(f"{count} seeds: {spent} ms for each seed and 1,000 steps, {share} of one alone")
-    keep(options.results, rows)
-    return 0 if float(rows[-1][2]) <= AIM else 1
+    kept = Kept(options.results, ("update", "seeds"))
+    for update in UPDATES if options.update is None else [options.update]:
+        for count in options.seeds:
+            spent = 1e6 * seconds_of_step(count, options.reports, compile=UPDATES[update])
+            kept.add([{"update": update, "seeds": count, "ms": f"{spent:.0f}"}])
+    print("\n".join(table(kept)))
+    return int(any(share(kept, update, MOST) > AIM for update in UPDATES if (update, MOST) in kept))
 
 
-def seconds_of_step(count: int, reports: int) -> float:
+def table(kept: Kept) -> list[str]:
+    """Return the time of each number of seeds as Markdown."""
+    lines = ["| update | seeds | ms for each seed and 1,000 steps | of one alone |", "|---" * 4 + "|"]
+    for (update, seeds), row in kept.rows.items():
+        lines.append(f"| {update} | {seeds} | {row['ms']} | {share(kept, update, seeds):.2f} |")
+    return lines
+
+
+def share(kept: Kept, update: str, seeds: int | str) -> float:
+    """Return the time of a seed among several, as a share of that of a seed alone."""
+    several, alone = (float(kept[update, count]["ms"]) for count in (seeds, 1))
+    return several / alone
+
+
+def seconds_of_step(count: int, reports: int, **how: Any) -> float:
     """Return the seconds of a step of each seed among `count`, the median between reports."""
     ends: list[float] = []
 
     def report(agent: gio.GIO, _: Any) -> None:
         if agent.settings.seed == count - 1 and agent.steps >= WARM_UP:
-            ends.append(time.perf_counter())
+            ends.append(time.process_time())
 
     steps = WARM_UP + reports * INTERVAL
     if count == 1:
-        gio.GIO(ENVIRONMENT, seed=0, **SETTINGS).learn(steps, callback=report)
+        gio.GIO(ENVIRONMENT, seed=0, **SETTINGS, **how).learn(steps, callback=report)
     else:
-        gio.learn_seeds(ENVIRONMENT, range(count), steps, callback=report, **SETTINGS)
+        gio.learn_seeds(ENVIRONMENT, range(count), steps, callback=report, **SETTINGS, **how)
     return statistics.median(later - sooner for sooner, later in pairwise(ends)) / INTERVAL / count
-
-
-def keep(path: Path, rows: list[tuple[int, str, str]]) -> None:
-    """Write the rows as CSV."""
-    with path.open("w", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(("seeds", "ms for each seed and 1000 steps", "of one alone"))
-        writer.writerows(rows)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
     python examples/studies/critic_and_policy.py               # about two minutes a run, one core; --seeds 20 for more
     python examples/studies/critic_and_policy.py --only default --seeds 20
     python examples/studies/critic_and_policy.py --only "batch renorm" --seeds 5
+    python examples/studies/critic_and_policy.py --only "learned temperature" --seeds 5
     python examples/studies/critic_and_policy.py --only residual --seeds 5
 
 Everything else is the default with continuous actions. `return` is the mean over 20 episodes of the policy's most
@@ -40,6 +41,11 @@ VARIANTS = MappingProxyType(
         "layer norm, τ = 0.02, bounded policy": {"target_rate": 0.02},
         "default: layer norm, τ = 0.05, bounded policy": {},
         "batch renorm without targets, bounded policy": {"critic": "batch_renorm"},
+        "batch renorm without targets, learned temperature": {
+            "critic": "batch_renorm",
+            "bounded_policy": False,
+            "temperature": "auto:1.0",
+        },
         "residual blocks, τ = 0.05, bounded policy": {"critic": "residual"},
     }
 )

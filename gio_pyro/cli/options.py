@@ -56,7 +56,7 @@ class RunOptions:
     """Length, output and hardware."""
 
     steps: OptionalInt = None
-    """Environment steps to take: 40,000 with tables and 6,000 with networks by default. With --resume: further steps,
+    """Environment steps to take: 40,000 with tables and 4,000 with networks by default. With --resume: further steps,
     by default those that are left."""
     out: OptionalPath = None
     """Run folder, which must not exist; runs/ENV-001, -002, ... by default."""

@@ -30,7 +30,7 @@ from gio_pyro.utils.files import write_file
 from gio_pyro.utils.text import table
 
 DEFAULT_ENVIRONMENT = "Pendulum-v1"
-STEPS = {True: 40_000, False: 6_000}
+STEPS = {True: 40_000, False: 4_000}
 """Default number of training steps, with tables and with networks."""
 BEFORE, AFTER = 5, 20
 """Evaluation episodes before and after learning where returns cannot be computed exactly."""

@@ -42,7 +42,7 @@ def advice(verdict: Verdict, spec: Spec) -> str:
         "surprise": f"{MORE_TRAINING}, {MORE_CAPACITY}, or choose a model with the right noise: {model}.",
         "exact_model": f"{MORE_TRAINING}, explore more (--uniform-share 0.5), or use {model}.",
         "ranks": f"{MORE_TRAINING}, or choose a more flexible guide: {guide}.",
-        "spread": _of_spread(verdict.value, guide),
+        "spread": _of_spread(verdict.value, guide, real=not isinstance(spec.action_space, Discrete)),
         "loss": _of_loss(verdict.value, guide),
         "k_hat": f"The guide is too narrow: fit it with --objective forward_kl, or choose {guide}.",
         "exact_guide": _of_loss(verdict.value, guide),
@@ -64,10 +64,11 @@ def _guide(spec: Spec) -> str:
     return "MixtureGuide for several modes, FlowGuide or AutoregressiveGuide for correlated actions"
 
 
-def _of_spread(value: float, guide: str) -> str:
+def _of_spread(value: float, guide: str, *, real: bool) -> str:
     if value > 0:
         return f"The guide is overconfident: fit it with --objective forward_kl, or choose {guide}."
-    return f"The guide is underconfident. {MORE_TRAINING}, or {MORE_CAPACITY}."
+    sharper = ", or a guide of your own with a larger floor_nats (its scales are at least exp(-floor_nats))" if real else ""
+    return f"The guide is underconfident and pays too little, never too much. {MORE_TRAINING}, {MORE_CAPACITY}{sharper}."
 
 
 def _of_loss(value: float, guide: str) -> str:
