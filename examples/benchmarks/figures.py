@@ -26,6 +26,7 @@ import objectives
 import pyro_elbo
 import sparse_maze
 import speed
+import stacked_seeds
 import useless_actions
 from kept import Kept
 
@@ -87,6 +88,7 @@ TABLES: dict[str, Callable[[], list[str]]] = {
     "pyro_elbo": lambda: pyro_elbo.table(rows(pyro_elbo)),
     "sparse_maze": maze,
     "speed": lambda: speed.table(rows(speed)),
+    "stacked_seeds": lambda: stacked_seeds.table(rows(stacked_seeds)),
     "training_schedules": schedules,
     "useless_actions": lambda: useless_actions.table(rows(useless_actions)),
 }

@@ -9,7 +9,8 @@ the learned mutual information, averaged over the states that the policy visits,
 one of that policy. A second group at temperature 0.1 has mutual information worth measuring; it has no return bound,
 since there the regularised optimum itself gives up return.
 
-Seconds are CPU time of one thread. Rows already in the CSV file are not run again. Exit status 1 if any bound is missed.
+Seconds are CPU time of one thread. Rows already in the CSV file are not run again. Exit status 1 if any bound is
+missed.
 """
 
 import argparse

@@ -2,9 +2,9 @@
 
     python examples/benchmarks/stacked_seeds.py          # about ten minutes on two cores
 
-Pendulum, layers of 64 units, batches of 256, one update a step. Each row is the median CPU time of one thread between reports, for
-each seed and 1,000 steps, once the graphs are compiled, or of eager updates; one seed alone is a run of `GIO.learn`.
-The aim for eight seeds is a half.
+Pendulum, layers of 64 units, batches of 256, one update a step. Each row is the median CPU time of one
+thread between reports, for each seed and 1,000 steps, once the graphs are compiled, or of eager updates; one seed alone
+is a run of `GIO.learn`. The aim for eight seeds is a half.
 """
 
 import statistics
@@ -18,10 +18,13 @@ from kept import Kept, command_line
 import gio_pyro as gio
 
 RESULTS = Path(__file__).parent / "results" / "stacked_seeds.csv"
-ENVIRONMENT, WARM_UP, INTERVAL, AIM, MOST = "Pendulum-v1", 600, 200, 0.5, 8
+KEYS = ("update", "seeds")
+ENVIRONMENT, AIM, MOST = "Pendulum-v1", 0.5, 8
 UPDATES = {"compiled": True, "eager": False}
 """Settings of `compile` by their names in the table."""
-SETTINGS: dict[str, Any] = {"hidden": (64, 64), "learning_starts": 300, "log_interval": INTERVAL}
+SETTINGS: dict[str, Any] = {"hidden": (64, 64), "learning_starts": 300}
+WARM_UP = 100
+"""Updates of the policy before the first report that counts."""
 
 
 def main() -> int:
@@ -30,11 +33,12 @@ def main() -> int:
     parser.add_argument("--update", choices=list(UPDATES), help="one kind of update; both by default")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 4, 8])
     parser.add_argument("--reports", type=int, default=7, help="reports whose median time counts")
+    parser.add_argument("--steps", type=int, default=200, help="steps between reports")
     options = parser.parse_args()
-    kept = Kept(options.results, ("update", "seeds"))
+    kept = Kept(options.results, KEYS)
     for update in UPDATES if options.update is None else [options.update]:
         for count in options.seeds:
-            spent = 1e6 * seconds_of_step(count, options.reports, compile=UPDATES[update])
+            spent = 1e6 * seconds_of_step(count, options.reports, options.steps, compile=UPDATES[update])
             kept.add([{"update": update, "seeds": count, "ms": f"{spent:.0f}"}])
     print("\n".join(table(kept)))
     return int(any(share(kept, update, MOST) > AIM for update in UPDATES if (update, MOST) in kept))
@@ -54,20 +58,22 @@ def share(kept: Kept, update: str, seeds: int | str) -> float:
     return several / alone
 
 
-def seconds_of_step(count: int, reports: int, **how: Any) -> float:
-    """Return the seconds of a step of each seed among `count`, the median between reports."""
+def seconds_of_step(count: int, reports: int, interval: int, **how: Any) -> float:
+    """Return the CPU-seconds of a step of each seed among `count`, the median between reports."""
     ends: list[float] = []
+    first = SETTINGS["learning_starts"] + WARM_UP
 
     def report(agent: gio.GIO, _: Any) -> None:
-        if agent.settings.seed == count - 1 and agent.steps >= WARM_UP:
+        if agent.settings.seed == count - 1 and agent.steps >= first:
             ends.append(time.process_time())
 
-    steps = WARM_UP + reports * INTERVAL
+    settings = SETTINGS | how | {"log_interval": interval}
+    steps = first + (reports + 1) * interval
     if count == 1:
-        gio.GIO(ENVIRONMENT, seed=0, **SETTINGS, **how).learn(steps, callback=report)
+        gio.GIO(ENVIRONMENT, seed=0, **settings).learn(steps, callback=report)
     else:
-        gio.learn_seeds(ENVIRONMENT, range(count), steps, callback=report, **SETTINGS, **how)
-    return statistics.median(later - sooner for sooner, later in pairwise(ends)) / INTERVAL / count
+        gio.learn_seeds(ENVIRONMENT, range(count), steps, callback=report, **settings)
+    return statistics.median(later - sooner for sooner, later in pairwise(ends)) / interval / count
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
     python examples/studies/critic_and_policy.py               # about two minutes a run, one core; --seeds 20 for more
     python examples/studies/critic_and_policy.py --only default --seeds 20
     python examples/studies/critic_and_policy.py --only "batch renorm" --seeds 5
-    python examples/studies/critic_and_policy.py --only "learned temperature" --seeds 5
+    python examples/studies/critic_and_policy.py --only "the same, unbounded" --seeds 5
     python examples/studies/critic_and_policy.py --only residual --seeds 5
 
 Everything else is the default with continuous actions. `return` is the mean over 20 episodes of the policy's most
@@ -41,8 +41,21 @@ VARIANTS = MappingProxyType(
         "layer norm, τ = 0.02, bounded policy": {"target_rate": 0.02},
         "default: layer norm, τ = 0.05, bounded policy": {},
         "batch renorm without targets, bounded policy": {"critic": "batch_renorm"},
-        "batch renorm without targets, learned temperature": {
+        "the same, learned temperature": {"critic": "batch_renorm", "temperature": "auto:1.0"},
+        "the same, unbounded policy, learned temperature": {
             "critic": "batch_renorm",
+            "bounded_policy": False,
+            "temperature": "auto:1.0",
+        },
+        "batch renorm, `UniformGuide`": {"critic": "batch_renorm", "guide": "UniformGuide"},
+        "batch renorm, `UniformGuide`, unbounded policy": {
+            "critic": "batch_renorm",
+            "guide": "UniformGuide",
+            "bounded_policy": False,
+        },
+        "batch renorm, `UniformGuide`, unbounded policy, learned temperature": {
+            "critic": "batch_renorm",
+            "guide": "UniformGuide",
             "bounded_policy": False,
             "temperature": "auto:1.0",
         },

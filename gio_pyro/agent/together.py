@@ -52,7 +52,7 @@ def learn_seeds(
         TrainingError: as in `GIO.learn`.
 
     Examples:
-        >>> agents = learn_seeds("Pendulum-v1", range(8), 6_000, hidden=(64, 64))
+        >>> agents = learn_seeds("Pendulum-v1", range(8), 4_000, hidden=(64, 64))
     """
     count = whole("steps", steps, 0, MOST_STEPS)
     if callback is not None:

@@ -67,8 +67,8 @@ def _guide(spec: Spec) -> str:
 def _of_spread(value: float, guide: str, *, real: bool) -> str:
     if value > 0:
         return f"The guide is overconfident: fit it with --objective forward_kl, or choose {guide}."
-    sharper = ", or a guide of your own with a larger floor_nats (its scales are at least exp(-floor_nats))" if real else ""
-    return f"The guide is underconfident and pays too little, never too much. {MORE_TRAINING}, {MORE_CAPACITY}{sharper}."
+    sharper = ", or a guide with a lower floor of its scale (floor_nats, see docs/how_to.md)" if real else ""
+    return f"The guide is underconfident: it pays too little, not too much. {MORE_TRAINING}, {MORE_CAPACITY}{sharper}."
 
 
 def _of_loss(value: float, guide: str) -> str:

@@ -206,3 +206,16 @@ def test_memory_keeps_a_log_of_resident_memory(tmp_path):
     done = run("memory.py", "--steps", "1200", "--every", "300", "--results", str(results))
     assert done.returncode in (0, 1), done.stderr
     assert [line.split(",")[0] for line in results.read_text().split()] == ["step", "300", "600", "900", "1200"]
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::gio_pyro.errors.EntropyCollapseWarning")
+def test_stacked_seeds_are_timed_beside_one_alone(tmp_path):
+    results = tmp_path / "rows.csv"
+    quick = ("--update", "eager", "--seeds", "1", "2", "--steps", "40")
+    done = run("stacked_seeds.py", *quick, "--reports", "1", "--results", results)
+    assert done.returncode in (0, 1), done.stderr  # so few steps prove nothing about time
+    rows = list(csv.DictReader(results.open()))
+    assert [row["seeds"] for row in rows] == ["1", "2"]
+    share = float(rows[1]["ms"]) / float(rows[0]["ms"])
+    assert f"| eager | 2 | {rows[1]['ms']} | {share:.2f} |" in done.stdout
