@@ -215,7 +215,7 @@ def test_stacked_seeds_are_timed_beside_one_alone(tmp_path):
     quick = ("--update", "eager", "--seeds", "1", "2", "--steps", "40")
     done = run("stacked_seeds.py", *quick, "--reports", "1", "--results", results)
     assert done.returncode in (0, 1), done.stderr  # so few steps prove nothing about time
-    rows = list(csv.DictReader(results.open()))
+    rows = list(csv.DictReader(results.read_text().splitlines()))
     assert [row["seeds"] for row in rows] == ["1", "2"]
     share = float(rows[1]["ms"]) / float(rows[0]["ms"])
     assert f"| eager | 2 | {rows[1]['ms']} | {share:.2f} |" in done.stdout
