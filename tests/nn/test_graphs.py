@@ -250,10 +250,10 @@ def rounding(compiled: Any) -> Any:
     return None if compiled is None else run
 
 
-def test_the_helper_ends_with_its_owner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_helper_that_is_waited_for_ends_with_its_owner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("GIO_PYRO_CACHE", str(tmp_path / "cache"))
     line = Line()
-    compilation = Compilation(capture(line.step, (X, Y), line.sources))
+    compilation = Compilation(capture(line.step, (X, Y), line.sources), waits=True)
     assert compilation.running()
     process, folder = compilation.process, compilation.folder
     del compilation
@@ -263,28 +263,39 @@ def test_the_helper_ends_with_its_owner(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 KILLED = """
-import os, signal
+import os, signal, sys
+from gio_pyro.nn.graphs import compiler
 from gio_pyro.nn.graphs.capture import capture
-from gio_pyro.nn.graphs.compiler import Compilation
 from tests.nn.test_graphs import X, Y, Line
 
-line = Line()
-print(Compilation(capture(line.step, (X, Y), line.sources)).folder, flush=True)
-os.kill(os.getpid(), signal.SIGKILL)
+line, waits, compiler.LINGERS = Line(), sys.argv[1] == "waits", int(sys.argv[2])
+compilation = compiler.Compilation(capture(line.step, (X, Y), line.sources), waits=waits)
+print(compilation.folder, flush=True)
+if sys.argv[3] == "killed":
+    os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
 @pytest.mark.slow
-def test_the_helper_of_a_killed_process_ends_and_leaves_nothing(tmp_path: Path):
+@pytest.mark.parametrize(
+    ("waits", "lingers", "how", "files"),
+    [("waits", 60, "killed", 0), ("auto", 1, "killed", 0), ("auto", 120, "ends", 1)],
+)
+def test_a_helper_without_its_process_finishes_in_time_or_leaves_nothing(
+    waits: str, lingers: int, how: str, files: int, tmp_path: Path
+):
     place = tmp_path / "cache"
     given = os.environ | {"GIO_PYRO_CACHE": str(place), "TMPDIR": str(tmp_path)}
-    root = Path(__file__).parents[2]
+    command = [sys.executable, "-c", KILLED, waits, str(lingers), how]
     ran = subprocess.run(
-        [sys.executable, "-c", KILLED], env=given, cwd=root, capture_output=True, text=True, check=False
+        command, env=given, cwd=Path(__file__).parents[2], capture_output=True, text=True, check=False, timeout=60
     )
-    folder, end = Path(ran.stdout.strip()), time.monotonic() + 120
+    folder, end = Path(ran.stdout.strip()), time.monotonic() + 150
     assert folder.parent == tmp_path, ran.stderr
+    assert not ran.stderr
     while folder.exists() and time.monotonic() < end:
         time.sleep(0.2)
     assert not folder.exists()
-    assert not place.exists() or not list(place.iterdir())
+    left = list(place.iterdir()) if place.exists() else []
+    assert len(left) == files
+    assert all(load(file) is not None for file in left)

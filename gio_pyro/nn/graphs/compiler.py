@@ -1,7 +1,8 @@
 """Compilation of a graph in a helper process, while the run goes on, and loading of what it wrote.
 
 torch's compiler (AOTInductor) takes a minute of one core for an update, and its result a few milliseconds to load. So
-it runs in a process of its own, at the lowest priority, which ends with its parent; later runs find the file.
+it runs in a process of its own, at the lowest priority. A run may be shorter than that: the process then goes on for
+`LINGERS` seconds at most, and the next run finds the file.
 """
 
 import os
@@ -10,6 +11,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import weakref
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -25,6 +27,8 @@ Compiled = Callable[[Sequence[Tensor]], list[Tensor]]
 """From state, inputs and draws to the results; the state changes in place."""
 
 HELPER = "gio_pyro.nn.graphs.helper"
+LINGERS = 60
+"""Seconds for which a helper goes on after its parent has ended, where nobody waits for it."""
 GRAPH, LOG = "graph.pickle", "log.txt"
 
 
@@ -33,7 +37,8 @@ class Compilation:
 
     Args:
         graph: the graph.
-        waits: whether the caller is going to wait for it; else it takes only processor time that nobody else wants.
+        waits: whether the caller is going to wait for it, and it ends with this object or its process; else it takes
+            only processor time that nobody else wants.
     """
 
     def __init__(self, graph: Graph, *, waits: bool = False) -> None:
@@ -41,15 +46,18 @@ class Compilation:
         self.folder = Path(tempfile.mkdtemp(prefix="gio_pyro_"))
         (self.folder / GRAPH).write_bytes(pickle.dumps((graph.module, graph.meta)))
         with (self.folder / LOG).open("wb") as log:
+            given = (self.folder / GRAPH, self.place, os.getpid(), 0 if waits else LINGERS)
             self.process = subprocess.Popen(
-                [sys.executable, "-m", HELPER, str(self.folder / GRAPH), str(self.place), str(os.getpid())],
+                [sys.executable, "-m", HELPER, *map(str, given)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env=_environment() | {"GIO_PYRO_WAITS": str(int(waits))},
+                env=_environment(),
             )
-        left = cache.partial_of(self.place, self.process.pid)
-        self._finalizer = weakref.finalize(self, _stop, self.process, self.folder, left)
+        self._left = cache.partial_of(self.place, self.process.pid)
+        ending = _stop if waits else _let_finish
+        self._finalizer = weakref.finalize(self, ending, self.process, self.folder, self._left)
+        self._finalizer.atexit = waits
 
     def running(self) -> bool:
         """Return whether the helper is at work."""
@@ -66,7 +74,8 @@ class Compilation:
 
     def stop(self) -> None:
         """End the helper, if it is at work, and remove its folder."""
-        self._finalizer()
+        self._finalizer.detach()
+        _stop(self.process, self.folder, self._left)
 
 
 def load(place: Path) -> Compiled | None:
@@ -102,6 +111,12 @@ def _environment() -> dict[str, str]:
     paths = os.pathsep.join(path for path in sys.path if path)
     own = {"OMP_NUM_THREADS": threads, "TORCHINDUCTOR_COMPILE_THREADS": "1", "PYTHONPATH": paths}
     return dict(os.environ) | own
+
+
+def _let_finish(process: subprocess.Popen[bytes], *_: Path) -> None:
+    """Leave a process to itself, and reap it when it has ended."""
+    if process.poll() is None:
+        threading.Thread(target=process.wait, daemon=True).start()
 
 
 def _stop(process: subprocess.Popen[bytes], folder: Path, left: Path) -> None:

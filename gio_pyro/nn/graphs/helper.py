@@ -1,4 +1,4 @@
-"""Compile one graph and write the result: `python -m gio_pyro.nn.graphs.helper GRAPH RESULT PARENT`.
+"""Compile one graph and write the result: `python -m gio_pyro.nn.graphs.helper GRAPH RESULT PARENT LINGERS`.
 
 The graph is a pickle that the parent process has just written for this helper alone.
 """
@@ -22,11 +22,11 @@ from gio_pyro.nn.graphs.cache import partial_of
 from gio_pyro.nn.graphs.decompositions import FUSED
 
 
-def main(graph: str, result: str, parent: str) -> None:
-    """Compile a graph to the file `result`, atomically, for the process with the id `parent`."""
+def main(graph: str, result: str, parent: str, lingers: str) -> None:
+    """Compile a graph to the file `result`, atomically, and end `lingers` seconds after the process `parent`."""
     place, folder = Path(result), Path(graph).parent
     partial = partial_of(place, os.getpid())
-    _live_with(int(parent), partial, folder)
+    _live_with(int(parent), int(lingers), partial, folder)
     torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
     module, meta = pickle.loads(Path(graph).read_bytes())
     place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -35,6 +35,8 @@ def main(graph: str, result: str, parent: str) -> None:
         os.replace(partial, place)
     finally:
         partial.unlink(missing_ok=True)
+        if os.getppid() != int(parent):
+            shutil.rmtree(folder, ignore_errors=True)  # nobody is going to read the log
     shutil.rmtree(folder, ignore_errors=True)  # its log is of use only where this fails
 
 
@@ -54,14 +56,18 @@ def _example(shape: tuple[int, ...], strides: tuple[int, ...], kind: torch.dtype
     return torch.empty_strided(shape, strides, dtype=kind, device=device).zero_()
 
 
-def _live_with(parent: int, partial: Path, folder: Path) -> None:
-    """End when the parent has ended, however it did, and leave nothing; at the lowest priority, unless it waits."""
-    if hasattr(os, "nice") and os.environ.get("GIO_PYRO_WAITS") != "1":
+def _live_with(parent: int, lingers: int, partial: Path, folder: Path) -> None:
+    """End `lingers` seconds after the parent, however that ended, and leave nothing; at the lowest priority if above 0.
+
+    A parent that waits for the result has no use for it when it has ended.
+    """
+    if lingers and hasattr(os, "nice"):
         os.nice(19)
 
     def watch() -> None:
         while os.getppid() == parent:
             time.sleep(1)
+        time.sleep(lingers)
         partial.unlink(missing_ok=True)
         shutil.rmtree(folder, ignore_errors=True)
         os._exit(1)
