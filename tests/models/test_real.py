@@ -198,12 +198,14 @@ def test_an_image_model_learns_what_moves():
 
     model.observe(*world(500))
     optimiser = torch.optim.Adam(model.parameters(), lr=1e-3)
+    schedule = torch.optim.lr_scheduler.LinearLR(optimiser, 1.0, 0.0, total_iters=400)  # else the end swings
     with without_validation():
-        for _ in range(300):
+        for _ in range(400):
             state, action, picture = world(64)
             optimiser.zero_grad()
             (-model.log_prob(policy, state, action, picture).mean()).backward()
             optimiser.step()
+            schedule.step()
     state, action, picture = world(200)
     with torch.no_grad():
         drawn = model.future(policy, state, action).mean.squeeze(-1)
