@@ -14,6 +14,7 @@ import tempfile
 import threading
 import weakref
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -54,9 +55,9 @@ class Compilation:
                 stderr=log,
                 env=_environment(),
             )
-        self._left = cache.partial_of(self.place, self.process.pid)
-        ending = _stop if waits else _let_finish
-        self._finalizer = weakref.finalize(self, ending, self.process, self.folder, self._left)
+        left = cache.partial_of(self.place, self.process.pid)
+        self._stop = partial(_stop, self.process, self.folder, left)
+        self._finalizer = weakref.finalize(self, self._stop if waits else partial(_let_finish, self.process))
         self._finalizer.atexit = waits
 
     def running(self) -> bool:
@@ -75,7 +76,7 @@ class Compilation:
     def stop(self) -> None:
         """End the helper, if it is at work, and remove its folder."""
         self._finalizer.detach()
-        _stop(self.process, self.folder, self._left)
+        self._stop()
 
 
 def load(place: Path) -> Compiled | None:
@@ -113,7 +114,7 @@ def _environment() -> dict[str, str]:
     return dict(os.environ) | own
 
 
-def _let_finish(process: subprocess.Popen[bytes], *_: Path) -> None:
+def _let_finish(process: subprocess.Popen[bytes]) -> None:
     """Leave a process to itself, and reap it when it has ended."""
     if process.poll() is None:
         threading.Thread(target=process.wait, daemon=True).start()
