@@ -2,9 +2,9 @@
 
     python examples/benchmarks/stacked_seeds.py          # about ten minutes on two cores
 
-Pendulum, layers of 64 units, batches of 256, one update a step. Each row is the median CPU time of one
-thread between reports, for each seed and 1,000 steps, once the graphs are compiled, or of eager updates; one seed alone
-is a run of `GIO.learn`. The aim for eight seeds is a half.
+Pendulum, layers of 64 units, batches of 256, one update a step. Each row is the median CPU time of one thread
+between reports, for each seed and 1,000 steps, once the graphs are compiled, or of eager updates; one seed alone is a
+run of `GIO.learn`. The aim for eight seeds is a half.
 """
 
 import statistics
