@@ -72,6 +72,13 @@ class Settings:
     explorer_share: float = 0.5
     """Share of the environment steps, in [0, 1], that the explorer takes once the policy improves. A turn is an
     episode, or 200 steps of a longer one."""
+    burn_in: int = 16
+    """Transitions before a replayed one that its belief is computed from, and instants at the beginning of a piece of an
+    episode that are not scored where the world model is fitted."""
+    piece_length: int = 32
+    """Transitions of a piece of an episode that the world model is fitted to."""
+    pieces: int = 16
+    """Pieces of episodes in a gradient step of the world model."""
     learning_rate: float = 1e-3
     """Adam's step size for policy, critic and temperature, and for programs without one of their own (attribute
     `learning_rate`)."""
@@ -183,6 +190,7 @@ class Settings:
         _whole("seed", self.seed, 0, 2**32 - 1)
         for name in ("train_freq", "updates", "buffer_size", "samples", "sweeps", "improvements", "log_interval"):
             _whole(name, getattr(self, name), 1, 2**40)
+        _check_pieces(self)
         for name in ("gradient_steps", "learning_starts"):
             _whole(name, getattr(self, name), 0, 2**40)
         for units in _sequence("hidden", self.hidden):
@@ -262,6 +270,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "learning_starts", "train_freq", "updates", "gradient_steps", "improvements", "batch_size", "buffer_size",
             "uniform_share", "greedy",
         ),
+        "World model": ("burn_in", "piece_length", "pieces"),
         "Signal": ("signal", "signal_weight", "signal_value", "signal_discount"),
         "Explorer": ("explorer", "explorer_share"),
         "Dreams": ("dream_horizon", "dream_share"),
@@ -296,6 +305,17 @@ def _under_own_names(given: Mapping[str, Any]) -> dict[str, Any]:
     for alias, name in ALIASES.items():
         one_of_two(name, given.get(name), alias, given.get(alias))
     return {ALIASES.get(name, name): value for name, value in given.items()}
+
+
+def _check_pieces(s: Settings) -> None:
+    _whole("burn_in", s.burn_in, 0, 100_000)
+    _whole("pieces", s.pieces, 1, 2**20)
+    _whole("piece_length", s.piece_length, 1, 100_000)
+    if s.piece_length <= s.burn_in:
+        raise InputError(
+            f"Expected piece_length above burn_in, as a piece is scored after its burn-in, but got {s.piece_length} and "
+            f"{s.burn_in}; lengthen the pieces, or shorten burn_in."
+        )
 
 
 def _check_explorer(s: Settings) -> None:

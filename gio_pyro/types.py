@@ -1,4 +1,4 @@
-"""Shared types: Spec, Transitions, Sequences."""
+"""Shared types: Spec, WorldSpec, Seen, Transitions, Sequences."""
 
 from __future__ import annotations
 
@@ -75,6 +75,31 @@ class Spec:
             finite(self.action_space, "action"),
             finite(self.future_space, "future"),
         )
+
+
+@dataclass(frozen=True)
+class WorldSpec:
+    """Arguments of a world model and of a filter: the spaces of what is seen and of what is done."""
+
+    observation_space: Space[Any]
+    action_space: Space[Any]
+    """Values of the site "action": indices, or real vectors before the tanh to the bounds."""
+    hidden: tuple[int, ...] = (128, 128)
+    """Units of the hidden layers of the agent's networks, for programs to match."""
+    world_model: Any = None
+    """For filters: the world model that they infer the state of; None for world models themselves."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What is seen at one step: the observation, and what the action before it led to."""
+
+    observation: Tensor
+    """`[B, ...]`."""
+    reward: Tensor | None = None
+    """`[B]` reward units, of the action before; None at the first step of an episode, and where it is not known."""
+    terminated: Tensor | None = None
+    """`[B]` booleans: the episode terminated with the action before; None at the first step of an episode."""
 
 
 def finite(space: Space[Any], name: str) -> int:

@@ -5,8 +5,10 @@ from gio_pyro.guides.bayes import BayesGuide
 from gio_pyro.guides.categorical import CategoricalGuide, CategoricalNetworkGuide
 from gio_pyro.guides.flow import FlowGuide
 from gio_pyro.guides.gaussian import GaussianGuide
+from gio_pyro.guides.kalman import GaussianFilter, KalmanFilter
 from gio_pyro.guides.mixture import MixtureGuide
 from gio_pyro.guides.priors import HabitGuide, MarginalGuide, MovingMarginalGuide, UniformGuide
+from gio_pyro.guides.recurrent import RecurrentFilter
 from gio_pyro.guides.sequence import SequenceGuide
 
 __all__ = [
@@ -16,11 +18,14 @@ __all__ = [
     "CategoricalGuide",
     "CategoricalNetworkGuide",
     "FlowGuide",
+    "GaussianFilter",
     "GaussianGuide",
     "HabitGuide",
+    "KalmanFilter",
     "MarginalGuide",
     "MixtureGuide",
     "MovingMarginalGuide",
+    "RecurrentFilter",
     "SequenceGuide",
     "UniformGuide",
 ]

@@ -6,7 +6,9 @@ from gio_pyro.models.dirichlet import DirichletModel
 from gio_pyro.models.gaussian import FullGaussianModel, GaussianModel, LowRankGaussianModel
 from gio_pyro.models.image import ImageModel
 from gio_pyro.models.latent import LatentChannelModel, LinearChannelModel
+from gio_pyro.models.linear_state_space import GaussianStateSpace
 from gio_pyro.models.mixture import EnsembleModel, MixtureModel
+from gio_pyro.models.recurrent_state_space import RecurrentStateSpace
 from gio_pyro.models.regime import RegimeModel
 from gio_pyro.models.variational import VariationalModel
 
@@ -18,11 +20,13 @@ __all__ = [
     "EnsembleModel",
     "FullGaussianModel",
     "GaussianModel",
+    "GaussianStateSpace",
     "ImageModel",
     "LatentChannelModel",
     "LinearChannelModel",
     "LowRankGaussianModel",
     "MixtureModel",
+    "RecurrentStateSpace",
     "RegimeModel",
     "VariationalModel",
 ]

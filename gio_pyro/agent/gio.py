@@ -19,10 +19,12 @@ from gio_pyro.actor_critic.guide_reward import finite_nats, reward_named
 from gio_pyro.actor_critic.metrics import policy_metrics
 from gio_pyro.actor_critic.network_update import FINITE, NetworkUpdate, all_finite
 from gio_pyro.actor_critic.table_fit import TableFit
+from gio_pyro.beliefs import beliefs_of, believed_space, world_programs
 from gio_pyro.callbacks import Callback, Metrics, combined
 from gio_pyro.checkpointing import agent_state, file_format
 from gio_pyro.checkpointing.summary import summary
 from gio_pyro.collection import Actions, Collector, Env, Observations, copy_environment, make_env
+from gio_pyro.collection.choosing import Choosing, Memory
 from gio_pyro.collection.collector import Behaviour
 from gio_pyro.collection.environment_adapter import Array
 from gio_pyro.collection.evaluate import (
@@ -37,7 +39,7 @@ from gio_pyro.collection.mask_handlers import evaluation_mask_handler, mask_hand
 from gio_pyro.collection.predict import predict_actions
 from gio_pyro.collection.wrappers import first_env
 from gio_pyro.data.image_planes import image_axis
-from gio_pyro.data.replay_buffer import Replay, warn_of_size
+from gio_pyro.data.replay_buffer import warn_of_size
 from gio_pyro.data.training_batches import newly_known, require_room_for, sequence_batch, training_batch
 from gio_pyro.dreaming import dreams_of
 from gio_pyro.errors import InputError
@@ -86,6 +88,9 @@ class GIO(Picklable):
         model: p_ψ: a name in `gio_pyro.models`, `package.module:Name`, `file.py:Name`, a class built from a
             `Spec`, or a program.
         guide: q_φ, likewise. The guide selects the method (theory, section 4).
+        world_model: for environments that are seen in part: a name in `gio_pyro.models` such as RecurrentStateSpace, or
+            a program as above, built from a `WorldSpec`; states are then the beliefs of its filter (theory, section 6).
+        filter: of the world model: a name in `gio_pyro.guides`, or a program as above; by default the world model's own.
         future: F; the next state by default. `NextStateAndReward()`, the paper's (s', r), says more where the reward
             depends on the action beyond s', which it does in no environment of the README (theory, section 3).
         device: device of tables, networks and replay; "auto" takes a GPU if there is one.
@@ -107,6 +112,8 @@ class GIO(Picklable):
         *,
         model: str | PyroProgram | None = None,
         guide: str | PyroProgram | None = None,
+        world_model: str | PyroProgram | None = None,
+        filter: str | PyroProgram | None = None,
         future: str | FutureLike | None = None,
         device: str = "auto",
         **settings: Any,
@@ -116,23 +123,28 @@ class GIO(Picklable):
         self.device = device_from_name(device)
         raw_states, raw_actions = single_spaces(self.env)
         acts = Actions.of(raw_actions)
-        states, actions = Observations.of(raw_states, quiet=True).space, acts.space
-        self.future = future_in(self.future, first_env(self.env), states)
+        observations, actions = Observations.of(raw_states, quiet=True).space, acts.space
+        worlds = world_programs(world_model, filter)
         written, self.objects = separated(settings)
-        self.settings = Settings.of(written, states=states, actions=actions)
+        self.settings = Settings.of(written, states=believed_space(worlds, observations), actions=actions)
         with memory_errors(REDUCE_ADVICE):
-            mask_handler, masks = mask_handler_of(states, actions, partial(copy_environment, first_env(self.env)))
+            mask_handler, masks = mask_handler_of(observations, actions, partial(copy_environment, first_env(self.env)))
         self.masks = nn.Module() if masks is None else masks.to(self.device)
-        space = mask_handler.space(states)
-        self.future = without_masks(self.future, 0 if space is states else finite(actions, "action"))
-        self.spec = spec_of(self.future, space, actions, parts=acts.parts, hidden=self.settings.hidden, masks=masks)
         self.random = PrivateRandom(self.settings.seed, self.device)
         self.playing = PrivateRandom(self.settings.seed + OTHER_SEED, self.device)
         self.steps = self.unobserved = 0
         self.collector = Collector(self.env, seed=self.settings.seed, device=self.device, mask_handler=mask_handler)
-        self.replay = Replay(self.settings.buffer_size, image_axis(self.spec.state_space))
+        with self.random.use(), memory_errors(REDUCE_ADVICE):
+            count = self.collector.environments.count
+            self.beliefs = beliefs_of(self.settings, worlds, observations, actions, count, self.device)
+        states = self.beliefs.space(observations)
+        self.future = future_in(self.future, first_env(self.env), states)
+        space = mask_handler.space(states)
+        self.future = without_masks(self.future, 0 if space is states else finite(actions, "action"))
+        self.spec = spec_of(self.future, space, actions, parts=acts.parts, hidden=self.settings.hidden, masks=masks)
+        self.replay = self.beliefs.replay(self.settings.buffer_size, image_axis(mask_handler.space(observations)))
         warn_of_size(self.spec, self.settings.buffer_size, self.device)
-        self.programs = chosen_programs(self.spec, model, guide)
+        self.programs = chosen_programs(self.spec, model, guide) | worlds
         with self.random.use(), memory_errors(REDUCE_ADVICE):
             self._build()
 
@@ -176,7 +188,7 @@ class GIO(Picklable):
 
     def optimisers(self) -> dict[str, torch.optim.Optimizer]:
         """Return the optimisers by name; programs without parameters and tables have none."""
-        others = self.dreaming.optimisers | self.explorer.optimisers()
+        others = self.beliefs.optimisers | self.dreaming.optimisers | self.explorer.optimisers()
         return self.inference.optimisers | steppers(self.actor_critic, self.temperature) | others
 
     def learn(
@@ -279,9 +291,10 @@ class GIO(Picklable):
     def _collect(self, steps: int) -> bool:
         """Collect `steps` environment steps; return whether replay is large enough to learn from."""
         s = self.settings
-        collected = self.collector.collect(self._behaviour(), steps)
+        collected = self.collector.collect(self.beliefs.behaviour(self._behaviour()), steps)
         rows = self.replay.add(collected.rows, *collected.links())
-        self.reward_mix.observe(rows)
+        if self.reward_mix.learns:
+            self.reward_mix.observe(self.replay.latest(len(rows)))
         self.steps += len(rows)
         self.unobserved += len(rows)
         learns = len(self.replay) >= (s.batch_size or 1)
@@ -302,6 +315,8 @@ class GIO(Picklable):
 
     def _observe(self) -> None:
         """Update input normalisers with the transitions collected since the last call."""
+        if self.beliefs.learns:
+            self.beliefs.observe(self.replay.seen.latest(self.unobserved))
         rows, future = newly_known(self.future, self.replay, self.policy, self.spec.state_space, self.unobserved)
         self.monitor.known(len(rows), len(self.replay), self.future.steps)
         for program in (self.model, self.guide) if len(rows) else ():
@@ -322,6 +337,9 @@ class GIO(Picklable):
         fit and the first improvement, these are one step on the same batch.
         """
         s = self.settings
+        # infer: gradient steps on the world model and its filter
+        if self.beliefs.learns:
+            self._note(self.beliefs.update(self.replay, s.gradient_steps))
         # fit: gradient steps on the model (dynamics term) and the guide (its objective), signals and dreams
         fits = max(s.gradient_steps, int(self.reward_mix.learns or self.dreaming.learns))
         for number in range(fits):
@@ -461,7 +479,8 @@ class GIO(Picklable):
         with PrivateRandom(s.seed, self.device).use(), without_validation():
             policy = policy_metrics(self.actor_critic, self.reading, visited.state, alpha, self.guide.name)
         signal = {"intrinsic/signal": float(self.reward_mix.read(visited).mean())}
-        metrics = {"time/total_timesteps": float(self.steps)} | self.collector.metrics() | policy | signal | losses
+        taken = {"time/total_timesteps": float(self.steps)} | self.collector.metrics() | self.beliefs.metrics()
+        metrics = taken | policy | signal | losses
         if isinstance(self.actor_critic, NetworkActorCritic) and losses:
             self.largest_paid = max(self.largest_paid, paid_at_most(metrics))
             self.monitor.check(metrics, self.largest_reward + self.largest_paid, self.collector.returns)
@@ -488,17 +507,19 @@ class GIO(Picklable):
     def predict(
         self,
         observation: Any,
-        state: None = None,
+        state: Any = None,
         episode_start: Any = None,
         deterministic: bool = False,
         action_masks: Any = None,
-    ) -> tuple[Any, None]:
-        """Return (action, None) for an observation, or actions for a batch of them, as Stable-Baselines3 does.
+    ) -> tuple[Any, Any]:
+        """Return (action, state) for an observation, or actions for a batch of them, as Stable-Baselines3 does.
 
         Args:
             observation: one value of the observation space, or a batch of N (an array, or a dictionary of arrays).
-            state: accepted and ignored: the policy has no memory.
-            episode_start: likewise.
+            state: with a world model the beliefs and last actions that the call before returned, an array `[N, M]`;
+                None where all episodes begin. Without one it is ignored, and None is returned.
+            episode_start: with a world model `[N]` booleans, which episodes begin; by default none of those with a
+                state.
             deterministic: take the policy's most probable action instead of a sample.
             action_masks: flags of allowed actions, as in the environment's `info["action_mask"]`, or a batch of N; by
                 default those in a dictionary of observations. Without any, finite states allow what they allowed in
@@ -509,14 +530,25 @@ class GIO(Picklable):
                 shape; the bounds of a Box are not checked.
         """
         choose = partial(self._choose, deterministic=switch("deterministic", deterministic))
-        return predict_actions(choose, self.collector, observation, action_masks), None
+        kept = state if self.beliefs.learns else None
+        return predict_actions(choose, self.collector, observation, action_masks, kept, episode_start)
 
-    def _choose(self, states: Array, allowed: Array | None = None, *, deterministic: bool) -> Array:
-        """Return the policy's actions in states `[N, ...]`, as values of the site "action" (see `select_action`)."""
+    def _choose(
+        self,
+        states: Array,
+        allowed: Array | None = None,
+        memory: Memory = None,
+        begins: Array | None = None,
+        *,
+        deterministic: bool,
+    ) -> tuple[Array, Memory]:
+        """Return actions for what is seen `[N, ...]`, values of the site "action", and the memory after (see `Act`)."""
         with torch.inference_mode(False), self.playing.use(), torch.no_grad(), without_validation():
-            state = torch.as_tensor(states, device=self.device)
+            seen = torch.as_tensor(states, device=self.device)
             flags = None if allowed is None else torch.as_tensor(allowed, device=self.device)
-            return select_action(self.policy, state, flags, deterministic=deterministic).cpu().numpy()
+            state = self.beliefs.recall(seen, memory, begins)
+            action = select_action(self.policy, state, flags, deterministic=deterministic)
+            return action.cpu().numpy(), self.beliefs.remember(state, action)
 
     def evaluate(
         self,
@@ -556,7 +588,7 @@ class GIO(Picklable):
         first = self.settings.seed + OTHER_SEED if seed is None else seed
         require_episode_arguments(episodes=episodes, max_steps=max_steps, seed=first)
         with PROCESS_LOCK, self.collector.evaluation_environment(environment) as env:
-            choose = partial(self._choose, deterministic=deterministic)
+            choose = Choosing(partial(self._choose, deterministic=deterministic))
             handler = evaluation_mask_handler(self.collector.environments.masks.handler)
             if isinstance(env, VectorEnv):
                 return play_vector_episodes(

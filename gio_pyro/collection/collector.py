@@ -195,7 +195,8 @@ class Collector:
     def collect(self, behaviour: Behaviour, steps: int) -> Collected:
         """Take at least `steps` steps, exactly as many with one environment.
 
-        If the behaviour has a method `on_step`, it is called with each `Step`.
+        If the behaviour has a method `on_step`, it is called with each `Step`; if it has one called `on_begin`, that is
+        called first, with which environments begin an episode, `[N]` booleans.
 
         Raises:
             TrainingError: the environment raised, or gave a reward or an observation that is NaN or infinite.
@@ -209,7 +210,9 @@ class Collector:
             return self._collect_finite(behaviour, steps, bool(begins[0]))
         taken: list[Step] = []
         count = 0
-        on_step = getattr(behaviour, "on_step", None)
+        on_begin, on_step = (getattr(behaviour, name, None) for name in ("on_begin", "on_step"))
+        if on_begin is not None:
+            on_begin(begins)
         with torch.no_grad():
             while count < steps:
                 taken.append(self._step(behaviour, self._states_to_act_upon()))

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from gio_pyro.collection import Env
+from gio_pyro.collection.choosing import Choosing, choosing
 from gio_pyro.collection.environment_adapter import Array, EnvironmentAdapter
 from gio_pyro.collection.independent_copies import independent_copies
 from gio_pyro.collection.infos import mask_of
@@ -46,7 +47,7 @@ class Evaluation:
 
 
 def play_episodes(
-    act: Callable[..., tuple[Any, None]],
+    act: Callable[..., tuple[Any, Any]],
     env: Env,
     episodes: int,
     *,
@@ -78,7 +79,7 @@ def play_episodes(
 
 
 def play_episodes_in_copies(
-    choose: Callable[..., Array], env: Env, episodes: int, *, seed: int, max_steps: int, mask_handler: MaskHandler
+    choose: Choosing | Callable[..., Array], env: Env, episodes: int, *, seed: int, max_steps: int, mask_handler: MaskHandler
 ) -> Evaluation | None:
     """Play the episodes of `play_episodes` in several copies of an environment at once; None if it does not allow that.
 
@@ -98,7 +99,7 @@ def play_episodes_in_copies(
             return None
         seeds = episode_seeds(seed, episodes)
         try:
-            found = ParallelEpisodes(choose, copies, seeds, max_steps=max_steps, mask_handler=mask_handler).play()
+            found = ParallelEpisodes(choosing(choose), copies, seeds, max_steps=max_steps, mask_handler=mask_handler).play()
         except Exception:  # raised again, by the environment itself, if it is not due to the copies
             return None
     return None if found is None else Evaluation(*zip(*found, strict=True))
@@ -116,7 +117,7 @@ def require_episode_arguments(*, episodes: int, max_steps: int, seed: int) -> tu
 
 
 def play_vector_episodes(
-    choose: Callable[..., Array], env: Vector, episodes: int, *, seed: int, max_steps: int, mask_handler: MaskHandler
+    choose: Choosing | Callable[..., Array], env: Vector, episodes: int, *, seed: int, max_steps: int, mask_handler: MaskHandler
 ) -> Evaluation:
     """Play `episodes` episodes in a vector with N environments, which are reset together.
 
@@ -141,14 +142,14 @@ def play_vector_episodes(
         while len(played) < episodes:
             first = environments.reset(None if played else seed)
             played += _play_one_each(
-                choose, environments, first, below, min(episodes - len(played), environments.count), max_steps
+                choosing(choose), environments, first, below, min(episodes - len(played), environments.count), max_steps
             )
     returns, lengths = zip(*played, strict=True)
     return Evaluation(returns, lengths)
 
 
 def _play_one_each(
-    choose: Callable[..., Array],
+    choose: Choosing,
     environments: EnvironmentAdapter,
     states: Array,
     below: Callable[[Any], Any],
@@ -156,12 +157,14 @@ def _play_one_each(
     max_steps: int,
 ) -> list[tuple[float, int]]:
     """Play one episode in each of the first `count` environments; returns (return, length) of each."""
-    running = np.arange(environments.count) < count
+    running, places = np.arange(environments.count) < count, range(environments.count)
+    for place in places:
+        choose.begin(place)
     total, length = np.zeros(environments.count), np.zeros(environments.count, dtype=np.int64)
     while running.any():
         renewed = environments.reset_ended()
         allowed = environments.masks.allowed if environments.masks.given.any() else None
-        result = environments.step(choose(states if renewed is None else renewed, allowed))
+        result = environments.step(choose(states if renewed is None else renewed, allowed, places))
         _require_finite(result.reward[running & result.real])
         counted = running & result.real
         total[counted] += np.asarray(below(result.reward))[counted]
@@ -178,7 +181,7 @@ def _require_finite(rewards: Array) -> None:
 
 
 def episode_steps(
-    act: Callable[..., tuple[Any, None]], env: Env, seed: int | None, *, deterministic: bool
+    act: Callable[..., tuple[Any, Any]], env: Env, seed: int | None, *, deterministic: bool
 ) -> Iterator[tuple[Any, float]]:
     """Play one episode; yields each observation after the first, with its reward.
 
@@ -189,12 +192,13 @@ def episode_steps(
         observation, info = check_reset(env.reset(seed=seed))
     except Exception as error:
         raise environment_error("reset", error) from error
-    done = False
+    done, memory = False, None
     while not done:
         try:
             mask = mask_of(observation, info)
-            masks = {} if mask is None else {"action_masks": mask}
-            action, _ = act(observation, deterministic=deterministic, **masks)
+            more = {} if mask is None else {"action_masks": mask}
+            more |= {} if memory is None else {"state": memory}
+            action, memory = act(observation, deterministic=deterministic, **more)
         except InputError as error:
             raise TrainingError(str(error)) from error
         try:

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from gio_pyro.collection.actions import Actions
+from gio_pyro.collection.choosing import Choosing
 from gio_pyro.collection.environment_adapter import Array, environment_name
 from gio_pyro.collection.infos import mask_of
 from gio_pyro.collection.interface_checks import check_reset, check_step
@@ -43,7 +44,10 @@ class Copy:
     env: Env
     below: Callable[[Any], Any]
     """From the reward of a step to its unnormalised one."""
+    place: int = 0
+    """Which of the copies it is."""
     number: int = 0
+    """Of the episode."""
     state: Array = field(default_factory=lambda: np.zeros(0))
     """`[1, ...]`, without the mask."""
     flags: Array | None = None
@@ -59,7 +63,7 @@ class ParallelEpisodes:
     """Episodes played in copies of an environment.
 
     Args:
-        choose: maps states `[N, ...]` and flags `[N, A]` of allowed actions, or None, to values of the site "action".
+        choose: chooses actions.
         copies: the copies, at most as many as episodes.
         seeds: of each episode.
         max_steps: steps after which an episode is cut.
@@ -68,7 +72,7 @@ class ParallelEpisodes:
 
     def __init__(
         self,
-        choose: Callable[..., Array],
+        choose: Choosing,
         copies: Sequence[Env],
         seeds: Sequence[int],
         *,
@@ -90,7 +94,10 @@ class ParallelEpisodes:
         """
         waiting, played = deque(range(len(self.seeds))), [(0.0, 0)] * len(self.seeds)
         with ExitStack() as opened:
-            running = [Copy(env, opened.enter_context(unnormalised_rewards(env))) for env in self.copies]
+            running = [
+                Copy(env, opened.enter_context(unnormalised_rewards(env)), place)
+                for place, env in enumerate(self.copies)
+            ]
             for copy in running:
                 self._begin(copy, waiting.popleft())
             while running:
@@ -107,6 +114,7 @@ class ParallelEpisodes:
 
     def _begin(self, copy: Copy, number: int) -> None:
         copy.number, copy.total, copy.length, copy.over = number, 0.0, 0, False
+        self.choose.begin(copy.place)
         self._see(copy, *check_reset(copy.env.reset(seed=self.seeds[number])))
         if number == 0:
             self._digest_of_first.update(copy.state.tobytes())
@@ -132,7 +140,7 @@ class ParallelEpisodes:
             given = np.array([copy.masked for copy in running])
             states = self.masks.handler.keep(states, flags, given)
             allowed = flags if given.any() else None
-        chosen = self.choose(states, allowed)
+        chosen = self.choose(states, allowed, [copy.place for copy in running])
         if isinstance(chosen[0], np.integer) and not self.actions.parts:
             return [self.actions.decode_one(chosen[row : row + 1]) for row in range(len(running))]
         return [np.asarray(action) for action in self.actions.decode(chosen)]

@@ -1,25 +1,32 @@
 """Actions for observations as the environment gives them: encode, choose, decode."""
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from gio_pyro.collection.choosing import Act, Memory
 from gio_pyro.collection.collector import Collector
 from gio_pyro.collection.environment_adapter import Array
 from gio_pyro.errors import InputError, TrainingError
 
 
 def predict_actions(
-    choose: Callable[[Array, Array | None], Array], collector: Collector, observation: Any, action_masks: Any
-) -> Any:
-    """Return the action for an observation, or actions for a batch of them.
+    act: Act,
+    collector: Collector,
+    observation: Any,
+    action_masks: Any,
+    memory: Memory = None,
+    episode_start: Any = None,
+) -> tuple[Any, Memory]:
+    """Return the action for an observation, or actions for a batch of them, and the memory after.
 
     Args:
-        choose: from states `[N, ...]` and flags of allowed actions `[N, A]`, or None, to values of the site "action".
+        act: chooses.
         collector: encodes observations and decodes actions.
         observation: one value of the observation space, or a batch of N.
         action_masks: flags of allowed actions for it, or None.
+        memory: what was returned for the observation before; None where all episodes begin.
+        episode_start: `[N]` booleans, which episodes begin; by default none of those with a memory.
 
     Raises:
         InputError: an observation that is not one of the space, or not finite, or a mask of another shape.
@@ -31,7 +38,19 @@ def predict_actions(
     except TrainingError as error:  # here it is the caller's observation, not the environment's
         raise InputError("Expected a finite observation, but got one with NaN or infinity; correct it.") from error
     if not len(encoded):
-        return actions.decode(np.zeros((0, *(actions.space.shape or ())), dtype=np.int64))
+        return actions.decode(np.zeros((0, *(actions.space.shape or ())), dtype=np.int64)), memory
     states, allowed = collector.environments.masks.add_to_query(encoded, observation, action_masks, many=many)
-    chosen = choose(states, allowed)
-    return actions.decode(chosen) if many else actions.decode_one(chosen)
+    chosen, after = act(states, allowed, memory, _flags(episode_start, memory, len(encoded)))
+    return actions.decode(chosen) if many else actions.decode_one(chosen), after
+
+
+def _flags(episode_start: Any, memory: Memory, count: int) -> Array:
+    """Return which of `count` episodes begin, `[N]` booleans."""
+    if episode_start is None or memory is None:
+        return np.full(count, memory is None)
+    flags = np.asarray(episode_start).reshape(-1).astype(np.bool_)
+    if len(flags) != count:
+        raise InputError(
+            f"Expected episode_start for each of {count} observations, but got {len(flags)}; give one flag each."
+        )
+    return flags

@@ -38,15 +38,17 @@ class Replay:
     Args:
         capacity: the most transitions that are kept; the oldest are overwritten.
         images: the channel axis of states, 0 or 2, where they are images (see `image_axis`): each frame is kept once.
+        histories: whether `histories` and `pieces` are read, which takes one more byte a transition.
     """
 
-    def __init__(self, capacity: int, images: int | None = None) -> None:
+    def __init__(self, capacity: int, images: int | None = None, *, histories: bool = False) -> None:
         if capacity < 1:
             raise InputError(f"Expected room for at least 1 transition, but got {capacity}; raise buffer_size.")
         self.capacity = capacity
         self._rows: dict[str, Tensor] = {}
         self._states = StateTable()
         self._planes = None if images is None else ImagePlanes(images)
+        self._links = ("following", "preceding") if histories else ("following",)
         self._size = self._added = 0
         self._streams = Streams()
         self._room = 2 * capacity
@@ -93,7 +95,8 @@ class Replay:
             self._rows[name][where] = getattr(new, name)[first:]
         self._write_states(new[first:], links, self._added + first)
         self._rows["episode"][where] = new.episode[first:].int()
-        self._rows["following"][where] = 0
+        for name in self._links:
+            self._rows[name][where] = 0
         self._link(links, self._added + len(new) - self.capacity)
         self._added += len(new)
         self._size = min(self._size + len(new), self.capacity)
@@ -132,10 +135,11 @@ class Replay:
         if not kept:
             return
         if max(distance for _, distance in kept) > FAR:
-            self._rows["following"] = self._rows["following"].int()
-        following = self._rows["following"]
-        slot, distance = _sent(kept, torch.int64, following.device).unbind(-1)
-        following[slot] = distance.to(following.dtype)
+            self._rows |= {name: self._rows[name].int() for name in self._links}
+        slot, distance = _sent(kept, torch.int64, self._rows["following"].device).unbind(-1)
+        for name in self._links:
+            where = slot if name == "following" else (slot + distance) % self.capacity
+            self._rows[name][where] = distance.to(self._rows[name].dtype)
 
     def _reserve(self, new: Transitions) -> None:
         """Allocate more storage by doubling, up to the capacity."""
@@ -149,7 +153,8 @@ class Replay:
 
     def _grow(self, new: Transitions, need: int, have: int) -> None:
         """Allocate storage for at least `need` rows instead of `have`."""
-        links = {"episode": new.weight.int(), "following": self._rows.get("following", new.weight.byte())}
+        links = {name: self._rows.get(name, new.weight.byte()) for name in self._links}
+        links["episode"] = new.weight.int()
         fields = {name: getattr(new, name) for name in COLUMNS} | links
         kind = new.state if self._planes is None else self._planes.codes_like(new.state)
         widths = [4, kind[:1].nbytes, *(field[:1].nbytes for field in fields.values())]
@@ -226,7 +231,10 @@ class Replay:
     def _walks(self, size: int | None, length: int, *, newest: bool = False) -> tuple[Tensor, Tensor]:
         newest = newest or size is None
         count = self._size if size is None else min(size, self._size)
-        slot = self._latest(count) if newest else self._drawn(size or 0)
+        return self._walk_on(self._latest(count) if newest else self._drawn(size or 0), length)
+
+    def _walk_on(self, slot: Tensor, length: int) -> tuple[Tensor, Tensor]:
+        """Return the slots of `length` successive transitions from those `[B]` on, `[B, length]`, and which are valid."""
         slots, valid = [slot], [torch.ones_like(slot, dtype=torch.bool)]
         for _ in range(length - 1):
             distance = self._rows["following"][slot].long()
@@ -234,6 +242,39 @@ class Replay:
             slot = torch.where(valid[-1], (slot + distance) % self.capacity, slot)
             slots.append(slot)
         return torch.stack(slots, 1), torch.stack(valid, 1)
+
+    def _walk_back(self, slot: Tensor, length: int) -> tuple[Tensor, Tensor]:
+        """Return the slots of the last `length` transitions of an episode up to those `[B]`, the latest first."""
+        slots, valid, number = [slot], [torch.ones_like(slot, dtype=torch.bool)], self._time(slot)
+        for _ in range(length - 1):
+            distance = self._rows["preceding"][slot].long()
+            number = number - distance
+            valid.append(valid[-1] & (distance > 0) & (number >= self.oldest))
+            slot = torch.where(valid[-1], (slot - distance) % self.capacity, slot)
+            slots.append(slot)
+        return torch.stack(slots, 1), torch.stack(valid, 1)
+
+    def histories(self, time: Tensor, length: int) -> tuple[Sequences, Tensor]:
+        """Return the last transitions of an episode up to those of these numbers `[B]`, at most `length` of each.
+
+        The earliest one is the first of each sequence. The second result says whether it begins its episode, `[B]`.
+        """
+        slots, there = self._walk_back(time % self.capacity, length)
+        count = there.sum(1, keepdim=True)
+        place = torch.arange(length, device=time.device)
+        slots = slots.gather(1, (count - 1 - place).clamp_min(0))
+        return Sequences(self._at(slots), place < count), self._rows["preceding"][slots[:, 0]] == 0
+
+    def pieces(self, size: int, length: int) -> tuple[Sequences, Tensor]:
+        """Return `size` pieces of episodes of up to `length` transitions, and which begin their episode, `[size]`.
+
+        Each contains a transition that is drawn uniformly, at any place in it, and does not begin before its episode.
+        """
+        slots, there = self._walk_back(self._drawn(size), length)
+        before = torch.randint(length, (size,), device=slots.device)
+        first = slots.gather(1, torch.minimum(before, there.sum(1) - 1).unsqueeze(1)).squeeze(1)
+        slots, valid = self._walk_on(first, length)
+        return Sequences(self._at(slots), valid), self._rows["preceding"][first] == 0
 
     def _drawn(self, size: int) -> Tensor:
         device = self._device()
@@ -330,7 +371,7 @@ class Replay:
 
     def load_state_dict(self, state: dict[str, Any], device: torch.device) -> None:
         """Restore what `state_dict` returned, on `device`."""
-        saved = {name: state["rows"][name].to(device) for name in (*STORED, "episode", "following") if state["rows"]}
+        saved = {name: state["rows"][name].to(device) for name in (*STORED, "episode", *self._links) if state["rows"]}
         self._rows = {name: rows for name, rows in saved.items() if name not in ("state", "next_state")}
         self._states, self._size = StateTable(), len(saved["reward"]) if saved else 0
         self._added = int(state["added"])

@@ -25,7 +25,7 @@ from gio_pyro.programs.model import Model
 from gio_pyro.programs.requirements import require_explores, require_fits, require_pathwise, require_visible
 from gio_pyro.programs.scores import detached
 from gio_pyro.programs.sites import ACTION, FUTURE
-from gio_pyro.types import Policy, PyroProgram, Spec
+from gio_pyro.types import Policy, PyroProgram, Spec, WorldSpec
 
 
 def default_programs(spec: Spec) -> dict[str, str]:
@@ -167,7 +167,7 @@ def chosen_programs(
     return {kind: default[kind] if program is None else program for kind, program in given.items()}
 
 
-def construct(program: PyroProgram, spec: Spec) -> PyroProgram:
+def construct(program: PyroProgram, spec: Spec | WorldSpec) -> PyroProgram:
     """Return a callable program: a class is built from `spec`, a module is copied, a function is returned as it is.
 
     Raises:

@@ -11,7 +11,13 @@ from typing import Any
 from gio_pyro.errors import ProgramError, article, closest, describe_error, listed, shown
 from gio_pyro.types import PyroProgram
 
-HOMES = {"model": "gio_pyro.models", "guide": "gio_pyro.guides", "future": "gio_pyro.futures"}
+HOMES = {
+    "model": "gio_pyro.models",
+    "guide": "gio_pyro.guides",
+    "future": "gio_pyro.futures",
+    "world_model": "gio_pyro.models",
+    "filter": "gio_pyro.guides",
+}
 
 
 def resolve(name: str | PyroProgram, kind: str) -> PyroProgram:

@@ -32,6 +32,7 @@ from gio_pyro.errors import GioError, ProgramError, describe_error, shown
 from gio_pyro.programs.handlers import Record
 from gio_pyro.programs.sites import is_plate, is_recorded, require_distribution, require_only
 from gio_pyro.types import PyroProgram as Callable_
+from gio_pyro.types import Transitions
 
 OPTIONAL = MappingProxyType(
     {
@@ -119,6 +120,12 @@ class Program(nn.Module):
                 f"Expected {self.name} to observe (state, action, future), but it raised "
                 f"{describe_error(error, 150)}; correct its method observe."
             ) from error
+
+    @torch.no_grad()
+    def observed(self, rows: Transitions) -> None:
+        """Pass new transitions to the program's `observe(rows)`, if it has one, to update its statistics."""
+        if getattr(self.program, "observe", None) is not None:
+            self.call("observe", rows)
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Run the program with its own parameters; raises `ProgramError` for any exception in it."""

@@ -1,0 +1,95 @@
+"""The bound that a world model and its filter are fitted to, over pieces of episodes.
+
+    Σ_t log p(x_t, r_t|x_<t, a_<t)  ≥  Σ_t E_q [ log p(x_t, r_t|z_t) + log p(z_t|b_{t-1}, a_{t-1}) − log q(z_t|b_{t-1}, a_{t-1}, x_t, r_t) ]
+
+The belief b_t is what the filter returns at t. Where it is a deterministic summary of what was seen, each term bounds
+log p(x_t, r_t|b_{t-1}, a_{t-1}), so that the slack is Σ_t KL(q(z_t|·) ‖ p(z_t|b_{t-1}, a_{t-1}, x_t, r_t)), and the
+bound is exact for the exact filter. Where a program carries its draw of z_t in the belief, it is the evidence lower
+bound of the whole sequence.
+
+The pair is two Pyro programs of a piece, for any ELBO of Pyro: sites of instant t are called "state_t" and so on, and
+the steps run under `pyro.markov`.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import pyro
+import torch
+from pyro import poutine
+
+from pyro.poutine.messenger import Messenger
+from torch import Tensor
+from torch.distributions import kl_divergence
+
+from gio_pyro.beliefs.pieces import Piece
+from gio_pyro.beliefs.world import World
+from gio_pyro.programs.sites import is_plate
+
+Run = Callable[[Piece], None]
+
+
+class AtInstant(Messenger):
+    """Appends the number of the instant to the names of sites."""
+
+    def __init__(self, instant: int) -> None:
+        super().__init__()
+        self.instant = instant
+
+    def _pyro_sample(self, msg: Any) -> None:
+        msg["name"] = f"{msg['name']}_{self.instant}"
+
+
+def pair(world: World, burn_in: int) -> tuple[Run, Run]:
+    """Return model and guide of pieces of episodes, as Pyro's ELBOs call them; run the guide first.
+
+    Args:
+        world: the programs of one step.
+        burn_in: instants at the beginning of a piece that are not scored, unless its episode begins there.
+    """
+    before: list[Tensor] = []
+
+    def guide(piece: Piece) -> None:
+        belief, counted = world.before(piece.first), piece.counted(burn_in)
+        before.clear()
+        steps = pyro.markov(enumerate(piece.instants()))
+        for instant, (action, seen) in steps:
+            before.append(belief)
+            with AtInstant(instant), poutine.mask(mask=counted[:, instant]):
+                belief = world.filter(belief, action, seen)
+
+    def model(piece: Piece) -> None:
+        counted = piece.counted(burn_in)
+        for instant, (action, seen) in pyro.markov(enumerate(piece.instants())):
+            with AtInstant(instant), poutine.mask(mask=counted[:, instant]):
+                world.model(before[instant], action, seen)
+
+    return model, guide
+
+
+def mean_field_bound(world: World, piece: Piece, burn_in: int) -> Tensor:
+    """Return the bound of a piece, nats per counted instant: that of `pyro.infer.TraceMeanField_ELBO`, as tensors alone.
+
+    The divergence of q from p is analytic where torch has it, and sampled otherwise.
+    """
+    model, guide = pair(world, burn_in)
+    inferred = poutine.trace(guide).get_trace(piece)
+    joint = poutine.trace(poutine.replay(model, trace=inferred)).get_trace(piece)
+    total: Any = 0.0
+    for name, node in joint.nodes.items():
+        if node["type"] != "sample" or is_plate(node):
+            continue
+        gained = node["fn"].log_prob(node["value"]) if node["is_observed"] else -divergence(inferred.nodes[name], node)
+        total = total + torch.where(node["mask"], gained, 0.0).sum()
+    found: Tensor = total / piece.counted(burn_in).sum()
+    return found
+
+
+def divergence(inferred: Any, prior: Any) -> Tensor:
+    """Return KL(q ‖ p) of a site, or where it has no formula its estimate by the value drawn, `[B]` nats."""
+    q, p, value = inferred["fn"], prior["fn"], inferred["value"]
+    try:
+        found: Tensor = kl_divergence(q, p)
+    except NotImplementedError:
+        found = q.log_prob(value) - p.log_prob(value)
+    return found

@@ -1,0 +1,59 @@
+"""The trivial member: what is seen is the state."""
+
+from typing import Any
+
+import torch
+from gymnasium import Space
+from torch import Tensor, nn
+
+from gio_pyro.collection import Behaviour
+from gio_pyro.collection.choosing import Memory
+from gio_pyro.collection.environment_adapter import Array
+from gio_pyro.data.replay_buffer import Replay
+from gio_pyro.nn.gradient_step import Figures
+from gio_pyro.types import Transitions
+
+
+class Observed(nn.Module):
+    """No beliefs: what is seen is the state. Its methods are the interface of every member.
+
+    Attributes:
+        learns: whether there are programs to fit.
+    """
+
+    learns = False
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.optimisers: dict[str, torch.optim.Optimizer] = {}
+
+    def space(self, observations: Space[Any]) -> Space[Any]:
+        """Return the space of states, given that of what is seen."""
+        return observations
+
+    def replay(self, capacity: int, images: int | None) -> Any:
+        """Return the replay that everything reads."""
+        return Replay(capacity, images)
+
+    def behaviour(self, inner: Behaviour) -> Behaviour:
+        """Return what collects, given what acts on states."""
+        return inner
+
+    def recall(self, seen: Tensor, memory: Memory, begins: Array | None) -> Tensor:
+        """Return the states of N episodes `[N, ...]` from what is seen now and what was remembered."""
+        return seen
+
+    def remember(self, state: Tensor, action: Tensor) -> Memory:
+        """Return what to remember of N episodes for the next step, None without a memory."""
+        return None
+
+    def observe(self, rows: Transitions) -> None:
+        """Update input statistics with new transitions of what was seen."""
+
+    def update(self, replay: Any, steps: int) -> Figures:
+        """Take gradient steps on the programs; return the figures of the last."""
+        return {}
+
+    def metrics(self) -> dict[str, float]:
+        """Return figures for the report."""
+        return {}

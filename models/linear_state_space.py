@@ -1,0 +1,114 @@
+"""A linear-Gaussian world model, whose exact filter is the Kalman filter."""
+
+import math
+from typing import Any
+
+import pyro
+import pyro.distributions as dist
+import torch
+from gymnasium.spaces import Box
+from torch import Tensor, nn
+
+from gio_pyro.errors import InputError
+from gio_pyro.nn import Standardise, action_features, width
+from gio_pyro.types import Seen, Transitions, WorldSpec
+
+LEAST_SCALE = 1e-3
+"""Lower bound of every scale, in deviations of the observation."""
+
+
+class GaussianStateSpace(nn.Module):
+    """z' = A z + B a + w, x = C z + v, with independent normal noise w and v; a is the action in (−1, 1), or one-hot.
+
+    A belief is a normal distribution of z: its mean and covariance, `[B, n + n²]`. Observations are standardised by the
+    statistics that `observe` updates. The reward is normal around a quadratic function of z and a.
+
+    Raises:
+        InputError: an observation space that is not a Box of vectors.
+    """
+
+    learning_rate = 1e-2
+    filter = "KalmanFilter"
+    """The filter that is taken unless another is named."""
+    states: int | None = None
+    """n, the number of dimensions of z; by default (None) twice those of the observation: positions and velocities."""
+    rewards = True
+    """Whether the site "reward" is modelled."""
+
+    def __init__(self, spec: WorldSpec) -> None:
+        super().__init__()
+        space = spec.observation_space
+        if not isinstance(space, Box) or len(space.shape) != 1:
+            raise InputError(
+                f"Expected a Box of vectors for {type(self).__name__}, but got {space}; use a RecurrentStateSpace."
+            )
+        seen, actions = space.shape[0], width(spec.action_space)
+        n = self.states or 2 * seen
+        self.size, self.actions, self.belief_size = n, spec.action_space, n + n * n
+        self.seen = Standardise((seen,))
+        self.transition = nn.Parameter(torch.eye(n) + 0.1 * torch.diag(torch.ones(max(n - seen, 0)), seen)[:n, :n])
+        self.control = nn.Parameter(0.1 * torch.randn(n, actions))
+        self.emission = nn.Parameter(torch.eye(seen, n))
+        self.log_process = nn.Parameter(torch.full((n,), math.log(0.1)))
+        self.log_noise = nn.Parameter(torch.full((seen,), math.log(0.3)))
+        self.first_mean = nn.Parameter(torch.zeros(n))
+        self.log_first = nn.Parameter(torch.zeros(n))
+        self.paid = Standardise((1,))
+        self.quadratic = nn.Linear((n + actions) * (n + actions + 1) // 2 + n + actions, 1)
+        self.log_paid = nn.Parameter(torch.zeros(()))
+        nn.init.zeros_(self.quadratic.weight)
+
+    def observe(self, rows: Transitions) -> None:
+        """Update the statistics of observations and rewards with new transitions of what was seen."""
+        self.seen.observe(rows.next_state)
+        self.paid.observe(rows.reward.unsqueeze(-1))
+
+    def predicted(self, belief: Tensor, action: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Return mean `[B, n]` and covariance `[B, n, n]` of z given the belief before and the action."""
+        count = belief.shape[:-1]
+        if action is None:
+            first = torch.diag_embed(self.log_first.exp().square().clamp_min(LEAST_SCALE**2))
+            return self.first_mean.expand(*count, -1), first.expand(*count, -1, -1)
+        mean, covariance = unpacked(belief, self.size)
+        mean = mean @ self.transition.T + action_features(self.actions, action) @ self.control.T
+        return mean, self.transition @ covariance @ self.transition.T + self.process
+
+    @property
+    def process(self) -> Tensor:
+        """Covariance of w, `[n, n]`."""
+        return torch.diag_embed(self.log_process.exp().square().clamp_min(LEAST_SCALE**2))
+
+    @property
+    def noise(self) -> Tensor:
+        """Scale of v in deviations of the observation, `[p]`."""
+        return self.log_noise.exp().clamp_min(LEAST_SCALE)
+
+    def forward(self, belief: Tensor, action: Tensor | None, seen: Seen | None = None) -> None:
+        """Sample "state", "observation" and, after an action, "reward"."""
+        mean, covariance = self.predicted(belief, action)
+        with pyro.plate("batch", belief.shape[0]):
+            z = pyro.sample("state", dist.MultivariateNormal(mean, covariance_matrix=covariance))
+            shown = self.seen.mean + self.seen.deviation * (z @ self.emission.T)
+            noisy = dist.Normal(shown, self.seen.deviation * self.noise).to_event(1)
+            pyro.sample("observation", noisy, obs=None if seen is None else seen.observation)
+            if action is not None and self.rewards:
+                pyro.sample("reward", self.reward(z, action), obs=None if seen is None else seen.reward)
+
+    def reward(self, z: Tensor, action: Tensor) -> Any:
+        """Return the distribution of the reward, a batch of B."""
+        both = torch.cat([z, action_features(self.actions, action).expand(*z.shape[:-1], -1)], -1)
+        row, column = torch.triu_indices(both.shape[-1], both.shape[-1], device=z.device)
+        mean = self.quadratic(torch.cat([both, both[..., row] * both[..., column]], -1)).squeeze(-1)
+        scale = self.log_paid.exp().clamp_min(LEAST_SCALE)
+        return dist.Normal(self.paid.mean + self.paid.deviation * mean, self.paid.deviation * scale)
+
+
+def packed(mean: Tensor, covariance: Tensor) -> Tensor:
+    """Return a normal distribution as a belief, `[B, n + n²]`."""
+    return torch.cat([mean, covariance.flatten(-2)], -1)
+
+
+def unpacked(belief: Tensor, size: int) -> tuple[Tensor, Tensor]:
+    """Return mean `[B, n]` and covariance `[B, n, n]` of a belief."""
+    mean, covariance = belief.split([size, size * size], -1)
+    return mean, covariance.unflatten(-1, (size, size))
