@@ -22,7 +22,7 @@ from gio_pyro.errors import InputError
 from gio_pyro.inference import Optim
 from gio_pyro.nn.gradient_step import Descent, Figures
 from gio_pyro.nn.graphs import GraphedFunction, Progress, Sources
-from gio_pyro.programs import fitting
+from gio_pyro.programs import fitting, without_validation
 from gio_pyro.settings import Settings
 from gio_pyro.types import Seen, Transitions
 
@@ -111,7 +111,8 @@ class Beliefs(Observed):
     @torch.no_grad()
     def along(self, piece: Piece) -> Tensor:
         """Return the beliefs at the instants of pieces of episodes, `[B, T + 1, D]`; one that is not finite is 0."""
-        return self.followed(*piece.tensors())["beliefs"]
+        with without_validation():  # a graph may be captured here
+            return self.followed(*piece.tensors())["beliefs"]
 
     def _along(self, *piece: Tensor) -> Figures:
         found = self.world.along(Piece(*piece))

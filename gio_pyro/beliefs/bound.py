@@ -23,8 +23,9 @@ from torch import Tensor
 from torch.distributions import kl_divergence
 
 from gio_pyro.beliefs.pieces import Piece
+from gio_pyro.beliefs.programs import STATE
 from gio_pyro.beliefs.world import World
-from gio_pyro.programs.sites import is_plate
+from gio_pyro.types import Seen
 
 Run = Callable[[Piece], None]
 
@@ -68,21 +69,25 @@ def pair(world: World, burn_in: int) -> tuple[Run, Run]:
 
 
 def mean_field_bound(world: World, piece: Piece, burn_in: int) -> Tensor:
-    """Return the bound of a piece, nats per counted instant: that of `pyro.infer.TraceMeanField_ELBO`, as tensors alone.
+    """Return the bound of a piece, nats per counted instant, as tensors alone: one run of the filter along the piece,
+    and then one run of each program for all later instants at once.
 
-    The divergence of q from p is analytic where torch has it, and sampled otherwise.
+    It equals that of `pyro.infer.TraceMeanField_ELBO`: the divergence of q from p is analytic where torch has it, and
+    sampled otherwise.
     """
-    model, guide = pair(world, burn_in)
-    inferred = poutine.trace(guide).get_trace(piece)
-    joint = poutine.trace(poutine.replay(model, trace=inferred)).get_trace(piece)
-    total: Any = 0.0
-    for name, node in joint.nodes.items():
-        if node["type"] != "sample" or is_plate(node):
-            continue
-        gained = node["fn"].log_prob(node["value"]) if node["is_observed"] else -divergence(inferred.nodes[name], node)
-        total = total + torch.where(node["mask"], gained, 0.0).sum()
-    found: Tensor = total / piece.counted(burn_in).sum()
-    return found
+    beliefs, counted = world.along(piece), piece.counted(burn_in)
+    first = step_bound(world, world.before(piece.first), None, Seen(piece.first))
+    action, seen = piece.later()
+    later = step_bound(world, beliefs[:, :-1].flatten(0, 1), action, seen).unflatten(0, counted[:, 1:].shape)
+    each = torch.cat([first.unsqueeze(1), later], 1)
+    return torch.where(counted, each, 0.0).sum() / counted.sum()
+
+
+def step_bound(world: World, belief: Tensor, action: Tensor | None, seen: Seen) -> Tensor:
+    """Return the bound on log p(x, r|belief before, a) of one instant, `[B]` nats, with one draw of the state."""
+    inferred, _ = world.filter.run(belief, action, seen)
+    joint = world.model.run(belief, action, seen, inferred[STATE]["value"])
+    return world.model.evidence(joint, belief) - divergence(inferred[STATE], joint[STATE])
 
 
 def divergence(inferred: Any, prior: Any) -> Tensor:

@@ -50,6 +50,13 @@ class Piece:
         for t in range(len(self)):
             yield self.action[:, t], Seen(self.observation[:, t], self.reward[:, t], self.terminated[:, t])
 
+    def later(self) -> tuple[Tensor, Seen]:
+        """Return the actions of all pieces, and what they led to, as one batch `[B · T, ...]`."""
+        action, observation, reward, terminated = (
+            one.flatten(0, 1) for one in (self.action, self.observation, self.reward, self.terminated)
+        )
+        return action, Seen(observation, reward, terminated)
+
     def counted(self, burn_in: int) -> Tensor:
         """Return the instants that count, `[B, T + 1]` booleans: those of the piece after its burn-in.
 
