@@ -1,8 +1,16 @@
-"""Exact methods for finite MDPs in float64: no sampling, no learning, no Pyro.
+"""Exact methods for finite MDPs, hidden states and linear systems, in float64: no sampling, no learning, no Pyro.
 
 The learned methods of this library are tested against these functions.
 """
 
+from gio_pyro.tabular.beliefs import (
+    Filtered,
+    Smoothed,
+    belief_update,
+    forward_backward,
+    forward_filter,
+    observation_probabilities,
+)
 from gio_pyro.tabular.capacity import Capacity, blahut_arimoto
 from gio_pyro.tabular.empowerment import empowerment
 from gio_pyro.tabular.episodes import discounted_visits, episode_visits, expected_return, optimal_return, reachable
@@ -23,16 +31,21 @@ from gio_pyro.tabular.information import mutual_information
 from gio_pyro.tabular.iteration import Solution, intrinsic_bellman, policy_iteration, posterior
 from gio_pyro.tabular.marginals import action_information, action_marginal
 from gio_pyro.tabular.mdp import Outcomes, TabularMDP
+from gio_pyro.tabular.pomdp import POMDP
 
 __all__ = [
+    "POMDP",
     "Capacity",
+    "Filtered",
     "Future",
     "Outcomes",
+    "Smoothed",
     "Solution",
     "TabularMDP",
     "action_information",
     "action_marginal",
     "bayes",
+    "belief_update",
     "blahut_arimoto",
     "discounted_return",
     "discounted_visits",
@@ -43,6 +56,8 @@ __all__ = [
     "final_state",
     "fixed_posterior",
     "fixed_prior",
+    "forward_backward",
+    "forward_filter",
     "grid_world",
     "grouped",
     "intrinsic_bellman",
@@ -52,6 +67,7 @@ __all__ = [
     "mutual_information",
     "next_state",
     "next_state_and_reward",
+    "observation_probabilities",
     "optimal_return",
     "policy_iteration",
     "posterior",
