@@ -3,6 +3,7 @@
 The learned methods of this library are tested against these functions.
 """
 
+from gio_pyro.tabular.belief_tree import BeliefTree, belief_return, belief_tree
 from gio_pyro.tabular.beliefs import (
     Filtered,
     Smoothed,
@@ -35,6 +36,7 @@ from gio_pyro.tabular.pomdp import POMDP
 
 __all__ = [
     "POMDP",
+    "BeliefTree",
     "Capacity",
     "Filtered",
     "Future",
@@ -45,6 +47,8 @@ __all__ = [
     "action_information",
     "action_marginal",
     "bayes",
+    "belief_return",
+    "belief_tree",
     "belief_update",
     "blahut_arimoto",
     "discounted_return",
