@@ -32,11 +32,13 @@ from gio_pyro.tabular.information import mutual_information
 from gio_pyro.tabular.iteration import Solution, intrinsic_bellman, policy_iteration, posterior
 from gio_pyro.tabular.marginals import action_information, action_marginal
 from gio_pyro.tabular.mdp import Outcomes, TabularMDP
+from gio_pyro.tabular.point_based import Bounds, point_based
 from gio_pyro.tabular.pomdp import POMDP
 
 __all__ = [
     "POMDP",
     "BeliefTree",
+    "Bounds",
     "Capacity",
     "Filtered",
     "Future",
@@ -73,6 +75,7 @@ __all__ = [
     "next_state_and_reward",
     "observation_probabilities",
     "optimal_return",
+    "point_based",
     "policy_iteration",
     "posterior",
     "reachable",
