@@ -32,6 +32,7 @@ from gio_pyro.tabular.information import mutual_information
 from gio_pyro.tabular.iteration import Solution, intrinsic_bellman, policy_iteration, posterior
 from gio_pyro.tabular.marginals import action_information, action_marginal
 from gio_pyro.tabular.mdp import Outcomes, TabularMDP
+from gio_pyro.tabular.planning import Plan, arrival_information, plan
 from gio_pyro.tabular.point_based import Bounds, point_based
 from gio_pyro.tabular.pomdp import POMDP
 
@@ -43,11 +44,13 @@ __all__ = [
     "Filtered",
     "Future",
     "Outcomes",
+    "Plan",
     "Smoothed",
     "Solution",
     "TabularMDP",
     "action_information",
     "action_marginal",
+    "arrival_information",
     "bayes",
     "belief_return",
     "belief_tree",
@@ -75,6 +78,7 @@ __all__ = [
     "next_state_and_reward",
     "observation_probabilities",
     "optimal_return",
+    "plan",
     "point_based",
     "policy_iteration",
     "posterior",
