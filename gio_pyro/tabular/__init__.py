@@ -30,6 +30,8 @@ from gio_pyro.tabular.grids import grid_world, klyubin_maze
 from gio_pyro.tabular.guides import bayes, fixed_posterior, fixed_prior, marginal, marginal_over, uniform
 from gio_pyro.tabular.information import mutual_information
 from gio_pyro.tabular.iteration import Solution, intrinsic_bellman, policy_iteration, posterior
+from gio_pyro.tabular.kalman import Kalman, KalmanSmoothed, kalman, kalman_smoother
+from gio_pyro.tabular.linear import LinearGaussian
 from gio_pyro.tabular.marginals import action_information, action_marginal
 from gio_pyro.tabular.mdp import Outcomes, TabularMDP
 from gio_pyro.tabular.planning import Plan, arrival_information, plan
@@ -43,6 +45,9 @@ __all__ = [
     "Capacity",
     "Filtered",
     "Future",
+    "Kalman",
+    "KalmanSmoothed",
+    "LinearGaussian",
     "Outcomes",
     "Plan",
     "Smoothed",
@@ -70,6 +75,8 @@ __all__ = [
     "grid_world",
     "grouped",
     "intrinsic_bellman",
+    "kalman",
+    "kalman_smoother",
     "klyubin_maze",
     "marginal",
     "marginal_over",

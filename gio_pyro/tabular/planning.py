@@ -20,7 +20,9 @@ from gio_pyro.tabular.pomdp import POMDP
 from gio_pyro.utils.checks import MAX_STEPS, real, real_tensor, whole
 
 TOLERANCE = 1e-12
-"""Change of the values, relative to 1 and the largest, at which a plan without a horizon has settled."""
+"""Error of the values of a plan without a horizon, relative to 1 and the largest, where rounding allows it."""
+ROUNDING = 1e-15
+"""Change of the values, relative to 1 and the largest, that rounding alone may cause."""
 MAX_BACKUPS = 200_000
 """Backups after which a plan without a horizon is given up."""
 
@@ -112,10 +114,11 @@ def _settle(
     mdp: TabularMDP, reward: Tensor, log_prior: Tensor, alpha: float, value: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return the fixed point of `_backup`."""
+    tolerance = max(ROUNDING, TOLERANCE * (1 - mdp.discount))
     for _ in range(MAX_BACKUPS):
         policy, q, before = _backup(mdp, reward, log_prior, alpha, value)
         change, value = float((before - value).abs().amax()), before
-        if change <= TOLERANCE * max(1.0, float(value.abs().amax())):
+        if change <= tolerance * max(1.0, float(value.abs().amax())):
             return policy, q, value
     raise InputError(
         f"Expected values that settle without a horizon, but they still change by {change:.1e} after {MAX_BACKUPS:,} "
