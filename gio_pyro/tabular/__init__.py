@@ -32,6 +32,7 @@ from gio_pyro.tabular.information import mutual_information
 from gio_pyro.tabular.iteration import Solution, intrinsic_bellman, policy_iteration, posterior
 from gio_pyro.tabular.kalman import Kalman, KalmanSmoothed, kalman, kalman_smoother
 from gio_pyro.tabular.linear import LinearGaussian
+from gio_pyro.tabular.lqg import LQG, lqg, lqg_cost
 from gio_pyro.tabular.marginals import action_information, action_marginal
 from gio_pyro.tabular.mdp import Outcomes, TabularMDP
 from gio_pyro.tabular.planning import Plan, arrival_information, plan
@@ -39,6 +40,7 @@ from gio_pyro.tabular.point_based import Bounds, point_based
 from gio_pyro.tabular.pomdp import POMDP
 
 __all__ = [
+    "LQG",
     "POMDP",
     "BeliefTree",
     "Bounds",
@@ -78,6 +80,8 @@ __all__ = [
     "kalman",
     "kalman_smoother",
     "klyubin_maze",
+    "lqg",
+    "lqg_cost",
     "marginal",
     "marginal_over",
     "mutual_information",
