@@ -13,6 +13,7 @@ from torch import Tensor
 from gio_pyro.errors import InputError, shown
 from gio_pyro.tabular.information import as_distribution
 from gio_pyro.tabular.mdp import TabularMDP, as_mdp
+from gio_pyro.tabular.reading import OBSERVATION_TABLES, layer_attribute
 from gio_pyro.utils.checks import instance, real_tensor
 from gio_pyro.utils.memory import require_memory
 
@@ -79,7 +80,7 @@ class POMDP:
             InputError: no `P` or no table of observations, or tables that `TabularMDP` or `POMDP` refuse.
         """
         mdp = TabularMDP.from_env(env, discount=discount)
-        tables = [_attribute(env, name) for name in ("observation_table", "first_observation_table")]
+        tables = [layer_attribute(env, name) for name in OBSERVATION_TABLES]
         if tables[0] is None:
             raise InputError(
                 f"Expected an environment with an observation_table, but {shown(env)} has none; wrap it in "
@@ -159,13 +160,3 @@ def as_indices(name: str, values: object, count: int) -> Tensor:
     if not bool(((found >= 0) & (found < count) & (found == found.floor())).all()):
         raise InputError(f"Expected {name} to be whole numbers from 0 to {count - 1}, but got others; number from 0.")
     return found.long()
-
-
-def _attribute(env: Any, name: str) -> Any:
-    """Return an attribute of the outermost wrapper that has it, or of the environment; None if there is none."""
-    layer = env
-    while layer is not None:
-        if name in vars(layer) or hasattr(type(layer), name):
-            return getattr(layer, name)
-        layer = vars(layer).get("env")
-    return None
