@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from gio_pyro.errors import InputError
+from gio_pyro.errors import InputError, describe_error
 from gio_pyro.tabular.information import as_distribution, safe_log
 from gio_pyro.tabular.pomdp import POMDP, as_belief, as_pomdp
 from gio_pyro.utils.checks import MAX_STEPS, function, real, whole
@@ -162,7 +162,14 @@ def _q(pomdp: POMDP, depth: _Depth, discount: float, value: Tensor) -> Tensor:
 
 def _decide(pomdp: POMDP, policy: BeliefPolicy, belief: Tensor, t: int) -> Tensor:
     """Return the action probabilities of a policy, `[N, A]`, after checking them."""
-    pi = as_distribution("what the policy returns", policy(belief, t)).to(belief)
+    try:
+        returned = policy(belief, t)
+    except Exception as error:  # the function is the user's own
+        raise InputError(
+            f"Expected a policy that returns [{len(belief)}, {pomdp.actions}] for beliefs {tuple(belief.shape)} at "
+            f"time {t}, but it raised {describe_error(error, 120)}."
+        ) from error
+    pi = as_distribution("what the policy returns", returned).to(belief)
     if pi.shape != (len(belief), pomdp.actions):
         raise InputError(
             f"Expected a policy that returns shape {(len(belief), pomdp.actions)} for beliefs {tuple(belief.shape)}, "
