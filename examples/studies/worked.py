@@ -11,6 +11,7 @@ import math
 import sys
 import warnings
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import gymnasium as gym
 import torch
