@@ -9,7 +9,7 @@ observations as well, which `tabular.POMDP.from_env` reads. See docs/worlds.md.
 from gio_pyro.envs.catalogue import KlyubinMaze, Maze, NoisyTV, Rooms, SlipperyLine, SparseMaze
 from gio_pyro.envs.grid_world import GridWorld
 from gio_pyro.envs.hidden import HiddenState, HiddenWorld
-from gio_pyro.envs.hidden_catalogue import RepeatFirst, Tiger, TMaze, noisy_frozen_lake
+from gio_pyro.envs.hidden_catalogue import NoisyFrozenLake, RepeatFirst, Tiger, TMaze
 from gio_pyro.envs.linear_gaussian import LinearGaussianWorld
 from gio_pyro.envs.partial_views import CartPolePositions, PendulumAngle, PendulumPixels
 from gio_pyro.envs.registry import HIDDEN_IDS, IDS, register
@@ -26,6 +26,7 @@ __all__ = [
     "KlyubinMaze",
     "LinearGaussianWorld",
     "Maze",
+    "NoisyFrozenLake",
     "NoisyTV",
     "PendulumAngle",
     "PendulumPixels",
@@ -35,6 +36,5 @@ __all__ = [
     "SparseMaze",
     "TMaze",
     "Tiger",
-    "noisy_frozen_lake",
     "register",
 ]

@@ -1,12 +1,10 @@
 """The example worlds with hidden states: a tiger, a T-maze, a test of memory and a lake in fog."""
 
-from typing import Any
-
-import gymnasium as gym
 import numpy as np
+from gymnasium.envs.toy_text.frozen_lake import MAPS, FrozenLakeEnv
 
-from gio_pyro.envs.arguments import integer, number, probability
-from gio_pyro.envs.hidden import Array, HiddenState, HiddenWorld
+from gio_pyro.envs.arguments import choice, integer, number, probability
+from gio_pyro.envs.hidden import Array, HiddenWorld
 from gio_pyro.envs.tables import Table
 
 MAX_LENGTH = 10_000
@@ -147,22 +145,45 @@ class RepeatFirst(HiddenWorld):
         )
 
 
-def noisy_frozen_lake(*, accuracy: float = 0.8, is_slippery: bool = False, **lake: Any) -> HiddenState:
-    """Return FrozenLake in fog: the cell is seen with probability `accuracy`, otherwise one next to it.
+class NoisyFrozenLake(HiddenWorld):
+    """FrozenLake in fog: the cell is seen with probability `accuracy`, otherwise one next to it.
+
+    States, actions, transitions and rewards are those of FrozenLake-v1; the symbols are the cells.
 
     Args:
         accuracy: probability that the agent sees its own cell, at the start as well. Otherwise it sees one of the two
             to four cells north, south, east or west of it, drawn uniformly.
+        map_name: `"4x4"` or `"8x8"`.
+        desc: a map of one's own, as FrozenLake-v1 takes it; replaces `map_name`.
         is_slippery: whether moves slip, as in FrozenLake-v1.
-        lake: further arguments of FrozenLake-v1, such as `desc` or `render_mode`.
+        render_mode: `"ansi"` or None.
 
     Raises:
-        InputError: an accuracy outside [0, 1].
+        InputError: an accuracy outside [0, 1], or an unknown name of a map.
     """
-    right = probability("accuracy", accuracy)
-    env = gym.make("FrozenLake-v1", is_slippery=is_slippery, **lake).unwrapped
-    rows, columns = env.desc.shape  # type: ignore[attr-defined]
-    return HiddenState(env, _fog(rows, columns, right))
+
+    def __init__(
+        self,
+        *,
+        accuracy: float = 0.8,
+        map_name: str = "4x4",
+        desc: list[str] | None = None,
+        is_slippery: bool = False,
+        render_mode: str | None = None,
+    ) -> None:
+        right = probability("accuracy", accuracy)
+        choice("map_name", map_name, tuple(MAPS))
+        lake = FrozenLakeEnv(desc=desc, map_name=map_name, is_slippery=is_slippery)
+        self.desc = np.asarray(lake.desc)
+        rows, columns = self.desc.shape
+        super().__init__(
+            lake.P,
+            lake.initial_state_distrib.tolist(),
+            _fog(rows, columns, right),
+            actions=("left", "down", "right", "up"),
+            symbols=[f"row {row}, column {column}" for row in range(rows) for column in range(columns)],
+            render_mode=render_mode,
+        )
 
 
 def _fog(rows: int, columns: int, accuracy: float) -> Array:

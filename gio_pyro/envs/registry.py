@@ -14,7 +14,7 @@ HIDDEN: MappingProxyType[str, tuple[str, int | None]] = MappingProxyType(
         "Tiger": ("hidden_catalogue:Tiger", 100),
         "TMaze": ("hidden_catalogue:TMaze", 100),
         "RepeatFirst": ("hidden_catalogue:RepeatFirst", None),
-        "NoisyFrozenLake": ("hidden_catalogue:noisy_frozen_lake", 100),
+        "NoisyFrozenLake": ("hidden_catalogue:NoisyFrozenLake", 100),
         "LinearGaussian": ("linear_gaussian:LinearGaussianWorld", 200),
         "CartPolePositions": ("partial_views:CartPolePositions", 500),
         "PendulumAngle": ("partial_views:PendulumAngle", 200),

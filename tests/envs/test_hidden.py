@@ -13,9 +13,9 @@ from gymnasium.utils.env_checker import check_env
 
 import gio_pyro as gio
 from gio_pyro.diagnostics.exact import exact_world
-from gio_pyro.envs import HIDDEN_IDS, HiddenState, Maze, RepeatFirst, Tiger, TMaze, noisy_frozen_lake
+from gio_pyro.envs import HIDDEN_IDS, HiddenState, Maze, NoisyFrozenLake, RepeatFirst, Tiger, TMaze
 from gio_pyro.errors import InputError
-from gio_pyro.tabular import POMDP, belief_return, forward_filter, point_based
+from gio_pyro.tabular import POMDP, TabularMDP, belief_return, forward_filter, point_based
 
 TABLES = [f"gio/{name}-v0" for name in ("Tiger", "TMaze", "RepeatFirst", "NoisyFrozenLake")]
 USUAL = ("A Box observation space m", "For Box action spaces")
@@ -146,8 +146,17 @@ def test_an_episode_of_memory():
 
 
 def test_the_lake_behind_the_fog_is_frozen_lake():
-    """The same seed gives the same way, whatever is seen."""
-    foggy, clear = noisy_frozen_lake(accuracy=0.7, is_slippery=True), gym.make("FrozenLake-v1").unwrapped
+    env, lake = NoisyFrozenLake(is_slippery=True), gym.make("FrozenLake-v1")
+    assert env.P == lake.unwrapped.P
+    mdp = TabularMDP.from_env(lake)
+    assert (POMDP.from_env(env).mdp.transition == mdp.transition).all()
+    assert NoisyFrozenLake(desc=["SF", "FG"]).desc.shape == (2, 2)
+
+
+def test_a_wrapper_leaves_the_way_of_the_environment_as_it_is():
+    """The same seed gives the same states, whatever is seen."""
+    foggy, clear = HiddenState(gym.make("FrozenLake-v1"), np.full((16, 2), 0.5)), gym.make("FrozenLake-v1")
+    assert {foggy.reset(seed=seed)[0] for seed in range(20)} == {0, 1}
     foggy.reset(seed=4)
     clear.reset(seed=4)
     for action in (2, 1, 2, 1):
@@ -155,10 +164,10 @@ def test_the_lake_behind_the_fog_is_frozen_lake():
 
 
 def test_fog_shows_a_neighbour():
-    table = noisy_frozen_lake(accuracy=0.7).observation_table[0]
+    table = NoisyFrozenLake(accuracy=0.7).observation_table[0]
     assert table[0, [0, 1, 4]].tolist() == pytest.approx([0.7, 0.15, 0.15])
     assert table[5, [1, 4, 5, 6, 9]].tolist() == pytest.approx([0.075, 0.075, 0.7, 0.075, 0.075])
-    pomdp = POMDP.from_env(noisy_frozen_lake(accuracy=1.0), discount=0.9)
+    pomdp = POMDP.from_env(NoisyFrozenLake(accuracy=1.0), discount=0.9)
     assert belief_return(pomdp, 6) == pytest.approx(0.9**5)
 
 
@@ -194,7 +203,8 @@ def test_what_cannot_be_hidden(env: str, observation: Any, message: str):
         (lambda: TMaze(length=0), "length to be a whole number from 1"),
         (lambda: TMaze(right=float("nan")), "right to be a finite number"),
         (lambda: RepeatFirst(cues=1), "cues to be a whole number from 2"),
-        (lambda: noisy_frozen_lake(accuracy=-0.1), "accuracy to be a probability"),
+        (lambda: NoisyFrozenLake(accuracy=-0.1), "accuracy to be a probability"),
+        (lambda: NoisyFrozenLake(map_name="5x5"), "map_name to be one of '4x4', '8x8'"),
         (lambda: HiddenState(gym.make("FrozenLake-v1"), np.eye(16), np.eye(3)), r"first of shape \(16, 16\)"),
     ],
 )
