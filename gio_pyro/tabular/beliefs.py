@@ -91,7 +91,13 @@ def forward_backward(
 
 
 def belief_update(
-    pomdp: POMDP, belief: object, action: object, observation: object, *, terminated: object = None
+    pomdp: POMDP,
+    belief: object,
+    action: object,
+    observation: object,
+    *,
+    reward: object = None,
+    terminated: object = None,
 ) -> Tensor:
     """Return the belief after one action and observation, `[..., S]`.
 
@@ -100,14 +106,16 @@ def belief_update(
         belief: `[..., S]`.
         action: `[...]` integers.
         observation: `[...]` integers. Leading shapes broadcast.
+        reward: of the step, `[...]`, reward units; None: not seen.
         terminated: whether the episode terminated, `[...]` booleans; None: not seen.
 
     Raises:
         InputError: shapes or numbers that do not fit the POMDP, or an observation of probability 0.
     """
     b = as_belief(as_pomdp(pomdp), belief)
-    x = as_indices("the observation", observation, pomdp.symbols)[..., None]
-    seen = _Seen(pomdp, torch.cat([torch.zeros_like(x), x], -1), _last_axis(action), None, terminated)
+    x = as_indices("the observation", observation, pomdp.symbols, pomdp.mdp.start.device)[..., None]
+    action, reward, terminated = (_as_sequence(one) for one in (action, reward, terminated))
+    seen = _Seen(pomdp, torch.cat([torch.zeros_like(x), x], -1), action, reward, terminated)
     require_one_batch(b.shape[:-1], seen.batch, "the beliefs and observations")
     return seen.condition(torch.einsum("...s,...sn->...n", b, seen.transition(1)), 1)[0]
 
@@ -115,7 +123,7 @@ def belief_update(
 def observation_probabilities(pomdp: POMDP, belief: object, action: object) -> Tensor:
     """Return p(x|b, a), `[..., X]`, of beliefs `[..., S]` and integer actions `[...]`; errors of `belief_update`."""
     b = as_belief(as_pomdp(pomdp), belief)
-    a = as_indices("the action", action, pomdp.actions)
+    a = as_indices("the action", action, pomdp.actions, pomdp.mdp.start.device)
     require_one_batch(b.shape[:-1], a.shape, "the beliefs and actions")
     arrived = torch.einsum("...s,...sn->...n", b, pomdp.mdp.transition.transpose(0, 1)[a])
     return torch.einsum("...n,...nx->...x", arrived, pomdp.observation[a])
@@ -128,10 +136,10 @@ class _Seen:
         self, pomdp: POMDP, observations: object, actions: object, rewards: object, terminated: object
     ) -> None:
         self.pomdp = pomdp
-        self.observations = as_indices("the observations", observations, pomdp.symbols)
-        self.actions = as_indices("the actions", actions, pomdp.actions)
-        self.rewards = None if rewards is None else real_tensor("the rewards", rewards)
-        self.terminated = None if terminated is None else as_flags("terminated", terminated)
+        self.observations = as_indices("the observations", observations, pomdp.symbols, pomdp.mdp.start.device)
+        self.actions = as_indices("the actions", actions, pomdp.actions, pomdp.mdp.start.device)
+        self.rewards = None if rewards is None else real_tensor("the rewards", rewards).to(self.actions.device)
+        self.terminated = None if terminated is None else as_flags("terminated", terminated).to(self.actions.device)
         if self.terminated is not None and self.terminated.ndim == 0:
             self.terminated = self.terminated.expand(self.actions.shape)
         steps = [self.actions, *(one for one in (self.rewards, self.terminated) if one is not None)]
@@ -183,5 +191,6 @@ class _Seen:
         return joint / total, total[..., 0].log()
 
 
-def _last_axis(value: object) -> Tensor:
-    return real_tensor("the action", value)[..., None]
+def _as_sequence(value: object) -> Tensor | None:
+    """Return what was seen in one step, `[...]`, as a sequence of one, `[..., 1]`."""
+    return None if value is None else real_tensor("what was seen", value)[..., None]

@@ -153,7 +153,10 @@ def _log_density(error: Tensor, factor: Tensor) -> Tensor:
 
 def _as_sequences(system: LinearGaussian, observations: object, actions: object) -> tuple[Tensor, Tensor]:
     """Return observations `[..., T + 1, p]` and actions `[..., T, m]` with one leading shape."""
-    y, a = as_finite("the observations", observations), as_finite("the actions", actions)
+    y, a = (
+        as_finite(name, one).to(system.mean)
+        for name, one in (("the observations", observations), ("the actions", actions))
+    )
     if a.numel() == 0 and y.ndim >= 2 and y.shape[-2] == 1:
         a = a.new_zeros(0, system.actions)
     fits = y.ndim >= 2 and a.ndim >= 2 and y.shape[-2] == a.shape[-2] + 1

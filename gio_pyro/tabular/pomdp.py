@@ -154,9 +154,9 @@ def as_belief(pomdp: POMDP, belief: object) -> Tensor:
     return b
 
 
-def as_indices(name: str, values: object, count: int) -> Tensor:
-    """Return integers as int64; raises `InputError` unless they are whole numbers from 0 to `count` − 1."""
+def as_indices(name: str, values: object, count: int, device: torch.device) -> Tensor:
+    """Return integers as int64 on a device; raises `InputError` unless they are from 0 to `count` − 1."""
     found = real_tensor(name, values)
     if not bool(((found >= 0) & (found < count) & (found == found.floor())).all()):
         raise InputError(f"Expected {name} to be whole numbers from 0 to {count - 1}, but got others; number from 0.")
-    return found.long()
+    return found.long().to(device)

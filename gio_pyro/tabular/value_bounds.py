@@ -36,7 +36,9 @@ class ValueBounds:
         self.pomdp, self.discount, self.live = pomdp, pomdp.mdp.discount, ~pomdp.mdp.terminal
         self.kernel = pomdp.kernel() * self.live[:, None]
         self.reward = pomdp.mdp.reward * self.live[:, None]
-        self.alpha, self.alpha_action = self._blind_policies(), torch.arange(pomdp.actions)
+        self.eye = torch.eye(pomdp.states).to(self.reward)
+        self.alpha = self._blind_policies()
+        self.alpha_action = torch.arange(pomdp.actions, device=self.reward.device)
         self.q = self._informed(self._observed())
         self.corner = self.q.amax(-1)
         self.point, self.bound = self.corner.new_zeros(0, pomdp.states), self.corner.new_zeros(0)
@@ -71,7 +73,7 @@ class ValueBounds:
         action = (alpha @ belief).argmax()
         if alpha[action] @ belief > self.lower(belief) + self.margin:
             self.alpha = torch.cat([self.alpha, alpha[action, None]])
-            self.alpha_action = torch.cat([self.alpha_action, action[None].to(self.alpha_action)])
+            self.alpha_action = torch.cat([self.alpha_action, action[None]])
         bound = self.upper_q(belief, self.upper(after)).amax()
         if bound < self.upper(belief) - self.margin:
             self.point, self.bound = torch.cat([self.point, belief[None]]), torch.cat([self.bound, bound[None]])
@@ -84,29 +86,27 @@ class ValueBounds:
         self.alpha, self.alpha_action = self.alpha[keep], self.alpha_action[keep]
         depth = self.bound - self.point @ self.corner
         share = (self.point[:, None] / self.point[None]).nan_to_num(nan=torch.inf, posinf=torch.inf).amin(-1)
-        others = (depth * share).masked_fill(torch.eye(len(depth), dtype=torch.bool), torch.inf)
+        others = (depth * share).masked_fill(torch.eye(len(depth), dtype=torch.bool, device=depth.device), torch.inf)
         needed = depth < others.amin(-1) if len(depth) > 1 else torch.ones_like(depth, dtype=torch.bool)
         self.point, self.bound = self.point[needed], self.bound[needed]
 
     def _chain(self, policy: Tensor) -> Tensor:
         """Return γ P_π of actions `[S]`, `[S, S]`, over non-terminal states."""
-        states = torch.arange(len(policy))
-        return self.discount * self.pomdp.mdp.continuation[states, policy] * self.live[:, None]
+        taken = self.pomdp.mdp.continuation[torch.arange(len(policy), device=policy.device), policy]
+        return self.discount * taken * self.live[:, None]
 
     def _blind_policies(self) -> Tensor:
         """Return the values of always taking one action, `[A, S]`."""
-        eye = torch.eye(self.pomdp.states, dtype=self.reward.dtype)
-        moves = [self._chain(torch.full((self.pomdp.states,), a)) for a in range(self.pomdp.actions)]
-        value = torch.linalg.solve(eye - torch.stack(moves), self.reward.T[..., None])[..., 0]
+        moves = self.discount * self.pomdp.mdp.continuation.transpose(0, 1) * self.live[:, None]
+        value = torch.linalg.solve(self.eye - moves, self.reward.T[..., None])[..., 0]
         return _finite(value)
 
     def _observed(self) -> Tensor:
         """Return the optimal Q of the MDP whose states are seen, `[S, A]`, by policy iteration."""
         policy = self.reward.argmax(-1)
-        eye = torch.eye(self.pomdp.states, dtype=self.reward.dtype)
         for _ in range(self.pomdp.states * self.pomdp.actions + 1):
             reward = self.reward.gather(1, policy[:, None])[:, 0]
-            value = torch.linalg.solve(eye - self._chain(policy), reward)
+            value = torch.linalg.solve(self.eye - self._chain(policy), reward)
             q = self.reward + self.discount * torch.einsum("san,n->sa", self.pomdp.mdp.continuation, value)
             better = q.amax(-1) > q.gather(1, policy[:, None])[:, 0] + 1e-12 * value.abs().amax().clamp_min(1.0)
             if not bool(better.any()):

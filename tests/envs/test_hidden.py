@@ -12,10 +12,12 @@ from gymnasium.spaces import Discrete
 from gymnasium.utils.env_checker import check_env
 
 import gio_pyro as gio
+from gio_pyro.cli.learned_empowerment import _compare_with_exact
 from gio_pyro.diagnostics.exact import exact_world
 from gio_pyro.envs import HIDDEN_IDS, HiddenState, Maze, NoisyFrozenLake, RepeatFirst, Tiger, TMaze
 from gio_pyro.errors import InputError
 from gio_pyro.tabular import POMDP, TabularMDP, belief_return, forward_filter, point_based
+from gio_pyro.tabular.reading import next_states_and_rewards
 
 TABLES = [f"gio/{name}-v0" for name in ("Tiger", "TMaze", "RepeatFirst", "NoisyFrozenLake")]
 USUAL = ("A Box observation space m", "For Box action spaces")
@@ -223,3 +225,9 @@ def test_an_agent_does_not_take_symbols_for_states(id_: str):
     """What it sees are symbols: the table of transitions is of other numbers, and is left to the exact tier."""
     agent = gio.GIO(id_).learn(200)
     assert exact_world(agent) is None
+    assert next_states_and_rewards(agent.env) == ()
+
+
+def test_learned_empowerment_of_symbols_is_not_compared_with_that_of_states(capsys: pytest.CaptureFixture[str]):
+    _compare_with_exact(Tiger(), 1, torch.zeros(2))
+    assert "the states of the transition table are hidden" in capsys.readouterr().out

@@ -188,7 +188,7 @@ CALLS: dict[str, Callable[[], Call]] = {
     "forward_backward": lambda: (tabular.forward_backward, {"pomdp": pomdp(), **SEEN}),
     "belief_update": lambda: (
         tabular.belief_update,
-        {"pomdp": pomdp(), "belief": [0.5, 0.5, 0.0], "action": 0, "observation": 1, "terminated": False},
+        {"pomdp": pomdp(), "belief": [0.5, 0.5, 0.0], "action": 0, "observation": 1, "reward": 0.0, "terminated": 0},
     ),
     "observation_probabilities": lambda: (
         tabular.observation_probabilities,

@@ -123,6 +123,8 @@ def test_a_reward_tells_where_the_tiger_was():
     assert found.filtered.belief[:, 0].tolist() == [0.5, 0.5, 1.0]
     assert found.marginal[:, 0].tolist() == [1.0, 1.0, 1.0]
     assert found.filtered.log_likelihood.exp().tolist() == pytest.approx([0.5, 0.5, 0.25])
+    updated = belief_update(pomdp, [[0.5, 0.5]] * 2, [0, 1], [1, 1], reward=[10.0, 0.0])
+    assert updated.tolist() == [[0.0, 1.0], [0.5, 0.5]]
     with pytest.raises(InputError, match="at step 1 has probability 0"):
         forward_filter(pomdp, [0, 1], [0], rewards=[3.0])
 
