@@ -4,6 +4,7 @@ from gio_pyro.guides.autoregressive import AutoregressiveGuide, AutoregressiveSe
 from gio_pyro.guides.bayes import BayesGuide
 from gio_pyro.guides.categorical import CategoricalGuide, CategoricalNetworkGuide
 from gio_pyro.guides.flow import FlowGuide
+from gio_pyro.guides.forward import CategoricalFilter, ForwardFilter
 from gio_pyro.guides.gaussian import GaussianGuide
 from gio_pyro.guides.kalman import GaussianFilter, KalmanFilter
 from gio_pyro.guides.mixture import MixtureGuide
@@ -15,9 +16,11 @@ __all__ = [
     "AutoregressiveGuide",
     "AutoregressiveSequenceGuide",
     "BayesGuide",
+    "CategoricalFilter",
     "CategoricalGuide",
     "CategoricalNetworkGuide",
     "FlowGuide",
+    "ForwardFilter",
     "GaussianFilter",
     "GaussianGuide",
     "HabitGuide",

@@ -3,6 +3,7 @@
 from gio_pyro.models.bayesian import BayesianModel
 from gio_pyro.models.categorical import CategoricalModel, CategoricalNetworkModel
 from gio_pyro.models.dirichlet import DirichletModel
+from gio_pyro.models.finite_state_space import FiniteStateSpace
 from gio_pyro.models.gaussian import FullGaussianModel, GaussianModel, LowRankGaussianModel
 from gio_pyro.models.image import ImageModel
 from gio_pyro.models.latent import LatentChannelModel, LinearChannelModel
@@ -18,6 +19,7 @@ __all__ = [
     "CategoricalNetworkModel",
     "DirichletModel",
     "EnsembleModel",
+    "FiniteStateSpace",
     "FullGaussianModel",
     "GaussianModel",
     "GaussianStateSpace",

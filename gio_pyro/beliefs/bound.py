@@ -84,10 +84,32 @@ def mean_field_bound(world: World, piece: Piece, burn_in: int) -> Tensor:
 
 
 def step_bound(world: World, belief: Tensor, action: Tensor | None, seen: Seen) -> Tensor:
-    """Return the bound on log p(x, r|belief before, a) of one instant, `[B]` nats, with one draw of the state."""
+    """Return the bound on log p(x, r|belief before, a) of one instant, `[B]` nats.
+
+    Finitely many states are summed over, as `pyro.infer.TraceEnum_ELBO` does; of others one is drawn.
+    """
     inferred, _ = world.filter.run(belief, action, seen)
-    joint = world.model.run(belief, action, seen, inferred[STATE]["value"])
-    return world.model.evidence(joint, belief) - divergence(inferred[STATE], joint[STATE])
+    q = inferred[STATE]["fn"]
+    if not q.has_enumerate_support:
+        joint = world.model.run(belief, action, seen, inferred[STATE]["value"])
+        return world.model.evidence(joint, belief) - divergence(inferred[STATE], joint[STATE])
+    values = q.enumerate_support()  # [K, B]
+    count = len(values)
+    joint = world.model.run(*repeated(count, belief, action, seen), values.flatten())
+    log_p = joint[STATE]["fn"].log_prob(values.flatten()) + world.model.evidence(joint, values.flatten())
+    log_q = q.log_prob(values)
+    gained = torch.where(log_q > -torch.inf, log_p.unflatten(0, values.shape) - log_q, 0.0)
+    return (log_q.exp() * gained).sum(0)
+
+
+def repeated(count: int, belief: Tensor, action: Tensor | None, seen: Seen) -> tuple[Tensor, Tensor | None, Seen]:
+    """Return the arguments of a program for `count` copies of each of B examples, `[count · B, ...]`."""
+
+    def copies(one: Tensor | None) -> Tensor | None:
+        return None if one is None else one.repeat(count, *[1] * (one.ndim - 1))
+
+    shown = Seen(seen.observation.repeat(count, *[1] * (seen.observation.ndim - 1)), copies(seen.reward), copies(seen.terminated))
+    return belief.repeat(count, 1), copies(action), shown
 
 
 def divergence(inferred: Any, prior: Any) -> Tensor:

@@ -1,0 +1,123 @@
+"""A world model with finitely many hidden states: a hidden Markov model with actions."""
+
+from typing import Any
+
+import pyro
+import pyro.distributions as dist
+import torch
+from torch import Tensor, nn
+
+from gio_pyro.distributions.normalised import normalised
+from gio_pyro.nn import Standardise
+from gio_pyro.types import Seen, Transitions, WorldSpec, finite
+
+LEAST_SCALE = 1e-2
+"""Lower bound of the scale of a reward, in deviations of the rewards seen."""
+
+
+class FiniteStateSpace(nn.Module):
+    """z' ~ p(z'|z, a) over S states, x ~ p(x|a, z'), with tables; `of` takes those of a POMDP that is known.
+
+    A belief is the probability of each state, `[B, S]`. The reward is normal around a mean for each (z, a, z'), averaged
+    over z.
+
+    Raises:
+        InputError: observations or actions that are not Discrete.
+    """
+
+    learning_rate = 3e-2
+    filter = "ForwardFilter"
+    """The filter that is taken unless another is named."""
+    states = 8
+    """S."""
+
+    first: Tensor
+    transition: Tensor
+    first_emission: Tensor
+    emission: Tensor
+    ending: Tensor
+    mean: Tensor
+    log_scale: Tensor
+
+    def __init__(self, spec: WorldSpec) -> None:
+        super().__init__()
+        count, symbols = finite(spec.action_space, "action"), finite(spec.observation_space, "observation")
+        s = self.belief_size = self.states
+        shapes = {
+            "first": (s,),
+            "transition": (count, s, s),
+            "first_emission": (s, symbols),
+            "emission": (count, s, symbols),
+        }
+        for name, shape in shapes.items():
+            setattr(self, name, nn.Parameter(torch.randn(shape)))
+        self.ending = nn.Parameter(torch.zeros(s))
+        self.mean = nn.Parameter(torch.zeros(count, s, s))
+        self.log_scale = nn.Parameter(torch.zeros(()))
+        self.paid = Standardise((1,))
+
+    @classmethod
+    def of(cls, pomdp: Any) -> "FiniteStateSpace":
+        """Return the world model of a `tabular.POMDP`, with its tables, which are not learned."""
+        made = cls.__new__(cls)
+        nn.Module.__init__(made)
+        mdp, states = pomdp.mdp, pomdp.states
+        shown = pomdp.first_observation
+        if shown is None:
+            shown = torch.full((states, pomdp.symbols), 1 / pomdp.symbols)
+        tables = {
+            "first": mdp.start.log(),
+            "transition": mdp.transition.log().movedim(0, 1),
+            "first_emission": shown.log(),
+            "emission": pomdp.observation.log(),
+            "ending": torch.where(mdp.terminal, torch.inf, -torch.inf),
+            "mean": mdp.reward.T.unsqueeze(-1).expand(-1, -1, states),
+            "log_scale": torch.zeros(()),
+        }
+        for name, table in tables.items():
+            made.register_buffer(name, table.to(torch.get_default_dtype()).clone())
+        made.belief_size, made.paid = states, Standardise((1,))
+        return made
+
+    def observe(self, rows: Transitions) -> None:
+        """Update the scale of rewards with new transitions of what was seen; tables that are given need none."""
+        if isinstance(self.mean, nn.Parameter):
+            self.paid.observe(rows.reward.unsqueeze(-1))
+
+    def prior(self, belief: Tensor, action: Tensor | None) -> Tensor:
+        """Return log p(z) of every state given the belief before and the action, `[B, S]` nats."""
+        if action is None:
+            return self.first.log_softmax(-1).expand(*belief.shape[:-1], -1)
+        moved = belief.unsqueeze(-2) @ self.transition.softmax(-1)[action]
+        return moved.squeeze(-2).clamp_min(0).log()
+
+    def evidence(self, action: Tensor | None, seen: Seen) -> Tensor:
+        """Return log p(x|a, z), and that the episode did or did not terminate, of every state z, `[B, S]` nats."""
+        shown = self.first_emission.unsqueeze(0) if action is None else self.emission[action]
+        index = seen.observation.view(-1, 1, 1).expand(-1, self.belief_size, 1)
+        found = shown.log_softmax(-1).expand(len(index), -1, -1).gather(-1, index).squeeze(-1)
+        if action is None or seen.terminated is None:
+            return found
+        sign = torch.where(seen.terminated, 1.0, -1.0).to(found).unsqueeze(-1)
+        return found + nn.functional.logsigmoid(sign * self.ending)
+
+    def forward(self, belief: Tensor, action: Tensor | None, seen: Seen | None = None) -> None:
+        """Sample "state", "observation" and, after an action, "reward" and "terminated"."""
+        prior = self.prior(belief, action)
+        with pyro.plate("batch", belief.shape[0]):
+            z = pyro.sample("state", normalised(prior))
+            shown = self.first_emission[z] if action is None else self.emission[action, z]
+            pyro.sample("observation", dist.Categorical(logits=shown), obs=None if seen is None else seen.observation)
+            if action is None:
+                return
+            pyro.sample("reward", self.reward(belief, action, prior, z), obs=None if seen is None else seen.reward)
+            ended = None if seen is None or seen.terminated is None else seen.terminated.to(prior)
+            pyro.sample("terminated", dist.Bernoulli(logits=self.ending[z]), obs=ended)
+
+    def reward(self, belief: Tensor, action: Tensor, prior: Tensor, z: Tensor) -> Any:
+        """Return the distribution of the reward given the state that is entered, a batch of B."""
+        joint = belief.unsqueeze(-1) * self.transition.softmax(-1)[action]
+        mean = (joint * self.mean[action]).sum(-2) / prior.exp().clamp_min(1e-30)
+        entered = mean.expand(*z.shape[:-1], *mean.shape).gather(-1, z.expand(*z.shape[:-1], len(mean)).unsqueeze(-1))
+        scale = self.log_scale.exp().clamp_min(LEAST_SCALE) * self.paid.deviation
+        return dist.Normal(self.paid.mean + self.paid.deviation * entered.squeeze(-1), scale)
