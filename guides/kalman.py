@@ -9,8 +9,8 @@ from gio_pyro.errors import InputError
 from gio_pyro.nn import mlp
 from gio_pyro.types import Seen, WorldSpec
 
-ROOM = 1e-6
-"""Added to the diagonal of a covariance, which rounding could make indefinite."""
+FIRST_SHRINKAGE = -0.5
+"""log of the share of a deviation that an observation leaves, before training."""
 
 
 class KalmanFilter(nn.Module):
@@ -61,6 +61,7 @@ class GaussianFilter(nn.Module):
         self.net = mlp(self.below, (64, 64), n * seen + self.below)
         nn.init.zeros_(self.net[-1].weight)
         nn.init.zeros_(self.net[-1].bias)
+        self.net[-1].bias.data[n * seen :].view(-1)[_diagonal(n)] = FIRST_SHRINKAGE
 
     def forward(self, belief: Tensor, action: Tensor | None, seen: Seen) -> Tensor:
         """Sample "state", and return the belief after."""
@@ -80,6 +81,12 @@ class GaussianFilter(nn.Module):
         with pyro.plate("batch", belief.shape[0]):
             pyro.sample("state", dist.MultivariateNormal(mean, scale_tril=lower))
         return torch.cat([mean, (lower @ lower.mT).flatten(-2)], -1)
+
+
+def _diagonal(size: int) -> Tensor:
+    """Return where the diagonal is among the entries of a lower triangle, row by row."""
+    row = torch.arange(size)
+    return row * (row + 1) // 2 + row
 
 
 def require_linear(name: str, world_model: object) -> None:

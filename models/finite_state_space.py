@@ -11,6 +11,8 @@ from gio_pyro.distributions.normalised import normalised
 from gio_pyro.nn import Standardise
 from gio_pyro.types import Seen, Transitions, WorldSpec, finite
 
+CERTAIN = 40.0
+"""Logit of a termination that is certain: its complement has probability 4e-18."""
 LEAST_SCALE = 1e-2
 """Lower bound of the scale of a reward, in deviations of the rewards seen."""
 
@@ -30,6 +32,8 @@ class FiniteStateSpace(nn.Module):
     """The filter that is taken unless another is named."""
     states = 8
     """S."""
+    rewards = True
+    """Whether the site "reward" is modelled."""
 
     first: Tensor
     transition: Tensor
@@ -70,7 +74,7 @@ class FiniteStateSpace(nn.Module):
             "transition": mdp.transition.log().movedim(0, 1),
             "first_emission": shown.log(),
             "emission": pomdp.observation.log(),
-            "ending": torch.where(mdp.terminal, torch.inf, -torch.inf),
+            "ending": torch.where(mdp.terminal, CERTAIN, -CERTAIN),
             "mean": mdp.reward.T.unsqueeze(-1).expand(-1, -1, states),
             "log_scale": torch.zeros(()),
         }
@@ -110,7 +114,8 @@ class FiniteStateSpace(nn.Module):
             pyro.sample("observation", dist.Categorical(logits=shown), obs=None if seen is None else seen.observation)
             if action is None:
                 return
-            pyro.sample("reward", self.reward(belief, action, prior, z), obs=None if seen is None else seen.reward)
+            if self.rewards:
+                pyro.sample("reward", self.reward(belief, action, prior, z), obs=None if seen is None else seen.reward)
             ended = None if seen is None or seen.terminated is None else seen.terminated.to(prior)
             pyro.sample("terminated", dist.Bernoulli(logits=self.ending[z]), obs=ended)
 

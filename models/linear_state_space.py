@@ -94,6 +94,18 @@ class GaussianStateSpace(nn.Module):
             if action is not None and self.rewards:
                 pyro.sample("reward", self.reward(z, action), obs=None if seen is None else seen.reward)
 
+    def log_marginal(self, belief: Tensor, action: Tensor | None, seen: Seen) -> Tensor | None:
+        """Return log p(x|belief, a), `[B]` nats; None with rewards, which are not linear in the state."""
+        if self.rewards and action is not None:
+            return None
+        mean, covariance = self.predicted(belief, action)
+        shown = self.emission @ covariance @ self.emission.T + torch.diag_embed(self.noise.square())
+        unit = self.seen.deviation
+        scaled = unit.unsqueeze(-1) * shown * unit
+        centre = self.seen.mean + unit * (mean @ self.emission.T)
+        found: Tensor = dist.MultivariateNormal(centre, covariance_matrix=scaled).log_prob(seen.observation)
+        return found
+
     def reward(self, z: Tensor, action: Tensor) -> Any:
         """Return the distribution of the reward, a batch of B."""
         both = torch.cat([z, action_features(self.actions, action).expand(*z.shape[:-1], -1)], -1)

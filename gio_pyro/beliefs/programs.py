@@ -57,6 +57,15 @@ class WorldModel(Program):
         return torch.stack(found).sum(0) if found else torch.zeros(len(like)).to(like)
 
 
+    def log_marginal(self, belief: Tensor, action: Tensor | None, seen: Seen) -> Tensor | None:
+        """Return log p(x, r|belief, a), `[B]` nats, by the program's method of this name; None where it has none."""
+        method = getattr(self.program, "log_marginal", None)
+        if method is None:
+            return None
+        found: Tensor | None = self.isolated(method, belief, action, seen)
+        return found
+
+
 class Filter(Program):
     """A program q(z|belief, a, x, r) that returns the belief after."""
 
