@@ -73,8 +73,8 @@ class Settings:
     """Share of the environment steps, in [0, 1], that the explorer takes once the policy improves. A turn is an
     episode, or 200 steps of a longer one."""
     burn_in: int = 16
-    """Transitions before a replayed one that its belief is computed from, and instants at the beginning of a piece of an
-    episode that are not scored where the world model is fitted."""
+    """Transitions before a replayed one that its belief is computed from, and instants at the beginning of a piece of
+    an episode that are not scored where the world model is fitted."""
     piece_length: int = 32
     """Transitions of a piece of an episode that the world model is fitted to."""
     pieces: int = 16
@@ -313,8 +313,8 @@ def _check_pieces(s: Settings) -> None:
     _whole("piece_length", s.piece_length, 1, 100_000)
     if s.piece_length <= s.burn_in:
         raise InputError(
-            f"Expected piece_length above burn_in, as a piece is scored after its burn-in, but got {s.piece_length} and "
-            f"{s.burn_in}; lengthen the pieces, or shorten burn_in."
+            "Expected piece_length above burn_in, as a piece is scored after its burn-in, but got "
+            f"{s.piece_length} and {s.burn_in}; lengthen the pieces, or shorten burn_in."
         )
 
 

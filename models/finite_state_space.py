@@ -20,8 +20,8 @@ LEAST_SCALE = 1e-2
 class FiniteStateSpace(nn.Module):
     """z' ~ p(z'|z, a) over S states, x ~ p(x|a, z'), with tables; `of` takes those of a POMDP that is known.
 
-    A belief is the probability of each state, `[B, S]`. The reward is normal around a mean for each (z, a, z'), averaged
-    over z.
+    A belief is the probability of each state, `[B, S]`. The reward is normal around a mean for each (z, a, z'),
+    averaged over z.
 
     Raises:
         InputError: observations or actions that are not Discrete.

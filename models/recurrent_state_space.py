@@ -10,12 +10,12 @@ from gymnasium.spaces import Box, Discrete
 from torch import Tensor, nn
 
 from gio_pyro.models.real import bounded_scale
-from gio_pyro.nn import Standardise, action_features, encoder, is_image, mlp, one_hot, width
+from gio_pyro.nn import Standardise, action_features, mlp, width
 from gio_pyro.types import Seen, Transitions, WorldSpec
 
 
 class RecurrentStateSpace(nn.Module):
-    """z ~ N(f(belief, a)), and x, r and termination given z and f, with networks (Chung et al., 2015, arXiv 1506.02216).
+    """z ~ N(f(belief, a)), and x, r and termination given z and f: networks (Chung et al., 2015, arXiv 1506.02216).
 
     A belief is the memory h of a recurrent filter, a deterministic summary of what was seen, followed by the last
     observation, `[B, memory + d]`. So log p(x_t|x_<t) ≥ the bound of each step by itself, and a rollout draws x and
@@ -61,7 +61,9 @@ class RecurrentStateSpace(nn.Module):
         with pyro.plate("batch", belief.shape[0]):
             z = pyro.sample("state", normal(self.prior(features)))
             out = self.draw(torch.cat([features.expand(*z.shape[:-1], -1), z], -1))
-            pyro.sample("observation", self.observation(belief, action, out), obs=seen and seen.observation)
+            pyro.sample(
+                "observation", self.observation(belief, action, out), obs=None if seen is None else seen.observation
+            )
             if action is None:
                 return
             paid = dist.Normal(

@@ -90,7 +90,8 @@ class GIO(Picklable):
         guide: q_φ, likewise. The guide selects the method (theory, section 4).
         world_model: for environments that are seen in part: a name in `gio_pyro.models` such as RecurrentStateSpace, or
             a program as above, built from a `WorldSpec`; states are then the beliefs of its filter (theory, section 6).
-        filter: of the world model: a name in `gio_pyro.guides`, or a program as above; by default the world model's own.
+        filter: of the world model: a name in `gio_pyro.guides`, or a program as above; by default the one that the
+            world model names.
         future: F; the next state by default. `NextStateAndReward()`, the paper's (s', r), says more where the reward
             depends on the action beyond s', which it does in no environment of the README (theory, section 3).
         device: device of tables, networks and replay; "auto" takes a GPU if there is one.
@@ -142,7 +143,8 @@ class GIO(Picklable):
         space = mask_handler.space(states)
         self.future = without_masks(self.future, 0 if space is states else finite(actions, "action"))
         self.spec = spec_of(self.future, space, actions, parts=acts.parts, hidden=self.settings.hidden, masks=masks)
-        self.replay = self.beliefs.replay(self.settings.buffer_size, image_axis(mask_handler.space(observations)))
+        self.seen_space = mask_handler.space(observations)
+        self.replay = self.beliefs.replay(self.settings.buffer_size, image_axis(self.seen_space))
         warn_of_size(self.spec, self.settings.buffer_size, self.device)
         self.programs = chosen_programs(self.spec, model, guide) | worlds
         with self.random.use(), memory_errors(REDUCE_ADVICE):
@@ -630,6 +632,8 @@ class GIO(Picklable):
         environment: str | Env | Vector | None = None,
         model: PyroProgram | str | None = None,
         guide: PyroProgram | str | None = None,
+        world_model: PyroProgram | str | None = None,
+        filter: PyroProgram | str | None = None,
         future: str | FutureLike | None = None,
         signal: str | None = None,
         explorer: str | None = None,
@@ -653,4 +657,5 @@ class GIO(Picklable):
             state = file_format.read(file_format.folder_named(path))
             given = (environment, model, guide, future, device)
             again: dict[str, Any] = {"signal": signal, "explorer": explorer, "objective": objective, "optim": optim}
-            return agent_state.restore(cls, state, *given, **again)
+            worlds = {"world_model": world_model, "filter": filter}
+            return agent_state.restore(cls, state, *given, worlds=worlds, **again)

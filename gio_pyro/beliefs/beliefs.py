@@ -43,7 +43,11 @@ class Beliefs(Observed):
         super().__init__()
         self.world, self.settings = world, settings
         self.running = RunningBelief(world.before(observation), action)
-        rated = [(own, program.learning_rate or settings.learning_rate) for program in world.programs if (own := _trained(program))]
+        rated = [
+            (own, program.learning_rate or settings.learning_rate)
+            for program in world.programs
+            if (own := _trained(program))
+        ]
         if rated:
             self.optimisers["world"] = Optim().build(rated)
         self.descent = Descent("world", self._loss, self.optimisers.get("world"))
@@ -53,6 +57,11 @@ class Beliefs(Observed):
         self.fitted = GraphedFunction(self._fit, sources, self.progress)
         self.followed = GraphedFunction(self._along, sources, reading)
         self.stepped = GraphedFunction(self._step, sources, reading)
+
+    @property
+    def names(self) -> dict[str, str]:
+        """Names of the programs by kind."""
+        return {"world_model": self.world.model.name, "filter": self.world.filter.name}
 
     def space(self, observations: Space[Any]) -> Space[Any]:
         """Return the space of beliefs."""
@@ -64,7 +73,7 @@ class Beliefs(Observed):
 
     # acting
 
-    def behaviour(self, inner: Behaviour) -> BelievingBehaviour:
+    def behaviour(self, inner: Behaviour) -> Behaviour:
         """Return what collects, given what acts on beliefs."""
         return BelievingBehaviour(inner, self.running, self.updated)
 
@@ -91,8 +100,8 @@ class Beliefs(Observed):
             kept = torch.as_tensor(np.asarray(memory), dtype=torch.get_default_dtype(), device=seen.device)
             if kept.shape != (count, width):
                 raise InputError(
-                    f"Expected the state that predict returned for {count} observations, of shape {(count, width)}, but "
-                    f"got {tuple(kept.shape)}; pass it on as it is, or None where episodes begin."
+                    f"Expected the state that predict returned for {count} observations, {(count, width)}, but got "
+                    f" {tuple(kept.shape)}; pass it on as it is, or None where episodes begin."
                 )
             belief, done = kept.split([now.belief.shape[1], width - now.belief.shape[1]], 1)
             action = done.reshape(count, *now.action.shape[1:]).to(now.action.dtype)
@@ -142,6 +151,15 @@ class Beliefs(Observed):
         with fitting(self.world.model), fitting(self.world.filter):
             bound = mean_field_bound(self.world, Piece(*piece), self.settings.burn_in)
         return -bound, {"world_nats": bound}
+
+    def progress_state(self) -> dict[str, Any]:
+        """Return the number of gradient steps, and whether they run compiled."""
+        return {"calls": self.progress.calls, "compiled": self.progress.compiled}
+
+    def load_progress(self, state: dict[str, Any]) -> None:
+        """Go on as a checkpoint ran, compiled or not, since the two differ by rounding."""
+        self.progress.calls = state["calls"]
+        self.progress.compiled = state["compiled"] and self.progress.how is not False
 
     def metrics(self) -> dict[str, float]:
         """Return how often a belief was not finite and began anew."""

@@ -1,8 +1,8 @@
 """The bound that a world model and its filter are fitted to, over pieces of episodes.
 
-    Σ_t log p(x_t, r_t|x_<t, a_<t)  ≥  Σ_t E_q [ log p(x_t, r_t|z_t) + log p(z_t|b_{t-1}, a_{t-1}) − log q(z_t|b_{t-1}, a_{t-1}, x_t, r_t) ]
+    Σ_t log p(x_t, r_t|past)  ≥  Σ_t E_q [ log p(x_t, r_t|z_t) + log p(z_t|b_{t-1}, a_{t-1}) − log q(z_t|·) ]
 
-The belief b_t is what the filter returns at t. Where it is a deterministic summary of what was seen, each term bounds
+with q(z_t|b_{t-1}, a_{t-1}, x_t, r_t). The belief b_t is what the filter returns at t. Where it is a deterministic summary of what was seen, each term bounds
 log p(x_t, r_t|b_{t-1}, a_{t-1}), so that the slack is Σ_t KL(q(z_t|·) ‖ p(z_t|b_{t-1}, a_{t-1}, x_t, r_t)), and the
 bound is exact for the exact filter. Where a program carries its draw of z_t in the belief, it is the evidence lower
 bound of the whole sequence.
@@ -11,13 +11,12 @@ The pair is two Pyro programs of a piece, for any ELBO of Pyro: sites of instant
 the steps run under `pyro.markov`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pyro
 import torch
 from pyro import poutine
-
 from pyro.poutine.messenger import Messenger
 from torch import Tensor
 from torch.distributions import kl_divergence
@@ -53,26 +52,35 @@ def pair(world: World, burn_in: int) -> tuple[Run, Run]:
     def guide(piece: Piece) -> None:
         belief, counted = world.before(piece.first), piece.counted(burn_in)
         before.clear()
-        steps = pyro.markov(enumerate(piece.instants()))
-        for instant, (action, seen) in steps:
+        for instant, (action, seen) in _markov(piece):
             before.append(belief)
-            with AtInstant(instant), poutine.mask(mask=counted[:, instant]):
+            with AtInstant(instant), _masked(counted[:, instant]):
                 belief = world.filter(belief, action, seen)
 
     def model(piece: Piece) -> None:
         counted = piece.counted(burn_in)
-        for instant, (action, seen) in pyro.markov(enumerate(piece.instants())):
-            with AtInstant(instant), poutine.mask(mask=counted[:, instant]):
+        for instant, (action, seen) in _markov(piece):
+            with AtInstant(instant), _masked(counted[:, instant]):
                 world.model(before[instant], action, seen)
 
     return model, guide
 
 
-def mean_field_bound(world: World, piece: Piece, burn_in: int) -> Tensor:
-    """Return the bound of a piece, nats per counted instant, as tensors alone: one run of the filter along the piece,
-    and then one run of each program for all later instants at once.
+def _markov(piece: Piece) -> Iterator[tuple[int, tuple[Tensor | None, Seen]]]:
+    """Yield the number of each instant and what belongs to it, under `pyro.markov`."""
+    steps: Any = pyro.markov(enumerate(piece.instants()))  # type: ignore[arg-type]
+    return iter(steps)
 
-    It equals that of `pyro.infer.TraceMeanField_ELBO`: the divergence of q from p is analytic where torch has it, and
+
+def _masked(counted: Tensor) -> Any:
+    mask: Any = counted
+    return poutine.mask(mask=mask)
+
+
+def mean_field_bound(world: World, piece: Piece, burn_in: int) -> Tensor:
+    """Return the bound of a piece, nats per counted instant, as tensors alone.
+
+    The filter runs along the piece; then each program runs once for all later instants. The result equals that of `pyro.infer.TraceMeanField_ELBO`: the divergence of q from p is analytic where torch has it, and
     sampled otherwise.
     """
     beliefs, counted = world.along(piece), piece.counted(burn_in)
@@ -99,7 +107,8 @@ def step_bound(world: World, belief: Tensor, action: Tensor | None, seen: Seen) 
     log_p = joint[STATE]["fn"].log_prob(values.flatten()) + world.model.evidence(joint, values.flatten())
     log_q = q.log_prob(values)
     gained = torch.where(log_q > -torch.inf, log_p.unflatten(0, values.shape) - log_q, 0.0)
-    return (log_q.exp() * gained).sum(0)
+    found: Tensor = (log_q.exp() * gained).sum(0)
+    return found
 
 
 def repeated(count: int, belief: Tensor, action: Tensor | None, seen: Seen) -> tuple[Tensor, Tensor | None, Seen]:
@@ -108,7 +117,9 @@ def repeated(count: int, belief: Tensor, action: Tensor | None, seen: Seen) -> t
     def copies(one: Tensor | None) -> Tensor | None:
         return None if one is None else one.repeat(count, *[1] * (one.ndim - 1))
 
-    shown = Seen(seen.observation.repeat(count, *[1] * (seen.observation.ndim - 1)), copies(seen.reward), copies(seen.terminated))
+    shown = Seen(
+        seen.observation.repeat(count, *[1] * (seen.observation.ndim - 1)), copies(seen.reward), copies(seen.terminated)
+    )
     return belief.repeat(count, 1), copies(action), shown
 
 

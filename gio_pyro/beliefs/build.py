@@ -53,14 +53,14 @@ def world_programs(world_model: Given, filter: Given) -> dict[str, str | PyroPro
         if filter is not None:
             raise InputError(
                 f"Expected a filter beside a world model, but got {filter} without one; name one, such as "
-                "world_model=\"RecurrentStateSpace\"."
+                'world_model="RecurrentStateSpace".'
             )
         return {}
     chosen = getattr(resolve(world_model, "world_model"), "filter", None) if filter is None else filter
     if chosen is None:
         raise InputError(
-            f"Expected a filter for the world model {world_model}, but it names none; pass filter=, or set its attribute "
-            "filter."
+            f"Expected a filter for the world model {world_model}, but it names none; pass filter=, or set its "
+            "attribute filter."
         )
     return {"world_model": world_model, "filter": chosen}
 

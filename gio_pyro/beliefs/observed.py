@@ -27,6 +27,11 @@ class Observed(nn.Module):
         super().__init__()
         self.optimisers: dict[str, torch.optim.Optimizer] = {}
 
+    @property
+    def names(self) -> dict[str, str]:
+        """Names of the programs by kind."""
+        return {}
+
     def space(self, observations: Space[Any]) -> Space[Any]:
         """Return the space of states, given that of what is seen."""
         return observations

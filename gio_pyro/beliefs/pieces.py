@@ -33,9 +33,7 @@ class Piece:
     def of(cls, pieces: Sequences, begins: Tensor) -> "Piece":
         """Return the pieces of sequences of replay, whose states are what was seen."""
         rows = pieces.steps
-        return cls(
-            rows.state[:, 0], rows.action, rows.next_state, rows.reward, rows.terminated, pieces.valid, begins
-        )
+        return cls(rows.state[:, 0], rows.action, rows.next_state, rows.reward, rows.terminated, pieces.valid, begins)
 
     def __len__(self) -> int:
         return self.action.shape[1]

@@ -41,12 +41,14 @@ class WorldModel(Program):
         size = getattr(self.program, "belief_size", None)
         if not isinstance(size, int) or isinstance(size, bool) or size < 1:
             raise ProgramError(
-                f"Expected {self.name} to set belief_size, how many numbers a belief has, but got {shown(size)}; set it "
-                "in __init__."
+                f"Expected {self.name} to set belief_size, how many numbers a belief has, but got {shown(size)}; set "
+                "it in __init__."
             )
         return size
 
-    def run(self, belief: Tensor, action: Tensor | None, seen: Seen | None = None, state: Tensor | None = None) -> Nodes:
+    def run(
+        self, belief: Tensor, action: Tensor | None, seen: Seen | None = None, state: Tensor | None = None
+    ) -> Nodes:
         """Return the sites of one step, given what was seen and the state `[B, ...]`, where these are given."""
         given = {} if state is None else {STATE: state}
         return run_sites(self, poutine.condition(self.program, given) if given else self.program, belief, action, seen)
@@ -55,7 +57,6 @@ class WorldModel(Program):
         """Return log p(x, r|z) of a run, summed over its sites, `[B]` nats."""
         found = [nodes[name]["fn"].log_prob(nodes[name]["value"]) for name in EVIDENCE if name in nodes]
         return torch.stack(found).sum(0) if found else torch.zeros(len(like)).to(like)
-
 
     def log_marginal(self, belief: Tensor, action: Tensor | None, seen: Seen) -> Tensor | None:
         """Return log p(x, r|belief, a), `[B]` nats, by the program's method of this name; None where it has none."""
@@ -91,9 +92,7 @@ def run_sites(owner: Program, program: Any, *given: Any) -> Nodes:
     """Return the sample sites of a run of a program with the parameters of its owner."""
     with poutine.block():
         trace = owner.isolated(poutine.trace(program).get_trace, *given)
-    return {
-        name: node for name, node in trace.nodes.items() if node["type"] == "sample" and not is_plate(node)
-    }
+    return {name: node for name, node in trace.nodes.items() if node["type"] == "sample" and not is_plate(node)}
 
 
 @dataclass(frozen=True)

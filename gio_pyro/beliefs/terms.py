@@ -61,4 +61,5 @@ def log_marginal(world: World, belief: Tensor, action: Tensor | None, seen: Seen
     nodes = world.model.run(*repeated(len(z), belief, action, seen), flat)
     scores = world.model.evidence(nodes, flat).unflatten(0, z.shape[:2])
     weight = prior.log_prob(z) if finite else torch.full_like(scores, -math.log(len(z)))
-    return (scores + weight).logsumexp(0)
+    found: Tensor = (scores + weight).logsumexp(0)
+    return found

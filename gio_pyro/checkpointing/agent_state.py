@@ -75,6 +75,7 @@ def state_of(agent: TrainedAgent) -> dict[str, Any]:
         **{name: getattr(agent, name) for name in LARGEST},
         "collector": agent.collector.snapshot(),
         **module_states(agent),
+        **({"world_update": agent.beliefs.progress_state()} if agent.beliefs.learns else {}),
         "optimisers": {name: optimiser.state_dict() for name, optimiser in agent.optimisers().items()},
         "replay": agent.replay.state_dict(),
         **{name: getattr(agent, name).state for name in STREAMS},
@@ -90,7 +91,12 @@ def storable(agent: TrainedAgent) -> dict[str, Any]:
 
 def module_states(agent: TrainedAgent) -> dict[str, dict[str, Any]]:
     """Return the `state_dict` of each module that has a state, by its key in a checkpoint."""
-    return {key: getattr(agent, attribute).state_dict() for key, attribute in MODULES.items()}
+    return {key: getattr(agent, attribute).state_dict() for key, attribute in modules_of(agent).items()}
+
+
+def modules_of(agent: TrainedAgent) -> Mapping[str, str]:
+    """Return `MODULES`, and the beliefs where there are any."""
+    return {**MODULES, "beliefs": "beliefs"} if agent.beliefs.learns else MODULES
 
 
 def unbounded(agent: TrainedAgent) -> frozenset[str]:
@@ -106,6 +112,8 @@ def restore(
     guide: str | PyroProgram | None,
     future: str | FutureLike | None,
     device: str,
+    *,
+    worlds: Mapping[str, str | PyroProgram | None],
     **again: Any,
 ) -> Agent:
     """Return the agent that `state` describes.
@@ -118,6 +126,7 @@ def restore(
         guide: likewise.
         future: likewise.
         device: where the agent is put.
+        worlds: world_model and filter as in `GIO.load`.
         **again: signal, explorer, objective and optim as in `GIO.load`, for those outside the library.
 
     Raises:
@@ -132,6 +141,7 @@ def restore(
             env,
             model=specs.program_from(state["programs"]["model"], "model") if model is None else model,
             guide=specs.program_from(state["programs"]["guide"], "guide") if guide is None else guide,
+            **_worlds(state["programs"], worlds),
             future=specs.future_named(state["future"]) if future is None else future,
             device=device,
             **BEFORE | state["settings"] | _reference_again(state["settings"], again),
@@ -146,6 +156,16 @@ def restore(
             text = f"Expected {state['trained_with']['environments']} as in training, but got {number}"
             warnings.warn(f"{text}; a new episode begins in each.", GioWarning, stacklevel=3)
     return agent
+
+
+def _worlds(
+    saved: Mapping[str, str], again: Mapping[str, str | PyroProgram | None]
+) -> dict[str, str | PyroProgram | None]:
+    """Return the world model and the filter: those passed again, or those of the checkpoint."""
+    return {
+        kind: specs.program_from(saved[kind], kind) if given is None and kind in saved else given
+        for kind, given in again.items()
+    }
 
 
 @contextmanager
@@ -216,8 +236,10 @@ def _with_new_episodes(agent: TrainedAgent, state: dict[str, Any], before: int) 
     """
     _check_episodes(state["collector"]["running"], before)
     found = dict(state)
-    for name in ("payment", "dreaming", "explorer"):
-        own = getattr(agent, MODULES[name]).state_dict()
+    for name in ("payment", "dreaming", "explorer", "beliefs"):
+        if name not in state:
+            continue
+        own = getattr(agent, modules_of(agent)[name]).state_dict()
         each = {
             key: own[key]
             for key, value in state[name].items()
@@ -234,8 +256,8 @@ def _program_words(agent: TrainedAgent) -> dict[str, str]:
     """Return what must be the same in the programs of a restored agent, in words."""
     future = agent.future if isinstance(agent.future, WithoutMasks) else unwrapped_future(agent.future)
     kind_of_future = written(future) or type(future).__name__
-    names = {"model": agent.model.name, "guide": agent.guide.name, "future": kind_of_future}
-    return {kind: f"the {kind} {name}" for kind, name in names.items()}
+    names = {"model": agent.model.name, "guide": agent.guide.name, "future": kind_of_future} | agent.beliefs.names
+    return {kind: f"the {kind.replace('_', ' ')} {name}" for kind, name in names.items()}
 
 
 def _short(space: Space[Any]) -> str:
@@ -244,9 +266,10 @@ def _short(space: Space[Any]) -> str:
 
 def _require_same(then: dict[str, str], now: dict[str, str], what: str) -> None:
     for name, words in now.items():
-        if then[name] != words:
+        if then.get(name) != words:
             raise CheckpointError(
-                f"Expected {str(then[name])[:80]} as in training, but got {words}; pass the {what} it was trained with."
+                f"Expected {str(then.get(name, f'no {name}'))[:80]} as in training, but got {words}; pass the {what} it "
+                "was trained with."
             )
 
 
@@ -259,8 +282,9 @@ def fill(agent: TrainedAgent, state: dict[str, Any]) -> None:
     """
     require_storable(state, agent.unbounded)
     own = module_states(agent)
-    require_matching_kinds({name: state[name] for name in MODULES}, own)
-    for key, attribute in MODULES.items():
+    modules = modules_of(agent)
+    require_matching_kinds({name: state[name] for name in modules}, own)
+    for key, attribute in modules.items():
         getattr(agent, attribute).load_state_dict(state[key])
     mine = agent.optimisers()
     if mine.keys() != state["optimisers"].keys():
@@ -276,6 +300,8 @@ def fill(agent: TrainedAgent, state: dict[str, Any]) -> None:
         setattr(agent, name, check_kind(state[name], float, name))
     if agent.update is not None and state.get("update"):
         agent.update.load_state_dict({name: check_kind(state["update"][name], *k) for name, k in UPDATE.items()})
+    if agent.beliefs.learns:
+        agent.beliefs.load_progress({name: check_kind(state["world_update"][name], *k) for name, k in UPDATE.items()})
     for name in STREAMS:
         check_kind(state[name]["cpu"], Tensor, name)
         getattr(agent, name).state = state[name]

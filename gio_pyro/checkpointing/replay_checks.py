@@ -36,7 +36,7 @@ def check_replay(saved: dict[str, Any], agent: TrainedAgent) -> None:
 
 def _check_images(rows: dict[str, Tensor], planes: Tensor, agent: TrainedAgent) -> None:
     """Raise `CheckpointError` for states that do not refer to images of the environment."""
-    axis, sides = image_axis(agent.spec.state_space), list(agent.spec.state_space.shape or ())
+    axis, sides = image_axis(agent.seen_space), list(agent.seen_space.shape or ())
     fits = axis is not None and isinstance(planes, Tensor) and planes.dtype == torch.uint8 and planes.is_contiguous()
     if axis is not None:
         channels = sides.pop(axis)
@@ -77,7 +77,7 @@ def _check_links(links: Tensor, episode: Tensor, added: int, streams: dict[str, 
 
 def _check_rows(rows: dict[str, Tensor], size: int, agent: TrainedAgent, *, images: bool = False) -> None:
     """Raise `CheckpointError` for rows outside the agent's spaces; states are left out where they are `images`."""
-    states, actions = agent.spec.state_space, agent.spec.action_space
+    states, actions = agent.seen_space, agent.spec.action_space
     own = next((parameter.dtype for parameter in agent.policy.parameters()), None)
     if rows["action"].is_floating_point() and rows["action"].dtype != own:
         raise CheckpointError(

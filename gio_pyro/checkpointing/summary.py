@@ -29,6 +29,7 @@ def summary(agent: TrainedAgent) -> str:
         ("actions", _short(actions)),
         ("model", agent.model.name),
         ("guide", agent.guide.name),
+        *((kind.replace("_", " "), name) for kind, name in agent.beliefs.names.items()),
         ("future", written(agent.future) or type(agent.future).__name__),
         ("steps", f"{agent.steps:,}" + (f" in {count} environments" if count > 1 else "")),
         ("settings", _settings(agent)),

@@ -21,7 +21,11 @@ class TrainedAgent(Protocol):
     unbounded: frozenset[str]
     """Places of numbers that are NaN or infinite in a new agent, and may be so in a checkpoint."""
 
+    seen_space: Any
+    """The space of what is seen, as replay keeps it."""
+
     masks: nn.Module
+    beliefs: Any
     model: Any
     guide: Any
     actor_critic: Any

@@ -24,6 +24,7 @@ from gio_pyro.cli.options import (
     OwnParts,
     RunOptions,
     SignalOptions,
+    WorldOptions,
 )
 
 EnvironmentId = Annotated[str, tyro.conf.arg(metavar="ENV")]
@@ -37,6 +38,7 @@ def train(
     agent: Annotated[AgentOptions, *group("Agent")],
     networks: Annotated[NetworkOptions, *group("Networks")],
     collection: Annotated[CollectionOptions, *group("Collection")],
+    worlds: Annotated[WorldOptions, *group("World model")],
     signals: Annotated[SignalOptions, *group("Signal")],
     explorers: Annotated[ExplorerOptions, *group("Explorer")],
     dreams: Annotated[DreamOptions, *group("Dreams")],
@@ -57,6 +59,7 @@ def train(
         agent=agent,
         networks=networks,
         collection=collection,
+        worlds=worlds,
         signals=signals,
         explorers=explorers,
         dreams=dreams,

@@ -37,6 +37,18 @@ class CollectionOptions:
 
 
 @dataclass(frozen=True)
+class WorldOptions:
+    """An environment that is seen in part: states are the beliefs of a filter."""
+
+    world_model: OptionalText = None
+    """World model p(z, x, r | belief, a): a name in `gio_pyro.models`, such as RecurrentStateSpace, or a program of
+    your own."""
+    filter: OptionalText = None
+    """Filter q(z | belief, a, x, r): a name in `gio_pyro.guides`, or a program of your own; by default the one that the
+    world model names."""
+
+
+@dataclass(frozen=True)
 class SignalOptions:
     """Another intrinsic reward."""
 
@@ -76,6 +88,7 @@ TRAINING = {
     "Agent": AgentOptions,
     "Networks": NetworkOptions,
     "Collection": CollectionOptions,
+    "World model": WorldOptions,
     "Signal": SignalOptions,
     "Explorer": ExplorerOptions,
     "Dreams": DreamOptions,
@@ -96,6 +109,10 @@ class OwnParts:
     """Model of the run: package.module:Name or file.py:Name."""
     guide: OptionalText = None
     """Guide of the run, likewise."""
+    world_model: OptionalText = None
+    """World model of the run, likewise."""
+    filter: OptionalText = None
+    """Filter of the run, likewise."""
     future: OptionalText = None
     """Future of the run, likewise."""
     signal: OptionalText = None

@@ -96,6 +96,8 @@ def load_run(
     wrappers: Sequence[str] = (),
     model: str | None = None,
     guide: str | None = None,
+    world_model: str | None = None,
+    filter: str | None = None,
     future: str | None = None,
     signal: str | None = None,
     explorer: str | None = None,
@@ -124,7 +126,8 @@ def load_run(
             f"Expected an environment in {run}, but got {describe_error(error)}; it is damaged."
         ) from error
     again = {"signal": signal, "explorer": explorer, "objective": objective, "optim": optim}
-    agent = restore(GIO, state, environment, model, guide, future, device, **again)
+    worlds = {"world_model": world_model, "filter": filter}
+    agent = restore(GIO, state, environment, model, guide, future, device, worlds=worlds, **again)
     return agent, RunFolder(run.parent if run.is_file() else run)
 
 

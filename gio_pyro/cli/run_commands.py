@@ -24,6 +24,7 @@ from gio_pyro.cli.options import (
     OwnParts,
     RunOptions,
     SignalOptions,
+    WorldOptions,
 )
 from gio_pyro.cli.run_folder import RunFolder
 from gio_pyro.cli.training import (
@@ -52,6 +53,7 @@ def train(
     agent: AgentOptions,
     networks: NetworkOptions,
     collection: CollectionOptions,
+    worlds: WorldOptions,
     signals: SignalOptions,
     explorers: ExplorerOptions,
     dreams: DreamOptions,
@@ -61,9 +63,10 @@ def train(
     for name, value, least in (("steps", run.steps, 0), ("checkpoint_every", run.checkpoint_every, 1)):
         if value is not None and value < least:
             raise InputError(f"Expected {flag(name)} to be at least {least}, but got {value}.")
-    settings = given_settings(agent, networks, collection, signals, explorers, dreams, run)
+    settings = given_settings(agent, networks, collection, worlds, signals, explorers, dreams, run)
+    programs = {"model": agent.model, "guide": agent.guide, "world_model": worlds.world_model, "filter": worlds.filter}
     start = _new_run if run.resume is None else _resumed_run
-    learner, folder, plan = start(env, agent, collection, run, settings)
+    learner, folder, plan = start(env, programs, agent.future, collection, run, settings)
     try:
         return run_training(learner, folder, plan, quiet=run.quiet)
     except (Exception, KeyboardInterrupt) as error:
@@ -76,7 +79,12 @@ def train(
 
 
 def _new_run(
-    env: str | None, agent: AgentOptions, collection: CollectionOptions, run: RunOptions, settings: dict[str, Any]
+    env: str | None,
+    programs: dict[str, str | None],
+    future: str | None,
+    collection: CollectionOptions,
+    run: RunOptions,
+    settings: dict[str, Any],
 ) -> tuple[GIO, RunFolder, Plan]:
     """Build an agent and its run folder."""
     place = Place(
@@ -85,16 +93,18 @@ def _new_run(
         collection.wrapper,
         vector_arguments(collection.envs),
     )
-    programs = {"model": agent.model, "guide": agent.guide}
-    learner, folder = open_run(
-        place, run.out, programs=programs, future=agent.future, device=run.device, settings=settings
-    )
+    learner, folder = open_run(place, run.out, programs=programs, future=future, device=run.device, settings=settings)
     steps = default_steps(learner) if run.steps is None else run.steps
     return learner, folder, Plan(steps, run.checkpoint_every or CHECKPOINT_EVERY)
 
 
 def _resumed_run(
-    env: str | None, agent: AgentOptions, collection: CollectionOptions, run: RunOptions, settings: dict[str, Any]
+    env: str | None,
+    programs: dict[str, str | None],
+    future: str | None,
+    collection: CollectionOptions,
+    run: RunOptions,
+    settings: dict[str, Any],
 ) -> tuple[GIO, RunFolder, Plan]:
     """Load the agent of a run folder, whose settings cannot be changed; programs of the user's own are named again."""
     again = {name: settings.pop(name, None) for name in ("signal", "explorer", "objective", "optim")}
@@ -104,9 +114,8 @@ def _resumed_run(
         flags = ", ".join(map(flag, refused))
         raise InputError(f"Expected --resume to keep the run's own settings, but got {flags} as well.")
     assert run.resume is not None
-    programs = {"model": agent.model, "guide": agent.guide, "future": agent.future}
     learner, folder = report.load_run(
-        run.resume, env=env, wrappers=collection.wrapper, device=run.device, **programs, **again
+        run.resume, env=env, wrappers=collection.wrapper, device=run.device, future=future, **programs, **again
     )
     folder.claim()
     plan = plan_resumed(learner, folder, run.steps, run.checkpoint_every)

@@ -10,8 +10,8 @@ from gio_pyro.collection.environment_adapter import Array
 Memory = Array | None
 """What is remembered of each of N episodes, `[N, M]`; None without a memory."""
 Act = Callable[[Array, Array | None, Memory, Array | None], tuple[Array, Memory]]
-"""From states `[N, ...]`, flags of allowed actions `[N, A]` or None, memory and which episodes begin, `[N]` booleans, to
-values of the site "action" and the memory after."""
+"""From states `[N, ...]`, flags of allowed actions `[N, A]` or None, memory and which episodes begin, `[N]` booleans,
+to values of the site "action" and the memory after."""
 
 
 class Choosing:

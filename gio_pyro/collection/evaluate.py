@@ -21,6 +21,8 @@ from gio_pyro.collection.vector_adapters import adapter_of
 from gio_pyro.collection.wrapper_statistics import unnormalised_rewards
 from gio_pyro.errors import InputError, TrainingError, shown
 
+Choose = Choosing | Callable[..., Array]
+"""What chooses actions; a function maps states `[N, ...]` and flags `[N, A]` of allowed actions, or None, to them."""
 LARGEST_ARGUMENT = 2**40
 """Largest number of episodes, steps, or value of a seed."""
 
@@ -79,7 +81,13 @@ def play_episodes(
 
 
 def play_episodes_in_copies(
-    choose: Choosing | Callable[..., Array], env: Env, episodes: int, *, seed: int, max_steps: int, mask_handler: MaskHandler
+    choose: Choose,
+    env: Env,
+    episodes: int,
+    *,
+    seed: int,
+    max_steps: int,
+    mask_handler: MaskHandler,
 ) -> Evaluation | None:
     """Play the episodes of `play_episodes` in several copies of an environment at once; None if it does not allow that.
 
@@ -99,7 +107,9 @@ def play_episodes_in_copies(
             return None
         seeds = episode_seeds(seed, episodes)
         try:
-            found = ParallelEpisodes(choosing(choose), copies, seeds, max_steps=max_steps, mask_handler=mask_handler).play()
+            found = ParallelEpisodes(
+                choosing(choose), copies, seeds, max_steps=max_steps, mask_handler=mask_handler
+            ).play()
         except Exception:  # raised again, by the environment itself, if it is not due to the copies
             return None
     return None if found is None else Evaluation(*zip(*found, strict=True))
@@ -117,7 +127,13 @@ def require_episode_arguments(*, episodes: int, max_steps: int, seed: int) -> tu
 
 
 def play_vector_episodes(
-    choose: Choosing | Callable[..., Array], env: Vector, episodes: int, *, seed: int, max_steps: int, mask_handler: MaskHandler
+    choose: Choose,
+    env: Vector,
+    episodes: int,
+    *,
+    seed: int,
+    max_steps: int,
+    mask_handler: MaskHandler,
 ) -> Evaluation:
     """Play `episodes` episodes in a vector with N environments, which are reset together.
 

@@ -234,7 +234,7 @@ class Replay:
         return self._walk_on(self._latest(count) if newest else self._drawn(size or 0), length)
 
     def _walk_on(self, slot: Tensor, length: int) -> tuple[Tensor, Tensor]:
-        """Return the slots of `length` successive transitions from those `[B]` on, `[B, length]`, and which are valid."""
+        """Return the slots of `length` successive transitions from `[B]` on, `[B, length]`, and which are valid."""
         slots, valid = [slot], [torch.ones_like(slot, dtype=torch.bool)]
         for _ in range(length - 1):
             distance = self._rows["following"][slot].long()
