@@ -1,8 +1,9 @@
 """Optimal values under hidden states over an unlimited horizon, within certified bounds.
 
 Heuristic search value iteration (Smith and Simmons 2005): follow the action with the largest upper bound and the
-observation whose gap between the bounds matters most, until the gap is below tolerance / γ^t; then back both bounds up
-at the beliefs on the way, from the last to the first.
+observation whose gap between the bounds matters most, until the gap is below half of that at the start, or half the
+tolerance, over γ^t; then back both bounds up at the beliefs on the way, from the last to the first. To aim at half of
+the gap keeps ways short while the bounds are far apart.
 """
 
 import warnings
@@ -90,7 +91,7 @@ def point_based(
     found, size = _at_roots(bounds, chance, roots), 64
     while found[1] - found[0] > tolerance and counted < max_iterations:
         gaps = chance * (bounds.upper(roots) - bounds.lower(roots))
-        _explore(bounds, roots[gaps.argmax()], tolerance / 2)
+        _explore(bounds, roots[gaps.argmax()], max(tolerance, found[1] - found[0]) / 2)
         counted += 1
         if max(len(bounds.alpha), len(bounds.point)) > size:
             bounds.prune()
