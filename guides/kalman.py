@@ -59,9 +59,11 @@ class GaussianFilter(nn.Module):
         n, seen = spec.world_model.size, len(spec.world_model.noise)
         self.shape, self.below = (n, seen), n * (n + 1) // 2
         self.net = mlp(self.below, (64, 64), n * seen + self.below)
-        nn.init.zeros_(self.net[-1].weight)
-        nn.init.zeros_(self.net[-1].bias)
-        self.net[-1].bias.data[n * seen :].view(-1)[_diagonal(n)] = FIRST_SHRINKAGE
+        last = self.net[-1]
+        assert isinstance(last, nn.Linear)
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
+        last.bias.data[n * seen + _diagonal(n)] = FIRST_SHRINKAGE
 
     def forward(self, belief: Tensor, action: Tensor | None, seen: Seen) -> Tensor:
         """Sample "state", and return the belief after."""

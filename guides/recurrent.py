@@ -3,7 +3,7 @@
 import pyro
 import pyro.distributions as dist
 import torch
-from gymnasium.spaces import Box
+from gymnasium.spaces import Discrete
 from torch import Tensor, nn
 
 from gio_pyro.errors import InputError
@@ -29,7 +29,8 @@ class RecurrentFilter(nn.Module):
                 f"Expected a world model with {', '.join(missing)} for RecurrentFilter, but {type(world).__name__} has "
                 "none; take RecurrentStateSpace, or another filter."
             )
-        self.memory, self.actions, self.space = world.memory, spec.action_space, spec.observation_space
+        self.memory, self.actions, self.size = world.memory, spec.action_space, world.shown
+        self.discrete = isinstance(spec.observation_space, Discrete)
         self.encoder = encoder(spec.observation_space)
         self.cell = nn.GRUCell(self.encoder.size + width(spec.action_space) + 1, self.memory)
         self.net = mlp(self.memory + self.encoder.size, spec.hidden[-1:], 2 * world.latent)
@@ -50,6 +51,8 @@ class RecurrentFilter(nn.Module):
         mean, scale = self.net(torch.cat([h, x], -1)).chunk(2, -1)
         with pyro.plate("batch", len(x)):
             pyro.sample("state", dist.Normal(mean, 0.01 + nn.functional.softplus(scale)).to_event(1))
-        shown = seen.observation
-        shown = shown.flatten(1).to(h) if isinstance(self.space, Box) else one_hot(shown, int(self.space.n))
-        return torch.cat([h, shown], -1)
+        return torch.cat([h, self.shown(seen.observation).to(h)], -1)
+
+    def shown(self, observation: Tensor) -> Tensor:
+        """Return an observation as it is part of the belief, `[B, d]`: flat, or one-hot."""
+        return one_hot(observation, self.size) if self.discrete else observation.flatten(1)

@@ -57,13 +57,13 @@ class BelievingBehaviour:
         self.running.begins.copy_(torch.from_numpy(np.array(begins, dtype=np.bool_)))
 
     @torch.no_grad()
-    def __call__(self, observation: Tensor) -> tuple[Tensor, Tensor]:
+    def __call__(self, state: Tensor) -> tuple[Tensor, Tensor]:
         """Return actions and their log-probabilities for what is seen, `[N, ...]` each."""
         now = self.running
-        belief = self.updated(now.begins, now.belief, now.action, now.reward, observation)
+        belief = self.updated(now.begins, now.belief, now.action, now.reward, state)
         lost = ~belief.isfinite().all(-1)
         if bool(lost.any()):
-            again = self.updated(lost | now.begins, belief.nan_to_num(), now.action, now.reward, observation)
+            again = self.updated(lost | now.begins, belief.nan_to_num(), now.action, now.reward, state)
             belief = torch.where(lost.unsqueeze(-1), again, belief)
             now.restarted += lost.sum()
         now.belief.copy_(belief)

@@ -75,7 +75,8 @@ class Beliefs(Observed):
 
     def behaviour(self, inner: Behaviour) -> Behaviour:
         """Return what collects, given what acts on beliefs."""
-        return BelievingBehaviour(inner, self.running, self.updated)
+        acting: Behaviour = BelievingBehaviour(inner, self.running, self.updated)
+        return acting
 
     def updated(self, begins: Tensor, belief: Tensor, action: Tensor, reward: Tensor, observation: Tensor) -> Tensor:
         """Return the belief in each of N environments after what is seen now, `[N, D]`."""

@@ -2,7 +2,8 @@
 
     Σ_t log p(x_t, r_t|past)  ≥  Σ_t E_q [ log p(x_t, r_t|z_t) + log p(z_t|b_{t-1}, a_{t-1}) − log q(z_t|·) ]
 
-with q(z_t|b_{t-1}, a_{t-1}, x_t, r_t). The belief b_t is what the filter returns at t. Where it is a deterministic summary of what was seen, each term bounds
+with q(z_t|b_{t-1}, a_{t-1}, x_t, r_t). The belief b_t is what the filter returns at t. Where it is a deterministic
+summary of what was seen, each term bounds
 log p(x_t, r_t|b_{t-1}, a_{t-1}), so that the slack is Σ_t KL(q(z_t|·) ‖ p(z_t|b_{t-1}, a_{t-1}, x_t, r_t)), and the
 bound is exact for the exact filter. Where a program carries its draw of z_t in the belief, it is the evidence lower
 bound of the whole sequence.
@@ -80,8 +81,8 @@ def _masked(counted: Tensor) -> Any:
 def mean_field_bound(world: World, piece: Piece, burn_in: int) -> Tensor:
     """Return the bound of a piece, nats per counted instant, as tensors alone.
 
-    The filter runs along the piece; then each program runs once for all later instants. The result equals that of `pyro.infer.TraceMeanField_ELBO`: the divergence of q from p is analytic where torch has it, and
-    sampled otherwise.
+    The filter runs along the piece; then each program runs once for all later instants. The result equals that of
+    `pyro.infer.TraceMeanField_ELBO`: the divergence of q from p is analytic where torch has it, and sampled otherwise.
     """
     beliefs, counted = world.along(piece), piece.counted(burn_in)
     first = step_bound(world, world.before(piece.first), None, Seen(piece.first))

@@ -268,8 +268,8 @@ def _require_same(then: dict[str, str], now: dict[str, str], what: str) -> None:
     for name, words in now.items():
         if then.get(name) != words:
             raise CheckpointError(
-                f"Expected {str(then.get(name, f'no {name}'))[:80]} as in training, but got {words}; pass the {what} it "
-                "was trained with."
+                f"Expected {str(then.get(name, f'no {name}'))[:80]} as in training, but got {words}; pass the {what} "
+                "it was trained with."
             )
 
 

@@ -64,8 +64,8 @@ def linear_system(world: World) -> tabular.LinearGaussian:
     )
 
 
-def finite_pomdp(name: str = "gio/Tiger-v0") -> tabular.POMDP:
-    return tabular.POMDP.from_env(gym.make(name), discount=0.95)
+def finite_pomdp(name: str = "gio/Tiger-v0", **arguments) -> tabular.POMDP:
+    return tabular.POMDP.from_env(gym.make(name, **arguments), discount=0.95)
 
 
 def finite_spec(pomdp: tabular.POMDP) -> WorldSpec:
