@@ -83,7 +83,7 @@ def test_information_gain_and_state_consistency_of_an_exact_filter_cancel_for_ev
     if kind == "linear":
         world, given = linear_world(), linear_pieces(64)
     else:
-        pomdp = finite_pomdp("gio/NoisyFrozenLake-v0", slippery=True)
+        pomdp = finite_pomdp("gio/NoisyFrozenLake-v0", is_slippery=True)
         world, given = finite_world(pomdp), finite_pieces(pomdp, 64)
     belief = world.along(given)[:, 0]
     seen = Seen(given.observation[:, 0], given.reward[:, 0], given.terminated[:, 0])
