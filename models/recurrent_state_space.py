@@ -9,8 +9,9 @@ import torch
 from gymnasium.spaces import Box, Discrete
 from torch import Tensor, nn
 
+from gio_pyro.errors import InputError
 from gio_pyro.models.real import bounded_scale
-from gio_pyro.nn import Standardise, action_features, mlp, width
+from gio_pyro.nn import Standardise, action_features, is_whole, mlp, width
 from gio_pyro.types import Seen, Transitions, WorldSpec
 
 
@@ -20,6 +21,9 @@ class RecurrentStateSpace(nn.Module):
     A belief is the memory h of a recurrent filter, a deterministic summary of what was seen, followed by the last
     observation, `[B, memory + d]`. So log p(x_t|x_<t) ≥ the bound of each step by itself, and a rollout draws x and
     passes it to the filter.
+
+    Raises:
+        InputError: observations that are neither Discrete nor vectors, such as images.
     """
 
     learning_rate = 1e-3
@@ -35,6 +39,12 @@ class RecurrentStateSpace(nn.Module):
     def __init__(self, spec: WorldSpec) -> None:
         super().__init__()
         space = spec.observation_space
+        vectors = isinstance(space, Box) and len(space.shape) == 1 and not is_whole(space)
+        if not vectors and not isinstance(space, Discrete):
+            raise InputError(
+                f"Expected Discrete observations or a Box of real vectors for RecurrentStateSpace, but got {space}; "
+                "take a world model of your own, or encode images before."
+            )
         self.actions, self.space = spec.action_space, space
         self.shown = int(space.n) if isinstance(space, Discrete) else math.prod(space.shape or ())
         self.belief_size = self.memory + self.shown

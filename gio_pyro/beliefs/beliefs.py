@@ -102,7 +102,7 @@ class Beliefs(Observed):
             if kept.shape != (count, width):
                 raise InputError(
                     f"Expected the state that predict returned for {count} observations, {(count, width)}, but got "
-                    f" {tuple(kept.shape)}; pass it on as it is, or None where episodes begin."
+                    f"{tuple(kept.shape)}; pass it on as it is, or None where episodes begin."
                 )
             belief, done = kept.split([now.belief.shape[1], width - now.belief.shape[1]], 1)
             action = done.reshape(count, *now.action.shape[1:]).to(now.action.dtype)

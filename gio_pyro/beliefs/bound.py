@@ -102,12 +102,13 @@ def step_bound(world: World, belief: Tensor, action: Tensor | None, seen: Seen) 
     if not q.has_enumerate_support:
         joint = world.model.run(belief, action, seen, inferred[STATE]["value"])
         return world.model.evidence(joint, belief) - divergence(inferred[STATE], joint[STATE])
-    values = q.enumerate_support()  # [K, B]
-    count = len(values)
-    joint = world.model.run(*repeated(count, belief, action, seen), values.flatten())
-    log_p = joint[STATE]["fn"].log_prob(values.flatten()) + world.model.evidence(joint, values.flatten())
+    values = q.enumerate_support()  # [K, B, ...]
+    flat = values.flatten(0, 1)
+    joint = world.model.run(*repeated(len(values), belief, action, seen), flat)
+    prior = joint[STATE]["fn"].log_prob(flat)
+    log_p = prior + world.model.evidence(joint, prior)
     log_q = q.log_prob(values)
-    gained = torch.where(log_q > -torch.inf, log_p.unflatten(0, values.shape) - log_q, 0.0)
+    gained = torch.where(log_q > -torch.inf, log_p.unflatten(0, log_q.shape) - log_q, 0.0)
     found: Tensor = (log_q.exp() * gained).sum(0)
     return found
 
