@@ -341,7 +341,8 @@ class GIO(Picklable):
         s = self.settings
         # infer: gradient steps on the world model and its filter
         if self.beliefs.learns:
-            self._note(self.beliefs.update(self.replay, s.gradient_steps))
+            fused = int(self._one_step and improvements > 0)
+            self._note(self.beliefs.update(self.replay, s.gradient_steps, s.gradient_steps + improvements - fused))
         # fit: gradient steps on the model (dynamics term) and the guide (its objective), signals and dreams
         fits = max(s.gradient_steps, int(self.reward_mix.learns or self.dreaming.learns))
         for number in range(fits):

@@ -162,12 +162,21 @@ class Beliefs(Observed):
         for function in (self.fitted, self.followed, self.stepped, self.scored):
             function.recheck()
 
-    def update(self, replay: BelievedReplay, steps: int) -> Figures:
-        """Take gradient steps on the programs, each on pieces of episodes; return the figures of the last."""
+    def update(self, replay: BelievedReplay, steps: int, samples: int = 0) -> Figures:
+        """Take gradient steps on the programs, each on pieces of episodes; return the figures of the last.
+
+        Args:
+            replay: what was seen.
+            steps: their number.
+            samples: how many batches are to be sampled from replay before the next call; they are drawn at once.
+        """
         s, figures = self.settings, dict[str, Tensor]()
+        replay.forget()
         for _ in range(steps):
             piece = Piece.of(*replay.seen.pieces(s.pieces, s.piece_length))
             figures = self.fitted(*piece.tensors())
+        if samples > 1 and s.batch_size is not None:
+            replay.draw(samples, s.batch_size)
         return figures
 
     def _fit(self, *piece: Tensor) -> Figures:

@@ -55,7 +55,7 @@ class Observed(nn.Module):
     def observe(self, rows: Transitions) -> None:
         """Update input statistics with new transitions of what was seen."""
 
-    def update(self, replay: Any, steps: int) -> Figures:
+    def update(self, replay: Any, steps: int, samples: int = 0) -> Figures:
         """Take gradient steps on the programs; return the figures of the last."""
         return {}
 
