@@ -79,6 +79,13 @@ class Settings:
     """Transitions of a piece of an episode that the world model is fitted to."""
     pieces: int = 16
     """Pieces of episodes in a gradient step of the world model."""
+    information_weight: float = 1.0
+    """Weight, in units of the temperature, of the information gain of a world model in what the policy maximises; that
+    of the bound is 1 (theory, section 6)."""
+    consistency_weight: float = 1.0
+    """Weight, in units of the temperature, of the state consistency, which is subtracted; that of the bound is 1."""
+    marginal_draws: int = 16
+    """Draws of the prior that estimate the marginal likelihood in the information gain, where it is not exact."""
     learning_rate: float = 1e-3
     """Adam's step size for policy, critic and temperature, and for programs without one of their own (attribute
     `learning_rate`)."""
@@ -270,7 +277,9 @@ GROUPS: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "learning_starts", "train_freq", "updates", "gradient_steps", "improvements", "batch_size", "buffer_size",
             "uniform_share", "greedy",
         ),
-        "World model": ("burn_in", "piece_length", "pieces"),
+        "World model": (
+            "burn_in", "piece_length", "pieces", "information_weight", "consistency_weight", "marginal_draws",
+        ),
         "Signal": ("signal", "signal_weight", "signal_value", "signal_discount"),
         "Explorer": ("explorer", "explorer_share"),
         "Dreams": ("dream_horizon", "dream_share"),
@@ -310,6 +319,9 @@ def _under_own_names(given: Mapping[str, Any]) -> dict[str, Any]:
 def _check_pieces(s: Settings) -> None:
     _whole("burn_in", s.burn_in, 0, 100_000)
     _whole("pieces", s.pieces, 1, 2**20)
+    _whole("marginal_draws", s.marginal_draws, 1, 2**20)
+    for name in ("information_weight", "consistency_weight"):
+        _real(name, getattr(s, name), -1e6, 1e6, "in units of the temperature")
     _whole("piece_length", s.piece_length, 1, 100_000)
     if s.piece_length <= s.burn_in:
         raise InputError(

@@ -7,10 +7,12 @@ import pyro.distributions as dist
 import torch
 from torch import Tensor, nn
 
-from gio_pyro.distributions.normalised import normalised
+from gio_pyro.distributions.normalised import log_softmax, normalised
 from gio_pyro.nn import Standardise
 from gio_pyro.types import Seen, Transitions, WorldSpec, finite
 
+IMPOSSIBLE = 1e-30
+"""Probability that a state without any keeps, so that a belief of zeros is one, too."""
 CERTAIN = 40.0
 """Logit of a termination that is certain: its complement has probability 4e-18."""
 LEAST_SCALE = 1e-2
@@ -93,7 +95,7 @@ class FiniteStateSpace(nn.Module):
         if action is None:
             return self.first.log_softmax(-1).expand(*belief.shape[:-1], -1)
         moved = belief.unsqueeze(-2) @ self.transition.softmax(-1)[action]
-        return moved.squeeze(-2).clamp_min(0).log()
+        return log_softmax(moved.squeeze(-2).clamp_min(IMPOSSIBLE).log())
 
     def evidence(self, action: Tensor | None, seen: Seen) -> Tensor:
         """Return log p(x|a, z), and that the episode did or did not terminate, of every state z, `[B, S]` nats."""

@@ -341,7 +341,8 @@ class GIO(Picklable):
         s = self.settings
         # infer: gradient steps on the world model and its filter
         if self.beliefs.learns:
-            self._note(self.beliefs.update(self.replay, s.gradient_steps))
+            fused = int(self._one_step and improvements > 0)
+            self._note(self.beliefs.update(self.replay, s.gradient_steps, s.gradient_steps + improvements - fused))
         # fit: gradient steps on the model (dynamics term) and the guide (its objective), signals and dreams
         fits = max(s.gradient_steps, int(self.reward_mix.learns or self.dreaming.learns))
         for number in range(fits):
@@ -377,6 +378,8 @@ class GIO(Picklable):
 
     def _improve(self, rows: Transitions, future: Tensor | None = None) -> None:
         """Evaluate and improve the policy on transitions `[B, ...]`; with their futures, fit the programs first."""
+        alpha = self.temperature.at(self.steps)
+        rows = self.beliefs.rewarded(rows, self.replay, alpha)  # r ← r + α (information gain − state consistency)
         batch = self.dreaming.beside(rows)  # replayed transitions, and rollouts in the model
         rewarded = self.reward_mix.mix(batch, self.steps)  # r ← w r + β signal
         auxiliary = self.reward_mix.auxiliary(batch, self.steps)
@@ -458,6 +461,9 @@ class GIO(Picklable):
             train/explorer_*                          as above, for the explorer; its share of steps and goals reached
             train/dream_*                             errors of the fitted reward, termination and action mask
             train/*_gradient                          norm of a gradient
+            train/world_nats                          bound on the log-likelihood of what is seen, for each step
+            bound/*                                   terms of the generative agent's bound, with a world model: reward,
+                                                      and in nats information gain, state and action consistency
 
         Further keys of `train/` are losses of the signal.
 
@@ -482,11 +488,18 @@ class GIO(Picklable):
             policy = policy_metrics(self.actor_critic, self.reading, visited.state, alpha, self.guide.name)
         signal = {"intrinsic/signal": float(self.reward_mix.read(visited).mean())}
         taken = {"time/total_timesteps": float(self.steps)} | self.collector.metrics() | self.beliefs.metrics()
-        metrics = taken | policy | signal | losses
+        metrics = taken | policy | signal | self._bound(visited, policy["intrinsic/nats"]) | losses
         if isinstance(self.actor_critic, NetworkActorCritic) and losses:
             self.largest_paid = max(self.largest_paid, paid_at_most(metrics))
             self.monitor.check(metrics, self.largest_reward + self.largest_paid, self.collector.returns)
         return metrics
+
+    def _bound(self, visited: Transitions, nats: float) -> dict[str, float]:
+        """Return the mean of each term of the bound (theory, section 6); nothing without a world model."""
+        found = self.beliefs.bound(visited, self.replay)
+        if not found:
+            return {}
+        return {"bound/reward": float(visited.reward.mean())} | found | {"bound/action_consistency": -nats}
 
     def intrinsic_reward(self, state: Tensor) -> Tensor:
         """Return the intrinsic reward of each state `[B, ...]` under the current policy, `[B]` nats (equation 3).

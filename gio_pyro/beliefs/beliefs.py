@@ -13,6 +13,7 @@ from gio_pyro.beliefs.bound import mean_field_bound
 from gio_pyro.beliefs.observed import Observed
 from gio_pyro.beliefs.pieces import Piece
 from gio_pyro.beliefs.replay import BelievedReplay
+from gio_pyro.beliefs.terms import terms_of
 from gio_pyro.beliefs.world import World
 from gio_pyro.collection import Behaviour
 from gio_pyro.collection.choosing import Memory
@@ -57,6 +58,7 @@ class Beliefs(Observed):
         self.fitted = GraphedFunction(self._fit, sources, self.progress)
         self.followed = GraphedFunction(self._along, sources, reading)
         self.stepped = GraphedFunction(self._step, sources, reading)
+        self.scored = GraphedFunction(self._score, sources, reading)
 
     @property
     def names(self) -> dict[str, str]:
@@ -128,20 +130,53 @@ class Beliefs(Observed):
         found = self.world.along(Piece(*piece))
         return {"beliefs": torch.where(found.isfinite().all(-1, keepdim=True), found, 0.0)}
 
+    @torch.no_grad()
+    def terms(self, rows: Transitions, replay: BelievedReplay) -> Figures:
+        """Return information gain and state consistency of replayed transitions, `[B]` nats each."""
+        seen = replay.seen.numbered(rows.time)
+        with without_validation():
+            return self.scored(rows.state, rows.action, seen.next_state, seen.reward, seen.terminated)
+
+    def _score(self, belief: Tensor, action: Tensor, observation: Tensor, reward: Tensor, ended: Tensor) -> Figures:
+        found = terms_of(self.world, belief, action, Seen(observation, reward, ended), self.settings.marginal_draws)
+        return {"information_gain": found.information, "state_consistency": found.consistency}
+
+    def rewarded(self, rows: Transitions, replay: BelievedReplay, alpha: Tensor | float) -> Transitions:
+        """Return the transitions with r + α (w information gain − v state consistency) as their reward."""
+        s = self.settings
+        if s.information_weight == s.consistency_weight == 0:
+            return rows
+        found = self.terms(rows, replay)
+        nats = s.information_weight * found["information_gain"] - s.consistency_weight * found["state_consistency"]
+        return rows.with_reward(rows.reward + alpha * nats)
+
+    def bound(self, rows: Transitions, replay: BelievedReplay) -> dict[str, float]:
+        """Return the means of the terms over replayed transitions, nats."""
+        return {f"bound/{name}": float(values.mean()) for name, values in self.terms(rows, replay).items()}
+
     # learning
 
     def observe(self, rows: Transitions) -> None:
         """Update input statistics with new transitions of what was seen."""
         self.world.observe(rows)
-        for function in (self.fitted, self.followed, self.stepped):
+        for function in (self.fitted, self.followed, self.stepped, self.scored):
             function.recheck()
 
-    def update(self, replay: BelievedReplay, steps: int) -> Figures:
-        """Take gradient steps on the programs, each on pieces of episodes; return the figures of the last."""
+    def update(self, replay: BelievedReplay, steps: int, samples: int = 0) -> Figures:
+        """Take gradient steps on the programs, each on pieces of episodes; return the figures of the last.
+
+        Args:
+            replay: what was seen.
+            steps: their number.
+            samples: how many batches are to be sampled from replay before the next call; they are drawn at once.
+        """
         s, figures = self.settings, dict[str, Tensor]()
+        replay.forget()
         for _ in range(steps):
             piece = Piece.of(*replay.seen.pieces(s.pieces, s.piece_length))
             figures = self.fitted(*piece.tensors())
+        if samples > 1 and s.batch_size is not None:
+            replay.draw(samples, s.batch_size)
         return figures
 
     def _fit(self, *piece: Tensor) -> Figures:
