@@ -129,7 +129,8 @@ class GIO(Picklable):
         written, self.objects = separated(settings)
         self.settings = Settings.of(written, states=believed_space(worlds, observations), actions=actions)
         with memory_errors(REDUCE_ADVICE):
-            mask_handler, masks = mask_handler_of(observations, actions, partial(copy_environment, first_env(self.env)))
+            make_copy = partial(copy_environment, first_env(self.env))
+            mask_handler, masks = mask_handler_of(observations, actions, make_copy, hidden=bool(worlds))
         self.masks = nn.Module() if masks is None else masks.to(self.device)
         self.random = PrivateRandom(self.settings.seed, self.device)
         self.playing = PrivateRandom(self.settings.seed + OTHER_SEED, self.device)

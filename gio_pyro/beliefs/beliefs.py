@@ -8,7 +8,7 @@ from gymnasium import Space
 from gymnasium.spaces import Box
 from torch import Tensor
 
-from gio_pyro.beliefs.behaviour import BelievingBehaviour, RunningBelief
+from gio_pyro.beliefs.behaviour import BelievingBehaviour, RunningBelief, begun_again
 from gio_pyro.beliefs.bound import mean_field_bound
 from gio_pyro.beliefs.observed import Observed
 from gio_pyro.beliefs.pieces import Piece
@@ -19,7 +19,7 @@ from gio_pyro.collection import Behaviour
 from gio_pyro.collection.choosing import Memory
 from gio_pyro.collection.environment_adapter import Array
 from gio_pyro.data.replay_buffer import Replay
-from gio_pyro.errors import InputError
+from gio_pyro.errors import InputError, shown
 from gio_pyro.inference import Optim
 from gio_pyro.nn.gradient_step import Descent, Figures
 from gio_pyro.nn.graphs import GraphedFunction, Progress, Sources
@@ -77,7 +77,7 @@ class Beliefs(Observed):
 
     def behaviour(self, inner: Behaviour) -> Behaviour:
         """Return what collects, given what acts on beliefs."""
-        acting: Behaviour = BelievingBehaviour(inner, self.running, self.updated)
+        acting: Behaviour = BelievingBehaviour(inner, self.running, self.updated, self.world.filter.name)
         return acting
 
     def updated(self, begins: Tensor, belief: Tensor, action: Tensor, reward: Tensor, observation: Tensor) -> Tensor:
@@ -100,18 +100,28 @@ class Beliefs(Observed):
         if memory is None:
             belief, action = self.world.before(seen), now.action[:1].expand(count, *now.action.shape[1:])
         else:
-            kept = torch.as_tensor(np.asarray(memory), dtype=torch.get_default_dtype(), device=seen.device)
-            if kept.shape != (count, width):
-                raise InputError(
-                    f"Expected the state that predict returned for {count} observations, {(count, width)}, but got "
-                    f"{tuple(kept.shape)}; pass it on as it is, or None where episodes begin."
-                )
+            kept = self._remembered(memory, (count, width)).to(seen.device)
             belief, done = kept.split([now.belief.shape[1], width - now.belief.shape[1]], 1)
             action = done.reshape(count, *now.action.shape[1:]).to(now.action.dtype)
         first = torch.as_tensor(np.full(count, memory is None) if begins is None else begins, device=seen.device)
         later = Seen(seen, None, torch.zeros_like(first))
-        found = torch.where(first.unsqueeze(-1), self.world.begin(seen), self.world.update(belief, action, later))
-        return torch.where(found.isfinite().all(-1, keepdim=True), found, 0.0)
+        again = self.world.begin(seen)
+        found = torch.where(first.unsqueeze(-1), again, self.world.update(belief, action, later))
+        return begun_again(found, lambda: again, self.world.filter.name)[0]
+
+    def _remembered(self, memory: Any, shape: tuple[int, int]) -> Tensor:
+        """Return what `remember` returned as a tensor `[N, M]`; raises `InputError` for anything else."""
+        try:
+            kept = torch.from_numpy(np.array(memory, dtype=np.float64)).to(torch.get_default_dtype())
+        except (TypeError, ValueError):
+            kept = torch.empty(0)
+        if kept.shape != shape or not bool(kept.isfinite().all()):
+            got = f"an array {tuple(kept.shape)}" if kept.ndim == len(shape) else shown(memory)
+            raise InputError(
+                f"Expected the state that predict returned for {shape[0]} observations, finite numbers {shape}, but "
+                f"got {got}; pass it on as it is, or None where episodes begin."
+            )
+        return kept
 
     def remember(self, state: Tensor, action: Tensor) -> Array:
         """Return beliefs and actions of N episodes, `[N, M]`."""

@@ -89,7 +89,7 @@ def mean_field_bound(world: World, piece: Piece, burn_in: int) -> Tensor:
     action, seen = piece.later()
     later = step_bound(world, beliefs[:, :-1].flatten(0, 1), action, seen).unflatten(0, counted[:, 1:].shape)
     each = torch.cat([first.unsqueeze(1), later], 1)
-    return torch.where(counted, each, 0.0).sum() / counted.sum()
+    return torch.where(counted, each, 0.0).sum() / counted.sum().clamp_min(1)  # pieces may end within burn_in
 
 
 def step_bound(world: World, belief: Tensor, action: Tensor | None, seen: Seen) -> Tensor:

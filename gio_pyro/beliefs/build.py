@@ -96,14 +96,14 @@ def world_programs(world_model: Given, filter: Given) -> dict[str, str | PyroPro
     if world_model is None:
         if filter is not None:
             raise InputError(
-                f"Expected a filter beside a world model, but got {filter} without one; name one, such as "
+                f"Expected a filter beside a world model, but got {_name(filter)} without one; name one, such as "
                 'world_model="RecurrentStateSpace".'
             )
         return {}
     chosen = getattr(resolve(world_model, "world_model"), "filter", None) if filter is None else filter
     if chosen is None:
         raise InputError(
-            f"Expected a filter for the world model {world_model}, but it names none; pass filter=, or set its "
+            f"Expected a filter for the world model {_name(world_model)}, but it names none; pass filter=, or set its "
             "attribute filter."
         )
     return {"world_model": world_model, "filter": chosen}
@@ -112,6 +112,10 @@ def world_programs(world_model: Given, filter: Given) -> dict[str, str | PyroPro
 def believed_space(programs: dict[str, str | PyroProgram], observations: Space[Any]) -> Space[Any]:
     """Return a space of the kind of the states: a Box of beliefs where there is a world model, else what is seen."""
     return Box(-np.inf, np.inf, (1,), np.float32) if programs else observations
+
+
+def _name(program: str | PyroProgram) -> str:
+    return program if isinstance(program, str) else getattr(program, "__name__", type(program).__name__)
 
 
 def _several(space: Space[Any], count: int, device: torch.device) -> Tensor:

@@ -19,7 +19,7 @@ def require_world_spec(spec: WorldSpec) -> None:
     """Raise `InputError` for what is no `WorldSpec`, and for spaces that are neither Discrete nor Box."""
     if not isinstance(spec, WorldSpec):
         raise InputError(
-            f"Expected a WorldSpec (gio_pyro.types), but got one of type {type(spec).__name__}; make one from the "
+            f"Expected a gio.WorldSpec, but got one of type {type(spec).__name__}; make one from the "
             "spaces of observations and actions, and pass it last."
         )
     require_spaces({"observation": spec.observation_space, "action": spec.action_space})
