@@ -79,6 +79,10 @@ class Settings:
     """Transitions of a piece of an episode that the world model is fitted to."""
     pieces: int = 16
     """Pieces of episodes in a gradient step of the world model."""
+    world_objective: str | None = None
+    """Bound that a world model and its filter are fitted to: an ELBO of `pyro.infer` with its arguments, such as
+    "Trace_ELBO(num_particles=4)", or TraceEnum_ELBO where the latent state is finite; by default (None) the library's
+    own, which equals TraceMeanField_ELBO, or TraceEnum_ELBO where the latent state is finite, and is faster."""
     information_weight: float = 1.0
     """Weight, in units of the temperature, of the information gain of a world model in what the policy maximises; that
     of the bound is 1 (theory, section 6)."""
@@ -209,7 +213,7 @@ class Settings:
                     "Expected buffer_size of at least batch_size, or nothing is ever learned, but got "
                     f"{self.buffer_size} and {self.batch_size}; raise buffer_size or lower batch_size."
                 )
-        for name in ("objective", "optim"):
+        for name in ("objective", "optim", "world_objective"):
             if getattr(self, name) is not None and not isinstance(getattr(self, name), str):
                 raise InputError(f"Expected {name} to be a name or None, but got {shown(getattr(self, name))}.")
         for name, known in (("training", TRAINING), ("intrinsic", INTRINSIC), ("critic", CRITICS)):
@@ -278,7 +282,8 @@ GROUPS: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "uniform_share", "greedy",
         ),
         "World model": (
-            "burn_in", "piece_length", "pieces", "information_weight", "consistency_weight", "marginal_draws",
+            "burn_in", "piece_length", "pieces", "world_objective", "information_weight", "consistency_weight",
+            "marginal_draws",
         ),
         "Signal": ("signal", "signal_weight", "signal_value", "signal_discount"),
         "Explorer": ("explorer", "explorer_share"),

@@ -9,9 +9,9 @@ from gymnasium.spaces import Box
 from torch import Tensor
 
 from gio_pyro.beliefs.behaviour import BelievingBehaviour, RunningBelief
-from gio_pyro.beliefs.bound import mean_field_bound
 from gio_pyro.beliefs.observed import Observed
 from gio_pyro.beliefs.pieces import Piece
+from gio_pyro.beliefs.pyro_bound import world_objective
 from gio_pyro.beliefs.replay import BelievedReplay
 from gio_pyro.beliefs.terms import terms_of
 from gio_pyro.beliefs.world import World
@@ -51,9 +51,10 @@ class Beliefs(Observed):
         ]
         if rated:
             self.optimisers["world"] = Optim().build(rated)
+        self.objective = world_objective(settings.world_objective)
         self.descent = Descent("world", self._loss, self.optimisers.get("world"))
         sources = Sources([world], list(self.optimisers.values()))
-        self.progress = Progress(settings.compile)
+        self.progress = Progress(settings.compile if settings.world_objective is None else False)
         reading = Progress(False if settings.compile is False else "auto", captured_only=True)
         self.fitted = GraphedFunction(self._fit, sources, self.progress)
         self.followed = GraphedFunction(self._along, sources, reading)
@@ -185,7 +186,7 @@ class Beliefs(Observed):
 
     def _loss(self, context: None, *piece: Tensor) -> tuple[Tensor, Figures]:
         with fitting(self.world.model), fitting(self.world.filter):
-            bound = mean_field_bound(self.world, Piece(*piece), self.settings.burn_in)
+            bound = self.objective(self.world, Piece(*piece), self.settings.burn_in)
         return -bound, {"world_nats": bound}
 
     def progress_state(self) -> dict[str, Any]:
