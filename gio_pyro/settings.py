@@ -75,10 +75,17 @@ class Settings:
     burn_in: int = 16
     """Transitions before a replayed one that its belief is computed from, and instants at the beginning of a piece of
     an episode that are not scored where the world model is fitted."""
+    filter_rate: float = 1.0
+    """Polyak coefficient: the fraction of the fitted programs that goes into those which beliefs are computed with, at
+    every update; 1 computes them with the fitted ones. Slower beliefs move less under policy and critic."""
     piece_length: int = 32
     """Transitions of a piece of an episode that the world model is fitted to."""
     pieces: int = 16
     """Pieces of episodes in a gradient step of the world model."""
+    world_objective: str | None = None
+    """Bound that a world model and its filter are fitted to: an ELBO of `pyro.infer` with its arguments, such as
+    "Trace_ELBO(num_particles=4)", or TraceEnum_ELBO where the latent state is finite; by default (None) the library's
+    own, which equals TraceMeanField_ELBO, or TraceEnum_ELBO where the latent state is finite, and is faster."""
     information_weight: float = 1.0
     """Weight, in units of the temperature, of the information gain of a world model in what the policy maximises; that
     of the bound is 1 (theory, section 6)."""
@@ -209,7 +216,7 @@ class Settings:
                     "Expected buffer_size of at least batch_size, or nothing is ever learned, but got "
                     f"{self.buffer_size} and {self.batch_size}; raise buffer_size or lower batch_size."
                 )
-        for name in ("objective", "optim"):
+        for name in ("objective", "optim", "world_objective"):
             if getattr(self, name) is not None and not isinstance(getattr(self, name), str):
                 raise InputError(f"Expected {name} to be a name or None, but got {shown(getattr(self, name))}.")
         for name, known in (("training", TRAINING), ("intrinsic", INTRINSIC), ("critic", CRITICS)):
@@ -278,7 +285,8 @@ GROUPS: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "uniform_share", "greedy",
         ),
         "World model": (
-            "burn_in", "piece_length", "pieces", "information_weight", "consistency_weight", "marginal_draws",
+            "burn_in", "filter_rate", "piece_length", "pieces", "world_objective", "information_weight",
+            "consistency_weight", "marginal_draws",
         ),
         "Signal": ("signal", "signal_weight", "signal_value", "signal_discount"),
         "Explorer": ("explorer", "explorer_share"),
@@ -319,6 +327,7 @@ def _under_own_names(given: Mapping[str, Any]) -> dict[str, Any]:
 def _check_pieces(s: Settings) -> None:
     _whole("burn_in", s.burn_in, 0, 100_000)
     _whole("pieces", s.pieces, 1, 2**20)
+    _real("filter_rate", s.filter_rate, 1e-9, 1.0, "a share of the programs")
     _whole("marginal_draws", s.marginal_draws, 1, 2**20)
     for name in ("information_weight", "consistency_weight"):
         _real(name, getattr(s, name), -1e6, 1e6, "in units of the temperature")

@@ -24,7 +24,7 @@ from gio_pyro.cli.stopping import Stopped, collect_signals, status_of
 from gio_pyro.diagnostics.arviz_versions import netcdf
 from gio_pyro.errors import GioError, InputError, TrainingError, describe_error
 from gio_pyro.plotting.grid import grid_of
-from gio_pyro.plotting.plots import ARROWS, LATEST, learning_curve, policy_map
+from gio_pyro.plotting.plots import ARROWS, BOUND, LATEST, bound_terms, learning_curve, policy_map
 from gio_pyro.settings import finite_world
 from gio_pyro.utils.files import write_file
 from gio_pyro.utils.text import table
@@ -229,6 +229,8 @@ def _finish(agent: GIO, folder: RunFolder, before: dict[str, Any]) -> None:
     nats = "MI bound" if _sees_future(agent) else "intrinsic reward"
     if metrics := folder.metrics():
         learning_curve(folder.path / "learning_curve.png", metrics, references, information=nats)
+        if BOUND.keys() <= metrics.keys():
+            bound_terms(folder.path / "bound.png", metrics)
     _draw_policy(agent, folder.path / "policy.png")
     if can_film(agent):
         _film(agent, folder.path / "episode.gif")
