@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from gymnasium.spaces import Discrete
 from gymnasium.vector import VectorEnv
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from gio_pyro.actor_critic import NetworkActorCritic, actor_critic_of, steppers, temperature_of
-from gio_pyro.actor_critic.behaviour import select_action
+from gio_pyro.actor_critic import NetworkActorCritic, actor_critic_of, steppers, temperature_of, total
+from gio_pyro.actor_critic.behaviour import mixed_behaviour, select_action
 from gio_pyro.actor_critic.guide_reward import finite_nats, reward_named
 from gio_pyro.actor_critic.metrics import policy_metrics
 from gio_pyro.actor_critic.network_update import FINITE, NetworkUpdate, all_finite
@@ -53,6 +54,7 @@ from gio_pyro.inference import (
     separated,
     sequence_length_of,
 )
+from gio_pyro.planning import NoPlanner, Planning, planner_of
 from gio_pyro.programs import build_pair, chosen_programs, without_validation
 from gio_pyro.settings import Settings
 from gio_pyro.signals import Fitted
@@ -144,7 +146,17 @@ class GIO(Picklable):
             self.policy = self.actor_critic.policy
             self.model, self.guide = build_pair(self.programs, self.spec, self.policy, self.device)
             self.temperature = temperature_of(self.spec, s).to(self.device)
-        objective = objective_for(self.guide, self.objects.get("objective", s.objective), samples=s.samples)
+        self.reward = reward_named(s.intrinsic, self.model, self.guide, self.future, samples=s.samples)
+        self.reading = reward_named("imagined", self.model, self.guide, self.future, samples=s.samples)
+        fitted = Fitted(self.spec, self.future, self.model, self.guide, self.policy, self.replay)
+        with MemoryCheck("the signal and dreams", REDUCE_ADVICE):
+            self.reward_mix = reward_mix_of(s, fitted).to(self.device)
+            self.dreaming = dreams_of(s, fitted).to(self.device)
+        with torch.device(self.device), MemoryCheck("the explorer", REDUCE_ADVICE, self.device):
+            self.explorer = scheduler_of(s, fitted, self.reward_mix, self.collector.environments.count).to(self.device)
+        self.planning = self._planning(fitted)
+        given = self.objects.get("objective", s.objective)
+        objective = self.planning.objective or objective_for(self.guide, given, samples=s.samples)
         if sequence_length_of(objective) > 1 and self.future.sequential:
             raise InputError(
                 f"Expected a future of one step for an objective along trajectories, but got {self.future}; take "
@@ -159,20 +171,29 @@ class GIO(Picklable):
             training=s.training,
             action_space=self.spec.action_space,
         )
-        self.reward = reward_named(s.intrinsic, self.model, self.guide, self.future, samples=s.samples)
-        self.reading = reward_named("imagined", self.model, self.guide, self.future, samples=s.samples)
         self.update, self.table_fit = self._network_update(), self._table_fit()
-        fitted = Fitted(self.spec, self.future, self.model, self.guide, self.policy, self.replay)
-        with MemoryCheck("the signal and dreams", REDUCE_ADVICE):
-            self.reward_mix = reward_mix_of(s, fitted).to(self.device)
-            self.dreaming = dreams_of(s, fitted).to(self.device)
-        with torch.device(self.device), MemoryCheck("the explorer", REDUCE_ADVICE, self.device):
-            self.explorer = scheduler_of(s, fitted, self.reward_mix, self.collector.environments.count).to(self.device)
         self.figures: dict[str, Tensor] = {}
         self.monitor = TrainingMonitor(self.spec.action_space, s.discount)
         self.largest_reward = self.largest_paid = 0.0
         self.sound = torch.ones((), dtype=torch.bool, device=self.device)
         self.unbounded = agent_state.unbounded(self)
+
+    def _planning(self, fitted: Fitted) -> NoPlanner:
+        """Return what plans with the programs, the reward and the critic of this agent."""
+
+        def alpha() -> Tensor | float:
+            return self.temperature.at(self.steps)
+
+        return planner_of(
+            self.settings,
+            fitted,
+            self.dreaming,
+            pay=lambda rows: self.reward_mix.mix(rows, self.steps),
+            critic=lambda state: total(self.actor_critic.critic, self.actor_critic.apart, state),
+            value=lambda state: self.actor_critic.value(self.reward, alpha(), state),
+            temperature=alpha,
+            streams=self.collector.environments.count,
+        ).to(self.device)
 
     def optimisers(self) -> dict[str, torch.optim.Optimizer]:
         """Return the optimisers by name; programs without parameters and tables have none."""
@@ -281,6 +302,7 @@ class GIO(Picklable):
         s = self.settings
         collected = self.collector.collect(self._behaviour(), steps)
         rows = self.replay.add(collected.rows, *collected.links())
+        self.planning.keep(rows)
         self.reward_mix.observe(rows)
         self.steps += len(rows)
         self.unobserved += len(rows)
@@ -291,14 +313,14 @@ class GIO(Picklable):
         return learns
 
     def _behaviour(self) -> Behaviour:
-        """Return the behaviour policy: uniform before `learning_starts`, then policy, guide and explorer."""
+        """Return the behaviour policy: uniform before `learning_starts`, then policy or planner, guide and explorer."""
         s = self.settings
         if self.steps < s.learning_starts:
             return self.actor_critic.behaviour(uniform_share=1.0)
-        if self.update is not None:
-            return self.explorer.behaviour(self.update.behaviour, self.replay)
-        own = self.actor_critic.behaviour(uniform_share=s.uniform_share, greedy=s.greedy, explore=self.guide.explorer)
-        return self.explorer.behaviour(own, self.replay)
+        exploration: dict[str, Any] = {"uniform_share": s.uniform_share, "greedy": s.greedy, "explore": self.guide.explorer}
+        own = self.actor_critic.behaviour(**exploration) if self.update is None else self.update.behaviour
+        mixed = partial(mixed_behaviour, finite=isinstance(self.spec.action_space, Discrete), **exploration)
+        return self.explorer.behaviour(self.planning.behaviour(own, mixed, bool(len(self.replay))), self.replay)
 
     def _observe(self) -> None:
         """Update input normalisers with the transitions collected since the last call."""
@@ -337,6 +359,7 @@ class GIO(Picklable):
             self._note(fitted | self.reward_mix.update(batch) | self.dreaming.update(batch))
         for _ in range(improvements):
             self._improve(self.actor_critic.rows(self.replay))
+        self.planning.refresh()
 
     @property
     def _one_step(self) -> bool:
@@ -516,7 +539,8 @@ class GIO(Picklable):
         with torch.inference_mode(False), self.playing.use(), torch.no_grad(), without_validation():
             state = torch.as_tensor(states, device=self.device)
             flags = None if allowed is None else torch.as_tensor(allowed, device=self.device)
-            return select_action(self.policy, state, flags, deterministic=deterministic).cpu().numpy()
+            policy = self.planning.policy(self.policy) if len(self.replay) else self.policy
+            return select_action(policy, state, flags, deterministic=deterministic).cpu().numpy()
 
     def evaluate(
         self,
@@ -601,6 +625,7 @@ class GIO(Picklable):
         future: str | FutureLike | None = None,
         signal: str | None = None,
         explorer: str | None = None,
+        planner: str | None = None,
         objective: ObjectiveLike | None = None,
         optim: OptimLike | None = None,
         device: str = "auto",
@@ -608,7 +633,7 @@ class GIO(Picklable):
         """Return the agent that was saved in the folder `path`.
 
         Only code named by the caller or part of the library is run: custom programs, futures, signals, explorers,
-        objectives and optimisers, programs given as instances, wrapped environments and environments not registered
+        planners, objectives and optimisers, programs given as instances, wrapped environments and environments not registered
         with Gymnasium must be passed again. If the number of environments differs from training, new episodes begin,
         with one `GioWarning`.
 
@@ -620,5 +645,6 @@ class GIO(Picklable):
         with torch.inference_mode(False):
             state = file_format.read(file_format.folder_named(path))
             given = (environment, model, guide, future, device)
-            again: dict[str, Any] = {"signal": signal, "explorer": explorer, "objective": objective, "optim": optim}
+            again: dict[str, Any] = {"signal": signal, "explorer": explorer, "planner": planner}
+            again |= {"objective": objective, "optim": optim}
             return agent_state.restore(cls, state, *given, **again)

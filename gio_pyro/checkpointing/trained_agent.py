@@ -30,6 +30,7 @@ class TrainedAgent(Protocol):
     reward_mix: Any
     dreaming: Any
     explorer: Any
+    planning: Any
 
     collector: Any
     replay: Any

@@ -22,6 +22,7 @@ from gio_pyro.cli.options import (
     NetworkOptions,
     OtherEnvironment,
     OwnParts,
+    PlannerOptions,
     RunOptions,
     SignalOptions,
 )
@@ -39,6 +40,7 @@ def train(
     collection: Annotated[CollectionOptions, *group("Collection")],
     signals: Annotated[SignalOptions, *group("Signal")],
     explorers: Annotated[ExplorerOptions, *group("Explorer")],
+    planners: Annotated[PlannerOptions, *group("Planner")],
     dreams: Annotated[DreamOptions, *group("Dreams")],
     run: Annotated[RunOptions, *group("Run")],
 ) -> int:
@@ -59,6 +61,7 @@ def train(
         collection=collection,
         signals=signals,
         explorers=explorers,
+        planners=planners,
         dreams=dreams,
         run=run,
     )

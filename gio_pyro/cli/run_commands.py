@@ -54,6 +54,7 @@ def train(
     collection: CollectionOptions,
     signals: SignalOptions,
     explorers: ExplorerOptions,
+    planners: PlannerOptions,
     dreams: DreamOptions,
     run: RunOptions,
 ) -> int:
@@ -61,7 +62,7 @@ def train(
     for name, value, least in (("steps", run.steps, 0), ("checkpoint_every", run.checkpoint_every, 1)):
         if value is not None and value < least:
             raise InputError(f"Expected {flag(name)} to be at least {least}, but got {value}.")
-    settings = given_settings(agent, networks, collection, signals, explorers, dreams, run)
+    settings = given_settings(agent, networks, collection, signals, explorers, planners, dreams, run)
     start = _new_run if run.resume is None else _resumed_run
     learner, folder, plan = start(env, agent, collection, run, settings)
     try:
@@ -97,7 +98,7 @@ def _resumed_run(
     env: str | None, agent: AgentOptions, collection: CollectionOptions, run: RunOptions, settings: dict[str, Any]
 ) -> tuple[GIO, RunFolder, Plan]:
     """Load the agent of a run folder, whose settings cannot be changed; programs of the user's own are named again."""
-    again = {name: settings.pop(name, None) for name in ("signal", "explorer", "objective", "optim")}
+    again = {name: settings.pop(name, None) for name in ("signal", "explorer", "planner", "objective", "optim")}
     others = {"out": run.out, "env_arg": collection.env_arg or None, "envs": collection.envs}
     refused = settings | {name: value for name, value in others.items() if value is not None}
     if refused:
