@@ -4,11 +4,13 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from gymnasium.spaces import Discrete
 from torch import Tensor
 
-from gio_pyro.distributions.masks import evenly
+from gio_pyro.distributions.masks import restricted
 from gio_pyro.distributions.squash import uniform_in_box
 from gio_pyro.dreaming import NetworkOutcomes, NoRollouts
+from gio_pyro.nn import width
 from gio_pyro.planning.base import NoPlanner, Problem
 from gio_pyro.planning.distillation import PlanMemory
 from gio_pyro.planning.families import family_of
@@ -16,10 +18,10 @@ from gio_pyro.planning.imagination import FittedImagination, Imagination, Pay
 from gio_pyro.planning.names import planner_named
 from gio_pyro.planning.scheduler import Planning
 from gio_pyro.planning.tables import TableImagination
-from gio_pyro.programs import Guide, example, log_probs
+from gio_pyro.programs import Guide, example
 from gio_pyro.settings import Settings
 from gio_pyro.signals import Fitted
-from gio_pyro.types import Policy, finite
+from gio_pyro.types import Policy, Spec, finite
 
 
 def planner_of(
@@ -51,7 +53,7 @@ def planner_of(
     if settings.planner is None:
         return NoPlanner()
     imagination: Imagination = (
-        FittedImagination(fitted, dreaming, pay)
+        FittedImagination(fitted, dreaming, pay, captured=settings.compile is not False)
         if isinstance(dreaming, NetworkOutcomes)
         else TableImagination(fitted, pay, critic)
     )
@@ -71,7 +73,7 @@ def planner_of(
 def prior_of(fitted: Fitted) -> Policy:
     """Return p_a(a|s): the guide where it ignores the future, else uniform over the allowed actions."""
     guide, spec, policy = fitted.guide, fitted.spec, fitted.policy
-    return _guide_prior(guide, policy, spec.future_space) if guide.ignores_future else _uniform(policy)
+    return _guide_prior(guide, policy, spec.future_space) if guide.ignores_future else _uniform(spec)
 
 
 def _guide_prior(guide: Guide, policy: Policy, futures: Any) -> Policy:
@@ -82,11 +84,13 @@ def _guide_prior(guide: Guide, policy: Policy, futures: Any) -> Policy:
     return prior
 
 
-def _uniform(policy: Policy) -> Policy:
+def _uniform(spec: Spec) -> Policy:
+    size = width(spec.action_space)
+
     def prior(state: Tensor) -> Any:
-        pi = policy(state)
-        if not pi.has_enumerate_support:
-            return uniform_in_box(pi.mean)
-        return torch.distributions.Categorical(logits=evenly(log_probs(pi)))
+        zeros = torch.zeros(len(state), size, device=state.device)
+        if not isinstance(spec.action_space, Discrete):
+            return uniform_in_box(zeros)
+        return torch.distributions.Categorical(logits=restricted(zeros, spec.allowed(state)))
 
     return prior

@@ -1,6 +1,7 @@
 """What sequences of actions are drawn from: the prior, the policy, or a plan that earlier rounds have found."""
 
 import math
+from typing import Any
 
 import torch
 from gymnasium.spaces import Discrete
@@ -26,32 +27,34 @@ class Proposal:
 
     def __init__(self, problem: Problem, shape: tuple[int, int, int], plan: Tensor | None, following: int) -> None:
         self.problem, self.shape, self.plan = problem, shape, plan
-        self.discrete = isinstance(problem.spec.action_space, Discrete)
         count, sequences, _ = shape
-        self.follows = (torch.arange(sequences) < following).repeat(count)
-        self.any, self.all = following > 0, following == sequences
+        follows = (torch.arange(sequences) < following).repeat(count)
+        self.rows = follows.nonzero().squeeze(-1) if following else None
+        self.draw = self._discrete if isinstance(problem.spec.action_space, Discrete) else self._continuous
 
     def __call__(self, number: int, state: Tensor) -> tuple[Tensor, Tensor]:
         """Return actions for the states `[N · K · J, ...]` at a step, and log p_a − log proposal, `[N · K · J]`."""
         copies = self.shape[2]
-        first = state if copies == 1 else state[::copies]
-        draw = self._discrete if self.discrete else self._continuous
-        action, ratio = draw(number, first)
+        action, ratio = self.draw(number, state if copies == 1 else state[::copies])
         if copies == 1:
             return action, ratio
         return action.repeat_interleave(copies, 0), ratio.repeat_interleave(copies, 0)
+
+    def _planned(self, number: int) -> Tensor | None:
+        """Return the plan of a step for each sequence, `[N · K, P]`; None for the prior."""
+        return None if self.plan is None else self.plan[:, number].repeat_interleave(self.shape[1], 0)
 
     def _discrete(self, number: int, state: Tensor) -> tuple[Tensor, Tensor]:
         prior = log_probs(self.problem.prior(state)).float()
         if number == 0:
             return self._every_action(prior)
-        other = prior
-        if self.plan is not None:
-            wanted = self.plan[:, number].repeat_interleave(self.shape[1], 0)
-            other = _mixed(restricted(wanted, legal(prior)), prior)
-        if self.any:
-            own = _mixed(log_probs(self.problem.policy(state)).float(), prior)
-            other = torch.where(self.follows.to(prior.device)[:, None], own, other)
+        other, plan = prior, self._planned(number)
+        if plan is not None:
+            other = _mixed(restricted(plan, legal(prior)), prior)
+        if self.rows is not None:
+            rows = self.rows.to(state.device)
+            own = _mixed(log_probs(self.problem.policy(state[rows])).float(), prior[rows])
+            other = other.index_copy(0, rows, own)
         action = torch.multinomial(other.exp(), 1)
         return action.squeeze(-1), (prior - other).gather(-1, action).squeeze(-1)
 
@@ -65,24 +68,19 @@ class Proposal:
         return action.squeeze(-1), (prior.gather(-1, action) + count.log()).squeeze(-1)
 
     def _continuous(self, number: int, state: Tensor) -> tuple[Tensor, Tensor]:
-        prior = self.problem.prior(state)
-        other = prior
-        if self.plan is not None:
-            other = self.problem.family.distribution(self.plan[:, number].repeat_interleave(self.shape[1], 0))
-        if not self.any:
-            action = other.sample()
-            return action, torch.zeros_like(action[:, 0]) if other is prior else _ratio(prior, other, action)
-        pi, follows = self.problem.policy(state), self.follows.to(state.device)
-        action = torch.where(follows[:, None], pi.sample(), other.sample())
-        ratio = _ratio(prior, pi, action) if other is prior else prior.log_prob(action) - torch.where(
-            follows, pi.log_prob(action), other.log_prob(action)
-        )
-        return action, torch.where(follows, ratio, 0.0) if other is prior else ratio
-
-
-def _ratio(prior: torch.distributions.Distribution, other: torch.distributions.Distribution, action: Tensor) -> Tensor:
-    found: Tensor = prior.log_prob(action) - other.log_prob(action)
-    return found
+        prior, plan = self.problem.prior(state), self._planned(number)
+        other: Any = prior if plan is None else self.problem.family.distribution(plan)
+        action = other.sample()
+        log_prior = prior.log_prob(action) if plan is not None or self.rows is not None else action[:, 0]
+        log_other = log_prior if plan is None else other.log_prob(action)
+        if self.rows is None:
+            return action, log_prior - log_other
+        rows = self.rows.to(state.device)
+        pi = self.problem.policy(state[rows])
+        own = pi.sample()
+        action = action.index_copy(0, rows, own)
+        log_other = log_other.index_copy(0, rows, pi.log_prob(own))
+        return action, prior.log_prob(action) - log_other
 
 
 def _mixed(log_q: Tensor, prior: Tensor) -> Tensor:

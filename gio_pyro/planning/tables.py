@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from gio_pyro.dreaming import Counted
-from gio_pyro.planning.imagination import Imagined, Pay
+from gio_pyro.planning.imagination import HALF, Imagined, Pay
 from gio_pyro.programs.expectations import enumerated_probabilities
 from gio_pyro.signals import Fitted
 from gio_pyro.types import Transitions
@@ -90,7 +90,7 @@ class TableImagination:
         pair, arrived = (p * tried[:, None] > 0).nonzero(as_tuple=True)
         mean, ended = counted.of(state[pair], action[pair], arrived)
         received = (mean if reward is None else reward[pair, arrived]).float()
-        over = ended > 0.5  # noqa: PLR2004
+        over = ended > HALF
         drawn = Transitions(
             state[pair], action[pair], received, arrived, over, torch.zeros_like(over), *torch.ones(2, len(pair)).to(device)
         )
