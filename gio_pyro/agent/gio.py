@@ -54,7 +54,7 @@ from gio_pyro.inference import (
     separated,
     sequence_length_of,
 )
-from gio_pyro.planning import NoPlanner, Planning, planner_of
+from gio_pyro.planning import NoPlanner, Planner, planner_of
 from gio_pyro.programs import build_pair, chosen_programs, without_validation
 from gio_pyro.settings import Settings
 from gio_pyro.signals import Fitted
@@ -72,6 +72,9 @@ MOST_STEPS = 2**40
 """Environment steps in one call of `learn`."""
 OTHER_SEED = 1_000_003
 """Added to the training seed for evaluation and prediction, so that they use separate random streams."""
+
+SAVED = "as saved"
+"""The planner of `GIO.load` that keeps that of the checkpoint."""
 
 ROUNDS_AT_ONCE = 20
 """Rounds of collecting and updating between looks at the progress bar."""
@@ -508,6 +511,22 @@ class GIO(Picklable):
         with PrivateRandom(self.settings.seed, self.device).use(), torch.no_grad():
             return finite_nats(self.actor_critic.intrinsic(self.reading, given.to(self.device)), self.guide.name)
 
+    @property
+    def planner(self) -> Planner | None:
+        """The planner that the agent acts by; None without one, or where it acts by its habit or its policy alone.
+
+        Set it to None to act without planning: by the habit, if the guide was distilled from plans (`HabitGuide`), else
+        by the policy. Set it to the text of a planner to plan again, with this one, in an agent that was built with one.
+
+        Raises:
+            InputError: a planner for an agent that was built without one, or one that does not fit.
+        """
+        return self.planning.acting
+
+    @planner.setter
+    def planner(self, text: str | None) -> None:
+        self.planning.act_by(text)
+
     def predict(
         self,
         observation: Any,
@@ -625,7 +644,7 @@ class GIO(Picklable):
         future: str | FutureLike | None = None,
         signal: str | None = None,
         explorer: str | None = None,
-        planner: str | None = None,
+        planner: str | None = SAVED,
         objective: ObjectiveLike | None = None,
         optim: OptimLike | None = None,
         device: str = "auto",
@@ -635,7 +654,7 @@ class GIO(Picklable):
         Only code named by the caller or part of the library is run: custom programs, futures, signals, explorers,
         planners, objectives and optimisers, programs given as instances, wrapped environments and environments not registered
         with Gymnasium must be passed again. If the number of environments differs from training, new episodes begin,
-        with one `GioWarning`.
+        with one `GioWarning`. `planner=None` acts without planning, as setting `agent.planner` to None does.
 
         Raises:
             InputError: `path` is not a path.
@@ -645,6 +664,9 @@ class GIO(Picklable):
         with torch.inference_mode(False):
             state = file_format.read(file_format.folder_named(path))
             given = (environment, model, guide, future, device)
-            again: dict[str, Any] = {"signal": signal, "explorer": explorer, "planner": planner}
-            again |= {"objective": objective, "optim": optim}
-            return agent_state.restore(cls, state, *given, **again)
+            again: dict[str, Any] = {"signal": signal, "explorer": explorer, "objective": objective, "optim": optim}
+            again |= {"planner": None if planner == SAVED else planner}
+            agent = agent_state.restore(cls, state, *given, **again)
+            if planner is None:
+                agent.planner = None
+            return agent

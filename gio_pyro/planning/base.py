@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from gio_pyro.errors import InputError, shown
 from gio_pyro.planning.families import Family
 from gio_pyro.planning.imagination import Imagination
 from gio_pyro.types import Policy, Spec, Transitions
@@ -72,6 +73,19 @@ class NoPlanner(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.planner = None
+
+    @property
+    def acting(self) -> Planner | None:
+        """The planner that is acted by; None without one."""
+        return None
+
+    def act_by(self, text: str | None) -> None:
+        """Act by the planner of a name, or without one for None; raises `InputError` for a name here."""
+        if text is not None:
+            raise InputError(
+                f"Expected an agent that was built with a planner, but got {shown(text, 80)} for one without; build it "
+                "with planner=."
+            )
 
     def behaviour(self, own: Any, mixed: Callable[[Any], Any], begun: bool) -> Any:
         """Return what collects until the next update; here `own`, the agent's behaviour."""

@@ -47,25 +47,16 @@ class Proposal:
     def _discrete(self, number: int, state: Tensor) -> tuple[Tensor, Tensor]:
         prior = log_probs(self.problem.prior(state)).float()
         if number == 0:
-            return self._every_action(prior)
+            return every_action(prior, self.shape[1])
         other, plan = prior, self._planned(number)
         if plan is not None:
-            other = _mixed(restricted(plan, legal(prior)), prior)
+            other = mixed(restricted(plan, legal(prior)), prior)
         if self.rows is not None:
             rows = self.rows.to(state.device)
-            own = _mixed(log_probs(self.problem.policy(state[rows])).float(), prior[rows])
+            own = mixed(log_probs(self.problem.policy(state[rows])).float(), prior[rows])
             other = other.index_copy(0, rows, own)
         action = torch.multinomial(other.exp(), 1)
         return action.squeeze(-1), (prior - other).gather(-1, action).squeeze(-1)
-
-    def _every_action(self, prior: Tensor) -> tuple[Tensor, Tensor]:
-        """Return each allowed first action in as many sequences as any other, as nearly as K allows."""
-        allowed = legal(prior)
-        order = torch.argsort((~allowed).long(), dim=-1, stable=True)
-        count = allowed.sum(-1, keepdim=True)
-        turn = torch.arange(self.shape[1], device=prior.device).repeat(self.shape[0])[:, None] % count
-        action = order.gather(-1, turn)
-        return action.squeeze(-1), (prior.gather(-1, action) + count.log()).squeeze(-1)
 
     def _continuous(self, number: int, state: Tensor) -> tuple[Tensor, Tensor]:
         prior, plan = self.problem.prior(state), self._planned(number)
@@ -83,6 +74,24 @@ class Proposal:
         return action, prior.log_prob(action) - log_other
 
 
-def _mixed(log_q: Tensor, prior: Tensor) -> Tensor:
+def mixed(log_q: Tensor, prior: Tensor) -> Tensor:
     """Return log-probabilities of a distribution with a share of the prior, `[M, A]`."""
     return torch.logaddexp(log_q.log_softmax(-1) + math.log1p(-PRIOR_SHARE), prior + math.log(PRIOR_SHARE))
+
+
+def every_action(prior: Tensor, sequences: int) -> tuple[Tensor, Tensor]:
+    """Return each allowed first action in as many of the sequences of a state as any other, as nearly as K allows.
+
+    Args:
+        prior: log p_a, `[N · K, A]` nats, the K sequences of a state one after the other.
+        sequences: K.
+
+    Returns:
+        The actions and log p_a − log proposal, `[N · K]` each.
+    """
+    allowed = legal(prior)
+    order = torch.argsort((~allowed).long(), dim=-1, stable=True)
+    count = allowed.sum(-1, keepdim=True)
+    turn = torch.arange(sequences, device=prior.device).repeat(len(prior) // sequences)[:, None] % count
+    action = order.gather(-1, turn)
+    return action.squeeze(-1), (prior.gather(-1, action) + count.log()).squeeze(-1)

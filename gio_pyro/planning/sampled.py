@@ -8,7 +8,7 @@ where a sequence came from, so that the plan stays that of the prior:
 
 Of finitely many first actions each gets as many sequences as any other. Where the model is stochastic, a sequence that
 was lucky is weighted like one that is good (the optimism of planning as inference); `particles` rolls each sequence out
-several times and weighs it by its mean.
+several times and weighs it by its mean, and finite states are backed up together (`meetings`).
 """
 
 import math
@@ -27,6 +27,7 @@ from gio_pyro.planning.checks import (
     check_weight,
     check_whole,
 )
+from gio_pyro.planning.meetings import sampled_induction
 from gio_pyro.planning.proposals import Proposal
 from gio_pyro.planning.rollouts import roll_out
 from gio_pyro.programs import log_probs
@@ -89,6 +90,8 @@ class PathIntegral(Planner):
     @torch.no_grad()
     def plan(self, state: Tensor, start: Tensor | None = None) -> Tensor:
         """Return the parameters of q of the next H actions from each state `[N, ...]`, `[N, H, P]`."""
+        if self.meets:
+            return self._with_prior(state, self._induced(state))
         family = self.problem.family
         plan = None if start is None else family.start(start)
         actions, scores, ratios = [], [], []
@@ -106,10 +109,30 @@ class PathIntegral(Planner):
         assert plan is not None
         return self._with_prior(state, plan) if self.discrete else plan
 
+    @property
+    def meets(self) -> bool:
+        """Whether rollouts meet in states, so that they are backed up together."""
+        return self.discrete and isinstance(self.problem.spec.state_space, Discrete)
+
+    def _induced(self, state: Tensor) -> Tensor:
+        return sampled_induction(
+            self.problem,
+            state,
+            horizon=self.horizon,
+            sequences=self.draws,
+            rounds=self.rounds,
+            alpha=self._alpha(),
+            weight=self.weight,
+            value=self.value,
+        )
+
+    def _alpha(self) -> Tensor | float:
+        """Return the temperature of the weights, reward units per nat."""
+        return self.problem.temperature() if self.temperature is None else self.temperature
+
     def weigh(self, score: Tensor, log_ratio: Tensor) -> Tensor:
         """Return the weights of sequences, `[N, K]`, from their scores and log p_a − log proposal, `[N, K]` each."""
-        alpha = self.problem.temperature() if self.temperature is None else self.temperature
-        log_weight = (score - score.amax(-1, keepdim=True)) / alpha + log_ratio
+        log_weight = (score - score.amax(-1, keepdim=True)) / self._alpha() + log_ratio
         return log_weight.softmax(-1) if self.discrete else tempered(log_weight, min(EFFECTIVE, score.shape[-1]))
 
     def _with_prior(self, state: Tensor, plan: Tensor) -> Tensor:
@@ -152,6 +175,11 @@ class CrossEntropy(PathIntegral):
             problem, horizon, draws, rounds, replan, value, information_weight, None, particles, policy_share
         )
         self.elites = check_real("elites", elites, 1e-9, 1)
+
+    @property
+    def meets(self) -> bool:
+        """Whether rollouts are backed up together: not here, each sequence counts by itself."""
+        return False
 
     def weigh(self, score: Tensor, log_ratio: Tensor) -> Tensor:
         """Return equal weights of the best sequences, 0 for the others, `[N, K]`."""

@@ -12,6 +12,7 @@ from gio_pyro.distributions.masks import restricted
 from gio_pyro.errors import ProgramError, raised_by, shown
 from gio_pyro.planning.base import NoPlanner, Planner
 from gio_pyro.planning.distillation import Distillation, PlanMemory
+from gio_pyro.planning.names import planner_named
 from gio_pyro.types import Transitions
 
 AT_ONCE = 2**17
@@ -48,6 +49,19 @@ class Planning(NoPlanner):
         self.acted: list[Tensor] = []
         if memory is not None:
             self.objective = Distillation(memory, self.problem.family, self)
+
+    @property
+    def acting(self) -> Planner | None:
+        """The planner that is acted by; None once it is retired."""
+        return None if bool(self.retired) else self.planner
+
+    def act_by(self, text: str | None) -> None:
+        """Act by the planner of a name from now on; for None by the distilled habit or the policy."""
+        self.left.zero_()
+        self.rest.fill_(torch.nan)
+        self.retired.fill_(text is None)
+        if text is not None:
+            self.planner = planner_named(text, self.problem)
 
     def behaviour(self, own: Any, mixed: Mixed, begun: bool) -> Any:
         """Return what collects until the next update: the planner, a habit, or `own` where nothing was seen yet."""
