@@ -1,5 +1,7 @@
 """Guides that ignore the future, ρ(a|s): maximum-entropy RL, MIRL and KL control (theory, section 4)."""
 
+from typing import Any
+
 import pyro
 import pyro.distributions as dist
 import torch
@@ -90,9 +92,8 @@ class HabitGuide(nn.Module):
         self.learning_rate = 1e-3
         self.encoder = encoder(states)
         self.net = mlp(self.encoder.size, spec.hidden, size)
-        last = self.net[-1]
-        nn.init.zeros_(last.weight)
-        nn.init.zeros_(last.bias)
+        for parameter in self.net[-1].parameters():
+            nn.init.zeros_(parameter)
 
     def observe(self, state: Tensor, action: Tensor, future: Tensor) -> None:
         """Update the input statistics with new data."""
@@ -104,7 +105,7 @@ class HabitGuide(nn.Module):
         with pyro.plate("batch", state.shape[0]):
             return pyro.sample("action", self.habit(state))
 
-    def habit(self, state: Tensor) -> dist.Distribution:
+    def habit(self, state: Tensor) -> Any:
         """Return ρ(·|s), a batch of B distributions."""
         found = self.table[state] if self.encoder is None else self.net(self.encoder(state))
         if self.discrete:

@@ -11,7 +11,6 @@ guide; then the return of 20 episodes and the milliseconds of an action are take
 alone. The settings were chosen on seed 0. Rows already in the CSV file are not run again.
 """
 
-import statistics
 import time
 import warnings
 from collections.abc import Iterator

@@ -20,11 +20,11 @@ from gio_pyro.actor_critic.guide_reward import finite_nats, reward_named
 from gio_pyro.actor_critic.metrics import policy_metrics
 from gio_pyro.actor_critic.network_update import FINITE, NetworkUpdate, all_finite
 from gio_pyro.actor_critic.table_fit import TableFit
+from gio_pyro.agent.training_monitor import TrainingMonitor, not_finite, paid_at_most
 from gio_pyro.callbacks import Callback, Metrics, combined
 from gio_pyro.checkpointing import agent_state, file_format
 from gio_pyro.checkpointing.summary import summary
 from gio_pyro.collection import Actions, Collector, Env, Observations, copy_environment, make_env
-from gio_pyro.collection.collector import Behaviour
 from gio_pyro.collection.environment_adapter import Array
 from gio_pyro.collection.evaluate import (
     Evaluation,
@@ -40,7 +40,7 @@ from gio_pyro.collection.wrappers import first_env
 from gio_pyro.data.image_planes import image_axis
 from gio_pyro.data.replay_buffer import Replay, warn_of_size
 from gio_pyro.data.training_batches import newly_known, require_room_for, sequence_batch, training_batch
-from gio_pyro.dreaming import dreams_of
+from gio_pyro.dreaming import NoRollouts, dreams_of
 from gio_pyro.errors import InputError
 from gio_pyro.explorers import scheduler_of
 from gio_pyro.futures import Future, FutureLike, future_from, spec_of, without_masks
@@ -59,10 +59,10 @@ from gio_pyro.programs import build_pair, chosen_programs, without_validation
 from gio_pyro.settings import Settings
 from gio_pyro.signals import Fitted
 from gio_pyro.signals.reward_mix import reward_mix_of
-from gio_pyro.training_monitor import TrainingMonitor, not_finite, paid_at_most
-from gio_pyro.types import PyroProgram, Transitions, finite, in_space
+from gio_pyro.types import Behaviour, PyroProgram, Transitions, finite, in_space
 from gio_pyro.utils.checks import batch, function, invalid_argument, one_of_two, switch, whole
 from gio_pyro.utils.devices import device_from_name
+from gio_pyro.utils.files import folder_named
 from gio_pyro.utils.memory import REDUCE_ADVICE, MemoryCheck, memory_errors
 from gio_pyro.utils.pickling import Picklable
 from gio_pyro.utils.randomness import PROCESS_LOCK, PrivateRandom
@@ -154,7 +154,7 @@ class GIO(Picklable):
         fitted = Fitted(self.spec, self.future, self.model, self.guide, self.policy, self.replay)
         with MemoryCheck("the signal and dreams", REDUCE_ADVICE):
             self.reward_mix = reward_mix_of(s, fitted).to(self.device)
-            self.dreaming = dreams_of(s, fitted).to(self.device)
+            self.dreaming = self._dreams(fitted).to(self.device)
         with torch.device(self.device), MemoryCheck("the explorer", REDUCE_ADVICE, self.device):
             self.explorer = scheduler_of(s, fitted, self.reward_mix, self.collector.environments.count).to(self.device)
         self.planning = self._planning(fitted)
@@ -181,21 +181,31 @@ class GIO(Picklable):
         self.sound = torch.ones((), dtype=torch.bool, device=self.device)
         self.unbounded = agent_state.unbounded(self)
 
+    def _dreams(self, fitted: Fitted) -> NoRollouts:
+        """Return the rollouts in the model, and what they and a planner ask beside it."""
+        s = self.settings
+        sizes: dict[str, Any] = {"horizon": s.dream_horizon, "share": s.dream_share, "samples": s.samples}
+        return dreams_of(fitted, **sizes, learning_rate=s.learning_rate, planned=s.planner is not None)
+
     def _planning(self, fitted: Fitted) -> NoPlanner:
         """Return what plans with the programs, the reward and the critic of this agent."""
 
         def alpha() -> Tensor | float:
             return self.temperature.at(self.steps)
 
+        s = self.settings
         return planner_of(
-            self.settings,
+            s.planner,
             fitted,
             self.dreaming,
             pay=lambda rows: self.reward_mix.mix(rows, self.steps),
             critic=lambda state: total(self.actor_critic.critic, self.actor_critic.apart, state),
             value=lambda state: self.actor_critic.value(self.reward, alpha(), state),
             temperature=alpha,
+            discount=s.discount,
             streams=self.collector.environments.count,
+            capacity=s.buffer_size if s.objective is None else 0,
+            captured=s.compile is not False,
         ).to(self.device)
 
     def optimisers(self) -> dict[str, torch.optim.Optimizer]:
@@ -320,7 +330,11 @@ class GIO(Picklable):
         s = self.settings
         if self.steps < s.learning_starts:
             return self.actor_critic.behaviour(uniform_share=1.0)
-        exploration: dict[str, Any] = {"uniform_share": s.uniform_share, "greedy": s.greedy, "explore": self.guide.explorer}
+        exploration: dict[str, Any] = {
+            "uniform_share": s.uniform_share,
+            "greedy": s.greedy,
+            "explore": self.guide.explorer,
+        }
         own = self.actor_critic.behaviour(**exploration) if self.update is None else self.update.behaviour
         mixed = partial(mixed_behaviour, finite=isinstance(self.spec.action_space, Discrete), **exploration)
         return self.explorer.behaviour(self.planning.behaviour(own, mixed, bool(len(self.replay))), self.replay)
@@ -516,7 +530,7 @@ class GIO(Picklable):
         """The planner that the agent acts by; None without one, or where it acts by its habit or its policy alone.
 
         Set it to None to act without planning: by the habit, if the guide was distilled from plans (`HabitGuide`), else
-        by the policy. Set it to the text of a planner to plan again, with this one, in an agent that was built with one.
+        by the policy. Set it to the text of a planner to plan with that one, in an agent that was built with one.
 
         Raises:
             InputError: a planner for an agent that was built without one, or one that does not fit.
@@ -629,7 +643,7 @@ class GIO(Picklable):
             InputError: `path` is not a path, or cannot be written.
             CheckpointError: the agent could not be loaded again, for example because a parameter is NaN.
         """
-        folder = file_format.folder_named(path)
+        folder = folder_named(path)
         with PROCESS_LOCK:
             file_format.write(folder, agent_state.storable(self))
 
@@ -652,9 +666,10 @@ class GIO(Picklable):
         """Return the agent that was saved in the folder `path`.
 
         Only code named by the caller or part of the library is run: custom programs, futures, signals, explorers,
-        planners, objectives and optimisers, programs given as instances, wrapped environments and environments not registered
-        with Gymnasium must be passed again. If the number of environments differs from training, new episodes begin,
-        with one `GioWarning`. `planner=None` acts without planning, as setting `agent.planner` to None does.
+        planners, objectives and optimisers, programs given as instances, wrapped environments and environments not
+        registered with Gymnasium must be passed again. If the number of environments differs from training, new
+        episodes begin, with one `GioWarning`. `planner=None` acts without planning, as setting `agent.planner` to None
+        does.
 
         Raises:
             InputError: `path` is not a path.
@@ -662,7 +677,7 @@ class GIO(Picklable):
                 another environment or other programs.
         """
         with torch.inference_mode(False):
-            state = file_format.read(file_format.folder_named(path))
+            state = file_format.read(folder_named(path))
             given = (environment, model, guide, future, device)
             again: dict[str, Any] = {"signal": signal, "explorer": explorer, "objective": objective, "optim": optim}
             again |= {"planner": None if planner == SAVED else planner}

@@ -22,6 +22,7 @@ from gio_pyro.cli.options import (
     NetworkOptions,
     OtherEnvironment,
     OwnParts,
+    PlannerOptions,
     RunOptions,
     SignalOptions,
 )

@@ -8,13 +8,11 @@ from contextlib import AbstractContextManager
 import torch
 from torch import Tensor, nn
 
-from gio_pyro.collection import Behaviour
-from gio_pyro.collection.collected import Step
 from gio_pyro.data.replay_buffer import Replay
 from gio_pyro.errors import InputError, raised_by, shown
 from gio_pyro.explorers.base import Explorer
 from gio_pyro.nn.gradient_step import Figures
-from gio_pyro.types import Spec, Transitions, in_space
+from gio_pyro.types import Behaviour, Spec, Step, Transitions, in_space
 
 LONGEST = 200
 """Most steps of a turn: it ends there even if its episode does not."""

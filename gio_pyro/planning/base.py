@@ -5,7 +5,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from gio_pyro.errors import InputError, shown
@@ -103,4 +102,3 @@ class NoPlanner(nn.Module):
 
     def _load_from_state_dict(self, state_dict: Any, prefix: str, *others: Any) -> None:
         """Load nothing, as there is nothing to load."""
-

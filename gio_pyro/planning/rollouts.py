@@ -25,7 +25,9 @@ class Rollouts:
     """`[M]` nats: Σ log p_a − log of the proposal that the actions were drawn from."""
 
 
-def roll_out(problem: Problem, state: Tensor, propose: Propose, horizon: int, *, weight: float, value: bool) -> Rollouts:
+def roll_out(
+    problem: Problem, state: Tensor, propose: Propose, horizon: int, *, weight: float, value: bool
+) -> Rollouts:
     """Return one rollout from each state `[M, ...]`.
 
     What follows an end counts as much as it is probable that there was none.
@@ -42,7 +44,8 @@ def roll_out(problem: Problem, state: Tensor, propose: Propose, horizon: int, *,
         TrainingError: the model or the critic gives NaN or infinity.
     """
     alpha = problem.temperature()
-    actions, score, log_ratio, share = [], 0.0, 0.0, 1.0
+    zero = torch.zeros(len(state), device=state.device)
+    actions, score, log_ratio, share = [], zero, zero, zero + 1
     for number in range(horizon):
         action, ratio = propose(number, state)
         step = problem.imagination.step(state, action)
@@ -54,10 +57,9 @@ def roll_out(problem: Problem, state: Tensor, propose: Propose, horizon: int, *,
         state = step.next_state
     if value:
         score = score + share * problem.value(state)
-    total = torch.as_tensor(score)
-    if not bool(total.isfinite().all()):
+    if not bool(score.isfinite().all()):
         raise TrainingError(
             "Expected finite rewards, values and states from the model that a planner draws from, but got NaN or "
             "infinity; look at train/dynamics_nats and train/critic_loss."
         )
-    return Rollouts(torch.stack(actions, 1), total.float(), torch.as_tensor(log_ratio).float())
+    return Rollouts(torch.stack(actions, 1), score.float(), log_ratio.float())

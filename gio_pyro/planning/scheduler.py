@@ -34,6 +34,9 @@ class Planning(NoPlanner):
     """`[N, T, P]`: what is left of the plan in each environment, NaN where there is none."""
     left: Tensor
     """`[N]`: steps that are still acted by it."""
+    asked: Tensor
+    """`[N]`: whether an environment acted by its plan in this step."""
+    planner: Planner
     retired: Tensor
     distilled: Tensor
 
@@ -72,7 +75,7 @@ class Planning(NoPlanner):
         return _PlannedBehaviour(self, mixed)
 
     def policy(self, own: Any) -> Any:
-        """Return the planner as a policy, which plans at every call; a distilled habit, or `own`, once it is retired."""
+        """Return the planner as a policy, which plans at each call; once it is retired, the habit, or `own`."""
         if not bool(self.retired):
             return _PlannedPolicy(self)
         return self.habit if bool(self.distilled) else own
@@ -108,7 +111,7 @@ class Planning(NoPlanner):
         return torch.cat(parts)
 
     def next_actions(self, state: Tensor, stream: Tensor) -> Tensor:
-        """Return the distributions that environments `[n]` act by in states `[n, ...]`, `[n, P]`; follow their plans."""
+        """Return what environments `[n]` act by in states `[n, ...]`, `[n, P]`, one step further in their plans."""
         due = self.left[stream] == 0
         if bool(due.any()):
             self._replan(state[due], stream[due])

@@ -11,7 +11,6 @@ from gio_pyro.planning.imagination import HALF, Imagined, Pay
 from gio_pyro.programs.expectations import enumerated_probabilities
 from gio_pyro.signals import Fitted
 from gio_pyro.types import Transitions
-from gio_pyro.utils.memory import require_memory
 
 AT_ONCE = 2**22
 """Entries of the model's table that are asked for at once."""
@@ -80,7 +79,6 @@ class TableImagination:
         assert replay is not None  # `planner_of` is given one
         rows = replay.merged()
         device = rows.state.device
-        require_memory(40 * states**2 * actions, "the tables of a planner", "leave the planner out", device)
         every = torch.arange(states * actions, device=device)
         state, action = every // actions, every % actions
         counted = Counted(rows, states, actions)
@@ -92,7 +90,13 @@ class TableImagination:
         received = (mean if reward is None else reward[pair, arrived]).float()
         over = ended > HALF
         drawn = Transitions(
-            state[pair], action[pair], received, arrived, over, torch.zeros_like(over), *torch.ones(2, len(pair)).to(device)
+            state[pair],
+            action[pair],
+            received,
+            arrived,
+            over,
+            torch.zeros_like(over),
+            *torch.ones(2, len(pair), device=device),
         )
         ending[pair, arrived] = ended
         expected = torch.zeros_like(p[:, 0]).index_add(0, pair, p[pair, arrived] * self.pay(drawn).reward.to(p))
@@ -102,9 +106,7 @@ class TableImagination:
         information = torch.where(tried, information, 0.0)
         ending = torch.where(tried[:, None], ending, 1.0)
         cube = states, actions, states
-        return WorldTables(
-            p.view(cube), ending.view(cube), expected.view(cube[:2]), information.view(cube[:2])
-        )
+        return WorldTables(p.view(cube), ending.view(cube), expected.view(cube[:2]), information.view(cube[:2]))
 
     def _predicted(self, state: Tensor, action: Tensor, states: int) -> tuple[Tensor, Tensor | None]:
         """Return p_ψ(s'|s, a) of pairs `[M]`, and E[r|s, a, s'] where the future holds it, `[M, S]` in float64 each."""

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from gio_pyro.planning import BackwardInduction, CrossEntropy, OneStep, PathIntegral
+from gio_pyro.planning import BackwardInduction, OneStep, PathIntegral
 from gio_pyro.tabular import TabularMDP
 from tests.planning.worlds import chain, policy_of, problem_of, random_world, value_of
 
@@ -43,9 +43,7 @@ def soft_q(mdp: TabularMDP, s: int, horizon: int, alpha: float, prior: Tensor, l
     for a in range(mdp.actions):
         p = mdp.transition[s, a]
         entropy = -sum(float(x) * math.log(float(x)) for x in p if x > 0)
-        after = sum(
-            float(x) * soft_value(mdp, n, horizon - 1, alpha, prior, last, w) for n, x in enumerate(p) if x > 0
-        )
+        after = sum(float(x) * soft_value(mdp, n, horizon - 1, alpha, prior, last, w) for n, x in enumerate(p) if x > 0)
         found.append(mdp.reward[s, a] + alpha * w * entropy + mdp.discount * after)
     return torch.stack(found)
 
@@ -92,7 +90,9 @@ WORLDS = {"corridor": chain(), "slippery": random_world(2), "noisy": random_worl
     [(PathIntegral, {}), (PathIntegral, {"rounds": 1})],
     ids=["path integral", "one round"],
 )
-def test_sampled_plans_are_worth_what_the_exact_ones_are(world: str, kind: type[PathIntegral], settings: dict[str, int]):
+def test_sampled_plans_are_worth_what_the_exact_ones_are(
+    world: str, kind: type[PathIntegral], settings: dict[str, int]
+):
     """At least 98 % of the value with 512 draws, of policies that plan anew in each state; no critic."""
     mdp, alpha, horizon = WORLDS[world], 0.05, 6
     options = {"information_weight": 0.0, "value": False}
