@@ -54,7 +54,7 @@ class Planner(nn.Module, ABC):
 
         Args:
             state: the states.
-            start: the rest of an earlier plan, `[N, T, P]`, NaN where there is none; None for all.
+            start: the rest of an earlier plan, `[N, T, P]`, `families.UNPLANNED` where there is none; None for all.
         """
 
     def refresh(self) -> None:

@@ -11,13 +11,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gio_pyro.planning.families import Family
+from gio_pyro.planning.families import UNPLANNED, Family, is_planned
 from gio_pyro.programs import Guide, Model
 from gio_pyro.types import Policy, Transitions
 
 
 class PlanMemory(nn.Module):
-    """The parameters of plans, NaN where there is none.
+    """The parameters of plans, `UNPLANNED` where there is none.
 
     Args:
         width: P, numbers of a plan's distribution.
@@ -30,22 +30,22 @@ class PlanMemory(nn.Module):
     def __init__(self, width: int, capacity: int, *, by_state: bool) -> None:
         super().__init__()
         self.capacity, self.by_state = capacity, by_state
-        self.register_buffer("plans", torch.full((capacity if by_state else 1, width), torch.nan))
+        self.register_buffer("plans", torch.full((capacity if by_state else 1, width), UNPLANNED))
 
     def keep(self, rows: Transitions, plans: Tensor) -> None:
-        """Keep the plans `[B, P]` of collected transitions, NaN for those that were not planned."""
+        """Keep the plans `[B, P]` of collected transitions, `UNPLANNED` for those without."""
         if self.by_state:
-            planned = ~plans[:, 0].isnan()
+            planned = is_planned(plans)
             self.plans[rows.state[planned]] = plans[planned]
             return
         newest = int(rows.time.max()) + 1
         if newest > len(self.plans) < self.capacity:
             more = min(max(2 * len(self.plans), newest, 1024), self.capacity) - len(self.plans)
-            self.plans = torch.cat([self.plans, self.plans.new_full((more, self.plans.shape[1]), torch.nan)])
+            self.plans = torch.cat([self.plans, self.plans.new_full((more, self.plans.shape[1]), UNPLANNED)])
         self.plans[rows.time % self.capacity] = plans
 
     def of(self, rows: Transitions) -> Tensor:
-        """Return the plan of each transition `[B]`, `[B, P]`; NaN where there is none."""
+        """Return the plan of each transition `[B]`, `[B, P]`; `UNPLANNED` where there is none."""
         if self.by_state:
             return self.plans[rows.state]
         return self.plans[(rows.time % self.capacity).clamp_max(len(self.plans) - 1)]
@@ -76,8 +76,10 @@ class Distillation:
     def __call__(self, model: Model, guide: Guide, policy: Policy, batch: Transitions, future: Tensor) -> Tensor:
         """Return the weighted mean of E_q log p_a over the transitions with a plan; 0 where there are none."""
         plans = self.memory.of(batch)
-        planned = ~plans[:, 0].isnan()
-        nats = self.family.cross_entropy(plans.nan_to_num(0.0), guide.posterior(policy, batch.state, future))
+        planned = is_planned(plans)
+        nats = self.family.cross_entropy(
+            torch.where(planned[:, None], plans, 0.0), guide.posterior(policy, batch.state, future)
+        )
         self.planning.distilled |= planned.any()
         weight = batch.weight * planned
         return -(weight * nats).sum() / weight.sum().clamp_min(1.0)

@@ -12,6 +12,8 @@ from torch.distributions import Distribution, Independent, Normal
 from gio_pyro.distributions.masks import ILLEGAL
 from gio_pyro.programs import log_probs
 
+UNPLANNED = 1e30
+"""Stands for a parameter of a plan where there is none."""
 MEAN = 3.0
 """Bound of the mean of a planned action before the squash, where tanh is 0.995."""
 LOG_SCALE = (-3.0, 1.0)
@@ -33,7 +35,7 @@ class Family(Protocol):
         ...
 
     def start(self, rest: Tensor) -> Tensor:
-        """Return what to search from, given the rest of an earlier plan `[N, H, P]`, NaN where there is none."""
+        """Return what to search from: the rest of an earlier plan `[N, H, P]`, `UNPLANNED` where there is none."""
         ...
 
     def refit(self, action: Tensor, weight: Tensor) -> Tensor:
@@ -66,7 +68,7 @@ class Categoricals:
 
     def start(self, rest: Tensor) -> Tensor:
         """Return the rest, uniform where there is none."""
-        return rest.nan_to_num(0.0)
+        return torch.where(is_planned(rest)[..., None], rest, 0.0)
 
     def refit(self, action: Tensor, weight: Tensor) -> Tensor:
         """Return log shares of the weight, `[N, H, A]`; `ILLEGAL` where an action has none."""
@@ -97,7 +99,7 @@ class Gaussians:
 
     def start(self, rest: Tensor) -> Tensor:
         """Return the means of the rest, 0 where there is none, with scales of 1 to search around them."""
-        mean = rest.nan_to_num(0.0).chunk(2, -1)[0]
+        mean = torch.where(is_planned(rest)[..., None], rest, 0.0).chunk(2, -1)[0]
         return torch.cat([mean, torch.zeros_like(mean)], -1)
 
     def refit(self, action: Tensor, weight: Tensor) -> Tensor:
@@ -126,3 +128,8 @@ def family_of(actions: Space[Any]) -> Family:
         return Categoricals(int(actions.n))
     assert actions.shape is not None
     return Gaussians(actions.shape[0])
+
+
+def is_planned(parameters: Tensor) -> Tensor:
+    """Return where parameters `[..., P]` are those of a plan, `[...]` booleans."""
+    return parameters[..., 0] != UNPLANNED

@@ -16,6 +16,7 @@ from torch import Tensor
 from gio_pyro.distributions.masks import ILLEGAL, legal
 from gio_pyro.planning.base import Problem
 from gio_pyro.planning.proposals import every_action, mixed
+from gio_pyro.planning.rollouts import finite_scores
 from gio_pyro.programs import log_probs
 
 
@@ -92,7 +93,7 @@ def _roll(
         gain = found.reward + alpha * weight * found.information
         going = problem.discount * (1 - found.ended)
         state = found.next_state
-        parts.append(Steps(place, action, gain.double(), going.double(), root * states + state))
+        parts.append(Steps(place, action, finite_scores(gain).double(), going.double(), root * states + state))
 
 
 def _joined(parts: list[Steps]) -> Steps:
@@ -105,7 +106,7 @@ def _backed_up(
     """Return log q_t(a|s) for every step, `[N, S, A]` nats each."""
     states, actions = log_prior.shape
     last = steps[-1].arrived % states
-    after = problem.value(last).double() if value else torch.zeros_like(steps[-1].gain)
+    after = finite_scores(problem.value(last)).double() if value else torch.zeros_like(steps[-1].gain)
     found: list[Tensor] = []
     for step in reversed(steps):
         zero = torch.zeros(count * states * actions, dtype=torch.float64, device=log_prior.device)

@@ -57,9 +57,14 @@ def roll_out(
         state = step.next_state
     if value:
         score = score + share * problem.value(state)
+    return Rollouts(torch.stack(actions, 1), finite_scores(score).float(), log_ratio.float())
+
+
+def finite_scores(score: Tensor) -> Tensor:
+    """Return scores unchanged; raise `TrainingError` if any is NaN or infinite."""
     if not bool(score.isfinite().all()):
         raise TrainingError(
             "Expected finite rewards, values and states from the model that a planner draws from, but got NaN or "
             "infinity; look at train/dynamics_nats and train/critic_loss."
         )
-    return Rollouts(torch.stack(actions, 1), score.float(), log_ratio.float())
+    return score

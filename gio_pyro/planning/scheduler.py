@@ -12,6 +12,7 @@ from gio_pyro.distributions.masks import restricted
 from gio_pyro.errors import ProgramError, raised_by, shown
 from gio_pyro.planning.base import NoPlanner, Planner
 from gio_pyro.planning.distillation import Distillation, PlanMemory
+from gio_pyro.planning.families import UNPLANNED, is_planned
 from gio_pyro.planning.names import planner_named
 from gio_pyro.types import Transitions
 
@@ -31,7 +32,7 @@ class Planning(NoPlanner):
     """
 
     rest: Tensor
-    """`[N, T, P]`: what is left of the plan in each environment, NaN where there is none."""
+    """`[N, T, P]`: what is left of the plan in each environment, `UNPLANNED` where there is none."""
     left: Tensor
     """`[N]`: steps that are still acted by it."""
     asked: Tensor
@@ -44,7 +45,7 @@ class Planning(NoPlanner):
         super().__init__()
         self.planner, self.memory = planner, memory
         self.problem = planner.problem
-        self.register_buffer("rest", torch.full((streams, 1, self.problem.family.width), torch.nan))
+        self.register_buffer("rest", torch.full((streams, 1, self.problem.family.width), UNPLANNED))
         self.register_buffer("left", torch.zeros(streams, dtype=torch.long))
         self.register_buffer("asked", torch.zeros(streams, dtype=torch.bool), persistent=False)
         self.register_buffer("retired", torch.zeros((), dtype=torch.bool))
@@ -61,7 +62,7 @@ class Planning(NoPlanner):
     def act_by(self, text: str | None) -> None:
         """Act by the planner of a name from now on; for None by the distilled habit or the policy."""
         self.left.zero_()
-        self.rest.fill_(torch.nan)
+        self.rest.fill_(UNPLANNED)
         self.retired.fill_(text is None)
         if text is not None:
             self.planner = planner_named(text, self.problem)
@@ -116,16 +117,16 @@ class Planning(NoPlanner):
         if bool(due.any()):
             self._replan(state[due], stream[due])
         now = self.rest[stream, 0]
-        self.rest[stream] = torch.cat([self.rest[stream][:, 1:], torch.full_like(now, torch.nan)[:, None]], 1)
+        self.rest[stream] = torch.cat([self.rest[stream][:, 1:], torch.full_like(now, UNPLANNED)[:, None]], 1)
         self.left[stream] -= 1
         self.asked[stream] = True
         return self._allowed(now, state)
 
     def _replan(self, state: Tensor, stream: Tensor) -> None:
         start = self.rest[stream]
-        plans = self.planned(state, None if bool(start.isnan().all()) else start).to(self.rest.dtype)
+        plans = self.planned(state, None if not bool(is_planned(start).any()) else start).to(self.rest.dtype)
         if plans.shape[1] != self.rest.shape[1]:
-            self.rest = plans.new_full((len(self.rest), *plans.shape[1:]), torch.nan)
+            self.rest = plans.new_full((len(self.rest), *plans.shape[1:]), UNPLANNED)
         self.rest[stream] = plans
         self.left[stream] = min(self.planner.replan, plans.shape[1])
 
@@ -137,7 +138,7 @@ class Planning(NoPlanner):
         """Drop plans of environments whose episode is over, or that something else has moved; `[N]` booleans each."""
         stale = over | ~self.asked
         self.left.masked_fill_(stale, 0)
-        self.rest.masked_fill_(stale[:, None, None], torch.nan)
+        self.rest.masked_fill_(stale[:, None, None], UNPLANNED)
         if self.memory is not None:
             self.acted.append(acted[real])
         self.asked.fill_(False)
@@ -155,7 +156,7 @@ class _PlannedBehaviour:
 
     def __init__(self, planning: Planning, mixed: Mixed) -> None:
         self.planning, self.mixed = planning, mixed
-        self.now = torch.full_like(planning.rest[:, 0], torch.nan)
+        self.now = torch.full_like(planning.rest[:, 0], UNPLANNED)
 
     def __call__(self, state: Tensor) -> tuple[Tensor, Tensor]:
         """Return actions and their log-probabilities, `[N, ...]` and `[N]`."""
@@ -174,7 +175,7 @@ class _PlannedBehaviour:
         device = self.now.device
         real, over = (torch.from_numpy(flags.copy()).to(device) for flags in (step.real, step.next_begins))
         self.planning.after(real, over, self.now)
-        self.now = torch.full_like(self.now, torch.nan)
+        self.now = torch.full_like(self.now, UNPLANNED)
 
 
 class _PlannedPolicy:
