@@ -194,18 +194,22 @@ class GIO(Picklable):
             return self.temperature.at(self.steps)
 
         s = self.settings
+        reads = [self.model, self.guide, self.actor_critic, self.dreaming, self.masks]
         return planner_of(
             s.planner,
             fitted,
             self.dreaming,
             pay=lambda rows: self.reward_mix.mix(rows, self.steps),
             critic=lambda state: total(self.actor_critic.critic, self.actor_critic.apart, state),
-            value=lambda state: self.actor_critic.value(self.reward, alpha(), state),
+            value=lambda state, alpha: self.actor_critic.value(self.reward, alpha, state),
             temperature=alpha,
             discount=s.discount,
             streams=self.collector.environments.count,
             capacity=s.buffer_size if s.objective is None else 0,
             captured=s.compile is not False,
+            reads=[]
+            if self.reward_mix.learns
+            else [self.model, self.guide, self.actor_critic, self.dreaming, self.masks],
         ).to(self.device)
 
     def optimisers(self) -> dict[str, torch.optim.Optimizer]:

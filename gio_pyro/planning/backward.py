@@ -72,7 +72,7 @@ class BackwardInduction(Planner):
         tables, alpha = imagination.tables, float(problem.temperature())
         every = torch.arange(len(tables.reward), device=tables.reward.device)
         prior = log_probs(problem.prior(every)).double()
-        last = problem.value(every).double() if self.value else torch.zeros_like(tables.reward[:, 0])
+        last = problem.value(every, alpha).double() if self.value else torch.zeros_like(tables.reward[:, 0])
         return backward_induction(
             tables, prior, last, alpha, self.horizon, discount=problem.discount, weight=self.weight
         ).float()

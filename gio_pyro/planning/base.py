@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from gio_pyro.errors import InputError, shown
+from gio_pyro.nn.gradient_step import Figures
 from gio_pyro.planning.families import Family
 from gio_pyro.planning.imagination import Imagination
 from gio_pyro.types import Policy, Spec, Transitions
@@ -25,11 +26,13 @@ class Problem:
     """p_a(a|s)."""
     policy: Policy
     """π(a|s), where rollouts may begin to search."""
-    value: Callable[[Tensor], Tensor]
-    """V(s) of states `[M, ...]`, reward units: the soft value of the critic, `[M]`."""
+    value: Callable[[Tensor, Tensor | float], Tensor]
+    """V(s) of states `[M, ...]` at α, reward units: the soft value of the critic, `[M]`."""
     temperature: Callable[[], Tensor | float]
     """α, reward units per nat."""
     discount: float
+    captured: Callable[[Callable[..., Figures]], Callable[..., Figures]] | None = None
+    """What makes a captured graph of a function of tensors that reads this problem; None where that cannot be."""
 
 
 class Planner(nn.Module, ABC):

@@ -1,12 +1,14 @@
 """Build the planner that the settings name, and what it plans with."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from gio_pyro.dreaming import NetworkOutcomes, NoRollouts
+from gio_pyro.nn.gradient_step import Figures
+from gio_pyro.nn.graphs import GraphedFunction, Progress, Sources
 from gio_pyro.planning.base import NoPlanner, Problem
 from gio_pyro.planning.distillation import PlanMemory
 from gio_pyro.planning.families import family_of
@@ -26,12 +28,13 @@ def planner_of(
     *,
     pay: Pay,
     critic: Callable[[Tensor], Tensor],
-    value: Callable[[Tensor], Tensor],
+    value: Callable[[Tensor, Tensor | float], Tensor],
     temperature: Callable[[], Tensor | float],
     discount: float,
     streams: int,
     capacity: int,
     captured: bool,
+    reads: Sequence[nn.Module],
 ) -> NoPlanner:
     """Return what acts by the planner that `text` names, or the null object for None.
 
@@ -47,6 +50,7 @@ def planner_of(
         streams: N, the number of environments stepped together.
         capacity: transitions that replay keeps; 0 keeps no plans to distil.
         captured: whether imagined steps run as captured graphs.
+        reads: the modules that plans are computed from, where whole rounds can be captured; empty where they cannot.
 
     Raises:
         InputError: no such planner, or one that does not fit the spaces.
@@ -60,13 +64,14 @@ def planner_of(
     )
     spec, family = fitted.spec, family_of(fitted.spec.action_space)
     prior = prior_of(fitted)
-    problem = Problem(spec, family, imagination, prior, fitted.policy, value, temperature, discount)
+    graphs = _Graphs(reads) if captured and reads and isinstance(imagination, FittedImagination) else None
+    problem = Problem(spec, family, imagination, prior, fitted.policy, value, temperature, discount, captured=graphs)
     memory = None
     if fitted.guide.distils and capacity:
         by_state = isinstance(imagination, TableImagination)
         size = finite(spec.state_space, "state") if by_state else capacity
         memory = PlanMemory(family.width, size, by_state=by_state)
-    return Planning(planner_named(text, problem), streams, memory)
+    return Planning(planner_named(text, problem), streams, memory, [] if graphs is None else graphs.made)
 
 
 def prior_of(fitted: Fitted) -> Policy:
@@ -81,3 +86,15 @@ def _guide_prior(guide: Guide, policy: Policy, futures: Any) -> Policy:
         return guide.posterior(policy, state, one.expand(len(state), *one.shape[1:]))
 
     return prior
+
+
+class _Graphs:
+    """Makes captured graphs of functions that read some modules; they must be compared after a fit (`recheck`)."""
+
+    def __init__(self, reads: Sequence[nn.Module]) -> None:
+        self.sources, self.made = Sources(reads), list[GraphedFunction]()
+
+    def __call__(self, function: Callable[..., Figures]) -> GraphedFunction:
+        """Return the function as a graph."""
+        self.made.append(GraphedFunction(function, self.sources, Progress("auto", captured_only=True)))
+        return self.made[-1]

@@ -1,6 +1,7 @@
 """What planners roll out: one imagined step of many states at once."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -51,6 +52,10 @@ class Imagination(Protocol):
         """Drop what was computed from the model: it has been fitted since."""
         ...
 
+    def direct(self) -> AbstractContextManager[None]:
+        """Run steps as they stand, as part of a graph that is captured around them."""
+        ...
+
 
 class FittedImagination:
     """Draws of the fitted model p_ψ(F|s, a) whose future holds s'; reward and termination are regressed on replay.
@@ -69,6 +74,7 @@ class FittedImagination:
     """
 
     measures = True
+    inside = False
 
     def __init__(self, fitted: Fitted, outcomes: NetworkOutcomes, pay: Pay, *, captured: bool) -> None:
         self.fitted, self.outcomes, self.pay = fitted, outcomes, pay
@@ -78,6 +84,15 @@ class FittedImagination:
         self.stepping = GraphedFunction(self._drawn, Sources([fitted.model, outcomes, *others]), progress)
         self.information_weight = float(isinstance(fitted.spec.future_space, Discrete))
 
+    @contextmanager
+    def direct(self) -> Iterator[None]:
+        """Run steps as they stand, as part of a graph that is captured around them."""
+        self.inside = True
+        try:
+            yield
+        finally:
+            self.inside = False
+
     def refresh(self) -> None:
         """Look again whether the graph of a step is up to date."""
         self.stepping.recheck()
@@ -85,7 +100,7 @@ class FittedImagination:
     @torch.no_grad()
     def step(self, state: Tensor, action: Tensor) -> Imagined:
         """Return one drawn step from each state `[M, ...]`."""
-        found = self.stepping(state, action)
+        found = (self._drawn if self.inside else self.stepping)(state, action)
         reward, ended, next_state = found["reward"], found["ended"], found["next_state"]
         over, none = ended > HALF, torch.zeros_like(reward)
         rows = Transitions(state, action, reward, next_state, over, torch.zeros_like(over), none, none + 1)

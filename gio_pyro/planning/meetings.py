@@ -106,7 +106,11 @@ def _backed_up(
     """Return log q_t(a|s) for every step, `[N, S, A]` nats each."""
     states, actions = log_prior.shape
     last = steps[-1].arrived % states
-    after = finite_scores(problem.value(last)).double() if value else torch.zeros_like(steps[-1].gain)
+    after = (
+        finite_scores(problem.value(last, problem.temperature())).double()
+        if value
+        else torch.zeros_like(steps[-1].gain)
+    )
     found: list[Tensor] = []
     for step in reversed(steps):
         zero = torch.zeros(count * states * actions, dtype=torch.float64, device=log_prior.device)

@@ -28,8 +28,8 @@ class Proposal:
     def __init__(self, problem: Problem, shape: tuple[int, int, int], plan: Tensor | None, following: int) -> None:
         self.problem, self.shape, self.plan = problem, shape, plan
         count, sequences, _ = shape
-        follows = (torch.arange(sequences) < following).repeat(count)
-        self.rows = follows.nonzero().squeeze(-1) if following else None
+        first = sequences * torch.arange(count)
+        self.rows = (first[:, None] + torch.arange(following)).flatten() if following else None
         self.draw = self._discrete if isinstance(problem.spec.action_space, Discrete) else self._continuous
 
     def __call__(self, number: int, state: Tensor) -> tuple[Tensor, Tensor]:

@@ -26,7 +26,14 @@ class Rollouts:
 
 
 def roll_out(
-    problem: Problem, state: Tensor, propose: Propose, horizon: int, *, weight: float, value: bool
+    problem: Problem,
+    state: Tensor,
+    propose: Propose,
+    horizon: int,
+    *,
+    alpha: Tensor | float,
+    weight: float,
+    value: bool,
 ) -> Rollouts:
     """Return one rollout from each state `[M, ...]`.
 
@@ -37,13 +44,10 @@ def roll_out(
         state: where rollouts begin.
         propose: draws the actions.
         horizon: H, steps.
+        alpha: α, reward units per nat.
         weight: w of the information.
         value: whether the critic's value follows after the horizon.
-
-    Raises:
-        TrainingError: the model or the critic gives NaN or infinity.
     """
-    alpha = problem.temperature()
     zero = torch.zeros(len(state), device=state.device)
     actions, score, log_ratio, share = [], zero, zero, zero + 1
     for number in range(horizon):
@@ -56,8 +60,8 @@ def roll_out(
         actions.append(action)
         state = step.next_state
     if value:
-        score = score + share * problem.value(state)
-    return Rollouts(torch.stack(actions, 1), finite_scores(score).float(), log_ratio.float())
+        score = score + share * problem.value(state, alpha)
+    return Rollouts(torch.stack(actions, 1), score.float(), log_ratio.float())
 
 
 def finite_scores(score: Tensor) -> Tensor:

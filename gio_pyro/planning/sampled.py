@@ -12,11 +12,15 @@ several times and weighs it by its mean, and finite states are backed up togethe
 """
 
 import math
+from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 import torch
 from gymnasium.spaces import Discrete
 from torch import Tensor
 
+from gio_pyro.nn.gradient_step import Figures
 from gio_pyro.planning.base import Planner, Problem
 from gio_pyro.planning.checks import (
     MOST_DRAWS,
@@ -29,7 +33,7 @@ from gio_pyro.planning.checks import (
 )
 from gio_pyro.planning.meetings import sampled_induction
 from gio_pyro.planning.proposals import Proposal
-from gio_pyro.planning.rollouts import roll_out
+from gio_pyro.planning.rollouts import finite_scores, roll_out
 from gio_pyro.programs import log_probs
 
 FLOOR = 1e-3
@@ -81,6 +85,10 @@ class PathIntegral(Planner):
         self.particles = check_whole("particles", particles, 1, self.draws)
         self.policy_share = check_real("policy_share", policy_share, 0, 1)
         self.discrete = isinstance(problem.spec.action_space, Discrete)
+        capture = problem.captured or (lambda function: function)
+        self._rounds: dict[bool, Callable[..., Figures]] = {
+            first: capture(partial(self._directly, first)) for first in (True, False)
+        }
 
     @property
     def sequences(self) -> int:
@@ -96,18 +104,39 @@ class PathIntegral(Planner):
         plan = None if start is None else family.start(start)
         actions, scores, ratios = [], [], []
         for number in range(self.rounds):
-            shape = len(state), self.sequences, self.particles
-            following = round(self.policy_share * self.sequences) if number == 0 else 0
-            propose = Proposal(self.problem, shape, plan, following)
-            states = state.repeat_interleave(shape[1] * shape[2], 0)
-            found = roll_out(self.problem, states, propose, self.horizon, weight=self.weight, value=self.value)
-            actions.append(found.action.unflatten(0, shape)[:, :, 0])
-            scores.append(found.score.unflatten(0, shape).mean(-1))
-            ratios.append(found.log_ratio.unflatten(0, shape)[..., 0])
+            run = self._rounds[number == 0] if len(state) == 1 else partial(self._round, number == 0)
+            found = run(state, self._alpha_of_agent(state), *(() if plan is None else (plan,)))
+            actions.append(found["action"])
+            scores.append(finite_scores(found["score"]))
+            ratios.append(found["log_ratio"])
             weight = self.weigh(torch.cat(scores, 1), torch.cat(ratios, 1))
             plan = family.refit(torch.cat(actions, 1), weight)
         assert plan is not None
         return self._with_prior(state, plan) if self.discrete else plan
+
+    def _round(self, first: bool, state: Tensor, alpha: Tensor, plan: Tensor | None = None) -> Figures:
+        """Return the actions `[N, K, H, ...]`, the scores and log p_a − log proposal `[N, K]` of one round."""
+        shape = len(state), self.sequences, self.particles
+        following = round(self.policy_share * self.sequences) if first else 0
+        propose = Proposal(self.problem, shape, plan, following)
+        states = state.repeat_interleave(shape[1] * shape[2], 0)
+        given: dict[str, Any] = {"alpha": alpha, "weight": self.weight, "value": self.value}
+        found = roll_out(self.problem, states, propose, self.horizon, **given)
+        return {
+            "action": found.action.unflatten(0, shape)[:, :, 0],
+            "score": found.score.unflatten(0, shape).mean(-1),
+            "log_ratio": found.log_ratio.unflatten(0, shape)[..., 0],
+        }
+
+    def _directly(self, first: bool, *given: Tensor) -> Figures:
+        """Do the same with steps that are not graphs of their own, as part of one graph."""
+        with self.problem.imagination.direct():
+            return self._round(first, *given)
+
+    def _alpha_of_agent(self, state: Tensor) -> Tensor:
+        """Return α as a tensor on the device of the states."""
+        alpha = self.problem.temperature()
+        return alpha if isinstance(alpha, Tensor) else torch.full((), alpha, device=state.device)
 
     @property
     def meets(self) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -29,6 +29,7 @@ class Planning(NoPlanner):
         planner: what plans.
         streams: N, the number of environments stepped together.
         memory: where the plans of collected transitions are kept for a habit; None without one.
+        graphs: graphs of the planner, to be compared with what they read after each fit.
     """
 
     rest: Tensor
@@ -41,9 +42,9 @@ class Planning(NoPlanner):
     retired: Tensor
     distilled: Tensor
 
-    def __init__(self, planner: Planner, streams: int, memory: PlanMemory | None) -> None:
+    def __init__(self, planner: Planner, streams: int, memory: PlanMemory | None, graphs: Sequence[Any] = ()) -> None:
         super().__init__()
-        self.planner, self.memory = planner, memory
+        self.planner, self.memory, self.graphs = planner, memory, graphs
         self.problem = planner.problem
         self.register_buffer("rest", torch.full((streams, 1, self.problem.family.width), UNPLANNED))
         self.register_buffer("left", torch.zeros(streams, dtype=torch.long))
@@ -89,6 +90,8 @@ class Planning(NoPlanner):
     def refresh(self) -> None:
         """Drop what was computed from the model and the critic: they have been fitted since."""
         self.planner.refresh()
+        for graph in self.graphs:
+            graph.recheck()
 
     def keep(self, rows: Transitions) -> None:
         """Keep the plans that the latest collected transitions were acted by, for a habit to be distilled from."""

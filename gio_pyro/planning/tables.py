@@ -1,6 +1,7 @@
 """The fitted model of a finite world as tables, and what is drawn from them."""
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -53,6 +54,10 @@ class TableImagination:
     def __init__(self, fitted: Fitted, pay: Pay, critic: Callable[[Tensor], Tensor]) -> None:
         self.fitted, self.pay, self.critic = fitted, pay, critic
         self._tables: WorldTables | None = None
+
+    def direct(self) -> AbstractContextManager[None]:
+        """Change nothing: steps are no graphs."""
+        return nullcontext()
 
     def refresh(self) -> None:
         """Read the tables again where they are used next."""

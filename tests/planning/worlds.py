@@ -65,7 +65,7 @@ def problem_of(mdp: TabularMDP, alpha: float, *, prior: Tensor | None = None, va
         imagination,
         policy if prior is None else table_policy(prior),
         policy,
-        lambda state: last[state],
+        lambda state, alpha: last[state],
         lambda: alpha,
         mdp.discount,
     )
