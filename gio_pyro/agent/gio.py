@@ -189,28 +189,34 @@ class GIO(Picklable):
 
     def _planning(self, fitted: Fitted) -> NoPlanner:
         """Return what plans with the programs, the reward and the critic of this agent."""
-
-        def alpha() -> Tensor | float:
-            return self.temperature.at(self.steps)
-
         s = self.settings
-        reads = [self.model, self.guide, self.actor_critic, self.dreaming, self.masks]
+        read = [self.model, self.guide, self.actor_critic, self.dreaming, self.masks]
         return planner_of(
             s.planner,
             fitted,
             self.dreaming,
-            pay=lambda rows: self.reward_mix.mix(rows, self.steps),
-            critic=lambda state: total(self.actor_critic.critic, self.actor_critic.apart, state),
-            value=lambda state, alpha: self.actor_critic.value(self.reward, alpha, state),
-            temperature=alpha,
+            pay=self._mixed_reward,
+            critic=self._q,
+            value=self._soft_value,
+            temperature=self._alpha,
             discount=s.discount,
             streams=self.collector.environments.count,
             capacity=s.buffer_size if s.objective is None else 0,
             captured=s.compile is not False,
-            reads=[]
-            if self.reward_mix.learns
-            else [self.model, self.guide, self.actor_critic, self.dreaming, self.masks],
+            reads=[] if self.reward_mix.learns else read,
         ).to(self.device)
+
+    def _mixed_reward(self, rows: Transitions) -> Transitions:
+        return self.reward_mix.mix(rows, self.steps)
+
+    def _q(self, state: Tensor) -> Tensor:
+        return total(self.actor_critic.critic, self.actor_critic.apart, state)
+
+    def _soft_value(self, state: Tensor, alpha: Tensor | float) -> Tensor:
+        return self.actor_critic.value(self.reward, alpha, state)
+
+    def _alpha(self) -> Tensor | float:
+        return self.temperature.at(self.steps)
 
     def optimisers(self) -> dict[str, torch.optim.Optimizer]:
         """Return the optimisers by name; programs without parameters and tables have none."""

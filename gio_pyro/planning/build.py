@@ -77,15 +77,19 @@ def planner_of(
 def prior_of(fitted: Fitted) -> Policy:
     """Return p_a(a|s): the guide where it ignores the future, else uniform over the allowed actions."""
     guide, spec, policy = fitted.guide, fitted.spec, fitted.policy
-    return _guide_prior(guide, policy, spec.future_space) if guide.ignores_future else partial(uniform_actions, spec)
+    return _GuidePrior(guide, policy, spec.future_space) if guide.ignores_future else partial(uniform_actions, spec)
 
 
-def _guide_prior(guide: Guide, policy: Policy, futures: Any) -> Policy:
-    def prior(state: Tensor) -> Any:
-        one = example(futures, state.device)
-        return guide.posterior(policy, state, one.expand(len(state), *one.shape[1:]))
+class _GuidePrior:
+    """A guide that ignores the future as a policy."""
 
-    return prior
+    def __init__(self, guide: Guide, policy: Policy, futures: Any) -> None:
+        self.guide, self.policy, self.futures = guide, policy, futures
+
+    def __call__(self, state: Tensor) -> Any:
+        """Return ρ(·|s) of states `[M, ...]`; any future will do."""
+        one = example(self.futures, state.device)
+        return self.guide.posterior(self.policy, state, one.expand(len(state), *one.shape[1:]))
 
 
 class _Graphs:

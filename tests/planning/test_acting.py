@@ -1,5 +1,7 @@
 """Act by plans: what is recorded, kept, dropped, saved and distilled."""
 
+import copy
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -245,3 +247,14 @@ def test_another_planner_than_in_training_is_refused(tmp_path: Path):
     GIO("FrozenLake-v1", planner="BackwardInduction()", seed=0).save(tmp_path)
     with pytest.raises(CheckpointError, match=r"^Expected planner BackwardInduction\(\) as in training"):
         GIO.load(tmp_path, planner=SHORT)
+
+
+@pytest.mark.parametrize("how", [{"planner": SHORT}, {"planner": SHORT, "guide": "HabitGuide"}])
+def test_a_copy_plans_with_its_own_programs(how: dict[str, Any]):
+    agent = GIO("CartPole-v1", **how, **SMALL).learn(60)
+    for twin in (copy.deepcopy(agent), pickle.loads(pickle.dumps(agent))):
+        problem = twin.planning.problem
+        assert problem.imagination.fitted.model is twin.model is not agent.model
+        assert problem.imagination.outcomes is twin.dreaming
+        assert problem.value.__self__ is twin
+        assert not differences(copy.deepcopy(agent).learn(20), twin.learn(20))
