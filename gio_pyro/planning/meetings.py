@@ -5,7 +5,8 @@ finite, rollouts meet: the draws of a state and an action at step t give a mean,
 
     Q_t(s, a) = mean of r + α w I + γ V_{t+1}(s'),    V_t(s) = α log Σ_a p_a(a|s) exp(Q_t(s, a)/α)
 
-over the actions that were drawn there, which is `BackwardInduction` of the empirical transitions.
+which is `BackwardInduction` of the empirical transitions. An action that was not drawn where rollouts met is worth
+what the critic says of the state; without a critic the maximum is over those that were drawn.
 """
 
 from dataclasses import dataclass
@@ -106,11 +107,11 @@ def _backed_up(
     """Return log q_t(a|s) for every step, `[N, S, A]` nats each."""
     states, actions = log_prior.shape
     last = steps[-1].arrived % states
-    after = (
-        finite_scores(problem.value(last, problem.temperature())).double()
-        if value
-        else torch.zeros_like(steps[-1].gain)
-    )
+    critic = torch.zeros(states, dtype=torch.float64, device=log_prior.device)
+    if value:
+        every = torch.arange(states, device=log_prior.device)
+        critic = finite_scores(problem.value(every, problem.temperature())).double()
+    after = critic[last]
     found: list[Tensor] = []
     for step in reversed(steps):
         zero = torch.zeros(count * states * actions, dtype=torch.float64, device=log_prior.device)
@@ -118,8 +119,10 @@ def _backed_up(
         number = zero.index_add(0, pair, torch.ones_like(step.gain))
         q = (zero.index_add(0, pair, step.gain + step.going * after) / number).view(count, states, actions)
         drawn = (number > 0).view_as(q) & legal(log_prior)
-        own = (log_prior.masked_fill(~drawn, ILLEGAL)).log_softmax(-1)
-        score = (own + q.nan_to_num(0.0) / alpha).masked_fill(~drawn, ILLEGAL)
+        counted = legal(log_prior).expand_as(drawn) if value else drawn
+        own = log_prior.masked_fill(~counted, ILLEGAL).log_softmax(-1)
+        q = torch.where(drawn, q, critic[:, None])
+        score = (own + q / alpha).masked_fill(~counted, ILLEGAL)
         total = score.logsumexp(-1, keepdim=True)
         met = drawn.any(-1, keepdim=True)
         found.insert(0, torch.where(met, score - total, log_prior))
