@@ -56,6 +56,7 @@ from gio_pyro.inference import (
     separated,
     sequence_length_of,
 )
+from gio_pyro.nn import restore_optimiser
 from gio_pyro.planning import NoPlanner, Planner, planner_of
 from gio_pyro.programs import build_pair, chosen_programs, without_validation
 from gio_pyro.settings import Settings
@@ -237,6 +238,11 @@ class GIO(Picklable):
         """Return the optimisers by name; programs without parameters and tables have none."""
         others = self.beliefs.optimisers | self.dreaming.optimisers | self.explorer.optimisers()
         return self.inference.optimisers | steppers(self.actor_critic, self.temperature) | others
+
+    def load_optimisers(self, saved: dict[str, Any]) -> None:
+        """Restore the state of each optimiser, by name; raises `CheckpointError` where it does not fit."""
+        for name, optimiser in self.optimisers().items():
+            restore_optimiser(optimiser, saved[name])
 
     def learn(
         self,
@@ -741,8 +747,9 @@ class GIO(Picklable):
             given = (environment, model, guide, future, device)
             again: dict[str, Any] = {"signal": signal, "explorer": explorer, "objective": objective, "optim": optim}
             again |= {"planner": None if planner == SAVED else planner}
+            texts, objects = separated(again)
             worlds = {"world_model": world_model, "filter": filter}
-            agent = agent_state.restore(cls, state, *given, worlds=worlds, **again)
+            agent = agent_state.restore(cls, state, *given, worlds=worlds, objects=objects, **texts)
             if planner is None:
                 agent.planner = None
             return agent

@@ -33,8 +33,6 @@ from gio_pyro.collection.make import Vector, single_spaces
 from gio_pyro.errors import CheckpointError, GioError, GioWarning, InputError, describe_error, out_of_memory
 from gio_pyro.futures import FutureLike, unwrapped_future, written
 from gio_pyro.futures.wrapped import WithoutMasks
-from gio_pyro.inference import separated
-from gio_pyro.nn import restore_optimiser
 from gio_pyro.types import PyroProgram
 
 DAMAGE = (TypeError, ValueError, RuntimeError, AttributeError, AssertionError, ArithmeticError, LookupError)
@@ -57,6 +55,8 @@ LATER = ("planning",)
 """Modules that checkpoints of earlier versions lack; they had no state then."""
 BEFORE: Mapping[str, Any] = MappingProxyType({"critic": "plain", "bounded_policy": False})
 """What settings that a checkpoint lacks had been when it was saved."""
+NO_WORLD: Mapping[str, str | PyroProgram | None] = MappingProxyType({"world_model": None, "filter": None})
+NOTHING: Mapping[str, Any] = MappingProxyType({})
 COUNTS = ("steps", "unobserved")
 UPDATE = MappingProxyType({"calls": (int, "updates"), "compiled": (bool, "compiled")})
 """What is saved of how the update runs, with its kind and name."""
@@ -115,9 +115,9 @@ def restore(
     guide: str | PyroProgram | None,
     future: str | FutureLike | None,
     device: str,
-    *,
-    worlds: Mapping[str, str | PyroProgram | None],
-    **again: Any,
+    worlds: Mapping[str, str | PyroProgram | None] = NO_WORLD,
+    objects: Mapping[str, Any] = NOTHING,
+    **again: str | None,
 ) -> Agent:
     """Return the agent that `state` describes.
 
@@ -130,6 +130,7 @@ def restore(
         future: likewise.
         device: where the agent is put.
         worlds: world_model and filter as in `GIO.load`.
+        objects: objective and optim, where they were passed as objects.
         **again: signal, explorer, planner, objective and optim as in `GIO.load`, for those outside the library.
 
     Raises:
@@ -147,7 +148,7 @@ def restore(
             **_worlds(state["programs"], worlds),
             future=specs.future_named(state["future"]) if future is None else future,
             device=device,
-            **BEFORE | state["settings"] | _reference_again(state["settings"], again),
+            **BEFORE | state["settings"] | _reference_again(state["settings"], again) | dict(objects),
         )
         _require_same(state["trained_with"], _program_words(agent), "program")
         before = _environment_count(state["trained_with"]["environments"])
@@ -197,8 +198,7 @@ def _checkpoint_errors() -> Iterator[None]:
 
 def _reference_again(settings: dict[str, Any], again: dict[str, Any]) -> dict[str, Any]:
     """Return the settings that may name code: those passed again, or those of the checkpoint, which do not."""
-    written, objects = separated(again)
-    return {name: specs.kind_from(settings.get(name), text, name) for name, text in written.items()} | objects
+    return {name: specs.kind_from(settings.get(name), text, name) for name, text in again.items()}
 
 
 def _environment_words(env: Env | Vector) -> dict[str, str]:
@@ -294,8 +294,7 @@ def fill(agent: TrainedAgent, state: dict[str, Any]) -> None:
     mine = agent.optimisers()
     if mine.keys() != state["optimisers"].keys():
         raise CheckpointError(f"Expected optimisers of {_listed(mine)}, but got {_listed(state['optimisers'])}.")
-    for name, optimiser in mine.items():
-        restore_optimiser(optimiser, state["optimisers"][name])
+    agent.load_optimisers(state["optimisers"])
     for name in COUNTS:
         setattr(agent, name, check_count(state[name], name))
     check_replay(state["replay"], agent)

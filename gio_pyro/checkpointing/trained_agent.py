@@ -47,6 +47,9 @@ class TrainedAgent(Protocol):
     sound: Tensor
     update: Any
 
+    def load_optimisers(self, saved: dict[str, Any]) -> None:
+        """Restore the state of each optimiser, by name; raises `CheckpointError` where it does not fit."""
+
     def optimisers(self) -> dict[str, torch.optim.Optimizer]:
         """Return the optimisers by name; programs without parameters and tables have none."""
 

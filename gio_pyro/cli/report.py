@@ -126,9 +126,15 @@ def load_run(
         raise CheckpointError(
             f"Expected an environment in {run}, but got {describe_error(error)}; it is damaged."
         ) from error
-    again = {"signal": signal, "explorer": explorer, "planner": planner, "objective": objective, "optim": optim}
+    again: dict[str, Any] = {
+        "signal": signal,
+        "explorer": explorer,
+        "planner": planner,
+        "objective": objective,
+        "optim": optim,
+    }
     worlds = {"world_model": world_model, "filter": filter}
-    agent = restore(GIO, state, environment, model, guide, future, device, worlds=worlds, **again)
+    agent = restore(GIO, state, environment, model, guide, future, device, worlds, **again)
     return agent, RunFolder(run.parent if run.is_file() else run)
 
 

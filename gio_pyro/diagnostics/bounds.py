@@ -25,8 +25,7 @@ from torch import Tensor
 
 from gio_pyro.diagnostics.arviz_versions import pareto_k
 from gio_pyro.diagnostics.evidence import Triples
-from gio_pyro.inference.objectives import prior, score
-from gio_pyro.programs import ActionSamples, drawn, sample_actions
+from gio_pyro.programs import ActionSamples, drawn, prior, sample_actions, score
 
 if TYPE_CHECKING:
     from gio_pyro.agent import GIO

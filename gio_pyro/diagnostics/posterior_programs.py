@@ -14,12 +14,10 @@ from typing import Any
 
 import pyro
 from pyro import poutine
-from pyro.distributions import Categorical
 from pyro.poutine.messenger import Messenger
 from torch import Tensor
 
-from gio_pyro.distributions.masks import restricted
-from gio_pyro.programs import Guide, Model, log_probs
+from gio_pyro.programs import Guide, Model
 from gio_pyro.programs.sites import ACTION, FUTURE, is_plate
 from gio_pyro.types import Policy, PyroProgram
 
@@ -77,8 +75,8 @@ class _Masked(Messenger):
 
     def __init__(self, guide: Guide, state: Tensor) -> None:
         super().__init__()
-        self.allowed = None if guide.allowed is None else guide.allowed(state)
+        self.guide, self.state = guide, state
 
     def _pyro_sample(self, msg: Any) -> None:
-        if msg["name"] == ACTION and self.allowed is not None:
-            msg["fn"] = Categorical(logits=restricted(log_probs(msg["fn"]), self.allowed))
+        if msg["name"] == ACTION:
+            msg["fn"] = self.guide.restricted(msg["fn"], self.state)

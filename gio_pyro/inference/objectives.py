@@ -22,7 +22,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from gio_pyro.programs import ActionSamples, Guide, Model, frozen_parameters, imagine, sample_actions
+from gio_pyro.programs import Guide, Model, frozen_parameters, imagine, prior, sample_actions, score
 from gio_pyro.types import Policy, Transitions, weighted_mean
 
 Objective = Callable[[Model, Guide, Policy, Transitions, Tensor], Tensor]
@@ -118,15 +118,3 @@ class WakeSleep:
         actions = chosen.action.reshape(len(posterior), chosen.count, *chosen.action.shape[1:])
         log_q = q.log_prob(actions.transpose(0, 1)).T
         return batch.mean((posterior * log_q).sum(-1))
-
-
-def score(model: Model, policy: Policy, state: Tensor, chosen: ActionSamples, future: Tensor) -> Tensor:
-    """Return log p_ψ(F|s, a) of K actions each, `[B, K]` nats; `state` and `future` are `[B, ...]`."""
-    log_p = model.log_prob(policy, chosen.spread(state), chosen.action, chosen.spread(future))
-    return log_p.reshape(len(state), -1)
-
-
-def prior(policy: Policy, state: Tensor, chosen: ActionSamples) -> Tensor:
-    """Return log π(a|s) of K actions each, `[B, K]` nats."""
-    log_pi: Tensor = policy(chosen.spread(state)).log_prob(chosen.action)
-    return log_pi.reshape(len(state), -1)

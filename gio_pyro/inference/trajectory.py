@@ -18,8 +18,8 @@ import torch
 from torch import Tensor
 
 from gio_pyro.errors import InputError
-from gio_pyro.inference.objectives import Elbo, score
-from gio_pyro.programs import Guide, Model, drawn, frozen_parameters
+from gio_pyro.inference.objectives import Elbo
+from gio_pyro.programs import Guide, Model, drawn, frozen_parameters, score
 from gio_pyro.types import Policy, Transitions, weighted_mean
 
 

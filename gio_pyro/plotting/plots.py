@@ -12,9 +12,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from gio_pyro.errors import InputError
 from gio_pyro.plotting.grid import Grid
-from gio_pyro.utils.files import write_file
+from gio_pyro.utils.files import require_suffix, write_file
 
 LATEST = "rollout/ep_rew_latest"
 """The metric with the mean return of the episodes that ended since the last report."""
@@ -178,8 +177,7 @@ def text_map(grid: Grid, numbers: Sequence[float]) -> str:
 
 
 def _save(figure: Figure, path: Path) -> None:
-    if path.suffix != ".png":
-        raise InputError(f"Expected the name of a .png file, but got {path.name}.")
+    require_suffix(path, ".png")
     picture = io.BytesIO()
     FigureCanvasAgg(figure).print_png(picture)
     write_file(path, picture.getvalue())

@@ -15,7 +15,9 @@ from gio_pyro.programs.expectations import (
     drawn,
     every_action,
     imagine,
+    prior,
     sample_actions,
+    score,
     systematic,
 )
 from gio_pyro.programs.guide import Guide
@@ -47,9 +49,11 @@ __all__ = [
     "imagine",
     "load_named",
     "log_probs",
+    "prior",
     "reference",
     "resolve",
     "sample_actions",
+    "score",
     "systematic",
     "uniform_actions",
     "without_validation",

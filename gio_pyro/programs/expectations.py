@@ -193,3 +193,15 @@ def systematic(probability: Tensor, samples: int) -> Tensor:
     position = (torch.arange(samples, device=probability.device) + offset) / samples * cumulative[:, -1:]
     position = position.clamp_min(torch.finfo(position.dtype).tiny)  # a first value of probability 0 is never drawn
     return torch.searchsorted(cumulative, position).clamp_max(probability.shape[-1] - 1)
+
+
+def score(model: Model, policy: Policy, state: Tensor, chosen: ActionSamples, future: Tensor) -> Tensor:
+    """Return log p_ψ(F|s, a) of K actions each, `[B, K]` nats; `state` and `future` are `[B, ...]`."""
+    log_p = model.log_prob(policy, chosen.spread(state), chosen.action, chosen.spread(future))
+    return log_p.reshape(len(state), -1)
+
+
+def prior(policy: Policy, state: Tensor, chosen: ActionSamples) -> Tensor:
+    """Return log π(a|s) of K actions each, `[B, K]` nats."""
+    log_pi: Tensor = policy(chosen.spread(state)).log_prob(chosen.action)
+    return log_pi.reshape(len(state), -1)

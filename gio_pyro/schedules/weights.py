@@ -4,7 +4,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from gio_pyro.errors import InputError, shown
-from gio_pyro.utils.calls import to_builtin
 
 LARGEST_WEIGHT = 1e30
 """Largest magnitude of a weight, so that products stay finite."""
@@ -43,7 +42,6 @@ def weight_of(weight: Weight) -> Callable[[int], float]:
     """Return a weight as a function of environment steps; raises `InputError` for an invalid one."""
     if callable(weight):
         return weight
-    weight = to_builtin(weight)
     kind, numbers = parse_numbers(weight)
     finite = all(abs(number) <= LARGEST_WEIGHT for number in numbers)
     if kind == "fixed" and len(numbers) == 1 and finite:

@@ -23,6 +23,7 @@ from gio_pyro.settings import Settings
 from gio_pyro.signals.base import Fitted, Signal
 from gio_pyro.signals.names import signal_named
 from gio_pyro.types import UNKNOWN, Transitions
+from gio_pyro.utils.calls import to_builtin
 
 
 class EnvironmentReward(nn.Module):
@@ -74,7 +75,7 @@ class RewardMix(EnvironmentReward):
     def __init__(self, signal: Signal, weight: Weight, reward_weight: float, *, separate: bool = False) -> None:
         super().__init__(reward_weight)
         self.signal = signal
-        self.weight = weight_of(weight)
+        self.weight = weight_of(to_builtin(weight))
         self.separate = separate
 
     def observe(self, rows: Transitions) -> None:

@@ -55,6 +55,12 @@ def write_file(path: Path, content: bytes | str) -> None:
         raise InputError(f"Expected to write {path}, but: {error}; make room, or take another folder.") from error
 
 
+def require_suffix(path: Path, suffix: str) -> None:
+    """Raise `InputError` unless a file name ends in a suffix."""
+    if path.suffix != suffix:
+        raise InputError(f"Expected the name of a {suffix} file, but got {path.name}.")
+
+
 def _open_temporary(path: Path) -> tuple[BinaryIO, Path]:
     """Create a temporary file next to `path`, with default permissions, and lock it."""
     while True:

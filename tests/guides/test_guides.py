@@ -21,9 +21,8 @@ from gio_pyro.guides import (
     MarginalGuide,
     UniformGuide,
 )
-from gio_pyro.inference.objectives import score
 from gio_pyro.models import CategoricalModel, GaussianModel
-from gio_pyro.programs import Guide, Model, build_guide, build_model, log_probs, sample_actions
+from gio_pyro.programs import Guide, Model, build_guide, build_model, log_probs, sample_actions, score
 from gio_pyro.types import Policy, Spec
 from tests.finite import table_policy, true_model
 from tests.spaces import GUIDES, KINDS, OTHER_GUIDES

@@ -23,9 +23,8 @@ from gio_pyro.inference import (
     objective_named,
     sequence_length_of,
 )
-from gio_pyro.inference.objectives import score
 from gio_pyro.models import CategoricalModel
-from gio_pyro.programs import Guide, Model, build_guide, build_model, sample_actions
+from gio_pyro.programs import Guide, Model, build_guide, build_model, sample_actions, score
 from gio_pyro.types import Policy, Spec, Transitions
 from tests.finite import true_model
 from tests.inference.worlds import A, S, build, expected_kl, fit, make_world, policy_of
