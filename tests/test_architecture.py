@@ -34,7 +34,7 @@ ORDER = [
     ["futures", "settings", "envs"],
     ["inference", "collection"],
     ["data", "training_monitor"],
-    ["empowerment", "actor_critic"],
+    ["empowerment", "actor_critic", "beliefs"],
     ["signals"],
     ["intrinsic_reward", "explorers", "dreaming"],
     ["checkpointing"],
