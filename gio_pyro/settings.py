@@ -65,6 +65,10 @@ class Settings:
     dream_share: float = 0.0
     """Share of rollout transitions in what the policy learns from, in (0, 1]: by weight in tables, by number in the
     batches of networks."""
+    planner: str | None = None
+    """Planning as inference: act by rollouts of the fitted model, as "PathIntegral(horizon=12, draws=256)",
+    CrossEntropy or OneStep say, in finite worlds BackwardInduction, or file.py:Name (see `gio_pyro.planning`); by
+    default (None) by the policy. The policy learns beside the planner, and so does the guide HabitGuide, its habit."""
     explorer: str | None = None
     """Second policy that collects data in turn with the first: "Signal", "Goals(horizon=20)" or file.py:Name (see
     `gio_pyro.explorers`). It maximises the signal with both weights; the first policy then maximises the environment's
@@ -216,7 +220,7 @@ class Settings:
                     "Expected buffer_size of at least batch_size, or nothing is ever learned, but got "
                     f"{self.buffer_size} and {self.batch_size}; raise buffer_size or lower batch_size."
                 )
-        for name in ("objective", "optim", "world_objective"):
+        for name in ("objective", "optim", "planner", "world_objective"):
             if getattr(self, name) is not None and not isinstance(getattr(self, name), str):
                 raise InputError(f"Expected {name} to be a name or None, but got {shown(getattr(self, name))}.")
         for name, known in (("training", TRAINING), ("intrinsic", INTRINSIC), ("critic", CRITICS)):
@@ -290,6 +294,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         ),
         "Signal": ("signal", "signal_weight", "signal_value", "signal_discount"),
         "Explorer": ("explorer", "explorer_share"),
+        "Planner": ("planner",),
         "Dreams": ("dream_horizon", "dream_share"),
         "Run": ("seed", "log_interval"),
     }
