@@ -13,6 +13,7 @@ import gio_pyro as gio
 from gio_pyro import tabular
 from gio_pyro.actor_critic.twin_critic import squared_error
 from gio_pyro.checkpointing import agent_state
+from gio_pyro.models import RecurrentStateSpace
 from gio_pyro.programs import detached, sample_actions
 from gio_pyro.types import Transitions
 from tests.agents import leaves
@@ -134,3 +135,20 @@ def test_two_runs_on_the_gpu_agree_exactly():
     first, second = (learned("Pendulum-v1", "cuda") for _ in range(2))
     for mine, theirs in zip(first.policy.parameters(), second.policy.parameters(), strict=True):
         assert torch.equal(mine, theirs)
+
+
+def test_beliefs_on_the_gpu_go_on_on_the_cpu(tmp_path: Path):
+    class Own(RecurrentStateSpace):
+        """Checked as a program of one's own, on the device."""
+
+    given: dict[str, Any] = {"pieces": 2, "piece_length": 6, "burn_in": 2, "world_model": Own}
+    agent = learned("gio/CartPolePositions-v0", "cuda", **given)
+    assert all(tensor.device.type == "cuda" for tensor in agent.beliefs.state_dict().values())
+    assert agent.replay.sample(4).state.device.type == "cuda"
+    _, state = agent.predict(agent.env.observation_space.sample())
+    agent.predict(agent.env.observation_space.sample(), state)
+    agent.save(tmp_path / "run")
+    other = gio.GIO.load(tmp_path / "run", device="cpu", world_model=Own)
+    there, here = (one.replay.latest(50).state.cpu() for one in (agent, other))
+    torch.testing.assert_close(there, here, rtol=1e-3, atol=1e-3)
+    other.learn(50)

@@ -49,10 +49,11 @@ class PyroBound:
             inner(given)
 
         parameters = [p for p in world.parameters() if p.requires_grad]
+        instants = max(float(piece.counted(burn_in).sum()), 1.0)  # pieces may end within burn_in
         try:
             with warnings.catch_warnings():
                 warnings.filterwarnings("ignore", message="TraceEnum_ELBO found no sample sites configured")
-                return mean_bound(self.elbo, parameters, float(piece.counted(burn_in).sum()), model, guide, piece)
+                return mean_bound(self.elbo, parameters, instants, model, guide, piece)
         except GioError:
             raise
         except Exception as error:

@@ -20,6 +20,7 @@ from gio_pyro.beliefs.pieces import Piece
 from gio_pyro.errors import GioError, InputError, ProgramError, TrainingError
 from gio_pyro.types import Seen, WorldSpec
 from tests.beliefs.agents import SMALL, Rewarded, Short, Tiny, small
+from tests.cli.shell import train
 from tests.masked import Board
 
 
@@ -58,6 +59,20 @@ def test_finite_observations_leave_no_mask_in_the_beliefs():
     assert agent.spec.masks is None
     assert agent.spec.mask_width == 0
     agent.learn(20)
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (("--filter", "RecurrentFilter"), "Expected a filter beside a world model"),
+        (("--world-model", "RecurentStateSpace"), "did you mean RecurrentStateSpace?"),
+        (("--world-model", "RecurrentStateSpace", "--piece-length", 4, "--burn-in", 4), "piece_length above burn_in"),
+        (("--world-model", "FiniteStateSpace"), "a Discrete observation space"),
+    ],
+)
+def test_mistakes_on_the_command_line(flags: tuple[Any, ...], words: str, capsys: pytest.CaptureFixture[str]):
+    assert train("CartPole-v1", *flags, steps=5) != 0
+    assert words in " ".join(capsys.readouterr().err.replace("│", " ").split())
 
 
 def test_seeds_with_a_world_model_do_not_learn_together():
