@@ -32,6 +32,7 @@ _MODULES = [
     "guides",
     "inference",
     "models",
+    "planning",
     "programs",
     "signals",
     "tabular",
