@@ -34,6 +34,7 @@ _MODULES = [
     "guides",
     "inference",
     "models",
+    "planning",
     "programs",
     "signals",
     "tabular",

@@ -9,6 +9,7 @@ from gio_pyro import futures as futures
 from gio_pyro import guides as guides
 from gio_pyro import inference as inference
 from gio_pyro import models as models
+from gio_pyro import planning as planning
 from gio_pyro import programs as programs
 from gio_pyro import signals as signals
 from gio_pyro import tabular as tabular

@@ -70,6 +70,7 @@ class Planning(NoPlanner):
 
     def behaviour(self, own: Any, mixed: Mixed, begun: bool) -> Any:
         """Return what collects until the next update: the planner, a habit, or `own` where nothing was seen yet."""
+        self.acted = []
         if not begun:
             return own
         if bool(self.retired):
@@ -95,9 +96,9 @@ class Planning(NoPlanner):
 
     def keep(self, rows: Transitions) -> None:
         """Keep the plans that the latest collected transitions were acted by, for a habit to be distilled from."""
-        if self.memory is not None and self.acted:
-            plans = torch.cat(self.acted)
-            self.memory.keep(rows[len(rows) - len(plans) :], plans)
+        if self.memory is not None:
+            none = rows.weight.new_full((len(rows), self.problem.family.width), UNPLANNED)
+            self.memory.keep(rows, torch.cat(self.acted) if self.acted else none)
         self.acted = []
 
     def planned(self, state: Tensor, start: Tensor | None = None) -> Tensor:

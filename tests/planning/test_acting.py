@@ -258,3 +258,14 @@ def test_a_copy_plans_with_its_own_programs(how: dict[str, Any]):
         assert problem.imagination.outcomes is twin.dreaming
         assert problem.value.__self__ is twin
         assert not differences(copy.deepcopy(agent).learn(20), twin.learn(20))
+
+
+def test_a_transition_that_was_not_planned_has_no_plan_where_one_was_kept_before():
+    settings = SMALL | {"buffer_size": 40}
+    agent = GIO("CartPole-v1", planner=SHORT, guide="HabitGuide", **settings).learn(70)
+    memory = agent.planning.memory
+    assert bool(is_planned(memory.of(agent.replay.all())).all())
+    agent.planner = None
+    agent.learn(12)
+    planned = is_planned(memory.of(agent.replay.all()))
+    assert planned.tolist() == [True] * 28 + [False] * 12
