@@ -1,4 +1,4 @@
-"""Shared types: Spec, WorldSpec, Seen, Transitions, Sequences."""
+"""Shared types: Spec, WorldSpec, Seen, Imagined, Transitions, Sequences."""
 
 from __future__ import annotations
 
@@ -127,6 +127,20 @@ class Seen:
     """`[B]` reward units, of the action before; None at the first step of an episode, and where it is not known."""
     terminated: Tensor | None = None
     """`[B]` booleans: the episode terminated with the action before; None at the first step of an episode."""
+
+
+@dataclass(frozen=True)
+class Imagined:
+    """One imagined step from each of M states."""
+
+    next_state: Tensor
+    """`[M, ...]`."""
+    reward: Tensor
+    """`[M]`, reward units."""
+    ended: Tensor
+    """`[M]`: the probability that the episode terminates with this step."""
+    information: Tensor
+    """`[M]` nats: what the outcome tells about the state, the second term of the planning bound."""
 
 
 def finite(space: Space[Any], name: str) -> int:

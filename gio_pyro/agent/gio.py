@@ -201,12 +201,15 @@ class GIO(Picklable):
         """Return the rollouts in the model, and what they and a planner ask beside it."""
         s = self.settings
         sizes: dict[str, Any] = {"horizon": s.dream_horizon, "share": s.dream_share, "samples": s.samples}
-        return dreams_of(fitted, **sizes, learning_rate=s.learning_rate, planned=s.planner is not None)
+        return dreams_of(
+            fitted, **sizes, learning_rate=s.learning_rate, planned=s.planner is not None and not self.beliefs.learns
+        )
 
     def _planning(self, fitted: Fitted) -> NoPlanner:
         """Return what plans with the programs, the reward and the critic of this agent."""
         s = self.settings
-        read = [self.model, self.guide, self.actor_critic, self.dreaming, self.masks]
+        read = [self.model, self.guide, self.actor_critic, self.dreaming, self.masks, self.beliefs]
+        rolled_out = None if s.planner is None else self.beliefs.imagination(self._mixed_reward)
         return planner_of(
             s.planner,
             fitted,
@@ -220,6 +223,7 @@ class GIO(Picklable):
             capacity=s.buffer_size if s.objective is None else 0,
             captured=s.compile is not False,
             reads=[] if self.reward_mix.learns else read,
+            imagination=rolled_out,
         ).to(self.device)
 
     def _mixed_reward(self, rows: Transitions) -> Transitions:

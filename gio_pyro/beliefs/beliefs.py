@@ -1,6 +1,7 @@
 """Beliefs of a world model's filter as the states of an agent: kept while it acts, recomputed where it learns."""
 
 import copy
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from gymnasium.spaces import Box
 from torch import Tensor
 
 from gio_pyro.beliefs.behaviour import BelievingBehaviour, RunningBelief, begun_again
+from gio_pyro.beliefs.imagination import WorldImagination
 from gio_pyro.beliefs.observed import Observed
 from gio_pyro.beliefs.pieces import Piece
 from gio_pyro.beliefs.pyro_bound import world_objective
@@ -166,6 +168,13 @@ class Beliefs(Observed):
     def bound(self, rows: Transitions, replay: BelievedReplay) -> dict[str, float]:
         """Return the means of the terms over replayed transitions, nats."""
         return {f"bound/{name}": float(values.mean()) for name, values in self.terms(rows, replay).items()}
+
+    def imagination(self, pay: Callable[[Transitions], Transitions]) -> WorldImagination:
+        """Return the world model for planners to roll out."""
+        s = self.settings
+        return WorldImagination(
+            self.slow, pay, s.marginal_draws, self.running.action[:1], captured=s.compile is not False
+        )
 
     # learning
 

@@ -1,5 +1,6 @@
 """The trivial member: what is seen is the state."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -72,6 +73,14 @@ class Observed(nn.Module):
     def bound(self, rows: Transitions, replay: Any) -> dict[str, float]:
         """Return the means of the world model's terms of the bound over replayed transitions, nats, for the report."""
         return {}
+
+    def imagination(self, pay: Callable[[Transitions], Transitions]) -> Any:
+        """Return what planners roll out in place of the fitted model; None without a world model.
+
+        Args:
+            pay: from transitions with the environment's reward to those with the reward that the agent maximises.
+        """
+        return None
 
     def metrics(self) -> dict[str, float]:
         """Return figures for the report."""

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from gio_pyro.beliefs.pieces import Piece
-from gio_pyro.beliefs.programs import OBSERVATION, REWARD, STATE, TERMINATED, Drawn, Filter, WorldModel
+from gio_pyro.beliefs.programs import OBSERVATION, REWARD, STATE, TERMINATED, Drawn, Filter, Nodes, WorldModel
 from gio_pyro.types import Seen, Transitions
 
 
@@ -50,10 +50,8 @@ class World(nn.Module):
     def imagine(self, belief: Tensor, action: Tensor | None) -> Drawn:
         """Return one step drawn from the world model, and the belief that the filter has after it."""
         nodes = self.model.run(belief, action)
-        values = {name: node["value"] for name, node in nodes.items()}
-        ended = values.get(TERMINATED)
-        seen = Seen(values[OBSERVATION], values.get(REWARD), None if ended is None else ended > 0.5)
-        return Drawn(values[STATE], seen, self.filter.update(belief, action, seen))
+        seen = seen_in(nodes)
+        return Drawn(nodes[STATE]["value"], seen, self.filter.update(belief, action, seen))
 
     def observe(self, rows: Transitions) -> None:
         """Update input statistics with new transitions of what was seen."""
@@ -64,3 +62,10 @@ class World(nn.Module):
     def programs(self) -> Sequence[WorldModel | Filter]:
         """Both programs."""
         return self.model, self.filter
+
+
+def seen_in(nodes: Nodes) -> Seen:
+    """Return what is seen in a run of a world model."""
+    values = {name: node["value"] for name, node in nodes.items()}
+    ended = values.get(TERMINATED)
+    return Seen(values[OBSERVATION], values.get(REWARD), None if ended is None else ended > 0.5)

@@ -18,11 +18,12 @@ from gio_pyro.planning.backward import BackwardInduction
 from gio_pyro.planning.base import NoPlanner, Planner, Problem
 from gio_pyro.planning.build import planner_of
 from gio_pyro.planning.distillation import Distillation
-from gio_pyro.planning.imagination import FittedImagination, Imagination, Imagined
+from gio_pyro.planning.imagination import FittedImagination, Imagination
 from gio_pyro.planning.names import NAMES, planner_named
 from gio_pyro.planning.sampled import CrossEntropy, OneStep, PathIntegral
 from gio_pyro.planning.scheduler import Planning
 from gio_pyro.planning.tables import TableImagination, WorldTables
+from gio_pyro.types import Imagined
 
 __all__ = [
     "NAMES",

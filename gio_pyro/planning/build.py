@@ -35,6 +35,7 @@ def planner_of(
     capacity: int,
     captured: bool,
     reads: Sequence[nn.Module],
+    imagination: Imagination | None = None,
 ) -> NoPlanner:
     """Return what acts by the planner that `text` names, or the null object for None.
 
@@ -51,20 +52,20 @@ def planner_of(
         capacity: transitions that replay keeps; 0 keeps no plans to distil.
         captured: whether imagined steps run as captured graphs.
         reads: the modules that plans are computed from, where whole rounds can be captured; empty where they cannot.
+        imagination: what is rolled out; by default the fitted model.
 
     Raises:
         InputError: no such planner, or one that does not fit the spaces.
     """
     if text is None:
         return NoPlanner()
-    imagination: Imagination = (
-        FittedImagination(fitted, dreaming, pay, captured=captured)
-        if isinstance(dreaming, NetworkOutcomes)
-        else TableImagination(fitted, pay, critic)
-    )
+    if imagination is None and isinstance(dreaming, NetworkOutcomes):
+        imagination = FittedImagination(fitted, dreaming, pay, captured=captured)
+    elif imagination is None:
+        imagination = TableImagination(fitted, pay, critic)
     spec, family = fitted.spec, family_of(fitted.spec.action_space)
     prior = prior_of(fitted)
-    graphs = _Graphs(reads) if captured and reads and isinstance(imagination, FittedImagination) else None
+    graphs = _Graphs(reads) if captured and reads and not isinstance(imagination, TableImagination) else None
     problem = Problem(spec, family, imagination, prior, fitted.policy, value, temperature, discount, captured=graphs)
     memory = None
     if fitted.guide.distils and capacity:

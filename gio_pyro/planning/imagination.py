@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
 from typing import Protocol
 
 import torch
@@ -13,26 +12,12 @@ from gio_pyro.dreaming import NetworkOutcomes
 from gio_pyro.nn.gradient_step import Figures
 from gio_pyro.nn.graphs import GraphedFunction, Progress, Sources
 from gio_pyro.signals import Fitted
-from gio_pyro.types import Transitions
+from gio_pyro.types import Imagined, Transitions
 
 HALF = 0.5
 """Probability from which on a step counts as terminated where that has to be a flag."""
 Pay = Callable[[Transitions], Transitions]
 """From transitions with the environment's reward to those with the reward that the agent maximises."""
-
-
-@dataclass(frozen=True)
-class Imagined:
-    """One imagined step from each of M states."""
-
-    next_state: Tensor
-    """`[M, ...]`."""
-    reward: Tensor
-    """`[M]`, reward units."""
-    ended: Tensor
-    """`[M]`: the probability that the episode terminates with this step."""
-    information: Tensor
-    """`[M]` nats: what the outcome tells about the state, the second term of the planning bound."""
 
 
 class Imagination(Protocol):

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from gio_pyro.dreaming import Counted
-from gio_pyro.planning.imagination import HALF, Imagined, Pay
+from gio_pyro.planning.imagination import HALF, Pay
 from gio_pyro.programs.expectations import enumerated_probabilities
 from gio_pyro.signals import Fitted
-from gio_pyro.types import Transitions
+from gio_pyro.types import Imagined, Transitions
 
 AT_ONCE = 2**22
 """Entries of the model's table that are asked for at once."""
