@@ -1,0 +1,52 @@
+"""Rollouts of a world model: beliefs are a martingale, information is mutual information, and planners use both."""
+
+import pytest
+import torch
+
+import gio_pyro as gio
+from gio_pyro.beliefs.imagination import WorldImagination
+from gio_pyro.errors import InputError
+from gio_pyro.guides import ForwardFilter
+from gio_pyro.models import FiniteStateSpace
+from tests.beliefs.test_programs import SMALL, Small
+from tests.beliefs.worlds import finite_pomdp, finite_spec, linear_world, world_of
+
+DRAWS = 20_000
+
+
+def test_drawn_steps_agree_with_the_tables():
+    """E b' = p(z'|b, a), and the mean information is H(x|b, a) − E H(x|z') plus that of the reward, here none."""
+    torch.manual_seed(0)
+    pomdp = finite_pomdp()
+    spec = finite_spec(pomdp)
+    world = world_of(FiniteStateSpace.of(pomdp), ForwardFilter, spec)
+    listen = torch.zeros(DRAWS, dtype=torch.long)
+    imagined = WorldImagination(world, lambda rows: rows, 1, listen[:1], captured=False)
+    belief = torch.tensor([0.7, 0.3])
+    found = imagined.step(belief.expand(DRAWS, -1), listen)
+    assert found.next_state.mean(0).tolist() == pytest.approx(belief.tolist(), abs=0.02)  # listening moves no tiger
+    heard = pomdp.observation[0].float()  # [S, X]
+    shown = belief @ heard
+    wanted = float(-(shown * shown.log()).sum() + (belief @ (heard * heard.log()).sum(-1)))
+    assert float(found.information.mean()) == pytest.approx(wanted, abs=0.02)
+    assert float(found.reward.mean()) == pytest.approx(-1.0, abs=0.05)
+    assert float(found.ended.max()) < 1e-6
+
+
+def test_a_planner_needs_a_world_model_with_rewards():
+    world = linear_world()
+    with pytest.raises(InputError, match='samples "reward" for a planner'):
+        WorldImagination(world, lambda rows: rows, 1, torch.zeros(1, 1), captured=False)
+
+
+@pytest.mark.parametrize("name", ["gio/CartPolePositions-v0", "gio/PendulumAngle-v0"])
+def test_an_agent_plans_in_its_world_model(name: str):
+    planner = "PathIntegral(horizon=3, draws=8)"
+    agent = gio.GIO(name, seed=0, world_model=Small, planner=planner, guide="HabitGuide", **SMALL)
+    agent.learn(40)
+    assert isinstance(agent.planning.acting.problem.imagination, WorldImagination)
+    seen = agent.collector.observations.raw.sample()
+    action, state = agent.predict(seen, deterministic=True)
+    assert agent.env.action_space.contains(action)
+    agent.planner = None
+    assert agent.env.action_space.contains(agent.predict(seen, state)[0])
