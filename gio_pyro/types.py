@@ -117,6 +117,15 @@ class WorldSpec:
     """For filters: the world model that they infer the state of; None for world models themselves."""
 
 
+def require_world_spec(name: str, spec: object) -> None:
+    """Raise `InputError` unless a world model or a filter is built from a `WorldSpec`: it is no model or guide."""
+    if not isinstance(spec, WorldSpec):
+        raise InputError(
+            f"Expected a spec of what is seen and done for {name}, but got a {type(spec).__name__}; use a model or "
+            "guide of futures, or pass it as world_model or filter."
+        )
+
+
 @dataclass(frozen=True)
 class Seen:
     """What is seen at one step: the observation, and what the action before it led to."""

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from gio_pyro.distributions.normalised import log_softmax, normalised
 from gio_pyro.errors import InputError
-from gio_pyro.types import Seen, WorldSpec, finite
+from gio_pyro.types import Seen, WorldSpec, finite, require_world_spec
 
 
 class ForwardFilter(nn.Module):
@@ -21,6 +21,7 @@ class ForwardFilter(nn.Module):
 
     def __init__(self, spec: WorldSpec) -> None:
         super().__init__()
+        require_world_spec(type(self).__name__, spec)
         require_tables(type(self).__name__, spec.world_model)
         self.held = (spec.world_model,)
 
@@ -46,6 +47,7 @@ class CategoricalFilter(nn.Module):
 
     def __init__(self, spec: WorldSpec) -> None:
         super().__init__()
+        require_world_spec(type(self).__name__, spec)
         require_tables(type(self).__name__, spec.world_model)
         self.held = (spec.world_model,)
         actions, symbols = finite(spec.action_space, "action"), finite(spec.observation_space, "observation")

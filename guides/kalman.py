@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from gio_pyro.errors import InputError
 from gio_pyro.nn import mlp
-from gio_pyro.types import Seen, WorldSpec
+from gio_pyro.types import Seen, WorldSpec, require_world_spec
 
 FIRST_SHRINKAGE = -0.5
 """log of the share of a deviation that an observation leaves, before training."""
@@ -24,6 +24,7 @@ class KalmanFilter(nn.Module):
 
     def __init__(self, spec: WorldSpec) -> None:
         super().__init__()
+        require_world_spec(type(self).__name__, spec)
         require_linear(type(self).__name__, spec.world_model)
         self.held = (spec.world_model,)
 
@@ -54,6 +55,7 @@ class GaussianFilter(nn.Module):
 
     def __init__(self, spec: WorldSpec) -> None:
         super().__init__()
+        require_world_spec(type(self).__name__, spec)
         require_linear(type(self).__name__, spec.world_model)
         self.held = (spec.world_model,)
         n, seen = spec.world_model.size, len(spec.world_model.noise)

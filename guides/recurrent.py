@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from gio_pyro.errors import InputError
 from gio_pyro.nn import Standardise, action_features, encoder, mlp, one_hot, width
-from gio_pyro.types import Seen, Transitions, WorldSpec
+from gio_pyro.types import Seen, Transitions, WorldSpec, require_world_spec
 
 
 class RecurrentFilter(nn.Module):
@@ -24,6 +24,7 @@ class RecurrentFilter(nn.Module):
 
     def __init__(self, spec: WorldSpec) -> None:
         super().__init__()
+        require_world_spec(type(self).__name__, spec)
         world = spec.world_model
         missing = [name for name in ("memory", "latent", "shown") if not isinstance(getattr(world, name, None), int)]
         if missing:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from gio_pyro.distributions.normalised import log_softmax, normalised
 from gio_pyro.nn import Standardise
-from gio_pyro.types import Seen, Transitions, WorldSpec, finite
+from gio_pyro.types import Seen, Transitions, WorldSpec, finite, require_world_spec
 
 IMPOSSIBLE = 1e-30
 """Probability that a state without any keeps, so that a belief of zeros is one, too."""
@@ -47,6 +47,7 @@ class FiniteStateSpace(nn.Module):
 
     def __init__(self, spec: WorldSpec) -> None:
         super().__init__()
+        require_world_spec(type(self).__name__, spec)
         count, symbols = finite(spec.action_space, "action"), finite(spec.observation_space, "observation")
         s = self.belief_size = self.states
         shapes = {

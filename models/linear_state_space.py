@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from gio_pyro.errors import InputError
 from gio_pyro.nn import Standardise, action_features, width
-from gio_pyro.types import Seen, Transitions, WorldSpec
+from gio_pyro.types import Seen, Transitions, WorldSpec, require_world_spec
 
 LEAST_SCALE = 1e-3
 """Lower bound of every scale, in deviations of the observation."""
@@ -37,6 +37,7 @@ class GaussianStateSpace(nn.Module):
 
     def __init__(self, spec: WorldSpec) -> None:
         super().__init__()
+        require_world_spec(type(self).__name__, spec)
         space = spec.observation_space
         if not isinstance(space, Box) or len(space.shape) != 1:
             raise InputError(

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from gio_pyro.models.observed import emission, in_belief
 from gio_pyro.models.real import bounded_scale
 from gio_pyro.nn import Standardise, action_features, mlp, width
-from gio_pyro.types import Seen, Transitions, WorldSpec
+from gio_pyro.types import Seen, Transitions, WorldSpec, require_world_spec
 
 LEAST_SCALE = 0.01
 """Least scale of the latent state."""
@@ -39,6 +39,7 @@ class RecurrentStateSpace(nn.Module):
 
     def __init__(self, spec: WorldSpec) -> None:
         super().__init__()
+        require_world_spec(type(self).__name__, spec)
         self.actions, units = spec.action_space, spec.hidden[-1]
         self.shown = in_belief(spec.observation_space)
         self.belief_size = self.memory + self.shown

@@ -166,7 +166,7 @@ def anchors(path: Path) -> set[str]:
 
 NUMBERS = [
     "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
-    "thirteen", "fourteen", "fifteen",
+    "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen", "twenty",
 ]  # fmt: skip
 
 
@@ -174,7 +174,7 @@ NUMBERS = [
     ("pattern", "count"),
     [
         (r"are (\w+)\s+models", len(models.__all__)),
-        (r"and (\w+) guides:", len(guides.__all__)),
+        (r"and (\w+) guides,", len(guides.__all__)),
         (r"(\w+) notebooks, stored", len(list((ROOT / "examples").glob("*.ipynb")))),
     ],
 )

@@ -2,8 +2,9 @@
 
 from typing import Any
 
-from gio_pyro.beliefs.build import world_of, world_programs
+from gio_pyro.beliefs.build import world_programs
 from gio_pyro.beliefs.check_batch import require_world_spec
+from gio_pyro.beliefs.construction import world_of
 from gio_pyro.beliefs.contract import require_filter, require_world_model
 from gio_pyro.beliefs.programs import WorldModel
 from gio_pyro.programs import construct, resolve

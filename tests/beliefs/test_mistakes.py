@@ -15,7 +15,7 @@ from gio_pyro import diagnostics
 from gio_pyro.agent.together import learn_seeds
 from gio_pyro.beliefs.behaviour import MOST_LOST
 from gio_pyro.beliefs.bound import mean_field_bound
-from gio_pyro.beliefs.build import world_of
+from gio_pyro.beliefs.construction import world_of
 from gio_pyro.beliefs.pieces import Piece
 from gio_pyro.errors import GioError, InputError, ProgramError, TrainingError
 from gio_pyro.types import Seen, WorldSpec

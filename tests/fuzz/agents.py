@@ -60,13 +60,14 @@ def reward() -> gio.IntrinsicReward:
     return gio.IntrinsicReward(Coin(), updates=1, batch_size=2, hidden=(2,), device="cpu")
 
 
-GIVEN = {
+FUTURES = {
     "environment": COIN,
     "model": "CategoricalModel",
     "guide": "CategoricalGuide",
     "future": "NextState",
     "device": "cpu",
 }
+GIVEN = FUTURES | {"world_model": None, "filter": None}
 SETTINGS: dict[str, Any] = {
     **{name: field.default for name, field in gio.Settings.__dataclass_fields__.items()},
     "hidden": (2,),
@@ -110,7 +111,7 @@ CALLS: dict[str, Callable[[], Call]] = {
     ),
     "IntrinsicReward": lambda: (
         gio.IntrinsicReward,
-        GIVEN
+        FUTURES
         | {
             "signal": "Control",
             "objective": "sleep",

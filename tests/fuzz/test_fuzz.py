@@ -30,8 +30,8 @@ PARTS: dict[str, tuple[ModuleType, CALLS_OF]] = {
 }
 
 
-NEEDS_MORE = {"Empowerment", "Reachability", "Spec", "Transitions"}
-"""Two signals of replay and of episodes, which have tests of their own, and two records."""
+NEEDS_MORE = {"Empowerment", "Reachability", "Seen", "Spec", "Transitions", "WorldSpec"}
+"""Two signals of replay and of episodes, which have tests of their own, and four records."""
 
 
 @pytest.fixture(autouse=True, scope="module")

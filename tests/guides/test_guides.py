@@ -191,7 +191,7 @@ def test_a_learned_guide_passes_gradients_to_every_parameter(kind: Any):
 @pytest.mark.parametrize(("kind", "name"), OTHER_GUIDES)
 def test_a_guide_refuses_worlds_that_it_is_not_for(kind: str, name: str):
     model = true_model(CHANNEL)
-    with pytest.raises(InputError, match=r"^Expected (a Discrete|continuous|sequences of) .*, but got .*\.$"):
+    with pytest.raises(InputError, match=r"^Expected (a Discrete|continuous|sequences of|a spec) .*, but got .*\.$"):
         getattr(guides, name)(replace(KINDS[kind], model=model))
 
 
