@@ -11,6 +11,7 @@ import math
 import sys
 import warnings
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import gymnasium as gym
 import torch
@@ -62,6 +63,26 @@ def worlds() -> Iterator[str]:
         found.append(100 * tabular.expected_return(mdp, torch.full_like(mdp.reward, 1 / mdp.actions), 200))
     first, second, third = (float(f"{share:.1g}" if share < 1 else f"{share:.0f}") for share in found)
     yield f"the goal in {first:.0f} % of the episodes, in {second:g} % with 10 useless ones and in {third:g} % with 40"
+    yield from hidden_worlds()
+
+
+def hidden_worlds() -> Iterator[str]:
+    """Yield a piece of docs/worlds.md: what worlds with hidden states are worth, with memory and without."""
+    tiger, maze, memory = (
+        tabular.POMDP.from_env(gym.make(f"gio/{name}-v0"), discount=discount)
+        for name, discount in (("Tiger", 0.95), ("TMaze", 0.95), ("RepeatFirst", 1.0))
+    )
+    yield f"return of the tiger is {float(tabular.belief_tree(tiger, 300).value):.3f} at discount 0.95"
+    yield f"The T-maze is worth {tabular.point_based(maze).lower:.3f} to an agent that"
+    best, blind = tabular.point_based(memory).lower, 1 / memory.actions
+    yield f"pays {best:.0f} with memory and {blind:g} without"
+    yield f"{float(tabular.belief_tree(tiger, 3, discount=1.0).value):.2f}, the best return of three steps"
+    heard = tabular.forward_filter(tiger, [0, 0, 0], [0, 0]).belief[-1, 0]
+    yield f"{float(heard):.4f}: heard twice on the left"
+    world: Any = gym.make("gio/LinearGaussian-v0").unwrapped
+    tables = (world.system, world.state_cost, world.action_cost)
+    yield f"costs {tabular.lqg(*tables).cost:.3f} a step"
+    yield f"{tabular.lqg_cost(*tables, horizon=200):.1f}, of a whole episode"
 
 
 def results() -> Iterator[str]:

@@ -12,6 +12,7 @@ from gio_pyro.cli import report
 from gio_pyro.cli.environment_flags import make_environment, vector_arguments
 from gio_pyro.empowerment import learn_empowerment
 from gio_pyro.errors import GioError, InputError
+from gio_pyro.tabular.reading import has_hidden_states
 from gio_pyro.utils.text import table
 
 AT_ONCE = 16
@@ -52,6 +53,9 @@ def _compare_with_exact(env: Any, horizon: int, nats: Tensor) -> None:
 
     States that are never reached are set to NaN in `nats`, since nothing was learned about them.
     """
+    if has_hidden_states(env):
+        print("There is no exact value to compare with: the states of the transition table are hidden.")
+        return
     try:
         mdp = tabular.TabularMDP.from_env(env)
         exact = tabular.empowerment(mdp, horizon)

@@ -24,6 +24,7 @@ from gio_pyro.futures import exact_of, has_exact
 from gio_pyro.programs import every_action, log_probs
 from gio_pyro.tabular.information import safe_log
 from gio_pyro.tabular.mdp import restricted_policy
+from gio_pyro.tabular.reading import has_hidden_states
 from gio_pyro.utils.text import table
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ def exact_world(agent: GIO) -> tabular.TabularMDP | None:
     """Return the environment's transition table, or None where it or the future has no exact counterpart."""
     if getattr(agent.env.unwrapped, "P", None) is None or not isinstance(agent.spec.future_space, Discrete):
         return None
-    if not has_exact(agent.future):
+    if not has_exact(agent.future) or has_hidden_states(agent.env):
         return None
     try:
         return tabular.TabularMDP.from_env(agent.env, discount=agent.settings.discount)

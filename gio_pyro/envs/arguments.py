@@ -25,3 +25,10 @@ def choice(name: str, value: str | None, known: tuple[str | None, ...]) -> None:
     """Raise `InputError` unless a value is among the known ones."""
     if value not in known:
         raise InputError(f"Expected {name} to be one of {', '.join(map(repr, known))}, but got {shown(value)}.")
+
+
+def number(name: str, value: float) -> float:
+    """Return a finite number as a float; raises `InputError` for anything else."""
+    if not isinstance(value, Real) or isinstance(value, bool) or not math.isfinite(value):
+        raise InputError(f"Expected {name} to be a finite number, but got {shown(value)}.")
+    return float(value)

@@ -9,11 +9,28 @@ LIMITS = MappingProxyType(
     {"KlyubinMaze": 100, "Rooms": 200, "SparseMaze": 200, "NoisyTV": 100, "SlipperyLine": 100, "Maze": 200}
 )
 """Classes in `gio_pyro.envs.catalogue` with their time limits, steps."""
+HIDDEN: MappingProxyType[str, tuple[str, int | None]] = MappingProxyType(
+    {
+        "Tiger": ("hidden_catalogue:Tiger", 100),
+        "TMaze": ("hidden_catalogue:TMaze", 100),
+        "RepeatFirst": ("hidden_catalogue:RepeatFirst", None),
+        "NoisyFrozenLake": ("hidden_catalogue:NoisyFrozenLake", 100),
+        "LinearGaussian": ("linear_gaussian:LinearGaussianWorld", 200),
+        "CartPolePositions": ("partial_views:CartPolePositions", 500),
+        "PendulumAngle": ("partial_views:PendulumAngle", 200),
+        "PendulumPixels": ("partial_views:PendulumPixels", 200),
+    }
+)
+"""Worlds with hidden states: where in `gio_pyro.envs` they are made, and their time limits, steps."""
 IDS = tuple(f"{NAMESPACE}{name}-v0" for name in LIMITS)
+"""Ids of the worlds with a map."""
+HIDDEN_IDS = tuple(f"{NAMESPACE}{name}-v0" for name in HIDDEN)
+"""Ids of the worlds with hidden states."""
 
 
 def register() -> None:
     """Register the ids with Gymnasium, except those registered already."""
-    for id_, (name, limit) in zip(IDS, LIMITS.items(), strict=True):
+    maps = {name: (f"catalogue:{name}", limit) for name, limit in LIMITS.items()}
+    for id_, (place, limit) in zip((*IDS, *HIDDEN_IDS), {**maps, **HIDDEN}.values(), strict=True):
         if id_ not in gym.registry:
-            gym.register(id_, entry_point=f"gio_pyro.envs.catalogue:{name}", max_episode_steps=limit)
+            gym.register(id_, entry_point=f"gio_pyro.envs.{place}", max_episode_steps=limit)

@@ -16,6 +16,8 @@ from gio_pyro.utils.checks import MAX_DENSE, invalid_argument, real, real_tensor
 from gio_pyro.utils.memory import require_memory
 
 OUTCOME_FORM = "(probability, next state, reward, terminated)"
+OBSERVATION_TABLES = ("observation_table", "first_observation_table")
+"""Attributes of environments whose states are hidden, `[A, S, X]` and `[S, X]`."""
 MAX_ACTIONS = 100_000
 READING_COPIES = 4
 """Copies of a table `[S, A, S]` in memory while an environment is read."""
@@ -52,7 +54,7 @@ def next_states_and_rewards(env: Any) -> tuple[tuple[int, float], ...]:
     table, layer = getattr(getattr(env, "unwrapped", None), "P", None), env
     while isinstance(layer, gym.Wrapper) and not isinstance(layer, gym.RewardWrapper | NormalizeReward):
         layer = layer.env
-    if table is None or isinstance(layer, gym.Wrapper):
+    if table is None or isinstance(layer, gym.Wrapper) or has_hidden_states(env):
         return ()
     rows, _ = read_rows(table)
     (s, s_next, done), p, states = (rows[:, i].long() for i in (0, 3, 5)), rows[:, 2], len(table)
@@ -62,6 +64,21 @@ def next_states_and_rewards(env: Any) -> tuple[tuple[int, float], ...]:
     entered = {(int(state), reward) for state, reward in rows[:, 3:5].unique(dim=0).tolist()}
     others = set(range(states)) - {state for state, _ in entered}
     return tuple(sorted(entered | {(state, float(rows[:, 4].min())) for state in others}))
+
+
+def has_hidden_states(env: Any) -> bool:
+    """Return whether an environment shows symbols drawn by its state, rather than the state of its table `P`."""
+    return layer_attribute(env, OBSERVATION_TABLES[0]) is not None
+
+
+def layer_attribute(env: Any, name: str) -> Any:
+    """Return an attribute of the outermost wrapper that has it, or of the environment; None if there is none."""
+    layer = env
+    while layer is not None:
+        if name in getattr(layer, "__dict__", {}) or hasattr(type(layer), name):
+            return getattr(layer, name)
+        layer = getattr(layer, "__dict__", {}).get("env")
+    return None
 
 
 def read_action_masks(offers: list[list[int]], mask: Any) -> Tensor:

@@ -21,6 +21,21 @@ MOVES = torch.tensor(
 REWARD = torch.tensor([[0.0, 1.0], [0.0, 0.0], [0.0, 0.0]], dtype=torch.float64)
 
 
+HEARD = torch.tensor([[0.9, 0.1], [0.1, 0.9], [0.5, 0.5]], dtype=torch.float64)
+SYSTEM: dict[str, Any] = {
+    "transition": [[1.0]],
+    "control": [[1.0]],
+    "emission": [[1.0]],
+    "process_noise": [[1.0]],
+    "observation_noise": [[1.0]],
+    "mean": [0.0],
+    "covariance": [[1.0]],
+}
+SEEN: dict[str, Any] = {"observations": [0, 1, 1], "actions": [0, 1], "rewards": [0.0, 0.0], "terminated": [0, 0]}
+MEASURED: dict[str, Any] = {"observations": [[0.0], [1.0]], "actions": [[0.5]]}
+COSTS: dict[str, Any] = {"state_cost": [[1.0]], "action_cost": [[1.0]], "discount": 0.9}
+
+
 class World(gym.Env[Any, Any]):
     """Two states, two actions."""
 
@@ -40,6 +55,25 @@ def outcomes() -> tabular.Outcomes:
 
 def channel(world: tabular.TabularMDP) -> Tensor:
     return tabular.next_state(world, PI)
+
+
+def pomdp() -> tabular.POMDP:
+    return tabular.POMDP.from_mdp(mdp(), HEARD)
+
+
+def system() -> tabular.LinearGaussian:
+    return tabular.LinearGaussian(**SYSTEM)
+
+
+class HiddenWorld(World):
+    """The same two states, hidden."""
+
+    observation_table = ((0.9, 0.1), (0.1, 0.9))
+    first_observation_table = ((0.5, 0.5), (0.5, 0.5))
+
+
+def listen(belief: Tensor, t: int) -> list[list[float]]:
+    return [[1.0, 0.0]] * len(belief)
 
 
 def of(function: Callable[..., Any], **arguments: Any) -> Callable[[], Call]:
@@ -135,4 +169,58 @@ CALLS: dict[str, Callable[[], Call]] = {
         f"{maker.__name__}()": (lambda maker=maker, given=given: (maker(given), {"mdp": mdp(), "policy": PI}))
         for maker, given in ((tabular.final_state, 2), (tabular.state_after, 2), (tabular.trajectory, 2))
     },
+    "POMDP": of(
+        tabular.POMDP,
+        transition=MOVES,
+        observation=HEARD,
+        reward=REWARD,
+        discount=0.9,
+        terminal=[False, False, True],
+        start=[1.0, 0.0, 0.0],
+        first_observation=HEARD,
+    ),
+    "POMDP.from_mdp": lambda: (
+        tabular.POMDP.from_mdp,
+        {"mdp": mdp(), "observation": HEARD, "first_observation": HEARD},
+    ),
+    "POMDP.from_env": lambda: (tabular.POMDP.from_env, {"env": HiddenWorld(), "discount": 0.9}),
+    "forward_filter": lambda: (tabular.forward_filter, {"pomdp": pomdp(), **SEEN}),
+    "forward_backward": lambda: (tabular.forward_backward, {"pomdp": pomdp(), **SEEN}),
+    "belief_update": lambda: (
+        tabular.belief_update,
+        {"pomdp": pomdp(), "belief": [0.5, 0.5, 0.0], "action": 0, "observation": 1, "reward": 0.0, "terminated": 0},
+    ),
+    "observation_probabilities": lambda: (
+        tabular.observation_probabilities,
+        {"pomdp": pomdp(), "belief": [0.5, 0.5, 0.0], "action": 0},
+    ),
+    "belief_tree": lambda: (
+        tabular.belief_tree,
+        {"pomdp": pomdp(), "horizon": 2, "belief": [0.5, 0.5, 0.0], "discount": 0.9, "max_beliefs": 100},
+    ),
+    "belief_return": lambda: (
+        tabular.belief_return,
+        {"pomdp": pomdp(), "horizon": 2, "policy": listen, "discount": 0.9, "max_beliefs": 100},
+    ),
+    "point_based": lambda: (tabular.point_based, {"pomdp": pomdp(), "belief": [0.5, 0.5, 0.0], **QUICK}),
+    "plan": lambda: (
+        tabular.plan,
+        {
+            "model": pomdp(),
+            "horizon": 2,
+            "temperature": 0.1,
+            "prior": [0.5, 0.5],
+            "information_weight": 1.0,
+            "value": [0.0, 0.0, 0.0],
+        },
+    ),
+    "arrival_information": lambda: (tabular.arrival_information, {"model": pomdp()}),
+    "LinearGaussian": of(tabular.LinearGaussian, **SYSTEM),
+    "kalman": lambda: (tabular.kalman, {"system": system(), **MEASURED}),
+    "kalman_smoother": lambda: (tabular.kalman_smoother, {"system": system(), **MEASURED}),
+    "lqg": lambda: (tabular.lqg, {"system": system(), **COSTS}),
+    "lqg_cost": lambda: (
+        tabular.lqg_cost,
+        {"system": system(), **COSTS, "horizon": 3, "final_cost": [[1.0]]},
+    ),
 }

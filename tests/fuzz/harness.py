@@ -119,7 +119,10 @@ def _cannot_be_built(kind: type) -> bool:
     return inspect.isabstract(kind) or getattr(kind, "_is_protocol", False) or record
 
 
-RECORDS = ("Capacity", "Outcomes", "Solution", "Fitted", "Source")
+RECORDS = (
+    "BeliefTree", "Bounds", "Capacity", "Filtered", "Fitted", "Kalman", "KalmanSmoothed", "LQG", "Outcomes", "Plan",
+    "Smoothed", "Solution", "Source",
+)  # fmt: skip
 """What functions return or pass on; none checks its fields, those who read them do."""
 
 
