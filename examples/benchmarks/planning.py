@@ -50,8 +50,8 @@ TASKS = (
         "CartPole-v1",
         475,
         30_000,
-        "PathIntegral(horizon=25, draws=64, value=False, temperature=1.0)",
-        {"temperature": 0.01, "gradient_steps": 20, "learning_starts": 500},
+        "PathIntegral(horizon=12, draws=64, temperature=0.3)",
+        {"temperature": 0.01, "gradient_steps": 10, "improvements": 4, "learning_starts": 500},
     ),
     Task(
         "Pendulum-v1",

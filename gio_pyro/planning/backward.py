@@ -9,16 +9,14 @@ with V_H the critic's value, or 0; where the episode has ended, V is 0.
 import torch
 from torch import Tensor
 
+from gio_pyro import tabular
+from gio_pyro.distributions.masks import ILLEGAL
 from gio_pyro.errors import InputError
 from gio_pyro.planning.base import Planner, Problem
 from gio_pyro.planning.checks import check_horizon, check_switch, check_weight
+from gio_pyro.planning.rollouts import finite_scores
 from gio_pyro.planning.tables import TableImagination, WorldTables
 from gio_pyro.programs import log_probs
-
-MOST_SWEEPS = 10_000
-"""Backups of a plan without a horizon."""
-TOLERANCE = 1e-10
-"""Largest change of its last backup, relative to the largest value if that exceeds 1."""
 
 
 class BackwardInduction(Planner):
@@ -71,40 +69,55 @@ class BackwardInduction(Planner):
         assert isinstance(imagination, TableImagination)  # as required above
         tables, alpha = imagination.tables, float(problem.temperature())
         every = torch.arange(len(tables.reward), device=tables.reward.device)
-        prior = log_probs(problem.prior(every)).double()
-        last = problem.value(every, alpha).double() if self.value else torch.zeros_like(tables.reward[:, 0])
-        return backward_induction(
-            tables, prior, last, alpha, self.horizon, discount=problem.discount, weight=self.weight
-        ).float()
+        prior = log_probs(problem.prior(every)).double().exp()
+        last = finite_scores(problem.value(every, alpha)).double() if self.value else None
+        finite_scores(tables.reward)
+        return log_plan(tables, prior, last, alpha, self.horizon, discount=problem.discount, weight=self.weight)
 
 
-def backward_induction(
+def log_plan(
     tables: WorldTables,
-    log_prior: Tensor,
-    last: Tensor,
+    prior: Tensor,
+    last: Tensor | None,
     alpha: float,
     horizon: int | None,
     *,
     discount: float,
     weight: float,
 ) -> Tensor:
-    """Return log q_0(a|s), `[S, A]` nats, of a plan of `horizon` steps, or of the fixed point for None.
+    """Return log q_0(a|s), `[S, A]` nats, by `tabular.plan`, in a world with one more state for where episodes end.
 
     Args:
         tables: the world.
-        log_prior: log p_a, `[S, A]` nats.
-        last: V_H, `[S]` reward units.
+        prior: p_a, `[S, A]`.
+        last: V_H, `[S]` reward units; None for 0.
         alpha: α > 0, reward units per nat.
-        horizon: H.
+        horizon: H; None for the fixed point.
         discount: γ.
         weight: w.
     """
-    gain, going = tables.reward + alpha * weight * tables.information, discount * tables.continuation
-    v, log_q = last, log_prior
-    for _ in range(MOST_SWEEPS if horizon is None else horizon):
-        score = log_prior + (gain + going @ v) / alpha
-        before, v = v, alpha * score.logsumexp(-1)
-        log_q = score - score.logsumexp(-1, keepdim=True)
-        if horizon is None and bool((v - before).abs().max() <= TOLERANCE * v.abs().max().clamp_min(1.0)):
-            break
-    return log_q
+    states, actions = tables.reward.shape
+    over = (tables.transition * tables.ending).sum(-1, keepdim=True)
+    to = torch.nn.functional.pad(torch.cat([tables.continuation, over], -1), (0, 0, 0, 0, 0, 1))
+    to[-1, :, -1] = 1.0
+    mdp = tabular.TabularMDP(
+        to / to.sum(-1, keepdim=True),
+        one_more(tables.reward + alpha * weight * tables.information, 0.0),
+        discount=discount,
+        terminal=torch.arange(states + 1, device=to.device) == states,
+    )
+    found = tabular.plan(
+        mdp,
+        horizon,
+        temperature=alpha,
+        prior=one_more(prior / prior.sum(-1, keepdim=True), 1.0 / actions),
+        information_weight=0.0,
+        value=None if last is None else one_more(last, 0.0),
+    )
+    policy = found.policy if horizon is None else found.policy[0]
+    return policy[:-1].log().clamp_min(ILLEGAL).float()
+
+
+def one_more(table: Tensor, value: float) -> Tensor:
+    """Return a table `[S, ...]` with a row of one value after the others."""
+    return torch.cat([table, torch.full_like(table[:1], value)])
