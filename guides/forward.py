@@ -27,7 +27,7 @@ class ForwardFilter(nn.Module):
     def forward(self, belief: Tensor, action: Tensor | None, seen: Seen) -> Tensor:
         """Sample "state", and return the belief after."""
         world = self.held[0]
-        log_q = log_softmax(world.prior(belief, action) + world.evidence(action, seen))
+        log_q = conditioned(world.prior(belief, action), world.evidence(action, seen))
         with pyro.plate("batch", belief.shape[0]):
             pyro.sample("state", normalised(log_q))
         return log_q.exp()
@@ -36,7 +36,8 @@ class ForwardFilter(nn.Module):
 class CategoricalFilter(nn.Module):
     """q(z|belief, a, x) ∝ p(z|belief, a) exp h_φ(a, x)_z, with a table h of what each observation says of each state.
 
-    The exact filter has h(a, x)_z = log p(x|a, z) up to a constant. It is given whether the episode goes on.
+    The exact filter has h(a, x)_z = log p(x|a, z) up to a constant. It is given whether the episode goes on, and which
+    states the tables rule out, p(x|a, z) = 0, since no finite h does.
 
     Raises:
         InputError: a world model without the tables of finitely many states, or spaces that are not Discrete.
@@ -58,10 +59,19 @@ class CategoricalFilter(nn.Module):
         h = self.first[seen.observation] if action is None else self.table[action, seen.observation]
         if action is not None and seen.terminated is not None:
             h = h + self.ended[seen.terminated.long()]
-        log_q = log_softmax(self.held[0].prior(belief, action) + h)
+        world = self.held[0]
+        possible = world.evidence(action, seen) > -torch.inf
+        log_q = conditioned(world.prior(belief, action), torch.where(possible, h, -torch.inf))
         with pyro.plate("batch", belief.shape[0]):
             pyro.sample("state", normalised(log_q))
         return log_q.exp()
+
+
+def conditioned(prior: Tensor, evidence: Tensor) -> Tensor:
+    """Return the logarithm of a posterior, `[B, S]` nats; where what was seen is impossible, that of the prior."""
+    joint = prior + evidence
+    possible = joint.amax(-1, keepdim=True) > -torch.inf
+    return log_softmax(torch.where(possible, joint, prior))
 
 
 def require_tables(name: str, world_model: object) -> None:

@@ -34,6 +34,9 @@ class FiniteStateSpace(nn.Module):
     """S."""
     rewards = True
     """Whether the site "reward" is modelled."""
+    own_states = False
+    """Whether z is the environment's own state, so that a filter can be compared with it; True of tables that are
+    given."""
 
     first: Tensor
     transition: Tensor
@@ -80,6 +83,7 @@ class FiniteStateSpace(nn.Module):
         }
         for name, table in tables.items():
             made.register_buffer(name, table.to(torch.get_default_dtype()).clone())
+        made.own_states = True
         made.belief_size, made.paid = states, Standardise((1,))
         return made
 
@@ -92,8 +96,14 @@ class FiniteStateSpace(nn.Module):
         """Return log p(z) of every state given the belief before and the action, `[B, S]` nats."""
         if action is None:
             return self.first.log_softmax(-1).expand(*belief.shape[:-1], -1)
-        moved = belief.unsqueeze(-2) @ self.transition.softmax(-1)[action]
-        return moved.squeeze(-2).clamp_min(0).log()
+        moved = (belief.unsqueeze(-2) @ self.transition.softmax(-1)[action]).squeeze(-2)
+        tiny = torch.finfo(moved.dtype).tiny
+        return torch.where(moved > 0, moved.clamp_min(tiny).log(), -torch.inf)  # a gradient of 0 where it is impossible
+
+    def midway(self) -> Tensor:
+        """Return what is believed in the midst of an episode of which nothing was seen: any state that is no end."""
+        going = (self.ending < CERTAIN).to(self.ending)
+        return going / going.sum()
 
     def evidence(self, action: Tensor | None, seen: Seen) -> Tensor:
         """Return log p(x|a, z), and that the episode did or did not terminate, of every state z, `[B, S]` nats."""

@@ -16,6 +16,9 @@ from gio_pyro.types import Seen, Transitions, WorldSpec
 LEAST_SCALE = 1e-3
 """Lower bound of every scale, in deviations of the observation."""
 
+DIFFUSE = 100.0
+"""Scales of a given system in the midst of an episode, in those of its first state."""
+
 
 class GaussianStateSpace(nn.Module):
     """z' = A z + B a + w, x = C z + v, with independent normal noise w and v; a is the action in (−1, 1), or one-hot.
@@ -34,8 +37,11 @@ class GaussianStateSpace(nn.Module):
     """n, the number of dimensions of z; by default (None) twice those of the observation: positions and velocities."""
     rewards = True
     """Whether the site "reward" is modelled."""
+    own_states = False
+    """Whether z is the environment's own state, so that a filter can be compared with it; True of matrices that are
+    given."""
 
-    def __init__(self, spec: WorldSpec) -> None:
+    def __init__(self, spec: WorldSpec, states: int | None = None) -> None:
         super().__init__()
         space = spec.observation_space
         if not isinstance(space, Box) or len(space.shape) != 1:
@@ -43,7 +49,7 @@ class GaussianStateSpace(nn.Module):
                 f"Expected a Box of vectors for {type(self).__name__}, but got {space}; use a RecurrentStateSpace."
             )
         seen, actions = space.shape[0], width(spec.action_space)
-        n = self.states or 2 * seen
+        n = states or self.states or 2 * seen
         self.size, self.actions, self.belief_size = n, spec.action_space, n + n * n
         self.seen = Standardise((seen,))
         self.transition = nn.Parameter(torch.eye(n) + 0.1 * torch.diag(torch.ones(max(n - seen, 0)), seen)[:n, :n])
@@ -53,13 +59,42 @@ class GaussianStateSpace(nn.Module):
         self.log_noise = nn.Parameter(torch.full((seen,), math.log(0.3)))
         self.first_mean = nn.Parameter(torch.zeros(n))
         self.log_first = nn.Parameter(torch.zeros(n))
+        self.log_midway = nn.Parameter(torch.zeros(n))
         self.paid = Standardise((1,))
         self.quadratic = nn.Linear((n + actions) * (n + actions + 1) // 2 + n + actions, 1)
         self.log_paid = nn.Parameter(torch.zeros(()))
         nn.init.zeros_(self.quadratic.weight)
 
+    @classmethod
+    def of(cls, system: Any, bound: float = 1.0) -> "GaussianStateSpace":
+        """Return the world model of a `tabular.LinearGaussian` without rewards, with its matrices, which stay as given.
+
+        Args:
+            system: the system, whose covariances are diagonal.
+            bound: of the box of actions, the same for each.
+
+        Raises:
+            InputError: a covariance that is not diagonal.
+        """
+        for name in ("process_noise", "observation_noise", "covariance"):
+            table = getattr(system, name)
+            if not torch.equal(table, torch.diag(table.diagonal())):
+                raise InputError(f"Expected a diagonal {name} for {cls.__name__}, but got {table.tolist()}; rotate z.")
+        shown, actions = (Box(-1.0, 1.0, (size,)) for size in (system.observations, system.actions))
+        made = cls(WorldSpec(shown, actions), states=system.states)
+        made.rewards, made.own_states = False, True
+        scales = {"process": system.process_noise, "noise": system.observation_noise, "first": system.covariance}
+        tables = {"transition": system.transition, "control": system.control * bound, "emission": system.emission}
+        tables |= {f"log_{name}": table.diagonal().sqrt().log() for name, table in scales.items()}
+        for name, table in (tables | {"first_mean": system.mean}).items():
+            getattr(made, name).data.copy_(table)
+        made.log_midway.data.copy_(made.log_first + math.log(DIFFUSE))
+        return made.requires_grad_(False)
+
     def observe(self, rows: Transitions) -> None:
-        """Update the statistics of observations and rewards with new transitions of what was seen."""
+        """Update the statistics of observations and rewards with new transitions; given matrices need none."""
+        if not self.transition.requires_grad:
+            return
         self.seen.observe(rows.next_state)
         self.paid.observe(rows.reward.unsqueeze(-1))
 
@@ -72,6 +107,11 @@ class GaussianStateSpace(nn.Module):
         mean, covariance = unpacked(belief, self.size)
         mean = mean @ self.transition.T + action_features(self.actions, action) @ self.control.T
         return mean, self.transition @ covariance @ self.transition.T + self.process
+
+    def midway(self) -> Tensor:
+        """Return what is believed in the midst of an episode of which nothing was seen, `[n + n²]`: learned scales."""
+        wide = torch.diag(self.log_midway.exp().square())
+        return packed(torch.zeros_like(self.log_midway), wide)
 
     @property
     def process(self) -> Tensor:
