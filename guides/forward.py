@@ -68,10 +68,16 @@ class CategoricalFilter(nn.Module):
 
 
 def conditioned(prior: Tensor, evidence: Tensor) -> Tensor:
-    """Return the logarithm of a posterior, `[B, S]` nats; where what was seen is impossible, that of the prior."""
+    """Return the logarithm of a posterior, `[B, S]` nats; where what was seen is impossible, that of the prior.
+
+    A prior of no state at all, as of the belief 0 before an episode, gives the uniform distribution.
+    """
+
+    def possible(log_p: Tensor) -> Tensor:
+        return log_p.amax(-1, keepdim=True) > -torch.inf
+
     joint = prior + evidence
-    possible = joint.amax(-1, keepdim=True) > -torch.inf
-    return log_softmax(torch.where(possible, joint, prior))
+    return log_softmax(torch.where(possible(joint), joint, torch.where(possible(prior), prior, 0.0)))
 
 
 def require_tables(name: str, world_model: object) -> None:

@@ -51,7 +51,7 @@ class GaussianStateSpace(nn.Module):
         seen, actions = space.shape[0], width(spec.action_space)
         n = states or self.states or 2 * seen
         self.size, self.actions, self.belief_size = n, spec.action_space, n + n * n
-        self.seen = Standardise((seen,))
+        self.seen = Linear((seen,))
         self.transition = nn.Parameter(torch.eye(n) + 0.1 * torch.diag(torch.ones(max(n - seen, 0)), seen)[:n, :n])
         self.control = nn.Parameter(0.1 * torch.randn(n, actions))
         self.emission = nn.Parameter(torch.eye(seen, n))
@@ -153,6 +153,14 @@ class GaussianStateSpace(nn.Module):
         mean = self.quadratic(torch.cat([both, both[..., row] * both[..., column]], -1)).squeeze(-1)
         scale = self.log_paid.exp().clamp_min(LEAST_SCALE)
         return dist.Normal(self.paid.mean + self.paid.deviation * mean, self.paid.deviation * scale)
+
+
+class Linear(Standardise):
+    """(x − mean) / standard deviation, without the bound of `Standardise`: a clipped observation is not linear in z."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return standardised values of the same shape."""
+        return (x - self.mean) / self.deviation
 
 
 def packed(mean: Tensor, covariance: Tensor) -> Tensor:
