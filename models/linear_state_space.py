@@ -16,7 +16,7 @@ from gio_pyro.types import Seen, Transitions, WorldSpec
 LEAST_SCALE = 1e-3
 """Lower bound of every scale, in deviations of the observation."""
 
-DIFFUSE = 100.0
+DIFFUSE = 30.0
 """Scales of a given system in the midst of an episode, in those of its first state."""
 
 
@@ -95,8 +95,19 @@ class GaussianStateSpace(nn.Module):
         """Update the statistics of observations and rewards with new transitions; given matrices need none."""
         if not self.transition.requires_grad:
             return
+        first = not bool(self.seen.count)
         self.seen.observe(rows.next_state)
+        if first:
+            self._begin(rows)
         self.paid.observe(rows.reward.unsqueeze(-1))
+
+    @torch.no_grad()
+    def _begin(self, rows: Transitions) -> None:
+        """Begin with scales of noise as large as half of the changes of the observation, in its deviations."""
+        change = ((rows.next_state - rows.state) / self.seen.deviation).square().mean(0).sqrt()
+        half = (change / 2).clamp(LEAST_SCALE, 1.0).log()
+        self.log_noise.copy_(half)
+        self.log_process.copy_(half.repeat(self.size // len(half) + 1)[: self.size])
 
     def predicted(self, belief: Tensor, action: Tensor | None) -> tuple[Tensor, Tensor]:
         """Return mean `[B, n]` and covariance `[B, n, n]` of z given the belief before and the action."""
@@ -106,7 +117,7 @@ class GaussianStateSpace(nn.Module):
             return self.first_mean.expand(*count, -1), first.expand(*count, -1, -1)
         mean, covariance = unpacked(belief, self.size)
         mean = mean @ self.transition.T + action_features(self.actions, action) @ self.control.T
-        return mean, self.transition @ covariance @ self.transition.T + self.process
+        return mean, definite(self.transition @ covariance @ self.transition.T) + self.process
 
     def midway(self) -> Tensor:
         """Return what is believed in the midst of an episode of which nothing was seen, `[n + n²]`: learned scales."""
@@ -161,6 +172,12 @@ class Linear(Standardise):
     def forward(self, x: Tensor) -> Tensor:
         """Return standardised values of the same shape."""
         return (x - self.mean) / self.deviation
+
+
+def definite(covariance: Tensor) -> Tensor:
+    """Return covariances `[..., n, n]` made symmetric, with as much more variance as rounding may have taken."""
+    variance = covariance.diagonal(dim1=-2, dim2=-1)
+    return (covariance + covariance.mT) / 2 + torch.diag_embed(8 * torch.finfo(variance.dtype).eps * variance)
 
 
 def packed(mean: Tensor, covariance: Tensor) -> Tensor:

@@ -1,8 +1,8 @@
 """Fit a world model and its filter to episodes of random actions, without an agent.
 
-    replay = random_play("gio/Tiger-v0", 10_000, seed=0)
-    beliefs = fit(replay, "gio/Tiger-v0", world_model="FiniteStateSpace", updates=1_000, seed=0)
-    bound = bound_of(beliefs.world, whole_episodes(replay))     # nats a step
+replay = random_play("gio/Tiger-v0", 10_000, seed=0)
+beliefs = fit(replay, "gio/Tiger-v0", world_model="FiniteStateSpace", updates=1_000, seed=0)
+bound = bound_of(beliefs.world, whole_episodes(replay))     # nats a step
 """
 
 from typing import Any
@@ -33,12 +33,13 @@ def random_play(environment: str | Env, steps: int, *, seed: int) -> Replay:
     device = torch.device("cpu")
     collector = Collector(make_env(environment), seed=seed, device=device)
     space = collector.actions.space
+    shape = space.shape or ()
 
     def uniform(state: Tensor) -> tuple[Tensor, Tensor]:
         nothing = torch.zeros(len(state))
         if isinstance(space, Discrete):
             return torch.randint(finite(space, "action"), (len(state),)), nothing
-        return torch.rand(len(state), *space.shape).logit(1e-6) / 2, nothing  # its tanh is uniform on (−1, 1)
+        return torch.rand(len(state), *shape).logit(1e-6) / 2, nothing  # its tanh is uniform on (−1, 1)
 
     with PrivateRandom(seed, device).use():
         collected = collector.collect(uniform, steps)

@@ -1,7 +1,7 @@
 """What a world model and its filter say of each instant of episodes, as draws.
 
-    state          z ~ q(z|belief before, a, x, r)
-    observation    x ~ p(x|belief before, a), before x was seen
+state          z ~ q(z|belief before, a, x, r)
+observation    x ~ p(x|belief before, a), before x was seen
 """
 
 from __future__ import annotations

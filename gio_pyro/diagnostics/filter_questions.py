@@ -1,10 +1,10 @@
 """Judge a filter: does it know what it knows of the hidden state, and does it predict what is seen?
 
-    the state          ranks of the true state among draws of q(z|·) are uniform (Talts et al., 2018); defined only where
-                       z is the environment's own state, which a learned world model renames as it likes
-    predictions        ranks of what was seen among one-step predictions x ~ p(x|belief, a), and the share of it in the
-                       middle 90 % of them
-    serial correlation of the innovations, the normal scores of these ranks: of a correct filter they are independent
+    the state      ranks of the true state among draws of q(z|·) are uniform (Talts et al., 2018); defined only where z
+                   is the environment's own state, which a learned world model renames as it likes
+    predictions    ranks of what was seen among one-step predictions x ~ p(x|belief, a), and the share of it in the
+                   middle 90 % of them
+    innovations    the normal scores of these ranks, which are independent of one another if the filter is correct
 
 Ranks of the first kind are correlated along an episode, so that their limits are wider.
 """
@@ -121,8 +121,9 @@ def _seen(instants: Instants, numbers: tuple[int, ...], draws: int) -> Tensor:
         return seen.flatten(0, 1).reshape(seen.shape[:2].numel(), -1)[:, which]
 
     predicted = torch.stack([flat(instants.observations()) for _ in range(draws)])
-    found = torch.from_numpy(quantiles(flat(instants.observed), predicted))
-    return found.to(which.device).unflatten(0, instants.observed.shape[:2])
+    found = torch.from_numpy(quantiles(flat(instants.observed), predicted)).to(which.device)
+    ranks: Tensor = found.unflatten(0, instants.observed.shape[:2])
+    return ranks
 
 
 def _of_the_state(state: Uniformity) -> tuple[Verdict, ...]:

@@ -6,8 +6,8 @@ Box (1978) over the lags 1 to h is
 
     Q = n (n + 2) Σ_k r_k² / (n − k)    ~ χ² with h degrees of freedom,
 
-with r_k the correlation of e_t and e_{t+k} within episodes. With enough data Q rejects any model, so that the verdict is
-on the size of r, and Q is reported beside it.
+with r_k the correlation of e_t and e_{t+k} within episodes. With enough data Q rejects any model, so that the verdict
+is on the size of r, and Q is reported beside it.
 """
 
 from dataclasses import dataclass
@@ -58,7 +58,7 @@ class Whiteness:
         p, least = float(self.p_value.min()), LEVEL / self.correlations.shape[1]
         verb = "rejects" if p < least else "does not reject"
         return (
-            f"The test of Ljung and Box over {LAGS} lags {verb} that innovations are uncorrelated, at level {least:.2g}:"
+            f"The test of Ljung and Box over {LAGS} lags {verb} at level {least:.2g} that innovations are uncorrelated:"
             f" Q = {float(self.statistic.max()):.1f}, p = {p:.2g}, n = {self.count:,}."
         )
 
