@@ -15,9 +15,11 @@ __version__ = "0.1.0"
 _CLASSES = {
     "GIO": "agent",
     "IntrinsicReward": "intrinsic_reward",
+    "Seen": "types",
     "Settings": "settings",
     "Spec": "types",
     "Transitions": "types",
+    "WorldSpec": "types",
     "learn_seeds": "agent",
 }
 _MODULES = [

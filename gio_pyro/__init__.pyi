@@ -17,7 +17,9 @@ from gio_pyro.agent import GIO as GIO
 from gio_pyro.agent import learn_seeds as learn_seeds
 from gio_pyro.intrinsic_reward import IntrinsicReward as IntrinsicReward
 from gio_pyro.settings import Settings as Settings
+from gio_pyro.types import Seen as Seen
 from gio_pyro.types import Spec as Spec
 from gio_pyro.types import Transitions as Transitions
+from gio_pyro.types import WorldSpec as WorldSpec
 
 __version__: str

@@ -12,12 +12,12 @@ from typing import Any, Protocol, cast
 
 import numpy as np
 
-from gio_pyro.checkpointing.file_format import folder_named
 from gio_pyro.collection import Env
 from gio_pyro.collection.evaluate import Evaluation
 from gio_pyro.collection.make import Vector
 from gio_pyro.errors import InputError, shown
 from gio_pyro.utils.checks import real, switch, whole
+from gio_pyro.utils.files import folder_named
 from gio_pyro.utils.randomness import PrivateRandom
 
 __all__ = ["Callback", "EvalCallback", "LogCallback", "Metrics", "StopOnReturn"]

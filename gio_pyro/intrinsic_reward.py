@@ -7,24 +7,21 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import pyro.distributions as dist
 import torch
-from gymnasium.spaces import Discrete
 from torch import Tensor
 
 from gio_pyro.collection import Actions, Env, Observations, make_env
 from gio_pyro.collection.make import Vector, single_spaces
+from gio_pyro.collection.samples import Read, Samples, first_of
 from gio_pyro.collection.wrappers import first_env
 from gio_pyro.data.image_planes import image_axis
 from gio_pyro.data.placing import sequence_starts, with_links
 from gio_pyro.data.replay_buffer import Replay, warn_of_size
-from gio_pyro.data.samples import Read, Samples, first_of
-from gio_pyro.distributions.squash import uniform_in_box
 from gio_pyro.errors import CheckpointError, InputError, TrainingError, describe_error, shown, unknown
 from gio_pyro.futures import FutureLike, future_from, spec_of
 from gio_pyro.futures.wrapped import future_in
 from gio_pyro.inference import Inference, ObjectiveLike, OptimLike, objective_for, optim_from
-from gio_pyro.programs import build_pair, chosen_programs, without_validation
+from gio_pyro.programs import build_pair, chosen_programs, uniform_actions, without_validation
 from gio_pyro.settings import Settings
 from gio_pyro.signals import Fitted, signal_named
 from gio_pyro.signals.reward_mix import RewardMix
@@ -140,16 +137,13 @@ class IntrinsicReward(Picklable):
 
     def policy(self, state: Tensor) -> Any:
         """Return B uniform distributions over actions, before the squash where actions are continuous."""
-        space = self.spec.action_space
-        if isinstance(space, Discrete):
-            return dist.Categorical(logits=torch.zeros(len(state), int(space.n), device=state.device))
-        return uniform_in_box(torch.zeros(len(state), *(space.shape or ()), device=state.device))
+        return uniform_actions(self.spec, state)
 
     def update(self, samples: Samples) -> dict[str, float]:
         """Add samples to replay and fit both programs; return the metrics of the last step, nats.
 
         Raises:
-            InputError: invalid samples; see `gio_pyro.data.samples`.
+            InputError: invalid samples; see `gio_pyro.collection.samples`.
             TrainingError: a loss that is not finite.
         """
         with PROCESS_LOCK:
@@ -164,7 +158,7 @@ class IntrinsicReward(Picklable):
         change nothing.
 
         Raises:
-            InputError: invalid samples; see `gio_pyro.data.samples`.
+            InputError: invalid samples; see `gio_pyro.collection.samples`.
         """
         read = self._read(samples)
         places = list(read.pieces())
@@ -223,7 +217,7 @@ class IntrinsicReward(Picklable):
         evaluates a transition that has `numbers` as of its time, and any other as the next one of its stream.
 
         Raises:
-            InputError: invalid samples; see `gio_pyro.data.samples`.
+            InputError: invalid samples; see `gio_pyro.collection.samples`.
             TrainingError: NaN or infinity in the signal.
         """
         read = self._read(samples)

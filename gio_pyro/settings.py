@@ -65,6 +65,10 @@ class Settings:
     dream_share: float = 0.0
     """Share of rollout transitions in what the policy learns from, in (0, 1]: by weight in tables, by number in the
     batches of networks."""
+    planner: str | None = None
+    """Planning as inference: act by rollouts of the fitted model, as "PathIntegral(horizon=12, draws=256)",
+    CrossEntropy or OneStep say, in finite worlds BackwardInduction, or file.py:Name (see `gio_pyro.planning`); by
+    default (None) by the policy. The policy learns beside the planner, and so does the guide HabitGuide, its habit."""
     explorer: str | None = None
     """Second policy that collects data in turn with the first: "Signal", "Goals(horizon=20)" or file.py:Name (see
     `gio_pyro.explorers`). It maximises the signal with both weights; the first policy then maximises the environment's
@@ -75,10 +79,24 @@ class Settings:
     burn_in: int = 16
     """Transitions before a replayed one that its belief is computed from, and instants at the beginning of a piece of
     an episode that are not scored where the world model is fitted."""
+    filter_rate: float = 1.0
+    """Polyak coefficient: the fraction of the fitted programs that goes into those which beliefs are computed with, at
+    every update; 1 computes them with the fitted ones. Slower beliefs move less under policy and critic."""
     piece_length: int = 32
     """Transitions of a piece of an episode that the world model is fitted to."""
     pieces: int = 16
     """Pieces of episodes in a gradient step of the world model."""
+    world_objective: str | None = None
+    """Bound that a world model and its filter are fitted to: an ELBO of `pyro.infer` with its arguments, such as
+    "Trace_ELBO(num_particles=4)", or TraceEnum_ELBO where the latent state is finite; by default (None) the library's
+    own, which equals TraceMeanField_ELBO, or TraceEnum_ELBO where the latent state is finite, and is faster."""
+    information_weight: float = 1.0
+    """Weight, in units of the temperature, of the information gain of a world model in what the policy maximises; that
+    of the bound is 1 (theory, section 6)."""
+    consistency_weight: float = 1.0
+    """Weight, in units of the temperature, of the state consistency, which is subtracted; that of the bound is 1."""
+    marginal_draws: int = 16
+    """Draws of the prior that estimate the marginal likelihood in the information gain, where it is not exact."""
     learning_rate: float = 1e-3
     """Adam's step size for policy, critic and temperature, and for programs without one of their own (attribute
     `learning_rate`)."""
@@ -202,7 +220,7 @@ class Settings:
                     "Expected buffer_size of at least batch_size, or nothing is ever learned, but got "
                     f"{self.buffer_size} and {self.batch_size}; raise buffer_size or lower batch_size."
                 )
-        for name in ("objective", "optim"):
+        for name in ("objective", "optim", "planner", "world_objective"):
             if getattr(self, name) is not None and not isinstance(getattr(self, name), str):
                 raise InputError(f"Expected {name} to be a name or None, but got {shown(getattr(self, name))}.")
         for name, known in (("training", TRAINING), ("intrinsic", INTRINSIC), ("critic", CRITICS)):
@@ -270,9 +288,13 @@ GROUPS: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "learning_starts", "train_freq", "updates", "gradient_steps", "improvements", "batch_size", "buffer_size",
             "uniform_share", "greedy",
         ),
-        "World model": ("burn_in", "piece_length", "pieces"),
+        "World model": (
+            "burn_in", "filter_rate", "piece_length", "pieces", "world_objective", "information_weight",
+            "consistency_weight", "marginal_draws",
+        ),
         "Signal": ("signal", "signal_weight", "signal_value", "signal_discount"),
         "Explorer": ("explorer", "explorer_share"),
+        "Planner": ("planner",),
         "Dreams": ("dream_horizon", "dream_share"),
         "Run": ("seed", "log_interval"),
     }
@@ -310,6 +332,10 @@ def _under_own_names(given: Mapping[str, Any]) -> dict[str, Any]:
 def _check_pieces(s: Settings) -> None:
     _whole("burn_in", s.burn_in, 0, 100_000)
     _whole("pieces", s.pieces, 1, 2**20)
+    _real("filter_rate", s.filter_rate, 1e-9, 1.0, "a share of the programs")
+    _whole("marginal_draws", s.marginal_draws, 1, 2**20)
+    for name in ("information_weight", "consistency_weight"):
+        _real(name, getattr(s, name), -1e6, 1e6, "in units of the temperature")
     _whole("piece_length", s.piece_length, 1, 100_000)
     if s.piece_length <= s.burn_in:
         raise InputError(

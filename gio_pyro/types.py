@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -21,6 +21,33 @@ Policy = Callable[[Tensor], TorchDistributionMixin]
 
 PyroProgram = Callable[..., Any]
 """A model `(policy, state, future=None)` or a guide `(policy, state, future)`, or what builds one from a `Spec`."""
+
+
+class Behaviour(Protocol):
+    """A behaviour policy."""
+
+    def __call__(self, state: Tensor) -> tuple[Tensor, Tensor]:
+        """Return values of the site "action" `[N, ...]` for states `[N, ...]`, and their log μ(a|s), `[N]` nats."""
+        ...
+
+
+class ReadFuture(Protocol):
+    """What is asked of a future F where it is read (see `gio_pyro.futures.Future`)."""
+
+    steps: int
+    sequential: bool
+
+    def of(self, transitions: Transitions) -> Tensor:
+        """Return F of each transition, `[B, ...]`."""
+        ...
+
+    def read(self, pieces: Sequences, state_space: Space[Any]) -> Tensor:
+        """Return F of each sequence, `[B, ...]`."""
+        ...
+
+    def weight(self, policy: Policy, pieces: Sequences) -> Tensor:
+        """Return the importance weight of each sequence, `[B]`."""
+        ...
 
 
 class FittedModel(Protocol):
@@ -242,3 +269,19 @@ class Sequences:
     """Rows after the end of a sequence repeat its last one."""
     valid: Tensor
     """`[B, T]` booleans: False for rows after the end of the episode or of replay."""
+
+
+class Step(NamedTuple):
+    """One step of N environments: transitions on the device, flags on the host."""
+
+    rows: dict[str, Tensor]
+    """Fields of `Transitions` except the weight, `[N, ...]`."""
+    ends: np.ndarray[Any, Any]
+    """`[N]` booleans: the episode ended."""
+    real: np.ndarray[Any, Any]
+    """`[N]` booleans: True for a transition, False for a mere reset."""
+
+    @property
+    def next_begins(self) -> np.ndarray[Any, Any]:
+        """`[N]` booleans: True where the next row begins an episode."""
+        return np.asarray(self.ends | ~self.real)

@@ -1,17 +1,22 @@
 """Guides that ignore the future, ρ(a|s): maximum-entropy RL, MIRL and KL control (theory, section 4)."""
 
+from typing import Any
+
 import pyro
 import pyro.distributions as dist
 import torch
-from gymnasium.spaces import Box
+from gymnasium.spaces import Box, Discrete
 from torch import Tensor, nn
 
 from gio_pyro.distributions.squash import uniform_in_box
-from gio_pyro.nn import width
+from gio_pyro.nn import encoder, mlp, width
 from gio_pyro.types import Policy, Spec, finite
 
 MIN_PRIOR = 1e-6
 """Lower bound of a probability in `MovingMarginalGuide`: −13.8 nats."""
+
+LOG_SCALE = (-5.0, 2.0)
+"""Bounds of the log scale of a continuous habit, before the squash."""
 
 
 class UniformGuide(nn.Module):
@@ -66,22 +71,47 @@ class MarginalGuide(nn.Module):
 class HabitGuide(nn.Module):
     """ρ(a) = π_0(a|s), a slowly learned average of the policy: KL control with a learned prior.
 
-    Raises:
-        InputError: a state or action space that is not Discrete.
+    Beside a planner it is the planner's prior, and the planner's plans are distilled into it (`distils`): a habit that
+    acts alike without planning. In finite worlds it is a table, for other spaces a network: categorical, or normal
+    before the squash to the action box. It is uniform, or standard normal, at first.
     """
 
     ignores_future = True
+    distils = True
     objective = "sleep"
     learning_rate = 0.01
 
     def __init__(self, spec: Spec) -> None:
         super().__init__()
-        self.table = nn.Parameter(torch.zeros(finite(spec.state_space, "state"), finite(spec.action_space, "action")))
+        states, actions = spec.state_space, spec.action_space
+        self.discrete, self.encoder = isinstance(actions, Discrete), None
+        size = width(actions) * (1 if self.discrete else 2)
+        if self.discrete and isinstance(states, Discrete):
+            self.table = nn.Parameter(torch.zeros(int(states.n), size))
+            return
+        self.learning_rate = 1e-3
+        self.encoder = encoder(states)
+        self.net = mlp(self.encoder.size, spec.hidden, size)
+        for parameter in self.net[-1].parameters():
+            nn.init.zeros_(parameter)
+
+    def observe(self, state: Tensor, action: Tensor, future: Tensor) -> None:
+        """Update the input statistics with new data."""
+        if self.encoder is not None:
+            self.encoder.observe(state)
 
     def forward(self, policy: Policy, state: Tensor, future: Tensor) -> Tensor:
-        """Sample "action", `[B]` integers."""
+        """Sample "action": `[B]` integers, or `[B, d]` numbers."""
         with pyro.plate("batch", state.shape[0]):
-            return pyro.sample("action", dist.Categorical(logits=self.table[state]))
+            return pyro.sample("action", self.habit(state))
+
+    def habit(self, state: Tensor) -> Any:
+        """Return ρ(·|s), a batch of B distributions."""
+        found = self.table[state] if self.encoder is None else self.net(self.encoder(state))
+        if self.discrete:
+            return dist.Categorical(logits=found)
+        mean, log_scale = found.chunk(2, -1)
+        return dist.Normal(mean, log_scale.clamp(*LOG_SCALE).exp()).to_event(1)
 
 
 class MovingMarginalGuide(nn.Module):

@@ -7,12 +7,14 @@ from gymnasium.spaces import Discrete
 from torch import Tensor, nn
 
 from gio_pyro.errors import InputError
-from gio_pyro.nn import action_features, encoder, mlp, one_hot, width
+from gio_pyro.nn import Standardise, action_features, encoder, mlp, one_hot, width
 from gio_pyro.types import Seen, Transitions, WorldSpec
 
 
 class RecurrentFilter(nn.Module):
-    """h' = GRU(h, a, x), q(z|belief, a, x) = N(f(h')): the filter of a `RecurrentStateSpace`.
+    """h' = GRU(h, a, x, x − x⁻), q(z|belief, a, x) = N(f(h', x)): the filter of a `RecurrentStateSpace`.
+
+    The change x − x⁻ of vectors, in its own deviations, shows velocities that are lost in the level of x.
 
     Raises:
         InputError: a world model without its sizes of memory, latent and observation.
@@ -32,27 +34,38 @@ class RecurrentFilter(nn.Module):
         self.memory, self.actions, self.size = world.memory, spec.action_space, world.shown
         self.discrete = isinstance(spec.observation_space, Discrete)
         self.encoder = encoder(spec.observation_space)
-        self.cell = nn.GRUCell(self.encoder.size + width(spec.action_space) + 1, self.memory)
+        vectors = self.size > 0 and not self.discrete
+        self.change = Standardise((self.size,)) if vectors else None
+        changes = self.size if vectors else 0
+        self.cell = nn.GRUCell(self.encoder.size + changes + width(spec.action_space) + 1, self.memory)
         self.net = mlp(self.memory + self.encoder.size, spec.hidden[-1:], 2 * world.latent)
 
     def observe(self, rows: Transitions) -> None:
         """Update the input statistics with new transitions of what was seen."""
         self.encoder.observe(rows.next_state)
+        if self.change is not None:
+            self.change.observe((rows.next_state - rows.state).flatten(1))
 
     def forward(self, belief: Tensor, action: Tensor | None, seen: Seen) -> Tensor:
         """Sample "state", and return the belief after."""
         x = self.encoder(seen.observation)
-        if action is None:
-            done, h = torch.zeros(len(x), width(self.actions) + 1).to(x), torch.zeros(len(x), self.memory).to(x)
-        else:
-            features = action_features(self.actions, action)
-            done, h = torch.cat([features, torch.ones_like(features[..., :1])], -1), belief[..., : self.memory]
-        h = self.cell(torch.cat([x, done], -1), h)
+        h = self.cell(torch.cat([x, self.since(belief, action, seen)], -1), belief[..., : self.memory])
         mean, scale = self.net(torch.cat([h, x], -1)).chunk(2, -1)
         with pyro.plate("batch", len(x)):
             pyro.sample("state", dist.Normal(mean, 0.01 + nn.functional.softplus(scale)).to_event(1))
         return torch.cat([h, self.shown(seen.observation).to(h)], -1)
 
+    def since(self, belief: Tensor, action: Tensor | None, seen: Seen) -> Tensor:
+        """Return the change since the last observation, the action, and 1; zeros at the first step, `[B, d]`."""
+        changes = 0 if self.change is None else self.size
+        if action is None:
+            return torch.zeros(len(belief), changes + width(self.actions) + 1).to(belief)
+        features = action_features(self.actions, action)
+        known = [features, torch.ones_like(features[..., :1])]
+        if self.change is not None:
+            known.append(self.change(seen.observation.flatten(1) - belief[..., self.memory :]))
+        return torch.cat(known, -1)
+
     def shown(self, observation: Tensor) -> Tensor:
-        """Return an observation as it is part of the belief, `[B, d]`: flat, or one-hot."""
-        return one_hot(observation, self.size) if self.discrete else observation.flatten(1)
+        """Return an observation as it is part of the belief, `[B, d]`: flat, one-hot, or nothing of an image."""
+        return one_hot(observation, self.size) if self.discrete else observation.flatten(1)[:, : self.size]

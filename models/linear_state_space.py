@@ -46,7 +46,7 @@ class GaussianStateSpace(nn.Module):
         space = spec.observation_space
         if not isinstance(space, Box) or len(space.shape) != 1:
             raise InputError(
-                f"Expected a Box of vectors for {type(self).__name__}, but got {space}; use a RecurrentStateSpace."
+                f"Expected a Box of vectors for {type(self).__name__}, but got {space}; use another world model."
             )
         seen, actions = space.shape[0], width(spec.action_space)
         n = states or self.states or 2 * seen

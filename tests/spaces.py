@@ -57,13 +57,14 @@ OVER_DISCRETE = [
     "AutoregressiveSequenceGuide",
     "BayesGuide",
     "CategoricalNetworkGuide",
+    "HabitGuide",
     "MarginalGuide",
     "MovingMarginalGuide",
     "UniformGuide",
 ]
-OVER_REAL = ["AutoregressiveGuide", "FlowGuide", "GaussianGuide", "MixtureGuide", "UniformGuide"]
+OVER_REAL = ["AutoregressiveGuide", "FlowGuide", "GaussianGuide", "HabitGuide", "MixtureGuide", "UniformGuide"]
 GUIDES = {
-    "finite": [*OVER_DISCRETE, "CategoricalGuide", "HabitGuide"],
+    "finite": [*OVER_DISCRETE, "CategoricalGuide"],
     "vector, discrete": OVER_DISCRETE,
     "vector, continuous": OVER_REAL,
     "image, discrete": OVER_DISCRETE,

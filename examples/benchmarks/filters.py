@@ -31,7 +31,7 @@ from torch import Tensor
 from torch.distributions import MultivariateNormal, kl_divergence
 
 from gio_pyro import tabular
-from gio_pyro.beliefs import bound_of, fit, random_play, whole_episodes
+from gio_pyro.beliefs.fit import bound_of, fit, random_play, whole_episodes
 from gio_pyro.beliefs.pieces import Piece
 from gio_pyro.beliefs.terms import terms_of
 from gio_pyro.beliefs.world import World

@@ -71,6 +71,15 @@ def select_action(policy: Any, state: Tensor, allowed: Tensor | None = None, *, 
     return log_pi.argmax(-1) if deterministic else torch.multinomial(log_pi.exp(), 1).squeeze(-1)
 
 
+def mixed_behaviour(
+    policy: Policy, *, uniform_share: float, greedy: bool = False, explore: Policy | None = None, finite: bool
+) -> "DiscreteBehaviour | ContinuousBehaviour":
+    """Return the behaviour of any policy over `finite` or continuous actions, mixed with exploratory ones."""
+    if finite:
+        return DiscreteBehaviour(policy, uniform_share, greedy=greedy, explore=explore)
+    return ContinuousBehaviour(policy, uniform_share, explore=explore)
+
+
 class TableBehaviour(_Finite):
     """Behaviour policy of a finite world; caches μ(·|s) for each visited state, since π is fixed during a collection.
 

@@ -25,9 +25,8 @@ from torch import Tensor
 from gio_pyro.distributions.masks import legal
 from gio_pyro.distributions.squash import tanh_log_det, uniform_in_box
 from gio_pyro.errors import InputError, TrainingError, shown
-from gio_pyro.futures import Future
 from gio_pyro.programs import ActionSamples, Guide, Model, imagine
-from gio_pyro.types import Policy, Transitions
+from gio_pyro.types import Policy, ReadFuture, Transitions
 
 
 class Reward(Protocol):
@@ -73,7 +72,7 @@ class Replayed:
     """
 
     guide: Guide
-    future: Future
+    future: ReadFuture
 
     def bonus(self, policy: Policy, state: Tensor, chosen: ActionSamples) -> Tensor:
         """Return 0, or for continuous actions the log-Jacobian of the squash, `[B, K]` nats."""
@@ -107,7 +106,7 @@ class Entropy:
         return 0.0
 
 
-def reward_named(name: str, model: Model, guide: Guide, future: Future, *, samples: int) -> Reward:
+def reward_named(name: str, model: Model, guide: Guide, future: ReadFuture, *, samples: int) -> Reward:
     """Return the intrinsic reward with the given name.
 
     Raises:

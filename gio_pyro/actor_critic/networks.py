@@ -168,6 +168,13 @@ class NetworkActorCritic(nn.Module):
         return auxiliary.target(batch, after.mean(auxiliary.critic.later(batch.next_state, after)))
 
     @torch.no_grad()
+    def value(self, reward: Reward, alpha: Tensor | float, state: Tensor) -> Tensor:
+        """Return V(s) = E_{a~π} [ Q + α (bonus − log π) ] of states `[B, ...]`, one draw each, `[B]` reward units."""
+        chosen = sample_actions(self.policy(state))
+        q = total(self.critic, self.apart, state, chosen)
+        return chosen.mean(q + alpha * (reward.bonus(self.policy, state, chosen) - chosen.log_prob))
+
+    @torch.no_grad()
     def intrinsic(self, reward: Reward, state: Tensor) -> Tensor:
         """Return the intrinsic reward of each state `[B, ...]`, `[B]` nats; continuous actions are sampled once."""
         chosen = sample_actions(self.policy(state))

@@ -121,6 +121,14 @@ class TableActorCritic(nn.Module):
         return finite_nats(nats[0] if len(nats) == 1 else torch.cat(nats), "the guide")
 
     @torch.no_grad()
+    def value(self, reward: Reward, alpha: Tensor | float, state: Tensor) -> Tensor:
+        """Return V(s) = Σ_a π(a|s) [ Q + α (log ρ̄ − log π) ] of states `[B]`, `[B]` reward units."""
+        distinct, where = torch.unique(state, return_inverse=True)
+        chosen = sample_actions(self.policy(distinct))
+        soft = total(self.critic, self.apart, distinct) + alpha * (self._bonus(reward, distinct) - chosen.log_prob)
+        return chosen.mean(soft)[where]
+
+    @torch.no_grad()
     def intrinsic(self, reward: Reward, state: Tensor) -> Tensor:
         """Return the intrinsic reward of each state `[B]` (equation 3), `[B]` nats."""
         distinct, where = torch.unique(state, return_inverse=True)

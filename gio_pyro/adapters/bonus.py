@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from gymnasium import Space
 
-from gio_pyro.data.samples import KEYS
+from gio_pyro.collection.samples import KEYS
 from gio_pyro.intrinsic_reward import IntrinsicReward
 from gio_pyro.schedules.weights import Weight, weight_of
 from gio_pyro.utils.checks import instance, whole
@@ -14,7 +14,7 @@ from gio_pyro.utils.trees import SpaceConverter, tree_map
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Rows = Mapping[str, Any]
-"""Transitions `[n, ...]` by the keys of `gio_pyro.data.samples`, in order of time; observations may be nested."""
+"""Transitions `[n, ...]` by the keys of `gio_pyro.collection.samples`, in order of time; observations may be nested."""
 
 
 class Bonus:

@@ -9,23 +9,24 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from gymnasium.spaces import Discrete
 from gymnasium.vector import VectorEnv
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from gio_pyro.actor_critic import NetworkActorCritic, actor_critic_of, steppers, temperature_of
-from gio_pyro.actor_critic.behaviour import select_action
+from gio_pyro.actor_critic import NetworkActorCritic, actor_critic_of, steppers, temperature_of, total
+from gio_pyro.actor_critic.behaviour import mixed_behaviour, select_action
 from gio_pyro.actor_critic.guide_reward import finite_nats, reward_named
 from gio_pyro.actor_critic.metrics import policy_metrics
 from gio_pyro.actor_critic.network_update import FINITE, NetworkUpdate, all_finite
 from gio_pyro.actor_critic.table_fit import TableFit
+from gio_pyro.agent.training_monitor import TrainingMonitor, not_finite, paid_at_most
 from gio_pyro.beliefs import beliefs_of, believed_space, world_programs
 from gio_pyro.callbacks import Callback, Metrics, combined
 from gio_pyro.checkpointing import agent_state, file_format
 from gio_pyro.checkpointing.summary import summary
 from gio_pyro.collection import Actions, Collector, Env, Observations, copy_environment, make_env
 from gio_pyro.collection.choosing import Choosing, Memory
-from gio_pyro.collection.collector import Behaviour
 from gio_pyro.collection.environment_adapter import Array
 from gio_pyro.collection.evaluate import (
     Evaluation,
@@ -41,7 +42,7 @@ from gio_pyro.collection.wrappers import first_env
 from gio_pyro.data.image_planes import image_axis
 from gio_pyro.data.replay_buffer import warn_of_size
 from gio_pyro.data.training_batches import newly_known, require_room_for, sequence_batch, training_batch
-from gio_pyro.dreaming import dreams_of
+from gio_pyro.dreaming import NoRollouts, dreams_of
 from gio_pyro.errors import InputError
 from gio_pyro.explorers import scheduler_of
 from gio_pyro.futures import Future, FutureLike, future_from, spec_of, without_masks
@@ -55,14 +56,15 @@ from gio_pyro.inference import (
     separated,
     sequence_length_of,
 )
+from gio_pyro.planning import NoPlanner, Planner, planner_of
 from gio_pyro.programs import build_pair, chosen_programs, without_validation
 from gio_pyro.settings import Settings
 from gio_pyro.signals import Fitted
 from gio_pyro.signals.reward_mix import reward_mix_of
-from gio_pyro.training_monitor import TrainingMonitor, not_finite, paid_at_most
-from gio_pyro.types import PyroProgram, Transitions, finite, in_space
+from gio_pyro.types import Behaviour, PyroProgram, Transitions, finite, in_space
 from gio_pyro.utils.checks import batch, function, invalid_argument, one_of_two, switch, whole
 from gio_pyro.utils.devices import device_from_name
+from gio_pyro.utils.files import folder_named
 from gio_pyro.utils.memory import REDUCE_ADVICE, MemoryCheck, memory_errors
 from gio_pyro.utils.pickling import Picklable
 from gio_pyro.utils.randomness import PROCESS_LOCK, PrivateRandom
@@ -72,6 +74,9 @@ MOST_STEPS = 2**40
 """Environment steps in one call of `learn`."""
 OTHER_SEED = 1_000_003
 """Added to the training seed for evaluation and prediction, so that they use separate random streams."""
+
+SAVED = "as saved"
+"""The planner of `GIO.load` that keeps that of the checkpoint."""
 
 ROUNDS_AT_ONCE = 20
 """Rounds of collecting and updating between looks at the progress bar."""
@@ -129,7 +134,8 @@ class GIO(Picklable):
         written, self.objects = separated(settings)
         self.settings = Settings.of(written, states=believed_space(worlds, observations), actions=actions)
         with memory_errors(REDUCE_ADVICE):
-            mask_handler, masks = mask_handler_of(observations, actions, partial(copy_environment, first_env(self.env)))
+            make_copy = partial(copy_environment, first_env(self.env))
+            mask_handler, masks = mask_handler_of(observations, actions, make_copy, hidden=bool(worlds))
         self.masks = nn.Module() if masks is None else masks.to(self.device)
         self.random = PrivateRandom(self.settings.seed, self.device)
         self.playing = PrivateRandom(self.settings.seed + OTHER_SEED, self.device)
@@ -158,7 +164,17 @@ class GIO(Picklable):
             self.policy = self.actor_critic.policy
             self.model, self.guide = build_pair(self.programs, self.spec, self.policy, self.device)
             self.temperature = temperature_of(self.spec, s).to(self.device)
-        objective = objective_for(self.guide, self.objects.get("objective", s.objective), samples=s.samples)
+        self.reward = reward_named(s.intrinsic, self.model, self.guide, self.future, samples=s.samples)
+        self.reading = reward_named("imagined", self.model, self.guide, self.future, samples=s.samples)
+        fitted = Fitted(self.spec, self.future, self.model, self.guide, self.policy, self.replay)
+        with MemoryCheck("the signal and dreams", REDUCE_ADVICE):
+            self.reward_mix = reward_mix_of(s, fitted).to(self.device)
+            self.dreaming = self._dreams(fitted).to(self.device)
+        with torch.device(self.device), MemoryCheck("the explorer", REDUCE_ADVICE, self.device):
+            self.explorer = scheduler_of(s, fitted, self.reward_mix, self.collector.environments.count).to(self.device)
+        self.planning = self._planning(fitted)
+        given = self.objects.get("objective", s.objective)
+        objective = self.planning.objective or objective_for(self.guide, given, samples=s.samples)
         if sequence_length_of(objective) > 1 and self.future.sequential:
             raise InputError(
                 f"Expected a future of one step for an objective along trajectories, but got {self.future}; take "
@@ -173,20 +189,49 @@ class GIO(Picklable):
             training=s.training,
             action_space=self.spec.action_space,
         )
-        self.reward = reward_named(s.intrinsic, self.model, self.guide, self.future, samples=s.samples)
-        self.reading = reward_named("imagined", self.model, self.guide, self.future, samples=s.samples)
         self.update, self.table_fit = self._network_update(), self._table_fit()
-        fitted = Fitted(self.spec, self.future, self.model, self.guide, self.policy, self.replay)
-        with MemoryCheck("the signal and dreams", REDUCE_ADVICE):
-            self.reward_mix = reward_mix_of(s, fitted).to(self.device)
-            self.dreaming = dreams_of(s, fitted).to(self.device)
-        with torch.device(self.device), MemoryCheck("the explorer", REDUCE_ADVICE, self.device):
-            self.explorer = scheduler_of(s, fitted, self.reward_mix, self.collector.environments.count).to(self.device)
         self.figures: dict[str, Tensor] = {}
         self.monitor = TrainingMonitor(self.spec.action_space, s.discount)
         self.largest_reward = self.largest_paid = 0.0
         self.sound = torch.ones((), dtype=torch.bool, device=self.device)
         self.unbounded = agent_state.unbounded(self)
+
+    def _dreams(self, fitted: Fitted) -> NoRollouts:
+        """Return the rollouts in the model, and what they and a planner ask beside it."""
+        s = self.settings
+        sizes: dict[str, Any] = {"horizon": s.dream_horizon, "share": s.dream_share, "samples": s.samples}
+        return dreams_of(fitted, **sizes, learning_rate=s.learning_rate, planned=s.planner is not None)
+
+    def _planning(self, fitted: Fitted) -> NoPlanner:
+        """Return what plans with the programs, the reward and the critic of this agent."""
+        s = self.settings
+        read = [self.model, self.guide, self.actor_critic, self.dreaming, self.masks]
+        return planner_of(
+            s.planner,
+            fitted,
+            self.dreaming,
+            pay=self._mixed_reward,
+            critic=self._q,
+            value=self._soft_value,
+            temperature=self._alpha,
+            discount=s.discount,
+            streams=self.collector.environments.count,
+            capacity=s.buffer_size if s.objective is None else 0,
+            captured=s.compile is not False,
+            reads=[] if self.reward_mix.learns else read,
+        ).to(self.device)
+
+    def _mixed_reward(self, rows: Transitions) -> Transitions:
+        return self.reward_mix.mix(rows, self.steps)
+
+    def _q(self, state: Tensor) -> Tensor:
+        return total(self.actor_critic.critic, self.actor_critic.apart, state)
+
+    def _soft_value(self, state: Tensor, alpha: Tensor | float) -> Tensor:
+        return self.actor_critic.value(self.reward, alpha, state)
+
+    def _alpha(self) -> Tensor | float:
+        return self.temperature.at(self.steps)
 
     def optimisers(self) -> dict[str, torch.optim.Optimizer]:
         """Return the optimisers by name; programs without parameters and tables have none."""
@@ -295,6 +340,7 @@ class GIO(Picklable):
         s = self.settings
         collected = self.collector.collect(self.beliefs.behaviour(self._behaviour()), steps)
         rows = self.replay.add(collected.rows, *collected.links())
+        self.planning.keep(rows)
         if self.reward_mix.learns:
             self.reward_mix.observe(self.replay.latest(len(rows)))
         self.steps += len(rows)
@@ -306,14 +352,18 @@ class GIO(Picklable):
         return learns
 
     def _behaviour(self) -> Behaviour:
-        """Return the behaviour policy: uniform before `learning_starts`, then policy, guide and explorer."""
+        """Return the behaviour policy: uniform before `learning_starts`, then policy or planner, guide and explorer."""
         s = self.settings
         if self.steps < s.learning_starts:
             return self.actor_critic.behaviour(uniform_share=1.0)
-        if self.update is not None:
-            return self.explorer.behaviour(self.update.behaviour, self.replay)
-        own = self.actor_critic.behaviour(uniform_share=s.uniform_share, greedy=s.greedy, explore=self.guide.explorer)
-        return self.explorer.behaviour(own, self.replay)
+        exploration: dict[str, Any] = {
+            "uniform_share": s.uniform_share,
+            "greedy": s.greedy,
+            "explore": self.guide.explorer,
+        }
+        own = self.actor_critic.behaviour(**exploration) if self.update is None else self.update.behaviour
+        mixed = partial(mixed_behaviour, finite=isinstance(self.spec.action_space, Discrete), **exploration)
+        return self.explorer.behaviour(self.planning.behaviour(own, mixed, bool(len(self.replay))), self.replay)
 
     def _observe(self) -> None:
         """Update input normalisers with the transitions collected since the last call."""
@@ -341,7 +391,8 @@ class GIO(Picklable):
         s = self.settings
         # infer: gradient steps on the world model and its filter
         if self.beliefs.learns:
-            self._note(self.beliefs.update(self.replay, s.gradient_steps))
+            fused = int(self._one_step and improvements > 0)
+            self._note(self.beliefs.update(self.replay, s.gradient_steps, s.gradient_steps + improvements - fused))
         # fit: gradient steps on the model (dynamics term) and the guide (its objective), signals and dreams
         fits = max(s.gradient_steps, int(self.reward_mix.learns or self.dreaming.learns))
         for number in range(fits):
@@ -357,6 +408,7 @@ class GIO(Picklable):
             self._note(fitted | self.reward_mix.update(batch) | self.dreaming.update(batch))
         for _ in range(improvements):
             self._improve(self.actor_critic.rows(self.replay))
+        self.planning.refresh()
 
     @property
     def _one_step(self) -> bool:
@@ -377,6 +429,8 @@ class GIO(Picklable):
 
     def _improve(self, rows: Transitions, future: Tensor | None = None) -> None:
         """Evaluate and improve the policy on transitions `[B, ...]`; with their futures, fit the programs first."""
+        alpha = self.temperature.at(self.steps)
+        rows = self.beliefs.rewarded(rows, self.replay, alpha)  # r ← r + α (information gain − state consistency)
         batch = self.dreaming.beside(rows)  # replayed transitions, and rollouts in the model
         rewarded = self.reward_mix.mix(batch, self.steps)  # r ← w r + β signal
         auxiliary = self.reward_mix.auxiliary(batch, self.steps)
@@ -458,6 +512,9 @@ class GIO(Picklable):
             train/explorer_*                          as above, for the explorer; its share of steps and goals reached
             train/dream_*                             errors of the fitted reward, termination and action mask
             train/*_gradient                          norm of a gradient
+            train/world_nats                          bound on the log-likelihood of what is seen, for each step
+            bound/*                                   terms of the generative agent's bound, with a world model: reward,
+                                                      and in nats information gain, state and action consistency
 
         Further keys of `train/` are losses of the signal.
 
@@ -482,11 +539,18 @@ class GIO(Picklable):
             policy = policy_metrics(self.actor_critic, self.reading, visited.state, alpha, self.guide.name)
         signal = {"intrinsic/signal": float(self.reward_mix.read(visited).mean())}
         taken = {"time/total_timesteps": float(self.steps)} | self.collector.metrics() | self.beliefs.metrics()
-        metrics = taken | policy | signal | losses
+        metrics = taken | policy | signal | self._bound(visited, policy["intrinsic/nats"]) | losses
         if isinstance(self.actor_critic, NetworkActorCritic) and losses:
             self.largest_paid = max(self.largest_paid, paid_at_most(metrics))
             self.monitor.check(metrics, self.largest_reward + self.largest_paid, self.collector.returns)
         return metrics
+
+    def _bound(self, visited: Transitions, nats: float) -> dict[str, float]:
+        """Return the mean of each term of the bound (theory, section 6); nothing without a world model."""
+        found = self.beliefs.bound(visited, self.replay)
+        if not found:
+            return {}
+        return {"bound/reward": float(visited.reward.mean())} | found | {"bound/action_consistency": -nats}
 
     def intrinsic_reward(self, state: Tensor) -> Tensor:
         """Return the intrinsic reward of each state `[B, ...]` under the current policy, `[B]` nats (equation 3).
@@ -505,6 +569,22 @@ class GIO(Picklable):
             )
         with PrivateRandom(self.settings.seed, self.device).use(), torch.no_grad():
             return finite_nats(self.actor_critic.intrinsic(self.reading, given.to(self.device)), self.guide.name)
+
+    @property
+    def planner(self) -> Planner | None:
+        """The planner that the agent acts by; None without one, or where it acts by its habit or its policy alone.
+
+        Set it to None to act without planning: by the habit, if the guide was distilled from plans (`HabitGuide`), else
+        by the policy. Set it to the text of a planner to plan with that one, in an agent that was built with one.
+
+        Raises:
+            InputError: a planner for an agent that was built without one, or one that does not fit.
+        """
+        return self.planning.acting
+
+    @planner.setter
+    def planner(self, text: str | None) -> None:
+        self.planning.act_by(text)
 
     def predict(
         self,
@@ -549,7 +629,8 @@ class GIO(Picklable):
             seen = torch.as_tensor(states, device=self.device)
             flags = None if allowed is None else torch.as_tensor(allowed, device=self.device)
             state = self.beliefs.recall(seen, memory, begins)
-            action = select_action(self.policy, state, flags, deterministic=deterministic)
+            policy = self.planning.policy(self.policy) if len(self.replay) else self.policy
+            action = select_action(policy, state, flags, deterministic=deterministic)
             return action.cpu().numpy(), self.beliefs.remember(state, action)
 
     def evaluate(
@@ -620,7 +701,7 @@ class GIO(Picklable):
             InputError: `path` is not a path, or cannot be written.
             CheckpointError: the agent could not be loaded again, for example because a parameter is NaN.
         """
-        folder = file_format.folder_named(path)
+        folder = folder_named(path)
         with PROCESS_LOCK:
             file_format.write(folder, agent_state.storable(self))
 
@@ -637,6 +718,7 @@ class GIO(Picklable):
         future: str | FutureLike | None = None,
         signal: str | None = None,
         explorer: str | None = None,
+        planner: str | None = SAVED,
         objective: ObjectiveLike | None = None,
         optim: OptimLike | None = None,
         device: str = "auto",
@@ -644,9 +726,10 @@ class GIO(Picklable):
         """Return the agent that was saved in the folder `path`.
 
         Only code named by the caller or part of the library is run: custom programs, futures, signals, explorers,
-        objectives and optimisers, programs given as instances, wrapped environments and environments not registered
-        with Gymnasium must be passed again. If the number of environments differs from training, new episodes begin,
-        with one `GioWarning`.
+        planners, objectives and optimisers, programs given as instances, wrapped environments and environments not
+        registered with Gymnasium must be passed again. If the number of environments differs from training, new
+        episodes begin, with one `GioWarning`. `planner=None` acts without planning, as setting `agent.planner` to None
+        does.
 
         Raises:
             InputError: `path` is not a path.
@@ -654,8 +737,12 @@ class GIO(Picklable):
                 another environment or other programs.
         """
         with torch.inference_mode(False):
-            state = file_format.read(file_format.folder_named(path))
+            state = file_format.read(folder_named(path))
             given = (environment, model, guide, future, device)
             again: dict[str, Any] = {"signal": signal, "explorer": explorer, "objective": objective, "optim": optim}
+            again |= {"planner": None if planner == SAVED else planner}
             worlds = {"world_model": world_model, "filter": filter}
-            return agent_state.restore(cls, state, *given, worlds=worlds, **again)
+            agent = agent_state.restore(cls, state, *given, worlds=worlds, **again)
+            if planner is None:
+                agent.planner = None
+            return agent

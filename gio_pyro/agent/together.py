@@ -50,7 +50,7 @@ def learn_seeds(
 
     Raises:
         InputError: no seeds, or agents that cannot be updated as one: finite worlds, several gradient steps an update,
-            a signal, dreams, an explorer, or a future of several steps.
+            a signal, dreams, an explorer, a planner, a world model, or a future of several steps.
         TrainingError: as in `GIO.learn`.
 
     Examples:
@@ -160,12 +160,17 @@ def _require_alike(agents: Sequence[GIO]) -> None:
                 f"Expected agents that differ in their seed alone, but {', '.join(differing) or 'steps'} differ; build "
                 "them with the same settings."
             )
+    if any(agent.beliefs.learns for agent in agents):
+        raise InputError(
+            "Expected agents without a world model, but got one of "
+            f"{first.beliefs.names['world_model']}; let each seed learn by itself."
+        )
     more = [name for name in ONE if getattr(first.settings, name) != 1]
-    if more or not first._one_step or first.settings.explorer is not None:
+    if more or not first._one_step or first.settings.explorer or first.settings.planner:
         what = ", ".join(f"{name}={getattr(first.settings, name)}" for name in more) or "this agent"
         raise InputError(
-            "Expected agents of networks that take one gradient step an update, without a signal, dreams, an explorer "
-            f"or a future of several steps, but got {what}; let each seed learn by itself."
+            "Expected agents of networks that take one gradient step an update, without a signal, dreams, an explorer, "
+            f"a planner or a future of several steps, but got {what}; let each seed learn by itself."
         )
 
 

@@ -2,17 +2,6 @@
 
 from gio_pyro.beliefs.beliefs import Beliefs
 from gio_pyro.beliefs.build import beliefs_of, believed_space, world_programs
-from gio_pyro.beliefs.fit import bound_of, fit, random_play, whole_episodes
 from gio_pyro.beliefs.observed import Observed
 
-__all__ = [
-    "Beliefs",
-    "Observed",
-    "beliefs_of",
-    "believed_space",
-    "bound_of",
-    "fit",
-    "random_play",
-    "whole_episodes",
-    "world_programs",
-]
+__all__ = ["Beliefs", "Observed", "beliefs_of", "believed_space", "world_programs"]

@@ -1,5 +1,6 @@
 """Beliefs of a world model's filter as the states of an agent: kept while it acts, recomputed where it learns."""
 
+import copy
 from typing import Any
 
 import numpy as np
@@ -8,17 +9,18 @@ from gymnasium import Space
 from gymnasium.spaces import Box
 from torch import Tensor
 
-from gio_pyro.beliefs.behaviour import BelievingBehaviour, RunningBelief
-from gio_pyro.beliefs.bound import mean_field_bound
+from gio_pyro.beliefs.behaviour import BelievingBehaviour, RunningBelief, begun_again
 from gio_pyro.beliefs.observed import Observed
 from gio_pyro.beliefs.pieces import Piece
+from gio_pyro.beliefs.pyro_bound import world_objective
 from gio_pyro.beliefs.replay import BelievedReplay
+from gio_pyro.beliefs.terms import terms_of
 from gio_pyro.beliefs.world import World
 from gio_pyro.collection import Behaviour
 from gio_pyro.collection.choosing import Memory
 from gio_pyro.collection.environment_adapter import Array
 from gio_pyro.data.replay_buffer import Replay
-from gio_pyro.errors import InputError
+from gio_pyro.errors import InputError, shown
 from gio_pyro.inference import Optim
 from gio_pyro.nn.gradient_step import Descent, Figures
 from gio_pyro.nn.graphs import GraphedFunction, Progress, Sources
@@ -42,6 +44,7 @@ class Beliefs(Observed):
     def __init__(self, world: World, settings: Settings, observation: Tensor, action: Tensor) -> None:
         super().__init__()
         self.world, self.settings = world, settings
+        self.slow = world if settings.filter_rate == 1 else copy.deepcopy(world).requires_grad_(False)
         self.running = RunningBelief(world.before(observation), action)
         rated = [
             (own, program.learning_rate or settings.learning_rate)
@@ -50,13 +53,15 @@ class Beliefs(Observed):
         ]
         if rated:
             self.optimisers["world"] = Optim().build(rated)
+        self.objective = world_objective(settings.world_objective)
         self.descent = Descent("world", self._loss, self.optimisers.get("world"))
-        sources = Sources([world], list(self.optimisers.values()))
-        self.progress = Progress(settings.compile)
+        sources, slow = Sources([world], list(self.optimisers.values())), Sources([self.slow])
+        self.progress = Progress(settings.compile if settings.world_objective is None else False)
         reading = Progress(False if settings.compile is False else "auto", captured_only=True)
         self.fitted = GraphedFunction(self._fit, sources, self.progress)
-        self.followed = GraphedFunction(self._along, sources, reading)
-        self.stepped = GraphedFunction(self._step, sources, reading)
+        self.followed = GraphedFunction(self._along, slow, reading)
+        self.stepped = GraphedFunction(self._step, slow, reading)
+        self.scored = GraphedFunction(self._score, slow, reading)
 
     @property
     def names(self) -> dict[str, str]:
@@ -75,13 +80,14 @@ class Beliefs(Observed):
 
     def behaviour(self, inner: Behaviour) -> Behaviour:
         """Return what collects, given what acts on beliefs."""
-        acting: Behaviour = BelievingBehaviour(inner, self.running, self.updated)
+        acting: Behaviour = BelievingBehaviour(inner, self.running, self.updated, self.world.filter.name)
         return acting
 
     def elsewhere(self, inner: Behaviour, environments: int) -> Behaviour:
         """Return what acts in as many other environments, whose beliefs are their own."""
         like = (one[:1].expand(environments, *one.shape[1:]) for one in (self.running.belief, self.running.action))
-        acting: Behaviour = BelievingBehaviour(inner, RunningBelief(*like), lambda *seen: self._step(*seen)["belief"])
+        name, running = self.world.filter.name, RunningBelief(*like)
+        acting: Behaviour = BelievingBehaviour(inner, running, lambda *seen: self._step(*seen)["belief"], name)
         return acting
 
     def updated(self, begins: Tensor, belief: Tensor, action: Tensor, reward: Tensor, observation: Tensor) -> Tensor:
@@ -90,7 +96,7 @@ class Beliefs(Observed):
 
     def _step(self, begins: Tensor, belief: Tensor, action: Tensor, reward: Tensor, observation: Tensor) -> Figures:
         seen = Seen(observation, reward, torch.zeros_like(begins))
-        first, later = self.world.begin(observation), self.world.update(belief, action, seen)
+        first, later = self.slow.begin(observation), self.slow.update(belief, action, seen)
         return {"belief": torch.where(begins.unsqueeze(-1), first, later)}
 
     def recall(self, seen: Tensor, memory: Memory, begins: Array | None) -> Tensor:
@@ -104,18 +110,28 @@ class Beliefs(Observed):
         if memory is None:
             belief, action = self.world.before(seen), now.action[:1].expand(count, *now.action.shape[1:])
         else:
-            kept = torch.as_tensor(np.asarray(memory), dtype=torch.get_default_dtype(), device=seen.device)
-            if kept.shape != (count, width):
-                raise InputError(
-                    f"Expected the state that predict returned for {count} observations, {(count, width)}, but got "
-                    f" {tuple(kept.shape)}; pass it on as it is, or None where episodes begin."
-                )
+            kept = self._remembered(memory, (count, width)).to(seen.device)
             belief, done = kept.split([now.belief.shape[1], width - now.belief.shape[1]], 1)
             action = done.reshape(count, *now.action.shape[1:]).to(now.action.dtype)
         first = torch.as_tensor(np.full(count, memory is None) if begins is None else begins, device=seen.device)
         later = Seen(seen, None, torch.zeros_like(first))
-        found = torch.where(first.unsqueeze(-1), self.world.begin(seen), self.world.update(belief, action, later))
-        return torch.where(found.isfinite().all(-1, keepdim=True), found, 0.0)
+        again = self.slow.begin(seen)
+        found = torch.where(first.unsqueeze(-1), again, self.slow.update(belief, action, later))
+        return begun_again(found, lambda: again, self.world.filter.name)[0]
+
+    def _remembered(self, memory: Any, shape: tuple[int, int]) -> Tensor:
+        """Return what `remember` returned as a tensor `[N, M]`; raises `InputError` for anything else."""
+        try:
+            kept = torch.from_numpy(np.array(memory, dtype=np.float64)).to(torch.get_default_dtype())
+        except (TypeError, ValueError):
+            kept = torch.empty(0)
+        if kept.shape != shape or not bool(kept.isfinite().all()):
+            got = f"an array {tuple(kept.shape)}" if kept.ndim == len(shape) else shown(memory)
+            raise InputError(
+                f"Expected the state that predict returned for {shape[0]} observations, finite numbers {shape}, but "
+                f"got {got}; pass it on as it is, or None where episodes begin."
+            )
+        return kept
 
     def remember(self, state: Tensor, action: Tensor) -> Array:
         """Return beliefs and actions of N episodes, `[N, M]`."""
@@ -131,24 +147,74 @@ class Beliefs(Observed):
             return self.followed(*piece.tensors())["beliefs"]
 
     def _along(self, *piece: Tensor) -> Figures:
-        found = self.world.along(Piece(*piece))
+        found = self.slow.along(Piece(*piece))
         return {"beliefs": torch.where(found.isfinite().all(-1, keepdim=True), found, 0.0)}
+
+    @torch.no_grad()
+    def terms(self, rows: Transitions, replay: BelievedReplay) -> Figures:
+        """Return information gain and state consistency of replayed transitions, `[B]` nats each."""
+        seen = replay.seen.numbered(rows.time)
+        with without_validation():
+            return self.scored(rows.state, rows.action, seen.next_state, seen.reward, seen.terminated)
+
+    def _score(self, belief: Tensor, action: Tensor, observation: Tensor, reward: Tensor, ended: Tensor) -> Figures:
+        found = terms_of(self.slow, belief, action, Seen(observation, reward, ended), self.settings.marginal_draws)
+        return {"information_gain": found.information, "state_consistency": found.consistency}
+
+    def rewarded(self, rows: Transitions, replay: BelievedReplay, alpha: Tensor | float) -> Transitions:
+        """Return the transitions with r + α (w information gain − v state consistency) as their reward."""
+        s = self.settings
+        if s.information_weight == s.consistency_weight == 0:
+            return rows
+        found = self.terms(rows, replay)
+        nats = s.information_weight * found["information_gain"] - s.consistency_weight * found["state_consistency"]
+        return rows.with_reward(rows.reward + alpha * nats)
+
+    def bound(self, rows: Transitions, replay: BelievedReplay) -> dict[str, float]:
+        """Return the means of the terms over replayed transitions, nats."""
+        return {f"bound/{name}": float(values.mean()) for name, values in self.terms(rows, replay).items()}
 
     # learning
 
     def observe(self, rows: Transitions) -> None:
         """Update input statistics with new transitions of what was seen."""
         self.world.observe(rows)
-        for function in (self.fitted, self.followed, self.stepped):
+        self._share_statistics()
+        for function in (self.fitted, self.followed, self.stepped, self.scored):
             function.recheck()
 
-    def update(self, replay: BelievedReplay, steps: int) -> Figures:
-        """Take gradient steps on the programs, each on pieces of episodes; return the figures of the last."""
+    def update(self, replay: BelievedReplay, steps: int, samples: int = 0) -> Figures:
+        """Take gradient steps on the programs, each on pieces of episodes; return the figures of the last.
+
+        Args:
+            replay: what was seen.
+            steps: their number.
+            samples: how many batches are to be sampled from replay before the next call; they are drawn at once.
+        """
         s, figures = self.settings, dict[str, Tensor]()
+        replay.forget()
         for _ in range(steps):
             piece = Piece.of(*replay.seen.pieces(s.pieces, s.piece_length))
             figures = self.fitted(*piece.tensors())
+            self._follow()
+        if samples > 1 and s.batch_size is not None:
+            replay.draw(samples, s.batch_size)
         return figures
+
+    @torch.no_grad()
+    def _follow(self) -> None:
+        """Move the slow programs towards the fitted ones; their statistics are the same."""
+        if self.slow is self.world:
+            return
+        slow: list[Tensor] = list(self.slow.parameters())
+        if slow:
+            torch._foreach_lerp_(slow, list(self.world.parameters()), self.settings.filter_rate)
+        self._share_statistics()
+
+    def _share_statistics(self) -> None:
+        if self.slow is not self.world:
+            for kept, buffer in zip(self.slow.buffers(), self.world.buffers(), strict=True):
+                kept.copy_(buffer)
 
     def _fit(self, *piece: Tensor) -> Figures:
         figures = self.descent.step(None, *piece)
@@ -156,7 +222,7 @@ class Beliefs(Observed):
 
     def _loss(self, context: None, *piece: Tensor) -> tuple[Tensor, Figures]:
         with fitting(self.world.model), fitting(self.world.filter):
-            bound = mean_field_bound(self.world, Piece(*piece), self.settings.burn_in)
+            bound = self.objective(self.world, Piece(*piece), self.settings.burn_in)
         return -bound, {"world_nats": bound}
 
     def progress_state(self) -> dict[str, Any]:

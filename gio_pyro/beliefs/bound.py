@@ -91,7 +91,7 @@ def mean_field_bound(world: World, piece: Piece, burn_in: int) -> Tensor:
     (action, seen), scored = piece.later(), counted[:, 1:]
     later = step_bound(world, beliefs[:, :-1].flatten(0, 1), action, seen, scored.flatten()).unflatten(0, scored.shape)
     each = torch.cat([first.unsqueeze(1), later], 1)
-    return torch.where(counted, each, 0.0).sum() / counted.sum()
+    return torch.where(counted, each, 0.0).sum() / counted.sum().clamp_min(1)  # pieces may end within burn_in
 
 
 def step_bound(
@@ -107,13 +107,14 @@ def step_bound(
     if not q.has_enumerate_support:
         joint = world.model.run(belief, action, seen, inferred[STATE]["value"])
         return world.model.evidence(joint, belief) - divergence(inferred[STATE], joint[STATE])
-    values = q.enumerate_support()  # [K, B]
-    count = len(values)
-    joint = world.model.run(*repeated(count, belief, action, seen), values.flatten())
-    log_p = joint[STATE]["fn"].log_prob(values.flatten()) + world.model.evidence(joint, values.flatten())
+    values = q.enumerate_support()  # [K, B, ...]
+    flat = values.flatten(0, 1)
+    joint = world.model.run(*repeated(len(values), belief, action, seen), flat)
+    prior = joint[STATE]["fn"].log_prob(flat)
+    log_p = prior + world.model.evidence(joint, prior)
     log_q = q.log_prob(values)
     possible = log_q > -torch.inf if counted is None else counted & (log_q > -torch.inf)
-    gained = torch.where(possible, log_p.unflatten(0, values.shape) - log_q, 0.0)
+    gained = torch.where(possible, log_p.unflatten(0, log_q.shape) - log_q, 0.0)
     found: Tensor = (log_q.exp() * gained).sum(0)
     return found
 

@@ -59,8 +59,22 @@ class Observed(nn.Module):
     def observe(self, rows: Transitions) -> None:
         """Update input statistics with new transitions of what was seen."""
 
-    def update(self, replay: Any, steps: int) -> Figures:
+    def update(self, replay: Any, steps: int, samples: int = 0) -> Figures:
         """Take gradient steps on the programs; return the figures of the last."""
+        return {}
+
+    def rewarded(self, rows: Transitions, replay: Any, alpha: Tensor | float) -> Transitions:
+        """Return replayed transitions with the world model's terms of the bound in their reward; α is the temperature.
+
+        Args:
+            rows: transitions of `replay`, `[B, ...]`.
+            replay: where what was seen in them is kept.
+            alpha: reward units per nat.
+        """
+        return rows
+
+    def bound(self, rows: Transitions, replay: Any) -> dict[str, float]:
+        """Return the means of the world model's terms of the bound over replayed transitions, nats, for the report."""
         return {}
 
     def metrics(self) -> dict[str, float]:

@@ -34,6 +34,7 @@ class WorldModel(Program):
     """A program p(z, x, r|belief, a)."""
 
     sites = (STATE, *EVIDENCE)
+    optional_sites = (REWARD, TERMINATED)
 
     @property
     def belief_size(self) -> int:

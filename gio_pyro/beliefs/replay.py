@@ -34,6 +34,7 @@ class BelievedReplay:
 
     def __init__(self, seen: Replay, along: Along, burn_in: int) -> None:
         self.seen, self.along, self.burn_in = seen, along, burn_in
+        self._drawn: list[Transitions] = []
 
     def __len__(self) -> int:
         return len(self.seen)
@@ -49,7 +50,18 @@ class BelievedReplay:
 
     def sample(self, size: int) -> Transitions:
         """Return `size` transitions drawn uniformly with replacement."""
+        if self._drawn and len(self._drawn[-1]) == size:
+            return self._drawn.pop()
         return self.believed(self.seen.sample(size))
+
+    def draw(self, samples: int, size: int) -> None:
+        """Draw the next samples at once, since the filter takes hardly longer for all of them than for one."""
+        rows = self.believed(self.seen.sample(samples * size))
+        self._drawn = [rows[first : first + size] for first in range(0, len(rows), size)]
+
+    def forget(self) -> None:
+        """Drop samples that were drawn but not read: their beliefs are of an older filter."""
+        self._drawn.clear()
 
     def batch(self, size: int | None) -> Transitions:
         """Return a sample of `size`, or all transitions."""

@@ -49,9 +49,12 @@ MODULES = MappingProxyType(
         "payment": "reward_mix",
         "dreaming": "dreaming",
         "explorer": "explorer",
+        "planning": "planning",
     }
 )
 """The modules of an agent that have a state: their keys in a checkpoint, and the attributes that hold them."""
+LATER = ("planning",)
+"""Modules that checkpoints of earlier versions lack; they had no state then."""
 BEFORE: Mapping[str, Any] = MappingProxyType({"critic": "plain", "bounded_policy": False})
 """What settings that a checkpoint lacks had been when it was saved."""
 COUNTS = ("steps", "unobserved")
@@ -127,7 +130,7 @@ def restore(
         future: likewise.
         device: where the agent is put.
         worlds: world_model and filter as in `GIO.load`.
-        **again: signal, explorer, objective and optim as in `GIO.load`, for those outside the library.
+        **again: signal, explorer, planner, objective and optim as in `GIO.load`, for those outside the library.
 
     Raises:
         CheckpointError: the state does not fit its environment or its programs.
@@ -149,6 +152,7 @@ def restore(
         _require_same(state["trained_with"], _program_words(agent), "program")
         before = _environment_count(state["trained_with"]["environments"])
         other_number = before != agent.collector.environments.count
+        state = {key: {} for key in LATER} | state
         fill(agent, _with_new_episodes(agent, state, before) if other_number else state)
         if environment is None:
             _require_as_made(agent, state)
@@ -236,16 +240,16 @@ def _with_new_episodes(agent: TrainedAgent, state: dict[str, Any], before: int) 
     """
     _check_episodes(state["collector"]["running"], before)
     found = dict(state)
-    for name in ("payment", "dreaming", "explorer", "beliefs"):
+    for name in ("payment", "dreaming", "explorer", "planning", "beliefs"):
         if name not in state:
             continue
         own = getattr(agent, modules_of(agent)[name]).state_dict()
         each = {
             key: own[key]
-            for key, value in state[name].items()
+            for key, value in state.get(name, {}).items()
             if key in own and isinstance(value, Tensor) and value.shape[:1] == (before,) != own[key].shape[:1]
         }
-        found[name] = state[name] | each
+        found[name] = state.get(name, {}) | each
     found["explorer"] |= agent.explorer.shared_out(state["explorer"])
     found["replay"] = state["replay"] | {"streams": state["replay"]["streams"] | {"running": {}}}
     found["collector"] = state["collector"] | {"running": None}
@@ -283,6 +287,7 @@ def fill(agent: TrainedAgent, state: dict[str, Any]) -> None:
     require_storable(state, agent.unbounded)
     own = module_states(agent)
     modules = modules_of(agent)
+    state = {key: {} for key in LATER} | state
     require_matching_kinds({name: state[name] for name in modules}, own)
     for key, attribute in modules.items():
         getattr(agent, attribute).load_state_dict(state[key])

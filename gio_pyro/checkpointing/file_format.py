@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 
 import torch
 
-from gio_pyro.errors import CheckpointError, InputError, describe_error, out_of_memory, shown
+from gio_pyro.errors import CheckpointError, InputError, describe_error, out_of_memory
 from gio_pyro.utils import files
 
 NAME = "checkpoint.pt"
@@ -24,13 +24,6 @@ DIGEST_COMMENT_SIZE = len(DIGEST_MARK) + hashlib.sha256().digest_size
 """Size of the archive's comment, bytes."""
 ZIP_END_SIZE = 22
 """Size of the final record of an archive without a comment, bytes; the last two are the comment's length."""
-
-
-def folder_named(path: object) -> Path:
-    """Return the path of a folder; raises `InputError` for an invalid one."""
-    if not isinstance(path, str | os.PathLike) or "\0" in str(path):
-        raise InputError(f"Expected the path of a folder, but got {shown(path)}; give text or a pathlib.Path.")
-    return Path(path)
 
 
 def write(folder: Path, state: dict[str, Any]) -> Path:

@@ -27,6 +27,8 @@ def check_replay(saved: dict[str, Any], agent: TrainedAgent) -> None:
         if "planes" in saved:
             _check_images(rows, saved["planes"], agent)
         _check_links(rows["following"], rows["episode"], added, streams)
+        if agent.beliefs.learns:
+            _check_histories(rows["preceding"], rows["following"], added)
     for name in ("merged", "gone"):
         if saved.get(name) is not None:
             _check_rows(saved[name], len(saved[name]["weight"]), agent)
@@ -73,6 +75,22 @@ def _check_links(links: Tensor, episode: Tensor, added: int, streams: dict[str, 
         fits = fits and bool((time + links < added).all()) and torch.equal(episode[(slot + links) % size], episode)
     if not fits:
         raise CheckpointError("Expected a replay that fits the environment, but its links lead out of it.")
+
+
+def _check_histories(preceding: Tensor, following: Tensor, added: int) -> None:
+    """Raise `CheckpointError` unless the previous transition of each stored one has it as its next."""
+    size = len(following)
+    fits = preceding.shape == following.shape and preceding.dtype in (torch.uint8, torch.int32)
+    fits = fits and bool((preceding >= 0).all())
+    if fits:
+        slot, before, after = torch.arange(size), preceding.long(), following.long()
+        number = added - 1 - (added - 1 - slot) % size - before
+        stored = (before > 0) & (number >= added - size)
+        fits = bool((number >= 0).all()) and torch.equal(after[(slot - before) % size][stored], before[stored])
+        followed = after > 0
+        fits = fits and torch.equal(before[(slot + after) % size][followed], after[followed])
+    if not fits:
+        raise CheckpointError("Expected a replay whose transitions follow each other, but got others; it is damaged.")
 
 
 def _check_rows(rows: dict[str, Tensor], size: int, agent: TrainedAgent, *, images: bool = False) -> None:

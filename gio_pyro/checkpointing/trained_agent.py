@@ -34,6 +34,7 @@ class TrainedAgent(Protocol):
     reward_mix: Any
     dreaming: Any
     explorer: Any
+    planning: Any
 
     collector: Any
     replay: Any

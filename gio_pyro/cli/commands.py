@@ -22,6 +22,7 @@ from gio_pyro.cli.options import (
     NetworkOptions,
     OtherEnvironment,
     OwnParts,
+    PlannerOptions,
     RunOptions,
     SignalOptions,
     WorldOptions,
@@ -41,6 +42,7 @@ def train(
     worlds: Annotated[WorldOptions, *group("World model")],
     signals: Annotated[SignalOptions, *group("Signal")],
     explorers: Annotated[ExplorerOptions, *group("Explorer")],
+    planners: Annotated[PlannerOptions, *group("Planner")],
     dreams: Annotated[DreamOptions, *group("Dreams")],
     run: Annotated[RunOptions, *group("Run")],
 ) -> int:
@@ -62,6 +64,7 @@ def train(
         worlds=worlds,
         signals=signals,
         explorers=explorers,
+        planners=planners,
         dreams=dreams,
         run=run,
     )

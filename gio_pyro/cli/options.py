@@ -59,6 +59,11 @@ class ExplorerOptions:
 
 
 @dataclass(frozen=True)
+class PlannerOptions:
+    """Acting by plans in the model."""
+
+
+@dataclass(frozen=True)
 class DreamOptions:
     """Learning from rollouts in the model."""
 
@@ -74,7 +79,8 @@ class RunOptions:
     """Run folder, which must not exist; runs/ENV-001, -002, ... by default."""
     resume: OptionalPath = None
     """Run folder to continue, with its own settings. Name again what is not part of the library: environments that a
-    module registers, wrappers, and your own programs, futures, signals, explorers, objectives and optimisers."""
+    module registers, wrappers, and your own programs, futures, signals, explorers, planners, objectives and
+    optimisers."""
     device: str = "auto"
     """Where tables, networks and replay are kept: cpu, cuda or auto."""
     checkpoint_every: OptionalInt = None
@@ -91,6 +97,7 @@ TRAINING = {
     "World model": WorldOptions,
     "Signal": SignalOptions,
     "Explorer": ExplorerOptions,
+    "Planner": PlannerOptions,
     "Dreams": DreamOptions,
     "Run": RunOptions,
 }
@@ -119,6 +126,8 @@ class OwnParts:
     """Signal of the run, likewise."""
     explorer: OptionalText = None
     """Explorer of the run, likewise."""
+    planner: OptionalText = None
+    """Planner of the run, likewise."""
     objective: OptionalText = None
     """Objective of the run, likewise."""
     optim: OptionalText = None

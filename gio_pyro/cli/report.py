@@ -101,6 +101,7 @@ def load_run(
     future: str | None = None,
     signal: str | None = None,
     explorer: str | None = None,
+    planner: str | None = None,
     objective: str | None = None,
     optim: str | None = None,
     device: str = "auto",
@@ -125,7 +126,7 @@ def load_run(
         raise CheckpointError(
             f"Expected an environment in {run}, but got {describe_error(error)}; it is damaged."
         ) from error
-    again = {"signal": signal, "explorer": explorer, "objective": objective, "optim": optim}
+    again = {"signal": signal, "explorer": explorer, "planner": planner, "objective": objective, "optim": optim}
     worlds = {"world_model": world_model, "filter": filter}
     agent = restore(GIO, state, environment, model, guide, future, device, worlds=worlds, **again)
     return agent, RunFolder(run.parent if run.is_file() else run)

@@ -22,6 +22,7 @@ from gio_pyro.cli.options import (
     NetworkOptions,
     OtherEnvironment,
     OwnParts,
+    PlannerOptions,
     RunOptions,
     SignalOptions,
     WorldOptions,
@@ -56,6 +57,7 @@ def train(
     worlds: WorldOptions,
     signals: SignalOptions,
     explorers: ExplorerOptions,
+    planners: PlannerOptions,
     dreams: DreamOptions,
     run: RunOptions,
 ) -> int:
@@ -63,7 +65,7 @@ def train(
     for name, value, least in (("steps", run.steps, 0), ("checkpoint_every", run.checkpoint_every, 1)):
         if value is not None and value < least:
             raise InputError(f"Expected {flag(name)} to be at least {least}, but got {value}.")
-    settings = given_settings(agent, networks, collection, worlds, signals, explorers, dreams, run)
+    settings = given_settings(agent, networks, collection, worlds, signals, explorers, planners, dreams, run)
     programs = {"model": agent.model, "guide": agent.guide, "world_model": worlds.world_model, "filter": worlds.filter}
     start = _new_run if run.resume is None else _resumed_run
     learner, folder, plan = start(env, programs, agent.future, collection, run, settings)
@@ -107,7 +109,7 @@ def _resumed_run(
     settings: dict[str, Any],
 ) -> tuple[GIO, RunFolder, Plan]:
     """Load the agent of a run folder, whose settings cannot be changed; programs of the user's own are named again."""
-    again = {name: settings.pop(name, None) for name in ("signal", "explorer", "objective", "optim")}
+    again = {name: settings.pop(name, None) for name in ("signal", "explorer", "planner", "objective", "optim")}
     others = {"out": run.out, "env_arg": collection.env_arg or None, "envs": collection.envs}
     refused = settings | {name: value for name, value in others.items() if value is not None}
     if refused:

@@ -13,9 +13,7 @@ import numpy as np
 import torch
 
 from gio_pyro import diagnostics, tabular
-from gio_pyro.actor_critic import TableActorCritic
 from gio_pyro.agent import GIO
-from gio_pyro.callbacks import Metrics
 from gio_pyro.cli import report
 from gio_pyro.cli.environment_flags import make_environment
 from gio_pyro.cli.film import can_film, render_gif
@@ -24,7 +22,7 @@ from gio_pyro.cli.stopping import Stopped, collect_signals, status_of
 from gio_pyro.diagnostics.arviz_versions import netcdf
 from gio_pyro.errors import GioError, InputError, TrainingError, describe_error
 from gio_pyro.plotting.grid import grid_of
-from gio_pyro.plotting.plots import ARROWS, LATEST, learning_curve, policy_map
+from gio_pyro.plotting.plots import ARROWS, BOUND, LATEST, bound_terms, learning_curve, policy_map
 from gio_pyro.settings import finite_world
 from gio_pyro.utils.files import write_file
 from gio_pyro.utils.text import table
@@ -173,7 +171,7 @@ def _learn(agent: GIO, folder: RunFolder, plan: Plan, *, quiet: bool) -> list[in
 
     with collect_signals() as signals:
 
-        def report_round(agent: GIO, metrics: Metrics) -> None:
+        def report_round(agent: GIO, metrics: dict[str, float]) -> None:
             nonlocal saved, ended
             more = {
                 "time/fps": (agent.steps - first) / (time.perf_counter() - start),
@@ -229,6 +227,8 @@ def _finish(agent: GIO, folder: RunFolder, before: dict[str, Any]) -> None:
     nats = "MI bound" if _sees_future(agent) else "intrinsic reward"
     if metrics := folder.metrics():
         learning_curve(folder.path / "learning_curve.png", metrics, references, information=nats)
+        if BOUND.keys() <= metrics.keys():
+            bound_terms(folder.path / "bound.png", metrics)
     _draw_policy(agent, folder.path / "policy.png")
     if can_film(agent):
         _film(agent, folder.path / "episode.gif")
@@ -285,10 +285,10 @@ def _compare(agent: GIO, folder: RunFolder) -> dict[str, float]:
 
 def _draw_policy(agent: GIO, path: Path) -> None:
     grid = grid_of(agent.env)
-    if grid is None or agent.env.spec is None or not isinstance(agent.actor_critic, TableActorCritic):
+    if grid is None or agent.env.spec is None or not finite_world(agent.spec.state_space, agent.spec.action_space):
         return
     states = torch.arange(agent.collector.observations.count, device=agent.device)
-    critic = agent.actor_critic.critic
+    critic: Any = agent.actor_critic.critic
     with torch.no_grad():
         policy = agent.policy(states).probs
         value = (policy * critic(states)).sum(-1)

@@ -1,7 +1,6 @@
 """Concatenate steps of N environments to batches of transitions on the device."""
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -9,6 +8,7 @@ from torch import Tensor
 
 from gio_pyro.collection.device_transfer import to_device
 from gio_pyro.collection.environment_adapter import Array
+from gio_pyro.types import Step as Step
 from gio_pyro.types import Transitions
 
 
@@ -28,22 +28,6 @@ class Collected:
     def links(self) -> tuple[list[int], list[bool], list[bool]]:
         """Return stream, begins and ends as lists."""
         return self.stream.tolist(), self.begins.tolist(), self.ends.tolist()
-
-
-class Step(NamedTuple):
-    """One step of N environments: transitions on the device, flags on the host."""
-
-    rows: dict[str, Tensor]
-    """Fields of `Transitions` except the weight, `[N, ...]`."""
-    ends: Array
-    """`[N]` booleans: the episode ended."""
-    real: Array
-    """`[N]` booleans: True for a transition, False for a mere reset."""
-
-    @property
-    def next_begins(self) -> Array:
-        """`[N]` booleans: True where the next row begins an episode."""
-        return np.asarray(self.ends | ~self.real)
 
 
 def concatenate_steps(steps: list[Step], begins: Array) -> Collected:

@@ -4,7 +4,7 @@ import warnings
 from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import Any
 from weakref import ReferenceType, WeakKeyDictionary, ref
 
 import numpy as np
@@ -27,15 +27,7 @@ from gio_pyro.collection.vector_adapters import adapter_of
 from gio_pyro.collection.wrapper_statistics import freeze_statistics, load_statistics, read_statistics
 from gio_pyro.collection.wrappers import all_layers
 from gio_pyro.errors import GioWarning
-
-
-class Behaviour(Protocol):
-    """A behaviour policy."""
-
-    def __call__(self, state: Tensor) -> tuple[Tensor, Tensor]:
-        """Return values of the site "action" `[N, ...]` for states `[N, ...]`, and their log μ(a|s), `[N]` nats."""
-        ...
-
+from gio_pyro.types import Behaviour as Behaviour
 
 _LAST_USER: "WeakKeyDictionary[Any, ReferenceType[Collector]]" = WeakKeyDictionary()
 """The collector that stepped each environment last, so that agents sharing one do not mix their episodes."""

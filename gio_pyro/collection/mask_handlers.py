@@ -17,6 +17,10 @@ UNEXPECTED_MASKS = (
     "Expected an environment without action masks here, but it forbids some actions; give a mask with every reset, "
     "too, in an environment that can be copied."
 )
+MASKS_BESIDE_BELIEFS = (
+    "Expected an environment without action masks for an agent with a world model, whose states are beliefs and hold "
+    "none, but it gives some; leave the world model or the masks out."
+)
 
 
 class MaskHandler(Protocol):
@@ -117,7 +121,7 @@ def evaluation_mask_handler(mask_handler: MaskHandler) -> MaskHandler:
 
 
 def mask_handler_of(
-    states: Space[Any], actions: Space[Any], make_copy: Callable[[], Any]
+    states: Space[Any], actions: Space[Any], make_copy: Callable[[], Any], *, hidden: bool = False
 ) -> tuple[MaskHandler, TableMasks | LastNumbers | None]:
     """Return the mask handler for an environment, and the function that reads masks from states.
 
@@ -128,12 +132,17 @@ def mask_handler_of(
         states: the space of the environment's states, without masks.
         actions: the space of the site "action".
         make_copy: makes one copy of the environment, closed afterwards; may raise any exception.
+        hidden: whether states are beliefs, which hold no masks.
 
     Raises:
-        InputError: an image environment with masks.
+        InputError: an image environment with masks, or masks beside beliefs.
     """
     if not isinstance(actions, Discrete):
         return SeparateMaskHandler(), None
+    if hidden:
+        if _gives_masks(make_copy):
+            raise InputError(MASKS_BESIDE_BELIEFS)
+        return RejectMaskHandler(MASKS_BESIDE_BELIEFS), None
     if isinstance(states, Discrete):
         table = TableMasks(int(states.n), int(actions.n))
         return TableMaskHandler(table), table

@@ -130,16 +130,18 @@ class Replay:
         return replace(new, stream=both[0], episode=both[1], time=time)
 
     def _link(self, links: Sequence[tuple[int, int]], oldest: int) -> None:
-        """Store, for each row from the number `oldest` on, how many rows later the next one of its episode is."""
-        kept = [(a % self.capacity, b - a) for a, b in links if a >= oldest]
-        if not kept:
-            return
-        if max(distance for _, distance in kept) > FAR:
-            self._rows |= {name: self._rows[name].int() for name in self._links}
-        slot, distance = _sent(kept, torch.int64, self._rows["following"].device).unbind(-1)
-        for name in self._links:
-            where = slot if name == "following" else (slot + distance) % self.capacity
-            self._rows[name][where] = distance.to(self._rows[name].dtype)
+        """Store, for each row from the number `oldest` on, how far the next and the previous of its episode are.
+
+        A previous row that is overwritten is far, not missing: where none is, the row begins its episode.
+        """
+        for end, name in enumerate(self._links):
+            kept = [(pair[end] % self.capacity, pair[1] - pair[0]) for pair in links if pair[end] >= oldest]
+            if not kept:
+                continue
+            if max(distance for _, distance in kept) > FAR:
+                self._rows[name] = self._rows[name].int()
+            slot, distance = _sent(kept, torch.int64, self._rows[name].device).unbind(-1)
+            self._rows[name][slot] = distance.to(self._rows[name].dtype)
 
     def _reserve(self, new: Transitions) -> None:
         """Allocate more storage by doubling, up to the capacity."""

@@ -12,8 +12,7 @@ from torch import Tensor
 from gio_pyro.data.merging import merge_by
 from gio_pyro.data.replay_buffer import Replay
 from gio_pyro.errors import InputError
-from gio_pyro.futures import Future
-from gio_pyro.types import UNKNOWN, Policy, Sequences, Spec, Transitions
+from gio_pyro.types import UNKNOWN, Policy, ReadFuture, Sequences, Spec, Transitions
 from gio_pyro.utils.memory import require_memory
 
 COPIES = 4
@@ -23,7 +22,7 @@ CANDIDATES = 16
 
 
 def training_batch(
-    future: Future, replay: Replay, policy: Policy, states: Space[Any], size: int | None
+    future: ReadFuture, replay: Replay, policy: Policy, states: Space[Any], size: int | None
 ) -> tuple[Transitions, Tensor]:
     """Return transitions `[B]` and their futures `[B, ...]` under `policy`.
 
@@ -66,7 +65,7 @@ def _merged(rows: Transitions, found: Tensor) -> tuple[Transitions, Tensor]:
     return replace(merged, weight=merged.weight.to(kind), log_behaviour=merged.log_behaviour.to(kind)), found[first]
 
 
-def sequence_batch(future: Future, replay: Replay, size: int | None, steps: int) -> tuple[Transitions, Tensor]:
+def sequence_batch(future: ReadFuture, replay: Replay, size: int | None, steps: int) -> tuple[Transitions, Tensor]:
     """Return about `size` transitions `[B]` with their futures, in sequences of `steps` successive ones.
 
     Rows after the end of an episode have the weight 0. For None a sequence begins at each replayed transition.
@@ -77,7 +76,7 @@ def sequence_batch(future: Future, replay: Replay, size: int | None, steps: int)
 
 
 def newly_known(
-    future: Future, replay: Replay, policy: Policy, states: Space[Any], count: int
+    future: ReadFuture, replay: Replay, policy: Policy, states: Space[Any], count: int
 ) -> tuple[Transitions, Tensor]:
     """Return the transitions whose future became known with the last `count` ones, each once and in order.
 
@@ -96,7 +95,7 @@ def newly_known(
 
 
 def unweighted_batch(
-    future: Future, replay: Replay, policy: Policy, states: Space[Any], size: int
+    future: ReadFuture, replay: Replay, policy: Policy, states: Space[Any], size: int
 ) -> tuple[Transitions, Tensor]:
     """Return transitions of equal weight, `[size]`, and their futures; where weights differ, drawn by weight.
 

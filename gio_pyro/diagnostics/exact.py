@@ -87,8 +87,15 @@ class ExactReport:
 
 
 def exact_world(agent: GIO) -> tabular.TabularMDP | None:
-    """Return the environment's transition table, or None where it or the future has no exact counterpart."""
-    if getattr(agent.env.unwrapped, "P", None) is None or not isinstance(agent.spec.future_space, Discrete):
+    """Return the environment's transition table, or None where it or the future has no exact counterpart.
+
+    An agent with a world model has none: its states are beliefs.
+    """
+    if (
+        agent.beliefs.learns
+        or getattr(agent.env.unwrapped, "P", None) is None
+        or not isinstance(agent.spec.future_space, Discrete)
+    ):
         return None
     if not has_exact(agent.future) or has_hidden_states(agent.env):
         return None
@@ -102,9 +109,14 @@ def compare_with_exact(agent: GIO) -> ExactReport:
     """Compare an agent with the exact values of its environment's transition table.
 
     Raises:
-        InputError: the environment has no table `P`, or neither a step limit nor a terminal state that the policy
-            reaches; or the future is not finite, or has no exact counterpart.
+        InputError: an agent with a world model; an environment without a table `P`, or with neither a step limit nor a
+            terminal state that the policy reaches; or a future that is not finite, or has no exact counterpart.
     """
+    if agent.beliefs.learns:
+        raise InputError(
+            "Expected an agent whose states are those of the transition table, but its states are beliefs of a world "
+            "model; use evaluate."
+        )
     mdp = exact_world(agent)
     if mdp is None:
         raise InputError(

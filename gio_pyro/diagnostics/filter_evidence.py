@@ -11,7 +11,8 @@ import torch
 from gymnasium.vector import VectorEnv
 from torch import Tensor
 
-from gio_pyro.beliefs import Beliefs, whole_episodes
+from gio_pyro.beliefs import Beliefs
+from gio_pyro.beliefs.fit import whole_episodes
 from gio_pyro.beliefs.pieces import Piece
 from gio_pyro.collection import Collector, Env
 from gio_pyro.collection.make import Vector

@@ -12,8 +12,8 @@ unless the future holds it, and whether the episode ends, is read from replay (`
 
 from gio_pyro.dreaming.base import NoRollouts
 from gio_pyro.dreaming.build import dreams_of
-from gio_pyro.dreaming.network import NetworkDreams
+from gio_pyro.dreaming.network import NetworkDreams, NetworkOutcomes
 from gio_pyro.dreaming.outcomes import Counted, Frame, Outcomes
 from gio_pyro.dreaming.table import TableDreams
 
-__all__ = ["Counted", "Frame", "NetworkDreams", "NoRollouts", "Outcomes", "TableDreams", "dreams_of"]
+__all__ = ["Counted", "Frame", "NetworkDreams", "NetworkOutcomes", "NoRollouts", "Outcomes", "TableDreams", "dreams_of"]

@@ -14,21 +14,17 @@ from gio_pyro.signals import Fitted
 from gio_pyro.types import Transitions
 
 
-class NetworkDreams(NoRollouts):
-    """Sampled first steps of π in p_ψ from replayed states.
-
-    Where a dream ends by termination another begins in its place, so that all rows count the same.
+class NetworkOutcomes(NoRollouts):
+    """Reward, termination and range of states, fitted to replay: what dreams and planners ask beside the model.
 
     Args:
         fitted: the spaces, the future, the model, the policy and replay.
-        horizon: steps of a dream.
-        share: of the rows of a batch, in (0, 1]; at least one row is dreamed.
         learning_rate: Adam's step size for reward and termination.
     """
 
-    def __init__(self, fitted: Fitted, horizon: int, share: float, *, learning_rate: float) -> None:
+    def __init__(self, fitted: Fitted, *, learning_rate: float) -> None:
         super().__init__()
-        self.fitted, self.horizon, self.share = fitted, horizon, share
+        self.fitted = fitted
         self.outcomes, self.frame = Outcomes(fitted.spec), Frame(fitted.spec.state_space)
         self.optimisers["dreams"] = adam(list(self.outcomes.parameters()), learning_rate)
         self.descent = Descent("dreams", self.outcomes.loss, self.optimisers["dreams"])
@@ -43,6 +39,32 @@ class NetworkDreams(NoRollouts):
     def update(self, rows: Transitions) -> Figures:
         """Take one gradient step on the models of reward and termination with replayed transitions."""
         return self.descent.step(None, *rows.tensors())
+
+    def read(self, state: Tensor, action: Tensor, found: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return s', the reward and the logit of termination of the futures that were found, `[M, ...]` each."""
+        outcome, space = self.fitted.future.outcome, self.fitted.spec.state_space
+        assert outcome is not None  # required where this is built
+        next_state, reward = outcome(found, space)
+        next_state = self.outcomes.masked(state, action, self.frame(next_state))
+        mean, logit = self.outcomes(state, action, next_state)
+        return next_state, mean if reward is None else reward, logit
+
+
+class NetworkDreams(NetworkOutcomes):
+    """Sampled first steps of π in p_ψ from replayed states.
+
+    Where a dream ends by termination another begins in its place, so that all rows count the same.
+
+    Args:
+        fitted: the spaces, the future, the model, the policy and replay.
+        horizon: steps of a dream.
+        share: of the rows of a batch, in (0, 1]; at least one row is dreamed.
+        learning_rate: Adam's step size for reward and termination.
+    """
+
+    def __init__(self, fitted: Fitted, horizon: int, share: float, *, learning_rate: float) -> None:
+        super().__init__(fitted, learning_rate=learning_rate)
+        self.horizon, self.share = horizon, share
 
     def beside(self, rows: Transitions) -> Transitions:
         """Return a batch `[B]` whose last rows are replaced by imagined transitions."""
@@ -70,16 +92,12 @@ class NetworkDreams(NoRollouts):
 
     def _step(self, state: Tensor, start: Transitions) -> Transitions:
         """Return one transition of the policy in the model from each state `[M, ...]`, in the episode of `start`."""
-        policy, space = self.fitted.policy, self.fitted.spec.state_space
+        policy = self.fitted.policy
         pi = policy(state)
         action = pi.sample()
-        found, outcome = self.fitted.model.future(policy, state, action).sample(), self.fitted.future.outcome
-        assert outcome is not None  # `dreams_of` requires it
-        next_state, reward = outcome(found, space)
-        next_state = self.outcomes.masked(state, action, self.frame(next_state))
-        mean, logit = self.outcomes(state, action, next_state)
+        found = self.fitted.model.future(policy, state, action).sample()
+        next_state, paid, logit = self.read(state, action, found)
         ended = torch.rand_like(logit) < logit.sigmoid()
-        paid = mean if reward is None else reward
-        never, one = torch.zeros_like(ended), torch.ones_like(mean)
+        never, one = torch.zeros_like(ended), torch.ones_like(logit)
         links = start.stream, start.episode, start.time
         return Transitions(state, action, paid, next_state, ended, never, pi.log_prob(action), one, *links)

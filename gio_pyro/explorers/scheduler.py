@@ -8,13 +8,11 @@ from contextlib import AbstractContextManager
 import torch
 from torch import Tensor, nn
 
-from gio_pyro.collection import Behaviour
-from gio_pyro.collection.collected import Step
 from gio_pyro.data.replay_buffer import Replay
 from gio_pyro.errors import InputError, raised_by, shown
 from gio_pyro.explorers.base import Explorer
 from gio_pyro.nn.gradient_step import Figures
-from gio_pyro.types import Spec, Transitions, in_space
+from gio_pyro.types import Behaviour, Spec, Step, Transitions, in_space
 
 LONGEST = 200
 """Most steps of a turn: it ends there even if its episode does not."""
@@ -126,6 +124,7 @@ class _Alternating:
     def __init__(self, scheduler: ExplorerScheduler, own: Behaviour, replay: Replay) -> None:
         self.scheduler, self.explorer, self.own = scheduler, scheduler.explorer, own
         self.name = type(self.explorer).__name__
+        self.own_on_step: Callable[[Step], None] | None = getattr(own, "on_step", None)
         with scheduler.calling("behaviour"):
             self.act = self.explorer.behaviour(replay)
         self.spec = self.explorer.source.fitted.spec
@@ -142,7 +141,13 @@ class _Alternating:
             with self.scheduler.calling("begin"):
                 self.explorer.begin(begun)
         exploring = self.scheduler.exploring
-        return either(exploring, lambda row: self._explore(state[row], row), lambda row: self.own(state[row]))
+        return either(exploring, lambda row: self._explore(state[row], row), lambda row: self._own(state[row], row))
+
+    def _own(self, state: Tensor, stream: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the agent's own actions in some environments `[n]`, which a planner keeps its plans by."""
+        at = getattr(self.own, "at", None)
+        found: tuple[Tensor, Tensor] = self.own(state) if at is None else at(state, stream)
+        return found
 
     def _explore(self, state: Tensor, stream: Tensor) -> tuple[Tensor, Tensor]:
         """Return the explorer's actions, checked: it may be user code, and wrong actions would enter replay."""
@@ -169,6 +174,8 @@ class _Alternating:
             with self.scheduler.calling("on_step"):
                 self.explorer.on_step(step.rows["next_state"][explored], explored)
         self.scheduler.count(real, over)
+        if self.own_on_step is not None:
+            self.own_on_step(step)
 
 
 def fits(found: object, count: int, spec: Spec) -> bool:

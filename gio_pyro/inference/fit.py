@@ -99,7 +99,7 @@ class Inference:
     def one_graph(self) -> bool:
         """Whether a step is tensor operations alone: neither the objective nor an optimiser waits for the host."""
         fused = all(step.optimiser is None or step.optimiser.defaults.get("fused") for step in self.descents)
-        return fused and not isinstance(self.objective, PyroElbo)
+        return fused and not isinstance(self.objective, PyroElbo) and not getattr(self.objective, "eager", False)
 
     @property
     def descent(self) -> Descent:

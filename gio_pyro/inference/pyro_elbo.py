@@ -124,28 +124,7 @@ class PyroElbo:
         parameters = [p for program in trained for p in program.parameters() if p.requires_grad]
         with nullcontext() if joint else frozen_parameters(model), self._errors(model, guide, observed=observed):
             self._count_plates(*pair, policy, rows.state, future)
-            loss, gradients = self._evaluate(parameters, joint, *pair, policy, rows.state, future)
-        value = torch.full((), -loss / total, device=future.device)
-        if not parameters or not torch.is_grad_enabled():
-            return value
-        with torch.no_grad():
-            scaled = torch._foreach_mul(gradients, -1.0 / total)
-        found: Tensor = _WithGradients.apply(value, scaled, *parameters)  # type: ignore[no-untyped-call]
-        return found
-
-    def _evaluate(self, parameters: list[nn.Parameter], joint: bool, *run: Any) -> tuple[float, list[Tensor]]:
-        """Return the loss, summed over the batch, and its gradients."""
-        if not parameters or not torch.is_grad_enabled():
-            with torch.no_grad():
-                loss: Any = self.elbo.loss(*run)  # type: ignore[attr-defined]
-                return _sum(loss, joint), []
-        for parameter in parameters:
-            parameter.grad = None
-        loss = _sum(self.elbo.loss_and_grads(*run), joint)  # type: ignore[attr-defined]
-        gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
-        for parameter in parameters:
-            parameter.grad = None
-        return loss, gradients
+            return mean_bound(self.elbo, parameters, total, *pair, policy, rows.state, future, joint=joint)
 
     def _require_guided(self, model: Model) -> None:
         """Raise `InputError` if a finite latent site has no guide and is not enumerated, or a guide has no density."""
@@ -240,6 +219,41 @@ class PyroElbo:
                 self.elbo._guess_max_plate_nesting(model, guide, given, {})
 
 
+def mean_bound(elbo: ELBO, parameters: list[nn.Parameter], total: float, *run: Any, joint: bool = True) -> Tensor:
+    """Return the bound that an ELBO estimates, a scalar with the gradients of its `loss_and_grads`.
+
+    Args:
+        elbo: the ELBO.
+        parameters: those that get a gradient.
+        total: the loss is divided by it.
+        *run: model and guide, and their arguments.
+        joint: of losses of model and guide whether both count, or that of the guide alone.
+    """
+    loss, gradients = _evaluated(elbo, parameters, joint, *run)
+    device = parameters[0].device if parameters else torch.get_default_device()
+    value = torch.full((), -loss / total, device=device)
+    if not gradients:
+        return value
+    with torch.no_grad():
+        scaled = torch._foreach_mul(gradients, -1.0 / total)
+    found: Tensor = _WithGradients.apply(value, scaled, *parameters)  # type: ignore[no-untyped-call]
+    return found
+
+
+def _evaluated(elbo: Any, parameters: list[nn.Parameter], joint: bool, *run: Any) -> tuple[float, list[Tensor]]:
+    """Return the loss, summed over the batch, and its gradients; none without parameters or where they are disabled."""
+    if not parameters or not torch.is_grad_enabled():
+        with torch.no_grad():
+            return _sum(elbo.loss(*run), joint), []
+    for parameter in parameters:
+        parameter.grad = None
+    loss = _sum(elbo.loss_and_grads(*run), joint)
+    gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
+    for parameter in parameters:
+        parameter.grad = None
+    return loss, gradients
+
+
 def _require_evaluable(elbo: ELBO) -> None:
     """Raise `InputError` for an ELBO that computes no loss, or none of these programs."""
     if isinstance(elbo, pyro.infer.TraceTailAdaptive_ELBO):
@@ -311,7 +325,7 @@ def pyro_pair(
             return given(policy, state, future)
 
     def run_guide(policy: Policy, state: Tensor, future: Tensor, observations: Any = None) -> None:
-        _declare_parameters(name="parameters")
+        declare_parameters(name="parameters")
         # in the sleep phase of ReweightedWakeSleep futures are drawn from the model
         seen = observations[FUTURE] if observations else future
         if latents is None:
@@ -355,7 +369,7 @@ def copies(weight: Tensor) -> Tensor:
     return systematic(weight[None], MAX_COPIES)[0]
 
 
-_declare_parameters: Callable[..., Any] = effectful(lambda: None, type="param")
+declare_parameters: Callable[..., Any] = effectful(lambda: None, type="param")
 """A parameter statement: Pyro's ELBOs take gradients only if a program has one."""
 
 

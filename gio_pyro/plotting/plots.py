@@ -62,6 +62,40 @@ def learning_curve(
     _save(figure, path)
 
 
+BOUND = MappingProxyType(
+    {
+        "bound/reward": "reward",
+        "bound/information_gain": "information gain",
+        "bound/state_consistency": "state consistency",
+        "bound/action_consistency": "action consistency",
+    }
+)
+"""Terms of the generative agent's bound: the metrics, and their names in a picture."""
+
+
+def bound_terms(path: Path, metrics: dict[str, list[float]]) -> None:
+    """Draw the terms of the generative agent's bound, a mean for each step, against environment steps.
+
+    Args:
+        path: the PNG file.
+        metrics: columns as `RunFolder.metrics` returns them, those of `BOUND` among them.
+    """
+    figure = Figure(figsize=(9, 3.4), layout="constrained", dpi=120)
+    left, right = figure.subplots(1, 2)
+    steps = metrics["time/total_timesteps"]
+    for number, (column, name) in enumerate(BOUND.items()):
+        axes = left if column == "bound/reward" else right
+        _curve(axes, steps, metrics[column], color=f"C{number}", label=name)
+    left.set(ylabel="reward a step")
+    right.set(ylabel="nats a step")
+    right.axhline(0, color="0.8", linewidth=1, zorder=0)
+    right.legend(frameon=False, fontsize=7, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3)
+    for axes in (left, right):
+        axes.set(xlabel="environment steps")
+        axes.xaxis.set_major_locator(MaxNLocator(5))
+    _save(figure, path)
+
+
 def _curve(axes: Axes, steps: Sequence[float], values: Sequence[float], **style: Any) -> None:
     """Draw a line, or a dot for a single number."""
     axes.plot(steps, values, marker="o" if np.isfinite(values).sum() == 1 else None, **style)

@@ -23,7 +23,7 @@ from gio_pyro.programs.imports import load_named, reference, resolve
 from gio_pyro.programs.model import Model
 from gio_pyro.programs.modes import fitting, frozen_parameters, without_validation
 from gio_pyro.programs.program import Program
-from gio_pyro.programs.scores import all_actions, detached, log_probs
+from gio_pyro.programs.scores import all_actions, detached, log_probs, uniform_actions
 
 __all__ = [
     "ActionSamples",
@@ -51,5 +51,6 @@ __all__ = [
     "resolve",
     "sample_actions",
     "systematic",
+    "uniform_actions",
     "without_validation",
 ]

@@ -148,12 +148,12 @@ def build_pair(
     kinds = {kind: resolve(given, kind) for kind, given in programs.items()}
     first = example(spec.state_space, device)
     with torch.device(device):
-        own = {kind: _of_this_library(given, kind) for kind, given in programs.items()}
+        own = {kind: of_this_library(given, kind) for kind, given in programs.items()}
         model = build_model(kinds["model"], spec, policy, first, trusted=own["model"]).to(device)
         return model, build_guide(kinds["guide"], spec, model, policy, first, trusted=own["guide"]).to(device)
 
 
-def _of_this_library(given: str | PyroProgram, kind: str) -> bool:
+def of_this_library(given: str | PyroProgram, kind: str) -> bool:
     """Return whether a program is one of this library, which its tests check for every kind of space."""
     return isinstance(given, str) and given in getattr(sys.modules.get(HOMES[kind]), "__all__", ())
 

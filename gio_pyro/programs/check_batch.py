@@ -2,7 +2,7 @@
 
 import math
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -34,15 +34,25 @@ Sites = dict[str, dict[str, Any]]
 
 
 @dataclass(frozen=True)
-class ExampleBatch:
+class Inputs:
+    """Inputs of a program, and copies of them to detect in-place modification."""
+
+    copies: dict[str, Tensor]
+    """By name."""
+
+    def overwritten(self) -> str | None:
+        """Return the name of a tensor that was modified in place, or None."""
+        return next((name for name, copy in self.copies.items() if not torch.equal(getattr(self, name), copy)), None)
+
+
+@dataclass(frozen=True)
+class ExampleBatch(Inputs):
     """A random policy, and a batch of `BATCH` states, actions and futures, for the spaces of a spec."""
 
     policy: Policy
     state: Tensor
     action: Tensor
     future: Tensor
-    copies: dict[str, Tensor]
-    """Copies of the tensors by name, to detect in-place modification."""
 
     @classmethod
     def of(cls, spec: Spec) -> "ExampleBatch":
@@ -53,14 +63,10 @@ class ExampleBatch:
                 "pass it last."
             )
         spaces = {"state": spec.state_space, "action": spec.action_space, "future": spec.future_space}
-        for name, space in spaces.items():
-            if not isinstance(space, Discrete | Box):
-                raise InputError(
-                    f"Expected a Discrete or Box {name} space, but got {space}; take the spaces of an agent's spec."
-                )
+        require_spaces(spaces)
         policy = _random_policy(spec.state_space, spec.action_space)
-        drawn = {name: _random_values(space) for name, space in spaces.items()}
-        return cls(policy, **drawn, copies={name: values.clone() for name, values in drawn.items()})
+        drawn = {name: random_values(space) for name, space in spaces.items()}
+        return cls(policy=policy, **drawn, copies=copies_of(drawn))
 
     def with_future(self, future: Tensor) -> "ExampleBatch":
         """Return the same states and actions with other futures `[BATCH, ...]`."""
@@ -71,12 +77,22 @@ class ExampleBatch:
         no, zeros = torch.zeros(BATCH, dtype=torch.bool), torch.zeros(BATCH)
         return Transitions(self.state, self.action, zeros, self.state, no, no, zeros, zeros + 1)
 
-    def overwritten(self) -> str | None:
-        """Return the name of a tensor that was modified in place, or None."""
-        return next((name for name, copy in self.copies.items() if not torch.equal(getattr(self, name), copy)), None)
+
+def copies_of(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return copies of tensors by name."""
+    return {name: tensor.clone() for name, tensor in tensors.items()}
 
 
-def _random_values(space: Space[Any]) -> Tensor:
+def require_spaces(spaces: Mapping[str, Space[Any]]) -> None:
+    """Raise `InputError` for a space that is neither Discrete nor Box."""
+    for name, space in spaces.items():
+        if not isinstance(space, Discrete | Box):
+            raise InputError(
+                f"Expected a Discrete or Box {name} space, but got {space}; take the spaces of an agent's spec."
+            )
+
+
+def random_values(space: Space[Any]) -> Tensor:
     """Return `BATCH` random values of a space: normal, uniform where bounded, integers for uint8."""
     if isinstance(space, Discrete):
         return torch.randint(int(space.n), (BATCH,))
@@ -156,7 +172,7 @@ def run_sites(program: Program, *args: Any, data: dict[str, Tensor]) -> Sites:
     nodes = {name: dict(node) for name, node in trace.trace.nodes.items() if node["type"] == "sample"}
     sites = {name: node for name, node in nodes.items() if not is_plate(node) and not is_recorded(node)}
     for name in program.sites:
-        if name not in sites:
+        if name not in sites and name not in program.optional_sites:
             raise ProgramError(
                 f'Expected {program.name} to sample the site "{name}", but it samples {quoted_names(sites)}; '
                 f'add pyro.sample("{name}", ...).'

@@ -30,6 +30,14 @@ class Guide(Program):
         """Whether the program declares, by its attribute `ignores_future`, that q_φ does not depend on F."""
         return bool(getattr(self.program, "ignores_future", False))
 
+    @property
+    def distils(self) -> bool:
+        """Whether the program declares, by its attribute `distils`, that a planner's plans are to be distilled into it.
+
+        Its objective beside a planner is then the cross-entropy of the plans.
+        """
+        return bool(getattr(self.program, "distils", False))
+
     def posterior(self, policy: Policy, state: Tensor, future: Tensor) -> Distribution:
         """Return q_φ(·|s, F), a batch of B distributions; `state` and `future` are `[B, ...]`."""
         found: Distribution = self.restricted(self.site(ACTION, policy, state, future), state)

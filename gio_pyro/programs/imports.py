@@ -32,7 +32,8 @@ def resolve(name: str | PyroProgram, kind: str) -> PyroProgram:
     """
     if not isinstance(name, str):
         if not callable(name):
-            raise ProgramError(f"Expected {article(kind)}: a name, a class or a callable, but got {shown(name)}.")
+            what = article(kind.replace("_", " "))
+            raise ProgramError(f"Expected {what}: a name, a class or a callable, but got {shown(name)}.")
         return name
     program: PyroProgram = load_named(name, kind)
     if not callable(program):
@@ -42,21 +43,19 @@ def resolve(name: str | PyroProgram, kind: str) -> PyroProgram:
 
 def load_named(name: str, kind: str) -> Any:
     """Return the object that `Name`, `package.module:Name` or `path/file.py:Name` refers to; see `resolve`."""
-    module_name, _, attribute = name.rpartition(":")
+    what, (module_name, _, attribute) = article(kind.replace("_", " ")), name.rpartition(":")
     if not module_name and name.endswith(".py"):
-        raise ProgramError(
-            f"Expected {article(kind)} in a file as file.py:Name, but got {name!r}; say which as {name}:Name."
-        )
+        raise ProgramError(f"Expected {what} in a file as file.py:Name, but got {name!r}; say which as {name}:Name.")
     if not attribute or (not module_name and kind not in HOMES):
         raise ProgramError(
-            f"Expected {article(kind)} as package.module:Name or file.py:Name, but got {shown(name)}; name both parts."
+            f"Expected {what} as package.module:Name or file.py:Name, but got {shown(name)}; name both parts."
         )
     module = _import(module_name or HOMES[kind], name)
     if not hasattr(module, attribute):
         names = sorted(getattr(module, "__all__", _own_names(module)))
         known = (listed(names) or "nothing that could be one") + closest(attribute, names)
         raise ProgramError(
-            f"Expected {article(kind)} named {shown(attribute)} in {module_name or HOMES[kind]}, which has: {known}."
+            f"Expected {what} named {shown(attribute)} in {module_name or HOMES[kind]}, which has: {known}."
         )
     return getattr(module, attribute)
 

@@ -63,7 +63,9 @@ class Program(nn.Module):
     """
 
     sites: tuple[str, ...] = ()
-    """The sample sites that it must have."""
+    """The sample sites that it has."""
+    optional_sites: tuple[str, ...] = ()
+    """Those of them that may be left out."""
     latent_names: frozenset[str] | None = None
     """Names of its latent sites; None before its first run."""
 

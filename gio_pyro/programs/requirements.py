@@ -1,6 +1,6 @@
 """Requirements on programs: each function checks one and raises a `ProgramError` that says how to meet it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -11,14 +11,14 @@ from torch import Tensor, nn
 from torch.distributions import Distribution, Independent
 
 from gio_pyro.errors import ProgramError
-from gio_pyro.programs.check_batch import BATCH, ExampleBatch
+from gio_pyro.programs.check_batch import BATCH, Inputs
 from gio_pyro.programs.marginal import is_branching
 from gio_pyro.programs.program import Program
 from gio_pyro.types import Spec
 
 
-def require_batch(program: Program, node: dict[str, Any], site: str, space: Space[Any]) -> None:
-    """Raise `ProgramError` unless a site has one distribution over a space for each example and no NaN score."""
+def require_batch(program: Program, node: Mapping[str, Any], site: str, space: Space[Any] | None) -> None:
+    """Raise `ProgramError` unless a site has one distribution for each example, over a space if given, and no NaN."""
     at = f'the site "{site}" of {program.name}'
     shape = tuple(node["fn"].batch_shape)
     if shape != (BATCH,):
@@ -30,14 +30,15 @@ def require_batch(program: Program, node: dict[str, Any], site: str, space: Spac
         raise ProgramError(
             f"Expected {at} to have batch shape ({BATCH},) for {BATCH} examples, but got {shape}; {hint}."
         )
-    require_fits(program.name, site, node["fn"], space)
+    if space is not None:
+        require_fits(program.name, site, node["fn"], space)
     _require_unscaled(at, node)
     _require_normalised(at, node["fn"])
     if bool(torch.isnan(node["fn"].log_prob(node["value"])).any()):
         raise ProgramError(f"Expected log-probabilities at {at}, but got NaN; look for log 0 or 0/0.")
 
 
-def _require_unscaled(at: str, node: dict[str, Any]) -> None:
+def _require_unscaled(at: str, node: Mapping[str, Any]) -> None:
     """Raise `ProgramError` if a handler scales or masks the site, beyond the scale of its plates."""
     plates = 1.0
     for plate in node["cond_indep_stack"]:
@@ -75,7 +76,7 @@ def _require_normalised(at: str, distribution: Distribution) -> None:
         )
 
 
-def require_unchanged(program: Program, batch: ExampleBatch) -> None:
+def require_unchanged(program: Program, batch: Inputs) -> None:
     """Raise `ProgramError` if a program has modified its inputs in place."""
     if (name := batch.overwritten()) is not None:
         raise ProgramError(
@@ -169,7 +170,7 @@ def require_fits(name: str, site: str, distribution: Distribution, space: Space[
 
 def _require_integers(name: str, site: str, distribution: Distribution, count: int) -> None:
     values = distribution.enumerate_support(expand=False) if distribution.has_enumerate_support else torch.empty(0)
-    expected = torch.arange(count, device=values.device)
+    expected = torch.arange(count, device=values.device).to(values)
     if distribution.event_shape or values.shape[:1] != expected.shape or not torch.equal(values.flatten(), expected):
         raise ProgramError(
             f'Expected the site "{site}" of {name} to range over the integers 0 to {count - 1}, but got a '
@@ -177,9 +178,9 @@ def _require_integers(name: str, site: str, distribution: Distribution, count: i
         )
 
 
-def require_visible(program: Program, score: Tensor) -> None:
-    """Raise `ProgramError` if a score depends on parameters outside the program, which would not be trained."""
-    own = {id(p) for p in program.parameters()}
+def require_visible(program: Program, score: Tensor, *others: Program) -> None:
+    """Raise `ProgramError` if a score depends on parameters outside the programs, which would not be trained."""
+    own = {id(p) for one in (program, *others) for p in one.parameters()}
     visited, queue = set(), [score.grad_fn]
     while queue:
         node = queue.pop()

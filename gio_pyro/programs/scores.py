@@ -1,12 +1,18 @@
 """Log-probabilities of a batch: one number for each example, checked against silent broadcasting."""
 
+from typing import Any
+
+import pyro.distributions as dist
 import torch
+from gymnasium.spaces import Discrete
 from pyro.distributions.torch_distribution import TorchDistributionMixin
 from torch import Tensor
 from torch.distributions import Distribution
 
+from gio_pyro.distributions.masks import restricted
+from gio_pyro.distributions.squash import uniform_in_box
 from gio_pyro.errors import ProgramError, describe_error
-from gio_pyro.types import Policy
+from gio_pyro.types import Policy, Spec
 
 
 def per_example(distribution: Distribution, value: Tensor, batch: int, name: str) -> Tensor:
@@ -43,6 +49,15 @@ def log_probs(distribution: Distribution, name: str = "the policy") -> Tensor:
     """Return the log-probabilities of all actions, `[..., B, A]` nats."""
     values = all_actions(distribution, name)
     return distribution.log_prob(values.reshape(-1, *(1 for _ in distribution.batch_shape))).movedim(0, -1)
+
+
+def uniform_actions(spec: Spec, state: Tensor) -> Any:
+    """Return uniform distributions over what states `[B, ...]` allow, or over the box, before the squash."""
+    space = spec.action_space
+    if isinstance(space, Discrete):
+        zeros = torch.zeros(len(state), int(space.n), device=state.device)
+        return dist.Categorical(logits=restricted(zeros, spec.allowed(state)))
+    return uniform_in_box(torch.zeros(len(state), *(space.shape or ()), device=state.device))
 
 
 def detached(policy: Policy) -> Policy:

@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from gio_pyro.errors import InputError
+from gio_pyro.errors import InputError, shown
 
 try:
     import fcntl
@@ -134,3 +134,10 @@ def release(handle: int | None) -> None:
     if handle is not None:
         with suppress(OSError):
             os.close(handle)
+
+
+def folder_named(path: object) -> Path:
+    """Return the path of a folder; raises `InputError` for an invalid one."""
+    if not isinstance(path, str | os.PathLike) or "\0" in str(path):
+        raise InputError(f"Expected the path of a folder, but got {shown(path)}; give text or a pathlib.Path.")
+    return Path(path)

@@ -12,6 +12,7 @@ from gio_pyro import tabular
 from gio_pyro.beliefs.bound import mean_field_bound, pair, step_bound
 from gio_pyro.beliefs.pieces import Piece
 from gio_pyro.beliefs.programs import STATE
+from gio_pyro.beliefs.pyro_bound import world_objective
 from gio_pyro.beliefs.terms import log_marginal, terms_of
 from gio_pyro.beliefs.world import World
 from gio_pyro.guides import CategoricalFilter, GaussianFilter
@@ -116,7 +117,7 @@ def test_the_bound_is_that_of_pyro(kind: str, elbo: pyro.infer.ELBO):
     model, guide = pair(world, burn_in=2)
     if kind == "finite":
         guide = config_enumerate(guide, default="parallel")
-    given = given if kind == "finite" else copies(given, 1000)
+    given = given if kind == "finite" else copies(given, 8000)
     theirs = -elbo.loss(model, guide, given) / int(given.counted(2).sum())
     room = 1e-9 if kind == "finite" else 0.01
     assert float(mean_field_bound(world, given, 2)) == pytest.approx(float(theirs), abs=room)
@@ -136,3 +137,17 @@ def test_the_slack_is_the_divergence_from_the_exact_filter(kind: str):
     wanted = torch.distributions.kl_divergence(q, p).unflatten(0, (draws, -1))[0]
     room = 1e-9 if kind == "finite" else 4 * slack.std(0) / draws**0.5
     assert bool(((slack.mean(0) - wanted).abs() <= room).all())
+
+
+@pytest.mark.parametrize(("kind", "elbo"), [("linear", "Trace_ELBO"), ("finite", "TraceEnum_ELBO")])
+def test_elbos_of_pyro_train_both_programs(kind: str, elbo: str):
+    world, given = learned(kind)
+    world.requires_grad_(True)
+    with torch.enable_grad():
+        bound = world_objective(elbo)(world, given, 2)
+        found = torch.autograd.grad(bound, list(world.parameters()), allow_unused=True)
+        if kind == "finite":
+            ours = torch.autograd.grad(mean_field_bound(world, given, 2), list(world.parameters()), allow_unused=True)
+            for one, other in zip(found, ours, strict=True):
+                torch.testing.assert_close(one, torch.zeros_like(one) if other is None else other)
+    assert all(one is not None and bool(one.isfinite().all()) for one in found)

@@ -17,8 +17,8 @@ from gymnasium import Space
 from gymnasium.spaces import Box, Dict, Discrete, MultiDiscrete, Tuple
 from torch import Tensor
 
-from gio_pyro.collection import Actions, Observations
-from gio_pyro.collection.actions import integer_bounds
+from gio_pyro.collection.actions import Actions, integer_bounds
+from gio_pyro.collection.observations import Observations
 from gio_pyro.errors import InputError, TrainingError, describe_error
 from gio_pyro.types import Transitions
 

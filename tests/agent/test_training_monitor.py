@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from gymnasium.spaces import Box
 
+from gio_pyro.agent.training_monitor import TrainingMonitor
 from gio_pyro.errors import (
     DivergenceWarning,
     EntropyCollapseWarning,
@@ -11,7 +12,6 @@ from gio_pyro.errors import (
     NoisyInformationWarning,
     TrainingError,
 )
-from gio_pyro.training_monitor import TrainingMonitor
 
 
 def report(**figures: float) -> dict[str, float]:

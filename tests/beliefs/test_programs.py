@@ -1,0 +1,60 @@
+"""Every pair of the library in environments of every kind, for a few updates."""
+
+import gymnasium as gym
+import pytest
+
+import gio_pyro as gio
+from gio_pyro.models import FiniteStateSpace, RecurrentStateSpace
+from tests.beliefs.worlds import finite_pomdp
+
+SMALL = {"hidden": (16,), "learning_starts": 20, "batch_size": 8, "burn_in": 3, "piece_length": 6, "pieces": 2}
+
+
+class Small(RecurrentStateSpace):
+    memory = 8
+    latent = 3
+
+
+PAIRS = {
+    "vectors": ("gio/CartPolePositions-v0", {"world_model": Small}),
+    "vectors, continuous actions": ("gio/PendulumAngle-v0", {"world_model": Small}),
+    "images": ("gio/PendulumPixels-v0", {"world_model": Small}),
+    "symbols": ("gio/Tiger-v0", {"world_model": Small}),
+    "linear": ("gio/LinearGaussian-v0", {"world_model": "GaussianStateSpace"}),
+    "linear, learned filter": (
+        "gio/LinearGaussian-v0",
+        {"world_model": "GaussianStateSpace", "filter": "GaussianFilter"},
+    ),
+    "finite": ("gio/TMaze-v0", {"world_model": "FiniteStateSpace"}),
+    "finite, learned filter": ("gio/TMaze-v0", {"world_model": "FiniteStateSpace", "filter": "CategoricalFilter"}),
+    "tables given": ("gio/Tiger-v0", {"world_model": FiniteStateSpace.of(finite_pomdp())}),
+}
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_every_pair_learns_and_plays(name: str):
+    world, programs = PAIRS[name]
+    agent = gio.GIO(world, seed=0, **programs, **SMALL)
+    agent.learn(40)
+    metrics = agent.metrics()
+    assert {"bound/information_gain", "bound/state_consistency", "bound/action_consistency"} <= metrics.keys()
+    assert all(value == value for name, value in metrics.items() if name.startswith(("bound", "train")))
+    assert len(agent.evaluate(2, max_steps=5).returns) == 2
+    env = gym.make(world)
+    seen, _ = env.reset(seed=0)
+    action, state = agent.predict(seen)
+    again, later = agent.predict(env.step(action)[0], state)
+    assert later.shape == state.shape
+    assert env.action_space.contains(again)
+
+
+def test_slow_beliefs_follow_the_fitted_programs():
+    """By a share at every update; input statistics at once."""
+    agent = gio.GIO("gio/CartPolePositions-v0", seed=0, world_model=Small, filter_rate=0.25, **SMALL)
+    agent.learn(40)
+    slow, fitted = agent.beliefs.slow, agent.beliefs.world
+    before = [parameter.clone() for parameter in slow.parameters()]
+    agent.beliefs.update(agent.replay, 1)
+    for old, new, target in zip(before, slow.parameters(), fitted.parameters(), strict=True):
+        assert new.allclose(old + 0.25 * (target - old), atol=1e-6)
+    assert all(one.equal(other) for one, other in zip(slow.buffers(), fitted.buffers(), strict=True))
