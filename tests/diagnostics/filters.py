@@ -47,18 +47,22 @@ def forward(power: float) -> Any:
     return Tempered
 
 
+def known() -> GaussianStateSpace:
+    """The world model of the linear-Gaussian world, with its own matrices."""
+    system = gym.make("gio/LinearGaussian-v0").unwrapped.system  # type: ignore[attr-defined]
+    return GaussianStateSpace.of(system, 10.0)
+
+
 @cache
 def linear(by: float = 1.0) -> GIO:
     """An agent in the linear-Gaussian world that knows it."""
-    env = gym.make("gio/LinearGaussian-v0")
-    model = GaussianStateSpace.of(env.unwrapped.system, 10.0)  # type: ignore[attr-defined]
-    return GIO(env, world_model=model, filter=kalman(by), hidden=(8,), compile=False)
+    return GIO("gio/LinearGaussian-v0", world_model=known(), filter=kalman(by), hidden=(8,), compile=False)
 
 
 @cache
-def tiger(power: float = 1.0) -> GIO:
-    """An agent with the tiger that knows its tables."""
-    env = gym.make("gio/Tiger-v0")
+def finite(power: float = 1.0, name: str = "gio/NoisyFrozenLake-v0", **arguments: Any) -> GIO:
+    """An agent in a finite world that knows its tables."""
+    env = gym.make(name, **arguments)
     model = FiniteStateSpace.of(tabular.POMDP.from_env(env))
     model.rewards = False
     return GIO(env, world_model=model, filter=forward(power), hidden=(8,), compile=False)

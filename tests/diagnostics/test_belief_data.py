@@ -27,7 +27,7 @@ def test_an_episode_of_vectors():
 
 
 def test_an_episode_of_symbols_and_one_that_ends():
-    data = beliefs_to_arviz(filters.tiger(), steps=150, draws=10)
+    data = beliefs_to_arviz(filters.finite(name="gio/Tiger-v0"), steps=150, draws=10)
     assert dict(data.posterior["state"].sizes) == {"chain": 4, "draw": 10, "time": 101}  # its time limit is 100
     assert set(np.unique(data.posterior_predictive["observation"].values)) <= {0, 1}
     assert dict(data.constant_data["belief"].sizes) == {"time": 101, "belief_dim": 2}
@@ -36,6 +36,7 @@ def test_an_episode_of_symbols_and_one_that_ends():
     )
 
 
+@pytest.mark.filterwarnings("ignore:Passing a dict or None as alias_mapping")  # by arviz, to matplotlib
 def test_plots_of_arviz_take_it():
     import matplotlib.pyplot as plt
 
@@ -49,4 +50,4 @@ def test_plots_of_arviz_take_it():
 
 def test_numbers_out_of_range_are_told():
     with pytest.raises(InputError, match=r"^Expected at least 1 step and 1 draw, but got 0 and 1"):
-        beliefs_to_arviz(filters.tiger(), steps=0, draws=1)
+        beliefs_to_arviz(filters.finite(name="gio/Tiger-v0"), steps=0, draws=1)
