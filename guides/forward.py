@@ -8,6 +8,9 @@ from gio_pyro.distributions.normalised import log_softmax, normalised
 from gio_pyro.errors import InputError
 from gio_pyro.types import Seen, WorldSpec, finite
 
+RULED_OUT = -30.0
+"""log p(x|a, z), nats, up to which the tables rule out a state."""
+
 
 class ForwardFilter(nn.Module):
     """q(z|belief, a, x) ∝ p(z|belief, a) p(x|a, z), exact: the forward algorithm of hidden Markov models.
@@ -37,7 +40,7 @@ class CategoricalFilter(nn.Module):
     """q(z|belief, a, x) ∝ p(z|belief, a) exp h_φ(a, x)_z, with a table h of what each observation says of each state.
 
     The exact filter has h(a, x)_z = log p(x|a, z) up to a constant. It is given whether the episode goes on, and which
-    states the tables rule out, p(x|a, z) = 0, since no finite h does.
+    states the tables rule out (`RULED_OUT`), since it takes long until a finite h does.
 
     Raises:
         InputError: a world model without the tables of finitely many states, or spaces that are not Discrete.
@@ -60,7 +63,7 @@ class CategoricalFilter(nn.Module):
         if action is not None and seen.terminated is not None:
             h = h + self.ended[seen.terminated.long()]
         world = self.held[0]
-        possible = world.evidence(action, seen) > -torch.inf
+        possible = world.evidence(action, seen) > RULED_OUT
         log_q = conditioned(world.prior(belief, action), torch.where(possible, h, -torch.inf))
         with pyro.plate("batch", belief.shape[0]):
             pyro.sample("state", normalised(log_q))

@@ -13,9 +13,10 @@ from gio_pyro.types import Seen, Transitions, WorldSpec, finite
 
 IMPOSSIBLE = 1e-30
 """Probability that a state without any keeps, so that a belief of zeros is one, too."""
-SHOWN = 3.0
-"""Logit that a state has more for one of the symbols before training, a different one for each state as far as there
-are: fewer fits end in a local optimum than from states that are alike."""
+SHOWN, MOVED, ENDING = 5.0, 0.1, 4.0
+"""Before training each state has this logit more for one of the symbols, a different one as far as there are; logits of
+transitions have this deviation; and every fourth state ends the episode, with this logit. So fewer fits end in a local
+optimum than from states that are alike."""
 CERTAIN = 40.0
 """Logit of a termination that is certain: its complement has probability 4e-18."""
 LEAST_SCALE = 1e-2
@@ -63,10 +64,11 @@ class FiniteStateSpace(nn.Module):
         }
         for name, shape in shapes.items():
             setattr(self, name, nn.Parameter(torch.randn(shape)))
-        shows = torch.arange(s) % symbols
+        state = torch.arange(s)
         for emission in (self.first_emission, self.emission):
-            emission.data[..., torch.arange(s), shows] += SHOWN
-        self.ending = nn.Parameter(torch.zeros(s))
+            emission.data[..., state, state % symbols] += SHOWN
+        self.transition.data *= MOVED
+        self.ending = nn.Parameter(torch.where(state >= s - s // 4, ENDING, -ENDING))
         self.mean = nn.Parameter(torch.zeros(count, s, s))
         self.log_scale = nn.Parameter(torch.zeros(()))
         self.paid = Standardise((1,))
