@@ -8,6 +8,9 @@ from gio_pyro.distributions.normalised import log_softmax, normalised
 from gio_pyro.errors import InputError
 from gio_pyro.types import Seen, WorldSpec, finite, require_world_spec
 
+RULED_OUT = -30.0
+"""log p(x|a, z), nats, up to which the tables rule out a state."""
+
 
 class ForwardFilter(nn.Module):
     """q(z|belief, a, x) ∝ p(z|belief, a) p(x|a, z), exact: the forward algorithm of hidden Markov models.
@@ -28,7 +31,7 @@ class ForwardFilter(nn.Module):
     def forward(self, belief: Tensor, action: Tensor | None, seen: Seen) -> Tensor:
         """Sample "state", and return the belief after."""
         world = self.held[0]
-        log_q = log_softmax(world.prior(belief, action) + world.evidence(action, seen))
+        log_q = conditioned(world.prior(belief, action), world.evidence(action, seen))
         with pyro.plate("batch", belief.shape[0]):
             pyro.sample("state", normalised(log_q))
         return log_q.exp()
@@ -37,7 +40,8 @@ class ForwardFilter(nn.Module):
 class CategoricalFilter(nn.Module):
     """q(z|belief, a, x) ∝ p(z|belief, a) exp h_φ(a, x)_z, with a table h of what each observation says of each state.
 
-    The exact filter has h(a, x)_z = log p(x|a, z) up to a constant. It is given whether the episode goes on.
+    The exact filter has h(a, x)_z = log p(x|a, z) up to a constant. It is given whether the episode goes on, and which
+    states the tables rule out (`RULED_OUT`), since it takes long until a finite h does.
 
     Raises:
         InputError: a world model without the tables of finitely many states, or spaces that are not Discrete.
@@ -60,10 +64,25 @@ class CategoricalFilter(nn.Module):
         h = self.first[seen.observation] if action is None else self.table[action, seen.observation]
         if action is not None and seen.terminated is not None:
             h = h + self.ended[seen.terminated.long()]
-        log_q = log_softmax(self.held[0].prior(belief, action) + h)
+        world = self.held[0]
+        possible = world.evidence(action, seen) > RULED_OUT
+        log_q = conditioned(world.prior(belief, action), torch.where(possible, h, -torch.inf))
         with pyro.plate("batch", belief.shape[0]):
             pyro.sample("state", normalised(log_q))
         return log_q.exp()
+
+
+def conditioned(prior: Tensor, evidence: Tensor) -> Tensor:
+    """Return the logarithm of a posterior, `[B, S]` nats; where what was seen is impossible, that of the prior.
+
+    A prior of no state at all, as of the belief 0 before an episode, gives the uniform distribution.
+    """
+
+    def possible(log_p: Tensor) -> Tensor:
+        return log_p.amax(-1, keepdim=True) > -torch.inf
+
+    joint = prior + evidence
+    return log_softmax(torch.where(possible(joint), joint, torch.where(possible(prior), prior, 0.0)))
 
 
 def require_tables(name: str, world_model: object) -> None:

@@ -9,6 +9,8 @@ from gio_pyro.errors import InputError
 from gio_pyro.nn import mlp
 from gio_pyro.types import Seen, WorldSpec, require_world_spec
 
+FIRST_GAIN = 0.5
+"""Relative gain before training, of what is seen directly."""
 FIRST_SHRINKAGE = -0.5
 """log of the share of a deviation that an observation leaves, before training."""
 
@@ -47,11 +49,13 @@ class KalmanFilter(nn.Module):
 class GaussianFilter(nn.Module):
     """q(z|belief, a, x) = N(prediction + K · surprise, L Lᵀ), with gain K and L learned functions of the prediction.
 
+    Both are relative: K to the predicted deviations of z over those of x, L to those of z.
+
     Raises:
         InputError: a world model that is not linear-Gaussian.
     """
 
-    learning_rate = 3e-3
+    learning_rate = 1e-2
 
     def __init__(self, spec: WorldSpec) -> None:
         super().__init__()
@@ -60,11 +64,12 @@ class GaussianFilter(nn.Module):
         self.held = (spec.world_model,)
         n, seen = spec.world_model.size, len(spec.world_model.noise)
         self.shape, self.below = (n, seen), n * (n + 1) // 2
-        self.net = mlp(self.below, (64, 64), n * seen + self.below)
+        self.net = mlp(self.below + seen, (64, 64), n * seen + self.below)
         last = self.net[-1]
         assert isinstance(last, nn.Linear)
         nn.init.zeros_(last.weight)
         nn.init.zeros_(last.bias)
+        last.bias.data[: n * seen] = FIRST_GAIN * spec.world_model.emission.detach().T.sign().flatten()
         last.bias.data[n * seen + _diagonal(n)] = FIRST_SHRINKAGE
 
     def forward(self, belief: Tensor, action: Tensor | None, seen: Seen) -> Tensor:
@@ -74,9 +79,11 @@ class GaussianFilter(nn.Module):
         row, column = torch.tril_indices(n, n, device=mean.device)
         deviation = covariance.diagonal(dim1=-2, dim2=-1).sqrt()
         shape = covariance / (deviation.unsqueeze(-1) * deviation.unsqueeze(-2))
+        seen_covariance = world.emission @ covariance @ world.emission.T + torch.diag(world.noise.square())
+        scale = seen_covariance.diagonal(dim1=-2, dim2=-1).sqrt()
         known = torch.where(row == column, deviation[..., row].log(), shape[..., row, column])
-        raw_gain, raw = self.net(known).split([n * shown, self.below], -1)
-        gain = raw_gain.unflatten(-1, (n, shown))
+        raw_gain, raw = self.net(torch.cat([known, scale.log()], -1)).split([n * shown, self.below], -1)
+        gain = raw_gain.unflatten(-1, (n, shown)) * deviation.unsqueeze(-1) / scale.unsqueeze(-2)
         lower = torch.zeros_like(covariance)
         values = torch.where(row == column, raw.clamp(-8.0, 4.0).exp(), raw) * deviation[..., row]
         lower[..., row, column] = values

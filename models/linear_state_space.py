@@ -16,6 +16,9 @@ from gio_pyro.types import Seen, Transitions, WorldSpec, require_world_spec
 LEAST_SCALE = 1e-3
 """Lower bound of every scale, in deviations of the observation."""
 
+DIFFUSE = 30.0
+"""Scales of a given system in the midst of an episode, in those of its first state."""
+
 
 class GaussianStateSpace(nn.Module):
     """z' = A z + B a + w, x = C z + v, with independent normal noise w and v; a is the action in (−1, 1), or one-hot.
@@ -34,8 +37,11 @@ class GaussianStateSpace(nn.Module):
     """n, the number of dimensions of z; by default (None) twice those of the observation: positions and velocities."""
     rewards = True
     """Whether the site "reward" is modelled."""
+    own_states = False
+    """Whether z is the environment's own state, so that a filter can be compared with it; True of matrices that are
+    given."""
 
-    def __init__(self, spec: WorldSpec) -> None:
+    def __init__(self, spec: WorldSpec, states: int | None = None) -> None:
         super().__init__()
         require_world_spec(type(self).__name__, spec)
         space = spec.observation_space
@@ -44,9 +50,9 @@ class GaussianStateSpace(nn.Module):
                 f"Expected a Box of vectors for {type(self).__name__}, but got {space}; use another world model."
             )
         seen, actions = space.shape[0], width(spec.action_space)
-        n = self.states or 2 * seen
+        n = states or self.states or 2 * seen
         self.size, self.actions, self.belief_size = n, spec.action_space, n + n * n
-        self.seen = Standardise((seen,))
+        self.seen = Linear((seen,))
         self.transition = nn.Parameter(torch.eye(n) + 0.1 * torch.diag(torch.ones(max(n - seen, 0)), seen)[:n, :n])
         self.control = nn.Parameter(0.1 * torch.randn(n, actions))
         self.emission = nn.Parameter(torch.eye(seen, n))
@@ -54,15 +60,55 @@ class GaussianStateSpace(nn.Module):
         self.log_noise = nn.Parameter(torch.full((seen,), math.log(0.3)))
         self.first_mean = nn.Parameter(torch.zeros(n))
         self.log_first = nn.Parameter(torch.zeros(n))
+        self.log_midway = nn.Parameter(torch.zeros(n))
         self.paid = Standardise((1,))
         self.quadratic = nn.Linear((n + actions) * (n + actions + 1) // 2 + n + actions, 1)
         self.log_paid = nn.Parameter(torch.zeros(()))
         nn.init.zeros_(self.quadratic.weight)
 
+    @classmethod
+    def of(cls, system: Any, bound: float = 1.0) -> "GaussianStateSpace":
+        """Return the world model of a `tabular.LinearGaussian` without rewards, with its matrices, which stay as given.
+
+        Args:
+            system: the system, whose covariances are diagonal.
+            bound: of the box of actions, the same for each.
+
+        Raises:
+            InputError: a covariance that is not diagonal.
+        """
+        for name in ("process_noise", "observation_noise", "covariance"):
+            table = getattr(system, name)
+            if not torch.equal(table, torch.diag(table.diagonal())):
+                raise InputError(f"Expected a diagonal {name} for {cls.__name__}, but got {table.tolist()}; rotate z.")
+        shown, actions = (Box(-1.0, 1.0, (size,)) for size in (system.observations, system.actions))
+        made = cls(WorldSpec(shown, actions), states=system.states)
+        made.rewards, made.own_states = False, True
+        scales = {"process": system.process_noise, "noise": system.observation_noise, "first": system.covariance}
+        tables = {"transition": system.transition, "control": system.control * bound, "emission": system.emission}
+        tables |= {f"log_{name}": table.diagonal().sqrt().log() for name, table in scales.items()}
+        for name, table in (tables | {"first_mean": system.mean}).items():
+            getattr(made, name).data.copy_(table)
+        made.log_midway.data.copy_(made.log_first + math.log(DIFFUSE))
+        return made.requires_grad_(False)
+
     def observe(self, rows: Transitions) -> None:
-        """Update the statistics of observations and rewards with new transitions of what was seen."""
+        """Update the statistics of observations and rewards with new transitions; given matrices need none."""
+        if not self.transition.requires_grad:
+            return
+        first = not bool(self.seen.count)
         self.seen.observe(rows.next_state)
+        if first:
+            self._begin(rows)
         self.paid.observe(rows.reward.unsqueeze(-1))
+
+    @torch.no_grad()
+    def _begin(self, rows: Transitions) -> None:
+        """Begin with scales of noise as large as half of the changes of the observation, in its deviations."""
+        change = ((rows.next_state - rows.state) / self.seen.deviation).square().mean(0).sqrt()
+        half = (change / 2).clamp(LEAST_SCALE, 1.0).log()
+        self.log_noise.copy_(half)
+        self.log_process.copy_(half.repeat(self.size // len(half) + 1)[: self.size])
 
     def predicted(self, belief: Tensor, action: Tensor | None) -> tuple[Tensor, Tensor]:
         """Return mean `[B, n]` and covariance `[B, n, n]` of z given the belief before and the action."""
@@ -72,7 +118,12 @@ class GaussianStateSpace(nn.Module):
             return self.first_mean.expand(*count, -1), first.expand(*count, -1, -1)
         mean, covariance = unpacked(belief, self.size)
         mean = mean @ self.transition.T + action_features(self.actions, action) @ self.control.T
-        return mean, self.transition @ covariance @ self.transition.T + self.process
+        return mean, definite(self.transition @ covariance @ self.transition.T) + self.process
+
+    def midway(self) -> Tensor:
+        """Return what is believed in the midst of an episode of which nothing was seen, `[n + n²]`: learned scales."""
+        wide = torch.diag(self.log_midway.exp().square())
+        return packed(torch.zeros_like(self.log_midway), wide)
 
     @property
     def process(self) -> Tensor:
@@ -114,6 +165,20 @@ class GaussianStateSpace(nn.Module):
         mean = self.quadratic(torch.cat([both, both[..., row] * both[..., column]], -1)).squeeze(-1)
         scale = self.log_paid.exp().clamp_min(LEAST_SCALE)
         return dist.Normal(self.paid.mean + self.paid.deviation * mean, self.paid.deviation * scale)
+
+
+class Linear(Standardise):
+    """(x − mean) / standard deviation, without the bound of `Standardise`: a clipped observation is not linear in z."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return standardised values of the same shape."""
+        return (x - self.mean) / self.deviation
+
+
+def definite(covariance: Tensor) -> Tensor:
+    """Return covariances `[..., n, n]` made symmetric, with as much more variance as rounding may have taken."""
+    variance = covariance.diagonal(dim1=-2, dim2=-1)
+    return (covariance + covariance.mT) / 2 + torch.diag_embed(8 * torch.finfo(variance.dtype).eps * variance)
 
 
 def packed(mean: Tensor, covariance: Tensor) -> Tensor:

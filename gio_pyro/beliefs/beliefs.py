@@ -85,6 +85,13 @@ class Beliefs(Observed):
         acting: Behaviour = BelievingBehaviour(inner, self.running, self.updated, self.world.filter.name)
         return acting
 
+    def elsewhere(self, inner: Behaviour, environments: int) -> Behaviour:
+        """Return what acts in as many other environments, whose beliefs are their own."""
+        like = (one[:1].expand(environments, *one.shape[1:]) for one in (self.running.belief, self.running.action))
+        name, running = self.world.filter.name, RunningBelief(*like)
+        acting: Behaviour = BelievingBehaviour(inner, running, lambda *seen: self._step(*seen)["belief"], name)
+        return acting
+
     def updated(self, begins: Tensor, belief: Tensor, action: Tensor, reward: Tensor, observation: Tensor) -> Tensor:
         """Return the belief in each of N environments after what is seen now, `[N, D]`."""
         return self.stepped(begins, belief, action, reward, observation)["belief"]

@@ -57,6 +57,8 @@ def pair(world: World, burn_in: int) -> tuple[Run, Run]:
             before.append(belief)
             with AtInstant(instant), _masked(counted[:, instant]):
                 belief = world.filter(belief, action, seen)
+            if action is None:
+                belief = world.opened(belief, piece)
 
     def model(piece: Piece) -> None:
         counted = piece.counted(burn_in)
@@ -85,17 +87,20 @@ def mean_field_bound(world: World, piece: Piece, burn_in: int) -> Tensor:
     `pyro.infer.TraceMeanField_ELBO`: the divergence of q from p is analytic where torch has it, and sampled otherwise.
     """
     beliefs, counted = world.along(piece), piece.counted(burn_in)
-    first = step_bound(world, world.before(piece.first), None, Seen(piece.first))
-    action, seen = piece.later()
-    later = step_bound(world, beliefs[:, :-1].flatten(0, 1), action, seen).unflatten(0, counted[:, 1:].shape)
+    first = step_bound(world, world.before(piece.first), None, Seen(piece.first), counted[:, 0])
+    (action, seen), scored = piece.later(), counted[:, 1:]
+    later = step_bound(world, beliefs[:, :-1].flatten(0, 1), action, seen, scored.flatten()).unflatten(0, scored.shape)
     each = torch.cat([first.unsqueeze(1), later], 1)
     return torch.where(counted, each, 0.0).sum() / counted.sum().clamp_min(1)  # pieces may end within burn_in
 
 
-def step_bound(world: World, belief: Tensor, action: Tensor | None, seen: Seen) -> Tensor:
+def step_bound(
+    world: World, belief: Tensor, action: Tensor | None, seen: Seen, counted: Tensor | None = None
+) -> Tensor:
     """Return the bound on log p(x, r|belief before, a) of one instant, `[B]` nats.
 
-    Finitely many states are summed over, as `pyro.infer.TraceEnum_ELBO` does; of others one is drawn.
+    Finitely many states are summed over, as `pyro.infer.TraceEnum_ELBO` does; of others one is drawn. Rows that do not
+    count, `[B]` booleans, may hold what is impossible: they have no gradient.
     """
     inferred, _ = world.filter.run(belief, action, seen)
     q = inferred[STATE]["fn"]
@@ -108,7 +113,8 @@ def step_bound(world: World, belief: Tensor, action: Tensor | None, seen: Seen) 
     prior = joint[STATE]["fn"].log_prob(flat)
     log_p = prior + world.model.evidence(joint, prior)
     log_q = q.log_prob(values)
-    gained = torch.where(log_q > -torch.inf, log_p.unflatten(0, log_q.shape) - log_q, 0.0)
+    possible = log_q > -torch.inf if counted is None else counted & (log_q > -torch.inf)
+    gained = torch.where(possible, log_p.unflatten(0, log_q.shape) - log_q, 0.0)
     found: Tensor = (log_q.exp() * gained).sum(0)
     return found
 

@@ -45,6 +45,10 @@ class Observed(nn.Module):
         """Return what collects, given what acts on states."""
         return inner
 
+    def elsewhere(self, inner: Behaviour, environments: int) -> Behaviour:
+        """Return what acts in as many other environments, whose beliefs are their own."""
+        return inner
+
     def recall(self, seen: Tensor, memory: Memory, begins: Array | None) -> Tensor:
         """Return the states of N episodes `[N, ...]` from what is seen now and what was remembered."""
         return seen

@@ -44,8 +44,21 @@ class World(nn.Module):
         belief, found = self.before(piece.first), list[Tensor]()
         for action, seen in piece.instants():
             belief = self.filter.update(belief, action, seen)
+            if action is None:
+                belief = self.opened(belief, piece)
             found.append(belief)
         return torch.stack(found, 1)
+
+    def opened(self, belief: Tensor, piece: Piece) -> Tensor:
+        """Return the beliefs at the first instant of pieces, `[B, D]`: in the midst of an episode that of the model.
+
+        A world model may have a method `midway()`, what is believed of the state at any instant, `[D]`. Otherwise the
+        belief is that of the filter, as if the episode began there.
+        """
+        midway = getattr(self.model.program, "midway", None)
+        if midway is None:
+            return belief
+        return torch.where(piece.begins.unsqueeze(-1), belief, midway().to(belief))
 
     def imagine(self, belief: Tensor, action: Tensor | None) -> Drawn:
         """Return one step drawn from the world model, and the belief that the filter has after it."""

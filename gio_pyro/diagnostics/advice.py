@@ -22,9 +22,17 @@ MEANING = MappingProxyType(
         "exact_guide": "Information under the model minus the mean reward of the guide, over visited states.",
         "unconfirmed": "Reward on imagined futures minus the lower bound on environment transitions, beyond chance.",
         "exact_information": "The learned mutual information minus that of the environment's transition table.",
+        "state_ranks": "Divergence from uniform of the ranks of the true hidden states among draws of the filter.",
+        "state_spread": "Positive: true states fall into the filter's tails too often (overconfident). Negative: too "
+        "rarely (underconfident).",
+        "seen_ranks": "Divergence from uniform of the ranks of observations among one-step predictions.",
+        "coverage": "Negative: one-step predictions are too narrow. Positive: they are too wide.",
+        "whiteness": "Root mean square, beyond chance, of the correlations of innovations up to five steps apart: what "
+        "the filter leaves of the past that would improve its predictions.",
     }
 )
 MORE_TRAINING = "Train longer (gio train --resume RUN --steps N)"
+EXACT_FILTERS = "ForwardFilter for finitely many states, KalmanFilter for linear-Gaussian ones"
 MORE_CAPACITY = "use larger networks (--hidden 256 256)"
 
 
@@ -49,6 +57,12 @@ def advice(verdict: Verdict, spec: Spec) -> str:
         "unconfirmed": "The model predicts futures that do not occur: look at its figures first. "
         f"{MORE_TRAINING}, or use {model}.",
         "exact_information": f"Look at the figures of model and guide first. {MORE_TRAINING}.",
+        **dict.fromkeys(("state_ranks", "state_spread"), f"{MORE_TRAINING}, or use the exact filter: {EXACT_FILTERS}."),
+        **dict.fromkeys(
+            ("seen_ranks", "coverage", "whiteness"),
+            f"{MORE_TRAINING}, compute beliefs from more of the past (--burn-in 64 --piece-length 96), or use a world "
+            "model with more states.",
+        ),
     }.get(verdict.kind, "")
 
 

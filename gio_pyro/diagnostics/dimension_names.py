@@ -32,8 +32,18 @@ ACTIONS = MappingProxyType({"Pendulum": ("torque",), "MountainCarContinuous": ("
 
 
 def observation_names(agent: GIO) -> tuple[str, ...]:
-    """Return the names of a state's numbers, flattened; one name, `observation`, for a finite state."""
+    """Return the names of a state's numbers, flattened; one name, `observation`, for a finite state.
+
+    With a world model states are beliefs, `belief[3]`.
+    """
+    if agent.beliefs.learns:
+        return numbered("belief", agent.spec.state_space)
     return _known(OBSERVATIONS, agent) or numbered("observation", agent.spec.state_space)
+
+
+def seen_names(agent: GIO) -> tuple[str, ...]:
+    """Return the names of the numbers that are seen, flattened, also where the state is a belief."""
+    return _known(OBSERVATIONS, agent, agent.seen_space) or numbered("observation", agent.seen_space)
 
 
 def action_names(agent: GIO) -> tuple[str, ...]:

@@ -13,7 +13,6 @@ from torch import Tensor
 
 from gio_pyro.collection import Collector, Env
 from gio_pyro.collection.make import Vector
-from gio_pyro.data.replay_buffer import Replay
 from gio_pyro.data.training_batches import unweighted_batch
 from gio_pyro.errors import InputError, TrainingError
 from gio_pyro.programs import without_validation
@@ -66,8 +65,9 @@ def played(agent: GIO, count: int, environment: str | Env | Vector | None = None
         collector = Collector(env, seed=seed, device=agent.device, mask_handler=mask_handler)
         incomplete = agent.future.steps * collector.environments.count if agent.future.sequential else 0
         steps = count + incomplete
-        collected = collector.collect(agent.actor_critic.behaviour(uniform_share=0.0), steps)
-    replay = Replay(len(collected.rows))
+        inner = agent.actor_critic.behaviour(uniform_share=0.0)
+        collected = collector.collect(agent.beliefs.elsewhere(inner, collector.environments.count), steps)
+    replay = agent.beliefs.replay(len(collected.rows), None)
     replay.add(collected.rows, *collected.links())
     rows, future = unweighted_batch(agent.future, replay, agent.policy, agent.spec.state_space, count)
     return Triples(rows.state, rows.action, future)

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 from functools import partial
 from typing import TYPE_CHECKING
 
 import jinja2
 
-from gio_pyro.diagnostics import GUIDE, INFORMATION, MODEL, Diagnosis, Verdict, to_arviz, words
+from gio_pyro.diagnostics import FILTER, GUIDE, INFORMATION, MODEL, Diagnosis, to_arviz, words
 from gio_pyro.diagnostics.advice import MEANING, advice
 from gio_pyro.diagnostics.dimension_names import action_names, future_names
+from gio_pyro.diagnostics.filter_figures import of_the_filter
 from gio_pyro.diagnostics.leave_one_out import note
+from gio_pyro.diagnostics.page_parts import Group, Question
 from gio_pyro.diagnostics.program_graphs import program_graphs
 from gio_pyro.diagnostics.report_figures import bounds_plot, k_hat_plot, predictive_checks, rank_histograms
 from gio_pyro.diagnostics.words import notes
@@ -21,31 +22,6 @@ if TYPE_CHECKING:
     from gio_pyro.agent import GIO
 
 TEMPLATE = "diagnosis.html"
-
-
-@dataclass(frozen=True)
-class Group:
-    """Panels of one kind and what they show."""
-
-    panels: Sequence[str]
-    """`<svg>` elements."""
-    caption: str
-
-
-@dataclass(frozen=True)
-class Question:
-    """One section of the page."""
-
-    title: str
-    answer: str
-    verdicts: Sequence[Verdict]
-    groups: Sequence[Group]
-    notes: Sequence[str] = ()
-
-    @property
-    def believed(self) -> bool:
-        """Whether every figure is within its limit."""
-        return all(verdict.believed for verdict in self.verdicts)
 
 
 def page(agent: GIO, diagnosis: Diagnosis, title: str) -> str:
@@ -84,6 +60,7 @@ def _about(agent: GIO, diagnosis: Diagnosis) -> list[tuple[str, str]]:
         ("trained for", f"{agent.steps:,} environment steps"),
         ("model", agent.model.name),
         ("guide", agent.guide.name),
+        *((kind.replace("_", " "), name) for kind, name in agent.beliefs.names.items()),
         ("future", str(agent.future)),
         ("judged on", f"{count:,} fresh environment transitions, and {count:,} that the model imagines"),
     ]
@@ -101,6 +78,8 @@ def _programs(agent: GIO) -> Group:
 
 def _questions(agent: GIO, diagnosis: Diagnosis) -> Iterator[Question]:
     groups = {MODEL: _of_the_model, GUIDE: _of_the_guide, INFORMATION: _of_the_information}
+    if diagnosis.filter is not None:
+        groups[FILTER] = of_the_filter
     remarks = {MODEL: [note(agent)], INFORMATION: notes(diagnosis)}
     for question, draw in groups.items():
         verdicts, answer = diagnosis.about(question), words(diagnosis, question)

@@ -5,6 +5,8 @@
     the information  the guide's lower bound on environment transitions, which holds whatever the model (theory,
                      equation 3), beside the reward on the model's own futures
 
+    the filter       of an agent with a world model (see `gio_pyro.diagnostics.filter_questions`)
+
 Where the environment has a transition table, the exact values are judged as well (see `gio_pyro.diagnostics.exact`).
 
 An underconfident model passes: its scales have a floor on purpose, and it understates the information. An overconfident
@@ -24,9 +26,11 @@ import torch
 from gio_pyro.diagnostics.bounds import Bounds, bounds, k_hats
 from gio_pyro.diagnostics.evidence import Triples, imagined, judging, played, require_future_is_read, require_numbers
 from gio_pyro.diagnostics.exact import compare_with_exact, exact_world
+from gio_pyro.diagnostics.filter_evidence import episodes
+from gio_pyro.diagnostics.filter_questions import FilterReport, judged
 from gio_pyro.diagnostics.latent_slack import LatentSlack, slack_of
 from gio_pyro.diagnostics.uniformity import Uniformity, quantiles
-from gio_pyro.diagnostics.verdict import GUIDE, INFORMATION, MODEL, Verdict, judge
+from gio_pyro.diagnostics.verdict import FILTER, GUIDE, INFORMATION, MODEL, Verdict, judge
 from gio_pyro.errors import InputError, shown
 
 if TYPE_CHECKING:
@@ -76,6 +80,8 @@ class Diagnosis:
     """Indices of the dimensions of F in `model`."""
     latent: LatentSlack | None = None
     """Error of log p_ψ(F|s, a) of a model with local latent sites, covered by the upper bounds; else None."""
+    filter: FilterReport | None = None
+    """On the filter of a world model; None without one."""
 
     @property
     def believed(self) -> bool:
@@ -173,16 +179,18 @@ def diagnose(
         latent = slack_of(agent, dream.state)
         if latent is not None:
             world = world.raised(latent.slack)  # the futures of `dream` are scored from above already
+        filter = judged(agent, episodes(agent, transitions, environment), draws) if agent.beliefs.learns else None
     verdicts = (
         Verdict(MODEL, "excess surprise per dimension", surprise, SURPRISE, one_sided=True, kind="surprise"),
         *_of_the_guide(guide, tail, dreamt),
         _of_the_information(dreamt, world),
+        *(() if filter is None else filter.verdicts),
     )
     known = environment is None and exact_world(agent) is not None
     exact = judge(compare_with_exact(agent)) if known else ()
-    order = (MODEL, GUIDE, INFORMATION)
+    order = (MODEL, GUIDE, INFORMATION, FILTER)
     grouped = sorted((*verdicts, *exact), key=lambda verdict: order.index(verdict.question))
-    return Diagnosis(tuple(grouped), model, guide, tail, dreamt, world, numbers, latent)
+    return Diagnosis(tuple(grouped), model, guide, tail, dreamt, world, numbers, latent, filter)
 
 
 def _numbers(real: Triples) -> tuple[int, ...]:

@@ -7,6 +7,7 @@ from gio_pyro.diagnostics.exact import ExactReport
 MODEL = "Is the model right?"
 GUIDE = "Is the guide right?"
 INFORMATION = "Is the mutual information right?"
+FILTER = "Is the filter right?"
 
 MODEL_ERROR = 0.05
 """Nats: largest mean KL between the environment's channel and the fitted model's."""

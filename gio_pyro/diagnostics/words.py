@@ -3,12 +3,13 @@
 import math
 
 from gio_pyro.diagnostics.questions import K_HAT, Diagnosis
-from gio_pyro.diagnostics.verdict import GUIDE, INFORMATION, MODEL
+from gio_pyro.diagnostics.verdict import FILTER, GUIDE, INFORMATION, MODEL
 
 
 def words(diagnosis: Diagnosis, question: str) -> str:
     """Return the answer to one question as a few sentences, with the reason where it is no."""
-    return {MODEL: _of_the_model, GUIDE: _of_the_guide, INFORMATION: _of_the_information}[question](diagnosis)
+    answers = {MODEL: _of_the_model, GUIDE: _of_the_guide, INFORMATION: _of_the_information, FILTER: _of_the_filter}
+    return answers[question](diagnosis)
 
 
 def _of_the_model(diagnosis: Diagnosis) -> str:
@@ -74,6 +75,30 @@ def _of_the_information(diagnosis: Diagnosis) -> str:
         f"transitions the lower bound is {short(diagnosis.world.lower.mean())} ± {error:.1g} nats, which holds "
         "whatever the model."
     )
+
+
+def _of_the_filter(diagnosis: Diagnosis) -> str:
+    report = diagnosis.filter
+    if report is None:
+        return "There is no world model: the agent sees the state."
+    if report.state is None:
+        sentences = [f"Calibration of its states is not defined: {report.undefined}."]
+    else:
+        sentences = [_of_states(report.state.leaning)]
+    failed = {verdict.kind for verdict in report.verdicts if not verdict.believed}
+    if failed & {"seen_ranks", "coverage"}:
+        sentences.append(f"One-step predictions of what is seen are wrong: they are {report.seen.leaning}.")
+    else:
+        sentences.append("What is seen is as likely as the one-step predictions say.")
+    return " ".join([*sentences, str(report.innovations)])
+
+
+def _of_states(leaning: str) -> str:
+    return {
+        "overconfident": "True states fall into its tails too often: it is overconfident about the hidden state.",
+        "underconfident": "True states fall into its middle too often: it is underconfident about the hidden state.",
+        "shifted or skewed": "True states fall to one side of it too often: it is shifted or skewed.",
+    }.get(leaning, "The ranks of true states among its draws are uniform.")
 
 
 def short(nats: float) -> str:

@@ -117,7 +117,7 @@ def test_the_bound_is_that_of_pyro(kind: str, elbo: pyro.infer.ELBO):
     model, guide = pair(world, burn_in=2)
     if kind == "finite":
         guide = config_enumerate(guide, default="parallel")
-    given = given if kind == "finite" else copies(given, 1000)
+    given = given if kind == "finite" else copies(given, 8000)
     theirs = -elbo.loss(model, guide, given) / int(given.counted(2).sum())
     room = 1e-9 if kind == "finite" else 0.01
     assert float(mean_field_bound(world, given, 2)) == pytest.approx(float(theirs), abs=room)

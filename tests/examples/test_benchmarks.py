@@ -219,3 +219,19 @@ def test_stacked_seeds_are_timed_beside_one_alone(tmp_path):
     assert [row["seeds"] for row in rows] == ["1", "2"]
     share = float(rows[1]["ms"]) / float(rows[0]["ms"])
     assert f"| eager | 2 | {rows[1]['ms']} | {share:.2f} |" in done.stdout
+
+
+@pytest.mark.slow
+def test_filters_are_compared_with_exact_ones_and_their_rows_kept(tmp_path):
+    results = tmp_path / "rows.csv"
+    arguments = ("--quick", "--seeds", "1", "--only", "Tiger", "--results", results)
+    first = run("filters.py", *arguments)
+    assert first.returncode == 1, first.stderr  # six updates do not reach the aims
+    rows = list(csv.DictReader(results.read_text().splitlines()))
+    assert [row["world model"] for row in rows] == ["exact", "given", "learned"]
+    assert float(rows[0]["identity"]) <= 1e-5
+    assert abs(float(rows[0]["gap"])) <= 1e-5
+    before = results.read_bytes()
+    assert run("filters.py", *arguments).stdout == first.stdout
+    assert results.read_bytes() == before
+    assert "| Tiger | exact | ForwardFilter | 1 of 1 |" in first.stdout
