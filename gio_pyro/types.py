@@ -308,3 +308,13 @@ class Step(NamedTuple):
     def next_begins(self) -> np.ndarray[Any, Any]:
         """`[N]` booleans: True where the next row begins an episode."""
         return np.asarray(self.ends | ~self.real)
+
+
+@dataclass(frozen=True)
+class WeightedBatch:
+    """Transitions with the reward of an auxiliary value, and the weight of that value."""
+
+    rows: Transitions
+    """Transitions with the auxiliary reward."""
+    weight: float
+    """β, reward units per unit of the auxiliary return."""

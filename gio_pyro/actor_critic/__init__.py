@@ -4,7 +4,7 @@
 the policy classes improve it; `tables` and `networks` combine them into one update each.
 """
 
-from gio_pyro.actor_critic.auxiliary_value import AuxiliaryValue, AuxiliaryValues, WeightedBatch, total
+from gio_pyro.actor_critic.auxiliary_value import AuxiliaryValue, AuxiliaryValues, total
 from gio_pyro.actor_critic.behaviour import ContinuousBehaviour, DiscreteBehaviour, TableBehaviour
 from gio_pyro.actor_critic.build import actor_critic_of, steppers, temperature_of
 from gio_pyro.actor_critic.network_policy import CategoricalPolicy, GaussianPolicy, network_policy
@@ -29,7 +29,6 @@ __all__ = [
     "TableCritic",
     "TablePolicy",
     "TwinCritic",
-    "WeightedBatch",
     "actor_critic_of",
     "network_policy",
     "optimistic_value",

@@ -7,23 +7,12 @@ Burda et al. (2018, arXiv 1810.12894, section 2.3: two value heads, two discount
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
 from gio_pyro.types import Transitions
-
-
-@dataclass(frozen=True)
-class WeightedBatch:
-    """Transitions with the reward of an auxiliary value, and the weight of that value."""
-
-    rows: Transitions
-    """Transitions with the auxiliary reward."""
-    weight: float
-    """β, reward units per unit of the auxiliary return."""
 
 
 class AuxiliaryValue(nn.Module):

@@ -6,14 +6,13 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from gio_pyro.actor_critic.auxiliary_value import WeightedBatch
 from gio_pyro.actor_critic.guide_reward import Reward
 from gio_pyro.actor_critic.networks import NetworkActorCritic, as_tensor
 from gio_pyro.nn.gradient_step import Figures, with_moments
 from gio_pyro.nn.graphs import GraphedFunction, Progress, Sources
 from gio_pyro.programs import Guide, Model
 from gio_pyro.schedules.temperature import Temperature
-from gio_pyro.types import FIELDS, Policy, Transitions
+from gio_pyro.types import FIELDS, Policy, Transitions, WeightedBatch
 
 FINITE = "finite"
 """The figure that says whether all others are finite, a boolean."""

@@ -6,7 +6,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from gio_pyro.actor_critic.auxiliary_value import AuxiliaryValue, AuxiliaryValues, WeightedBatch, total
+from gio_pyro.actor_critic.auxiliary_value import AuxiliaryValue, AuxiliaryValues, total
 from gio_pyro.actor_critic.behaviour import ContinuousBehaviour, DiscreteBehaviour
 from gio_pyro.actor_critic.guide_reward import Reward, intrinsic_reward
 from gio_pyro.actor_critic.network_policy import network_policy
@@ -16,7 +16,7 @@ from gio_pyro.nn.gradient_step import Descent, Figures, adam
 from gio_pyro.programs import ActionSamples, detached, sample_actions
 from gio_pyro.schedules.temperature import Temperature, allowed_entropy_share
 from gio_pyro.settings import Settings
-from gio_pyro.types import Policy, Spec, Transitions
+from gio_pyro.types import Policy, Spec, Transitions, WeightedBatch
 
 
 class NetworkActorCritic(nn.Module):

@@ -7,7 +7,7 @@ import torch
 from gymnasium.spaces import Discrete
 from torch import Tensor, nn
 
-from gio_pyro.actor_critic.auxiliary_value import AuxiliaryValue, AuxiliaryValues, WeightedBatch, total
+from gio_pyro.actor_critic.auxiliary_value import AuxiliaryValue, AuxiliaryValues, total
 from gio_pyro.actor_critic.behaviour import TableBehaviour
 from gio_pyro.actor_critic.guide_reward import Reward, finite_nats, intrinsic_reward
 from gio_pyro.actor_critic.table_critic import TableCritic, optimistic_value
@@ -17,7 +17,7 @@ from gio_pyro.nn.gradient_step import Figures
 from gio_pyro.programs import sample_actions
 from gio_pyro.schedules.temperature import Temperature, allowed_entropy_share
 from gio_pyro.settings import NEUTRAL, Settings
-from gio_pyro.types import Policy, Spec, Transitions, finite
+from gio_pyro.types import Policy, Spec, Transitions, WeightedBatch, finite
 
 AT_ONCE = 2**26
 """Pairs of an action and a future evaluated at once: a few arrays of 256 MB."""

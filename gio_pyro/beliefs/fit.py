@@ -22,7 +22,6 @@ from gio_pyro.data.replay_buffer import Replay
 from gio_pyro.programs import without_validation
 from gio_pyro.settings import Settings
 from gio_pyro.types import finite
-from gio_pyro.utils.randomness import PrivateRandom
 
 ROUNDS = 10
 """Parts of the updates, between which the step size falls."""
@@ -41,7 +40,8 @@ def random_play(environment: str | Env, steps: int, *, seed: int) -> Replay:
             return torch.randint(finite(space, "action"), (len(state),)), nothing
         return torch.rand(len(state), *shape).logit(1e-6) / 2, nothing  # its tanh is uniform on (−1, 1)
 
-    with PrivateRandom(seed, device).use():
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
         collected = collector.collect(uniform, steps)
     replay = Replay(len(collected.rows), histories=True)
     replay.add(collected.rows, *collected.links())
@@ -80,7 +80,8 @@ def fit(
     states, raw = single_spaces(make_env(environment))
     observations, actions = Observations.of(states, quiet=True).space, Actions.of(raw).space
     chosen, device = Settings.of(settings, states=observations, actions=actions), torch.device("cpu")
-    with PrivateRandom(chosen.seed, device).use(), without_validation():
+    with torch.random.fork_rng(devices=[]), without_validation():
+        torch.manual_seed(chosen.seed)
         beliefs = beliefs_of(chosen, world_programs(world_model, filter), observations, actions, 1, device)
         assert isinstance(beliefs, Beliefs)
         beliefs.observe(replay.all())

@@ -11,7 +11,7 @@ import torch
 from gymnasium.vector import VectorEnv
 from torch import Tensor
 
-from gio_pyro.beliefs import Beliefs
+from gio_pyro.beliefs.beliefs import Beliefs
 from gio_pyro.beliefs.fit import whole_episodes
 from gio_pyro.beliefs.pieces import Piece
 from gio_pyro.collection import Collector, Env

@@ -13,7 +13,6 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from gio_pyro.actor_critic import WeightedBatch
 from gio_pyro.data.merging import can_be_merged, mean_of_equal
 from gio_pyro.errors import InputError, raised_by
 from gio_pyro.futures import reads_reward
@@ -22,7 +21,7 @@ from gio_pyro.schedules.weights import Weight, weight_of
 from gio_pyro.settings import Settings
 from gio_pyro.signals.base import Fitted, Signal
 from gio_pyro.signals.names import signal_named
-from gio_pyro.types import UNKNOWN, Transitions
+from gio_pyro.types import UNKNOWN, Transitions, WeightedBatch
 from gio_pyro.utils.calls import to_builtin
 
 

@@ -11,7 +11,7 @@ from gymnasium.spaces import Discrete
 from torch import Tensor
 
 from gio_pyro import GIO, tabular
-from gio_pyro.actor_critic import NetworkActorCritic, TableActorCritic, WeightedBatch, total
+from gio_pyro.actor_critic import NetworkActorCritic, TableActorCritic, total
 from gio_pyro.actor_critic.guide_reward import Imagined
 from gio_pyro.diagnostics import policy_table
 from gio_pyro.errors import InputError
@@ -22,7 +22,7 @@ from gio_pyro.settings import Settings
 from gio_pyro.signals import Signal
 from gio_pyro.signals.reward_mix import EnvironmentReward, RewardMix
 from gio_pyro.tabular import TabularMDP
-from gio_pyro.types import Spec, Transitions
+from gio_pyro.types import Spec, Transitions, WeightedBatch
 from tests.agents import differences
 from tests.finite import exact_replay, spec_of, true_model
 from tests.signals.test_reward_mix import NAMED, QUICK, Likes
