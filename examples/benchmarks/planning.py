@@ -11,6 +11,10 @@ solved at 475, Pendulum-v1 at −200; a run stops where it is solved. `habit`: a
 planner learns for as many steps as are given, its plans being distilled into the guide; then the return of 20 episodes
 and the milliseconds of an action are taken with the planner, and with the habit alone. The settings were chosen on seed
 0. Rows already in the CSV file are not run again.
+
+Solved is the first evaluation that reaches the bound; it is not always kept. On CartPole, seed 0, a run that goes on
+returns 500, 91, 95 and 500 at 500, 1,000, 1,500 and 2,000 steps: the critic, whose value follows after the horizon, is
+wrong about large angles at first (without it, at 1,000 steps: 500, 343, 371 and 500 in four episodes).
 """
 
 import time
