@@ -19,7 +19,7 @@ import gio_pyro.envs  # noqa: F401 - registers the rooms
 from gio_pyro import IntrinsicReward
 from gio_pyro.adapters.gymnasium import IntrinsicVector
 from gio_pyro.adapters.stable_baselines import IntrinsicReplayBuffer, IntrinsicVecEnv
-from gio_pyro.data import samples
+from gio_pyro.collection import samples
 from gio_pyro.errors import InputError
 from tests.empowerment.test_options import Counter
 
