@@ -36,9 +36,9 @@ class RecurrentFilter(nn.Module):
         self.discrete = isinstance(spec.observation_space, Discrete)
         self.encoder = encoder(spec.observation_space)
         vectors = self.size > 0 and not self.discrete
-        self.change = Standardise((self.size,)) if vectors else None
-        changes = self.size if vectors else 0
-        self.cell = nn.GRUCell(self.encoder.size + changes + width(spec.action_space) + 1, self.memory)
+        self.changes = self.size // 2 if vectors else 0
+        self.change = Standardise((self.changes,)) if vectors else None
+        self.cell = nn.GRUCell(self.encoder.size + self.changes + width(spec.action_space) + 1, self.memory)
         self.net = mlp(self.memory + self.encoder.size, spec.hidden[-1:], 2 * world.latent)
 
     def observe(self, rows: Transitions) -> None:
@@ -49,24 +49,29 @@ class RecurrentFilter(nn.Module):
 
     def forward(self, belief: Tensor, action: Tensor | None, seen: Seen) -> Tensor:
         """Sample "state", and return the belief after."""
-        x = self.encoder(seen.observation)
-        h = self.cell(torch.cat([x, self.since(belief, action, seen)], -1), belief[..., : self.memory])
+        x, change, done = self.encoder(seen.observation), self.since(belief, action, seen), self.done(belief, action)
+        later = torch.full_like(done[..., :1], float(action is not None))
+        scaled = change if action is None or self.change is None else self.change(change)
+        h = self.cell(torch.cat([x, scaled, done, later], -1), belief[..., : self.memory])
         mean, scale = self.net(torch.cat([h, x], -1)).chunk(2, -1)
         with pyro.plate("batch", len(x)):
             pyro.sample("state", dist.Normal(mean, 0.01 + nn.functional.softplus(scale)).to_event(1))
-        return torch.cat([h, self.shown(seen.observation).to(h)], -1)
+        return torch.cat([h, self.shown(seen.observation).to(h), change, done], -1)
 
     def since(self, belief: Tensor, action: Tensor | None, seen: Seen) -> Tensor:
-        """Return the change since the last observation, the action, and 1; zeros at the first step, `[B, d]`."""
-        changes = 0 if self.change is None else self.size
+        """Return the change of a vector since the last observation, 0 at the first, `[B, d]`; nothing of others."""
+        if action is None or self.change is None:
+            return torch.zeros(len(belief), self.changes).to(belief)
+        return seen.observation.flatten(1) - belief[..., self.memory : self.memory + self.changes]
+
+    def done(self, belief: Tensor, action: Tensor | None) -> Tensor:
+        """Return the action as features, zeros at the first step, `[B, d]`."""
         if action is None:
-            return torch.zeros(len(belief), changes + width(self.actions) + 1).to(belief)
-        features = action_features(self.actions, action)
-        known = [features, torch.ones_like(features[..., :1])]
-        if self.change is not None:
-            known.append(self.change(seen.observation.flatten(1) - belief[..., self.memory :]))
-        return torch.cat(known, -1)
+            return torch.zeros(len(belief), width(self.actions)).to(belief)
+        return action_features(self.actions, action).to(belief)
 
     def shown(self, observation: Tensor) -> Tensor:
         """Return an observation as it is part of the belief, `[B, d]`: flat, one-hot, or nothing of an image."""
-        return one_hot(observation, self.size) if self.discrete else observation.flatten(1)[:, : self.size]
+        if self.discrete:
+            return one_hot(observation, self.size)
+        return observation.flatten(1) if self.changes else observation.flatten(1)[:, :0]

@@ -4,6 +4,7 @@ import math
 from typing import Any
 
 import pyro.distributions as dist
+import torch
 from gymnasium import Space
 from gymnasium.spaces import Box, Discrete
 from torch import Tensor, nn
@@ -26,10 +27,10 @@ class VectorEmission(nn.Module):
 
     def __init__(self, space: Box, inputs: int, units: int, floor_nats: float) -> None:
         super().__init__()
-        self.shown, self.floor_nats = math.prod(space.shape), floor_nats
-        self.shape = space.shape
-        self.level, self.change = Standardise((self.shown,)), Standardise((self.shown,))
-        self.net = mlp(inputs, (units,), 2 * self.shown)
+        self.numbers, self.floor_nats = math.prod(space.shape), floor_nats
+        self.shape, self.shown = space.shape, 2 * self.numbers
+        self.level, self.change = Standardise((self.numbers,)), Standardise((self.numbers,))
+        self.net = mlp(inputs, (units,), 2 * self.numbers)
 
     def observe(self, rows: Transitions) -> None:
         """Update the statistics of observations and of their changes."""
@@ -37,15 +38,15 @@ class VectorEmission(nn.Module):
         self.change.observe((rows.next_state - rows.state).flatten(1))
 
     def scaled(self, last: Tensor) -> Tensor:
-        """Return the last observation `[B, d]`, standardised."""
-        found: Tensor = self.level(last)
-        return found
+        """Return the last observation and its change, `[B, 2 d]`, standardised."""
+        level, change = last.chunk(2, -1)
+        return torch.cat([self.level(level), self.change(change)], -1)
 
     def forward(self, x: Tensor, last: Tensor | None) -> Any:
-        """Return the distribution given features `[..., B, inputs]` and the last observation `[B, d]`."""
+        """Return the distribution given features `[..., B, inputs]`, the last observation and its change `[B, 2 d]`."""
         mean, raw = self.net(x).chunk(2, -1)
         known = self.level if last is None else self.change
-        centre = known.mean if last is None else last + known.mean
+        centre = known.mean if last is None else last[..., : self.numbers] + known.mean
         place, scale = centre + known.deviation * mean, known.deviation * bounded_scale(raw, self.floor_nats)
         shape = (*mean.shape[:-1], *self.shape)
         return dist.Normal(place.reshape(shape), scale.reshape(shape)).to_event(len(self.shape))
@@ -110,7 +111,7 @@ def emission(space: Space[Any], inputs: int, units: int, floor_nats: float) -> E
 
 
 def in_belief(space: Space[Any]) -> int:
-    """Return how many numbers of a belief the last observation takes: none for images."""
+    """Return how many numbers of a belief the last observation takes, with its change for vectors; none for images."""
     if isinstance(space, Discrete):
         return int(space.n)
-    return 0 if isinstance(space, Box) and is_image(space) else math.prod(space.shape or ())
+    return 0 if isinstance(space, Box) and is_image(space) else 2 * math.prod(space.shape or ())

@@ -20,8 +20,9 @@ class RecurrentStateSpace(nn.Module):
     """z ~ N(f(belief, a)), and x, r and termination given z and f: networks (Chung et al., 2015, arXiv 1506.02216).
 
     A belief is the memory h of a recurrent filter, a deterministic summary of what was seen, followed by the last
-    observation, `[B, memory + d]`; images are left out, d = 0. So log p(x_t|x_<t) is bounded at each step by itself,
-    and a rollout draws x and passes it to the filter.
+    observation (not of images), the change of vectors since the one before, and the last action, `[B, memory + d]`. So
+    log p(x_t|x_<t) is bounded at each step by itself, and a rollout draws x and passes it to the filter. The last step
+    is there as it stands, since it means the same to the policy for ever, while the memory moves as it learns.
 
     Raises:
         InputError: observations that are neither Discrete nor a Box.
@@ -34,6 +35,8 @@ class RecurrentStateSpace(nn.Module):
     """Units of the filter's memory."""
     latent = 8
     """Dimensions of z."""
+    rewards = True
+    """Whether the site "reward" is modelled."""
     floor_nats = 4.0
     """−log of the least scale of an observation or a reward, in their deviations (see `RealModel`)."""
 
@@ -42,7 +45,7 @@ class RecurrentStateSpace(nn.Module):
         require_world_spec(type(self).__name__, spec)
         self.actions, units = spec.action_space, spec.hidden[-1]
         self.shown = in_belief(spec.observation_space)
-        self.belief_size = self.memory + self.shown
+        self.belief_size = self.memory + self.shown + width(spec.action_space)
         self.emission = emission(spec.observation_space, units + self.latent, units, self.floor_nats)
         self.paid = Standardise((1,))
         inputs = self.belief_size + width(spec.action_space) + 1
@@ -57,7 +60,8 @@ class RecurrentStateSpace(nn.Module):
 
     def forward(self, belief: Tensor, action: Tensor | None, seen: Seen | None = None) -> None:
         """Sample "state", "observation" and, after an action, "reward" and "terminated"."""
-        features, last = self.features(belief, action), None if action is None else belief[..., self.memory :]
+        features = self.features(belief, action)
+        last = None if action is None else belief[..., self.memory : self.memory + self.shown]
         with pyro.plate("batch", belief.shape[0]):
             z = pyro.sample("state", normal(self.prior(features)))
             x = torch.cat([features.expand(*z.shape[:-1], -1), z], -1)
@@ -65,7 +69,8 @@ class RecurrentStateSpace(nn.Module):
             if action is None:
                 return
             mean, raw, logit = self.outcome(x).unbind(-1)
-            pyro.sample("reward", self.reward(mean, raw), obs=None if seen is None else seen.reward)
+            if self.rewards:
+                pyro.sample("reward", self.reward(mean, raw), obs=None if seen is None else seen.reward)
             ended = None if seen is None or seen.terminated is None else seen.terminated.to(logit)
             pyro.sample("terminated", dist.Bernoulli(logits=logit), obs=ended)
 
@@ -74,9 +79,9 @@ class RecurrentStateSpace(nn.Module):
         if action is None:
             nothing = torch.zeros(*belief.shape[:-1], self.belief_size + width(self.actions) + 1).to(belief)
             return self.net(nothing)  # type: ignore[no-any-return]
-        h, last = belief.split([self.memory, self.shown], -1)
         done = action_features(self.actions, action)
-        known = torch.cat([h, self.emission.scaled(last), done, torch.ones_like(done[..., :1])], -1)
+        h, last, before = belief.split([self.memory, self.shown, done.shape[-1]], -1)
+        known = torch.cat([h, self.emission.scaled(last), before, done, torch.ones_like(done[..., :1])], -1)
         return self.net(known)  # type: ignore[no-any-return]
 
     def reward(self, mean: Tensor, raw: Tensor) -> Any:

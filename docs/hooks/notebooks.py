@@ -31,7 +31,7 @@ def on_files(files: Files, config: Any) -> Files:
 
 def notebooks() -> list[Path]:
     """Return the notebooks in the order in which they are read."""
-    return sorted(EXAMPLES.glob("*.ipynb"))
+    return sorted(EXAMPLES.glob("*.ipynb"), key=lambda path: int(path.stem.partition("_")[0]))
 
 
 def converted(notebook: dict[str, Any], stem: str) -> tuple[str, dict[str, bytes]]:

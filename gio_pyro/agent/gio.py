@@ -481,6 +481,7 @@ class GIO(Picklable):
         if self.update is not None:
             rounds = [max(0, count) * s.updates // s.train_freq for count in (s.learning_starts - self.steps, steps)]
             self.update.expect(rounds[0] * s.gradient_steps, max(0, rounds[1] - rounds[0]))
+        self.beliefs.expect(steps * s.updates // s.train_freq)
 
     def _examples(self) -> tuple[Transitions, Tensor]:
         """Sample the training batch of the programs: transitions, or subsequences for trajectory objectives."""

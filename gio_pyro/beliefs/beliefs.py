@@ -1,14 +1,14 @@
 """Beliefs of a world model's filter as the states of an agent: kept while it acts, recomputed where it learns."""
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from gymnasium import Space
 from gymnasium.spaces import Box
-from torch import Tensor
+from torch import Tensor, nn
 
 from gio_pyro.beliefs.behaviour import BelievingBehaviour, RunningBelief, begun_again
 from gio_pyro.beliefs.imagination import WorldImagination
@@ -29,6 +29,9 @@ from gio_pyro.nn.graphs import GraphedFunction, Progress, Sources
 from gio_pyro.programs import fitting, without_validation
 from gio_pyro.settings import Settings
 from gio_pyro.types import Seen, Transitions
+
+MOST_GRADIENT = 10.0
+"""Largest norm of a gradient of the bound, nats for each instant."""
 
 
 class Beliefs(Observed):
@@ -56,11 +59,12 @@ class Beliefs(Observed):
         if rated:
             self.optimisers["world"] = Optim().build(rated)
         self.objective = world_objective(settings.world_objective)
-        self.descent = Descent("world", self._loss, self.optimisers.get("world"))
+        self.descent = Descent("world", self._loss, self.optimisers.get("world"), clipped)
         sources, slow = Sources([world], list(self.optimisers.values())), Sources([self.slow])
         self.progress = Progress(settings.compile if settings.world_objective is None else False)
         reading = Progress(False if settings.compile is False else "auto", captured_only=True)
         self.fitted = GraphedFunction(self._fit, sources, self.progress)
+        self.sampled = GraphedFunction(self._along, slow, reading if settings.world_objective else self.progress)
         self.followed = GraphedFunction(self._along, slow, reading)
         self.stepped = GraphedFunction(self._step, slow, reading)
         self.scored = GraphedFunction(self._score, slow, reading)
@@ -76,7 +80,8 @@ class Beliefs(Observed):
 
     def replay(self, capacity: int, images: int | None) -> BelievedReplay:
         """Return a replay of what is seen that is read as beliefs."""
-        return BelievedReplay(Replay(capacity, images, histories=True), self.along, self.settings.burn_in)
+        seen = Replay(capacity, images, histories=True)
+        return BelievedReplay(seen, self.along, self.settings.burn_in, self._along_samples)
 
     # acting
 
@@ -145,8 +150,17 @@ class Beliefs(Observed):
     @torch.no_grad()
     def along(self, piece: Piece) -> Tensor:
         """Return the beliefs at the instants of pieces of episodes, `[B, T + 1, D]`; one that is not finite is 0."""
+        return self._run_along(self.followed, piece)
+
+    @torch.no_grad()
+    def _along_samples(self, piece: Piece) -> Tensor:
+        """Return the same for the batches of an update, which are always as large, and worth compiling."""
+        return self._run_along(self.sampled, piece)
+
+    @staticmethod
+    def _run_along(function: GraphedFunction, piece: Piece) -> Tensor:
         with without_validation():  # a graph may be captured here
-            return self.followed(*piece.tensors())["beliefs"]
+            return function(*piece.tensors())["beliefs"]
 
     def _along(self, *piece: Tensor) -> Figures:
         found = self.slow.along(Piece(*piece))
@@ -185,11 +199,15 @@ class Beliefs(Observed):
 
     # learning
 
+    def expect(self, updates: int) -> None:
+        """Say how many updates are to come, which decides what is worth compiling."""
+        self.fitted.ahead, self.sampled.ahead = updates * self.settings.gradient_steps, updates
+
     def observe(self, rows: Transitions) -> None:
         """Update input statistics with new transitions of what was seen."""
         self.world.observe(rows)
         self._share_statistics()
-        for function in (self.fitted, self.followed, self.stepped, self.scored):
+        for function in (self.fitted, self.sampled, self.followed, self.stepped, self.scored):
             function.recheck()
 
     def update(self, replay: BelievedReplay, steps: int, samples: int = 0) -> Figures:
@@ -206,7 +224,7 @@ class Beliefs(Observed):
             piece = Piece.of(*replay.seen.pieces(s.pieces, s.piece_length))
             figures = self.fitted(*piece.tensors())
             self._follow()
-        if samples > 1 and s.batch_size is not None:
+        if samples and s.batch_size is not None:
             replay.draw(samples, s.batch_size)
         return figures
 
@@ -246,6 +264,11 @@ class Beliefs(Observed):
     def metrics(self) -> dict[str, float]:
         """Return how often a belief was not finite and began anew."""
         return {"rollout/beliefs_restarted": float(self.running.restarted)}
+
+
+def clipped(parameters: Sequence[nn.Parameter]) -> None:
+    """Bound the norm of all gradients together: where a world is nearly noiseless, they have heavy tails."""
+    nn.utils.clip_grad_norm_(parameters, MOST_GRADIENT)
 
 
 def _trained(program: Any) -> list[Any]:

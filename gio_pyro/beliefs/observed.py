@@ -60,6 +60,9 @@ class Observed(nn.Module):
     def observe(self, rows: Transitions) -> None:
         """Update input statistics with new transitions of what was seen."""
 
+    def expect(self, updates: int) -> None:
+        """Say how many updates are to come, which decides what is worth compiling."""
+
     def update(self, replay: Any, steps: int, samples: int = 0) -> Figures:
         """Take gradient steps on the programs; return the figures of the last."""
         return {}

@@ -28,12 +28,14 @@ class BelievedReplay:
         seen: what was seen.
         along: the filter along pieces of episodes.
         burn_in: transitions that a belief is computed from.
+        along_samples: the same for what is drawn ahead, by default `along`.
     """
 
     finite = False
 
-    def __init__(self, seen: Replay, along: Along, burn_in: int) -> None:
+    def __init__(self, seen: Replay, along: Along, burn_in: int, along_samples: Along | None = None) -> None:
         self.seen, self.along, self.burn_in = seen, along, burn_in
+        self.along_samples = along_samples or along
         self._drawn: list[Transitions] = []
 
     def __len__(self) -> int:
@@ -56,7 +58,7 @@ class BelievedReplay:
 
     def draw(self, samples: int, size: int) -> None:
         """Draw the next samples at once, since the filter takes hardly longer for all of them than for one."""
-        rows = self.believed(self.seen.sample(samples * size))
+        rows = self.believed(self.seen.sample(samples * size), self.along_samples)
         self._drawn = [rows[first : first + size] for first in range(0, len(rows), size)]
 
     def forget(self) -> None:
@@ -87,13 +89,14 @@ class BelievedReplay:
         return Sequences(Transitions(*shaped), found.valid)
 
     @torch.no_grad()
-    def believed(self, rows: Transitions) -> Transitions:
+    def believed(self, rows: Transitions, along: Along | None = None) -> Transitions:
         """Return transitions `[B]` of what was seen with the beliefs before and after them as their states."""
-        parts = [self._believed(rows[first : first + AT_ONCE]) for first in range(0, len(rows), AT_ONCE)]
+        along = along or self.along
+        parts = [self._believed(rows[first : first + AT_ONCE], along) for first in range(0, len(rows), AT_ONCE)]
         state, after = (torch.cat(both) for both in zip(*parts, strict=True))
         return replace(rows, state=state, next_state=after)
 
-    def _believed(self, rows: Transitions) -> Sequence[Tensor]:
+    def _believed(self, rows: Transitions, along: Along) -> Sequence[Tensor]:
         piece = Piece.of(*self.seen.histories(rows.time, self.burn_in + 1))
-        beliefs = self.along(piece)
+        beliefs = along(piece)
         return at(beliefs, piece.last - 1), at(beliefs, piece.last)

@@ -13,14 +13,14 @@ from gio_pyro.testing.models import CPU, program_name
 from gio_pyro.types import WorldSpec
 
 
-def check_world_model(world_model: Any, spec: WorldSpec) -> None:
+def check_world_model(world_model: Any, spec: WorldSpec, filter: Any = None) -> None:
     """Check a world model: a name, a class built from `spec`, or a program `(belief, action, seen=None)`.
 
     It must sample "state" and "observation", may sample "reward" and "terminated" after an action, and nothing else;
     have a distribution over the space of each for each example of a batch on its own, and score deterministically;
     observe what was seen as data; modify neither its inputs nor itself; and pass gradients to its parameters. The
-    beliefs that it is given are those of the filter that it names (attribute `filter`), or random numbers where it
-    names none. `GIO` runs the same check.
+    beliefs that it is given are those of the filter, or of the one that it names (attribute `filter`), or random
+    numbers where there is none. `GIO` runs the same check.
 
     Raises:
         ProgramError: the first requirement that is violated, and how to meet it.
@@ -28,10 +28,10 @@ def check_world_model(world_model: Any, spec: WorldSpec) -> None:
     """
     require_world_spec(spec)
     with running_check(program_name(world_model), CPU):
-        if getattr(resolve(world_model, "world_model"), "filter", None) is None:
+        if filter is None and getattr(resolve(world_model, "world_model"), "filter", None) is None:
             require_world_model(WorldModel(construct(resolve(world_model, "world_model"), spec)), spec)
             return
-        named = world_programs(world_model, None)
+        named = world_programs(world_model, filter)
         world = world_of(named["world_model"], named["filter"], spec)
         require_world_model(world.model, spec, world.filter)
 

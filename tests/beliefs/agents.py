@@ -28,7 +28,7 @@ class Rewarded(nn.Module):
     def __init__(self, spec: WorldSpec) -> None:
         super().__init__()
         self.discrete = isinstance(spec.action_space, Discrete)
-        self.size = spec.world_model.shown
+        self.size = spec.world_model.shown // 2  # followed by its change
         self.actions = int(spec.action_space.n) if self.discrete else spec.action_space.shape[0]
         self.cell = nn.GRUCell(self.size + self.actions + 3, Tiny.memory)
         self.net = nn.Linear(Tiny.memory, 2 * Tiny.latent)
@@ -45,7 +45,7 @@ class Rewarded(nn.Module):
         mean, raw = self.net(h).chunk(2, -1)
         with pyro.plate("batch", count):
             pyro.sample("state", dist.Normal(mean, raw.exp()).to_event(1))
-        return torch.cat([h, seen.observation], -1)
+        return torch.cat([h, seen.observation, torch.zeros_like(seen.observation), done[:, : self.actions]], -1)
 
 
 class Short(gym.Env[Any, Any]):

@@ -9,7 +9,7 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from torch import Tensor
 
 from gio_pyro import GIO
-from tests.beliefs.agents import Rewarded, Short, small
+from tests.beliefs.agents import Rewarded, Short, Tiny, small
 
 N = 3
 LONG = 40
@@ -72,8 +72,8 @@ def test_the_final_belief_of_an_episode_is_that_of_its_final_observation():
     agent = without_learning(Short())
     agent.learn(60)
     rows, seen = agent.replay.all(), agent.replay.seen.all()
-    torch.testing.assert_close(rows.next_state[:, -2:], seen.next_state)
-    torch.testing.assert_close(rows.state[:, -2:], seen.state)
+    torch.testing.assert_close(rows.next_state[:, Tiny.memory : Tiny.memory + 2], seen.next_state)
+    torch.testing.assert_close(rows.state[:, Tiny.memory : Tiny.memory + 2], seen.state)
 
 
 def test_a_short_burn_in_forgets_what_was_before():

@@ -33,8 +33,9 @@ MOST_SHAPES = 4
 """Graphs of a function, one for each shape of its inputs; for further shapes it runs as it is."""
 MOST_CAPTURES = 12
 """Times that a function is captured; one whose programs keep changing runs as it is."""
-POLLED_EVERY = 16
-"""Calls between looks at whether the compiler has finished."""
+POLLED_EVERY, POLLED = 16, 4
+"""Of so many calls, those at which it is asked whether the compiler has finished: functions that share a `Progress`
+take turns, and each has to be among them."""
 
 
 @dataclass
@@ -150,7 +151,7 @@ class GraphedFunction:
         if progress.captured_only:
             return
         due = progress.how is True or progress.compiled or progress.calls > CAPTURED_AFTER
-        if due and (running.helper is None or progress.how is True or progress.calls % POLLED_EVERY == 0):
+        if due and (running.helper is None or progress.how is True or progress.calls % POLLED_EVERY < POLLED):
             running.look(inputs)
             progress.compiled |= running.compiled is not None
 
