@@ -47,19 +47,22 @@ class Task:
     world: Mapping[str, Any] = field(default_factory=lambda: {"world_model": "RecurrentStateSpace"})
 
 
-COMMON: Mapping[str, Any] = {"guide": "UniformGuide", "information_weight": 0.0, "consistency_weight": 0.0}
-"""Settings of every environment, chosen on seed 0 of CartPole."""
-SHORT: Mapping[str, Any] = {"burn_in": 8, "piece_length": 16}
-"""Where the last few observations determine the state."""
-FINITE: Mapping[str, Any] = COMMON | {
+COMMON: Mapping[str, Any] = {
+    "guide": "UniformGuide",
+    "information_weight": 0.0,
+    "consistency_weight": 0.0,
+    "hidden": (64, 64),
     "train_freq": 2,
     "improvements": 2,
-    "critic": "layer_norm",
-    "target_rate": 0.02,
 }
+"""Settings of every environment."""
+SHORT: Mapping[str, Any] = {"burn_in": 8, "piece_length": 16}
+"""Where the last few observations determine the state."""
+FINITE: Mapping[str, Any] = COMMON | {"critic": "layer_norm", "target_rate": 0.02, "temperature": 1.0}
+"""Chosen on seeds 100 and 101 of CartPole: there a step's reward is 1, as an even choice of actions is worth 0.7."""
 TASKS = (
     Task("gio/CartPolePositions-v0", (20_000, 40_000, 60_000), 475.0, FINITE | SHORT),
-    Task("gio/PendulumAngle-v0", (25_000, 50_000), -200.0, COMMON | SHORT),
+    Task("gio/PendulumAngle-v0", (10_000, 20_000), -200.0, COMMON | SHORT),
     Task("gio/PendulumPixels-v0", (25_000, 50_000), -300.0, COMMON | SHORT),
     Task("gio/RepeatFirst-v0", (20_000,), 0.95, FINITE | {"burn_in": 24, "piece_length": 26}),
 )

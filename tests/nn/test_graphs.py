@@ -237,6 +237,18 @@ def test_a_resumed_run_is_the_run_that_was_not_interrupted_however_its_update_ru
         assert whole.update.progress.compiled == (how is not False)
 
 
+def test_functions_that_take_turns_all_get_their_compiled_graph(
+    uncompiled: list[Graph], monkeypatch: pytest.MonkeyPatch
+):
+    """With two improvements an update makes two calls, so that each function has every other one."""
+    monkeypatch.setattr(function, "CAPTURED_AFTER", 12)
+    monkeypatch.setattr(function, "WORTH_COMPILING", 0)
+    update = gio.GIO("Pendulum-v1", compile="auto", **SMALL | {"improvements": 2}).learn(80).update
+    routes = [*update.whole.routes.values(), *update.improving.routes.values()]
+    assert len(routes) == 2
+    assert all(route.running.compiled is not None for route in routes)
+
+
 def rounding(compiled: Any) -> Any:
     """A compiled graph whose results and state are a bit off."""
 

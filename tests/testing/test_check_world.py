@@ -416,6 +416,24 @@ def test_a_world_model_that_names_no_filter_is_checked_with_random_beliefs():
         check_world_model(Both, SPEC)
 
 
+def test_a_filter_may_be_given_for_beliefs_that_random_numbers_are_not():
+    class Scaled(World):
+        filter = None
+
+        def forward(self, belief: Tensor, action: Tensor | None, seen: Seen | None = None) -> None:
+            assert action is None or bool((belief[:, -1] == 1).all())
+            super().forward(belief, action, seen)
+
+    class Marked(Filter):
+        def forward(self, belief: Tensor, action: Tensor | None, seen: Seen) -> Tensor:
+            after = super().forward(belief, action, seen)
+            return torch.cat([after[:, :-1], torch.ones_like(after[:, -1:])], -1)
+
+    with pytest.raises(ProgramError, match="AssertionError"):
+        check_world_model(Scaled, SPEC)
+    check_world_model(Scaled, SPEC, filter=Marked)
+
+
 def test_dropout_while_training_and_a_draw_in_the_belief_pass():
     class Trained(World):
         def observe_it(self, z, action, seen):
