@@ -17,6 +17,7 @@ returns 500, 91, 95 and 500 at 500, 1,000, 1,500 and 2,000 steps: the critic, wh
 wrong about large angles at first (without it, at 1,000 steps: 500, 343, 371 and 500 in four episodes).
 """
 
+import statistics
 import time
 import warnings
 from collections.abc import Iterator
@@ -144,8 +145,49 @@ def finite(name: str, seed: int) -> list[dict[str, object]]:
     return rows
 
 
+def table(part: str, kept: Kept) -> list[str]:
+    """Return every seed of a part as Markdown."""
+    return {"finite": _finite_table, "solve": _solve_table, "habit": _habit_table}[part](kept)
+
+
+def _finite_table(kept: Kept) -> list[str]:
+    lines = [
+        "| finite world | planner in the fitted model | return in 100 steps, exact, seed by seed |",
+        "|---" * 3 + "|",
+    ]
+    for name in FINITE:
+        for planner in PLANNERS:
+            found = kept.numbers("return", environment=name, method=planner)
+            if found:
+                lines.append(f"| {name} | `{planner}` | {', '.join(f'{value:.4g}' for value in found)} |")
+    return lines
+
+
+def _solve_table(kept: Kept) -> list[str]:
+    lines = ["| environment | acts by | steps until solved, seed by seed | median |", "|---" * 4 + "|"]
+    for task in TASKS:
+        for method in ("planner", "policy"):
+            found = kept.numbers("steps", environment=task.environment, method=method)
+            if found:
+                steps = ", ".join(f"{value:,.0f}" if value else "never" for value in found)
+                median = statistics.median(value or float("inf") for value in found)
+                lines.append(f"| {task.environment} | {method} | {steps} | {median:,.0f} |")
+    return lines
+
+
+def _habit_table(kept: Kept) -> list[str]:
+    lines = ["| environment | steps | acts by | return, seed by seed | ms for an action |", "|---" * 5 + "|"]
+    for name, steps in HABITS.items():
+        for method in ("planner", "habit"):
+            found, times = (kept.numbers(c, environment=name, method=method) for c in ("return", "milliseconds"))
+            if found:
+                returns = ", ".join(f"{value:.0f}" for value in found)
+                lines.append(f"| {name} | {steps:,} | {method} | {returns} | {statistics.median(times):.2f} |")
+    return lines
+
+
 def main() -> None:
-    """Run what is missing."""
+    """Run what is missing, and print the table of the part."""
     parser = command_line(__doc__, RESULTS, seeds=1)
     parser.add_argument("--part", default="solve", choices=("finite", "solve", "habit"))
     parser.add_argument("--only", default="", help="environments whose id contains this")
@@ -158,6 +200,7 @@ def main() -> None:
         for name in FINITE if options.part == "finite" else [task.environment for task in TASKS]:
             if options.only in name:
                 run(options.part, name, seed, options.method, kept)
+    print("\n".join(["", *table(options.part, kept)]))
 
 
 def run(part: str, name: str, seed: int, method: str, kept: Kept) -> None:
