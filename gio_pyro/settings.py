@@ -79,9 +79,6 @@ class Settings:
     burn_in: int = 16
     """Transitions before a replayed one that its belief is computed from, and instants at the beginning of a piece of
     an episode that are not scored where the world model is fitted."""
-    filter_rate: float = 1.0
-    """Polyak coefficient: the fraction of the fitted programs that goes into those which beliefs are computed with, at
-    every update; 1 computes them with the fitted ones. Slower beliefs move less under policy and critic."""
     piece_length: int = 32
     """Transitions of a piece of an episode that the world model is fitted to."""
     pieces: int = 16
@@ -289,7 +286,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "uniform_share", "greedy",
         ),
         "World model": (
-            "burn_in", "filter_rate", "piece_length", "pieces", "world_objective", "information_weight",
+            "burn_in", "piece_length", "pieces", "world_objective", "information_weight",
             "consistency_weight", "marginal_draws",
         ),
         "Signal": ("signal", "signal_weight", "signal_value", "signal_discount"),
@@ -332,7 +329,6 @@ def _under_own_names(given: Mapping[str, Any]) -> dict[str, Any]:
 def _check_pieces(s: Settings) -> None:
     _whole("burn_in", s.burn_in, 0, 100_000)
     _whole("pieces", s.pieces, 1, 2**20)
-    _real("filter_rate", s.filter_rate, 1e-9, 1.0, "a share of the programs")
     _whole("marginal_draws", s.marginal_draws, 1, 2**20)
     for name in ("information_weight", "consistency_weight"):
         _real(name, getattr(s, name), -1e6, 1e6, "in units of the temperature")

@@ -1,6 +1,5 @@
 """Beliefs of a world model's filter as the states of an agent: kept while it acts, recomputed where it learns."""
 
-import copy
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -49,7 +48,6 @@ class Beliefs(Observed):
     def __init__(self, world: World, settings: Settings, observation: Tensor, action: Tensor) -> None:
         super().__init__()
         self.world, self.settings = world, settings
-        self.slow = world if settings.filter_rate == 1 else copy.deepcopy(world).requires_grad_(False)
         self.running = RunningBelief(world.before(observation), action)
         rated = [
             (own, program.learning_rate or settings.learning_rate)
@@ -60,14 +58,14 @@ class Beliefs(Observed):
             self.optimisers["world"] = Optim().build(rated)
         self.objective = world_objective(settings.world_objective)
         self.descent = Descent("world", self._loss, self.optimisers.get("world"), clipped)
-        sources, slow = Sources([world], list(self.optimisers.values())), Sources([self.slow])
+        sources, reads = Sources([world], list(self.optimisers.values())), Sources([world])
         self.progress = Progress(settings.compile if settings.world_objective is None else False)
         reading = Progress(False if settings.compile is False else "auto", captured_only=True)
         self.fitted = GraphedFunction(self._fit, sources, self.progress)
-        self.sampled = GraphedFunction(self._along, slow, reading if settings.world_objective else self.progress)
-        self.followed = GraphedFunction(self._along, slow, reading)
-        self.stepped = GraphedFunction(self._step, slow, reading)
-        self.scored = GraphedFunction(self._score, slow, reading)
+        self.sampled = GraphedFunction(self._along, reads, reading if settings.world_objective else self.progress)
+        self.followed = GraphedFunction(self._along, reads, reading)
+        self.stepped = GraphedFunction(self._step, reads, reading)
+        self.scored = GraphedFunction(self._score, reads, reading)
 
     @property
     def names(self) -> dict[str, str]:
@@ -103,7 +101,7 @@ class Beliefs(Observed):
 
     def _step(self, begins: Tensor, belief: Tensor, action: Tensor, reward: Tensor, observation: Tensor) -> Figures:
         seen = Seen(observation, reward, torch.zeros_like(begins))
-        first, later = self.slow.begin(observation), self.slow.update(belief, action, seen)
+        first, later = self.world.begin(observation), self.world.update(belief, action, seen)
         return {"belief": torch.where(begins.unsqueeze(-1), first, later)}
 
     def recall(self, seen: Tensor, memory: Memory, begins: Array | None) -> Tensor:
@@ -122,8 +120,8 @@ class Beliefs(Observed):
             action = done.reshape(count, *now.action.shape[1:]).to(now.action.dtype)
         first = torch.as_tensor(np.full(count, memory is None) if begins is None else begins, device=seen.device)
         later = Seen(seen, None, torch.zeros_like(first))
-        again = self.slow.begin(seen)
-        found = torch.where(first.unsqueeze(-1), again, self.slow.update(belief, action, later))
+        again = self.world.begin(seen)
+        found = torch.where(first.unsqueeze(-1), again, self.world.update(belief, action, later))
         return begun_again(found, lambda: again, self.world.filter.name)[0]
 
     def _remembered(self, memory: Any, shape: tuple[int, int]) -> Tensor:
@@ -163,7 +161,7 @@ class Beliefs(Observed):
             return function(*piece.tensors())["beliefs"]
 
     def _along(self, *piece: Tensor) -> Figures:
-        found = self.slow.along(Piece(*piece))
+        found = self.world.along(Piece(*piece))
         return {"beliefs": torch.where(found.isfinite().all(-1, keepdim=True), found, 0.0)}
 
     @torch.no_grad()
@@ -174,7 +172,7 @@ class Beliefs(Observed):
             return self.scored(rows.state, rows.action, seen.next_state, seen.reward, seen.terminated)
 
     def _score(self, belief: Tensor, action: Tensor, observation: Tensor, reward: Tensor, ended: Tensor) -> Figures:
-        found = terms_of(self.slow, belief, action, Seen(observation, reward, ended), self.settings.marginal_draws)
+        found = terms_of(self.world, belief, action, Seen(observation, reward, ended), self.settings.marginal_draws)
         return {"information_gain": found.information, "state_consistency": found.consistency}
 
     def rewarded(self, rows: Transitions, replay: BelievedReplay, alpha: Tensor | float) -> Transitions:
@@ -194,7 +192,7 @@ class Beliefs(Observed):
         """Return the world model for planners to roll out."""
         s = self.settings
         return WorldImagination(
-            self.slow, pay, s.marginal_draws, self.running.action[:1], captured=s.compile is not False
+            self.world, pay, s.marginal_draws, self.running.action[:1], captured=s.compile is not False
         )
 
     # learning
@@ -206,7 +204,6 @@ class Beliefs(Observed):
     def observe(self, rows: Transitions) -> None:
         """Update input statistics with new transitions of what was seen."""
         self.world.observe(rows)
-        self._share_statistics()
         for function in (self.fitted, self.sampled, self.followed, self.stepped, self.scored):
             function.recheck()
 
@@ -223,25 +220,9 @@ class Beliefs(Observed):
         for _ in range(steps):
             piece = Piece.of(*replay.seen.pieces(s.pieces, s.piece_length))
             figures = self.fitted(*piece.tensors())
-            self._follow()
         if samples and s.batch_size is not None:
             replay.draw(samples, s.batch_size)
         return figures
-
-    @torch.no_grad()
-    def _follow(self) -> None:
-        """Move the slow programs towards the fitted ones; their statistics are the same."""
-        if self.slow is self.world:
-            return
-        slow: list[Tensor] = list(self.slow.parameters())
-        if slow:
-            torch._foreach_lerp_(slow, list(self.world.parameters()), self.settings.filter_rate)
-        self._share_statistics()
-
-    def _share_statistics(self) -> None:
-        if self.slow is not self.world:
-            for kept, buffer in zip(self.slow.buffers(), self.world.buffers(), strict=True):
-                kept.copy_(buffer)
 
     def _fit(self, *piece: Tensor) -> Figures:
         figures = self.descent.step(None, *piece)

@@ -55,7 +55,7 @@ def beliefs_to_arviz(
     Raises:
         InputError: an agent without a world model, or `steps` or `draws` below 1.
     """
-    world = require_world_model(agent).slow
+    world = require_world_model(agent).world
     if steps < 1 or draws < 1:
         raise InputError(f"Expected at least 1 step and 1 draw, but got {steps} and {draws}.")
     with judging(agent):

@@ -89,7 +89,7 @@ def diagnose_filter(
 
 def judged(agent: GIO, played: Episodes, draws: int) -> FilterReport:
     """Return the report on given episodes, under the current random generators."""
-    world = require_world_model(agent).slow
+    world = require_world_model(agent).world
     instants = Instants.of(world, played.piece)
     counted, undefined = instants.counted, _undefined(world.model.program, played)
     size = math.prod(instants.observed.shape[2:])

@@ -46,15 +46,3 @@ def test_every_pair_learns_and_plays(name: str):
     again, later = agent.predict(env.step(action)[0], state)
     assert later.shape == state.shape
     assert env.action_space.contains(again)
-
-
-def test_slow_beliefs_follow_the_fitted_programs():
-    """By a share at every update; input statistics at once."""
-    agent = gio.GIO("gio/CartPolePositions-v0", seed=0, world_model=Small, filter_rate=0.25, **SMALL)
-    agent.learn(40)
-    slow, fitted = agent.beliefs.slow, agent.beliefs.world
-    before = [parameter.clone() for parameter in slow.parameters()]
-    agent.beliefs.update(agent.replay, 1)
-    for old, new, target in zip(before, slow.parameters(), fitted.parameters(), strict=True):
-        assert new.allclose(old + 0.25 * (target - old), atol=1e-6)
-    assert all(one.equal(other) for one, other in zip(slow.buffers(), fitted.buffers(), strict=True))

@@ -41,7 +41,7 @@ VALUES = {
     "sweeps": ("5", 5), "target_rate": ("0.1", 0.1), "uniform_share": ("0", 0.0), "greedy": (None, True),
     "initial_value": ("neutral", "neutral"), "target_entropy": ("0.3", 0.3), "log_interval": ("50", 50),
     "compile": ("false", False), "critic": ("plain", "plain"), "bounded_policy": (None, True),
-    "seed": ("9", 9), "burn_in": ("3", 3), "filter_rate": ("0.1", 0.1), "piece_length": ("40", 40),
+    "seed": ("9", 9), "burn_in": ("3", 3), "piece_length": ("40", 40),
     "pieces": ("3", 3), "world_objective": ("Trace_ELBO", "Trace_ELBO"), "information_weight": ("0.5", 0.5),
     "consistency_weight": ("0.5", 0.5), "marginal_draws": ("3", 3),
 }  # fmt: skip
