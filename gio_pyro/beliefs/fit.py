@@ -91,6 +91,7 @@ def fit(
         for _ in range(ROUNDS if cooled else 0):
             for group in (group for one in beliefs.optimisers.values() for group in one.param_groups):
                 group["lr"] *= 0.01 ** (1 / ROUNDS)
+            beliefs.fitted.recheck()  # a graph has the step size as a constant
             beliefs.update(believed, cooled // ROUNDS)
     return beliefs
 
