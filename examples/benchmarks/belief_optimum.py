@@ -107,8 +107,8 @@ def main() -> int:
         for seed in range(options.first, options.first + options.seeds):
             if (task.world, task.methods[-1], seed, steps) not in kept:
                 kept.add(run(task, seed, steps, episodes=2 if options.quick else task.episodes))
-                for method in task.methods:
-                    print("  ".join(map(str, kept[task.world, method, seed, steps].values())), flush=True)
+            for method in task.methods:
+                print("  ".join(kept[task.world, method, seed, steps].values()), flush=True)
     print("\n".join(["", *table(kept)]))
     return int(not all(map(within, kept.rows.values())))
 

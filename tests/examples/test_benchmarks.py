@@ -235,3 +235,28 @@ def test_filters_are_compared_with_exact_ones_and_their_rows_kept(tmp_path):
     assert run("filters.py", *arguments).stdout == first.stdout
     assert results.read_bytes() == before
     assert "| Tiger | exact | ForwardFilter | 1 of 1 |" in first.stdout
+
+
+@pytest.mark.slow
+def test_control_of_beliefs_is_compared_with_the_optimum_by_hand(tmp_path):
+    """In the T-maze the right arm pays 1 and needs no time; the best is 1."""
+    arguments = ("--quick", "--seeds", "1", "--only", "TMaze", "--results", tmp_path / "rows.csv")
+    first = run("belief_optimum.py", *arguments)
+    (row,) = csv.DictReader((tmp_path / "rows.csv").read_text().splitlines())
+    assert float(row["optimum"]) == pytest.approx(1.0)
+    assert first.returncode == int(float(row["return"]) < 0.95)
+    assert f"| a return of 1 | {float(row['return']):.3f} |" in first.stdout
+    assert run("belief_optimum.py", *arguments).stdout == first.stdout
+
+
+@pytest.mark.slow
+def test_hidden_control_keeps_a_row_for_each_method_and_goes_on_from_its_checkpoint(tmp_path):
+    arguments = ("--only", "PendulumAngle", "--seeds", "1", "--results", tmp_path / "rows.csv", "--runs", tmp_path)
+    for method in ("world", "memoryless"):
+        first = run("hidden_control.py", *arguments, "--method", method, "--steps", "30")
+        assert first.returncode == 0, first.stderr
+        assert run("hidden_control.py", *arguments, "--method", method, "--steps", "40").returncode == 0
+    rows = list(csv.DictReader((tmp_path / "rows.csv").read_text().splitlines()))
+    assert [(row["method"], row["step"]) for row in rows] == [
+        (method, step) for method in ("world", "memoryless") for step in ("30", "40")
+    ]
