@@ -36,7 +36,7 @@ from gio_pyro.planning.proposals import Proposal
 from gio_pyro.planning.rollouts import finite_scores, roll_out
 from gio_pyro.programs import log_probs
 
-FLOOR = 1e-3
+FLOOR = 1e-4
 """Share of the prior in a plan over finitely many actions, so that log μ is finite."""
 EFFECTIVE = 8.0
 """Least effective number of sequences that a normal is fitted to; below, weights are raised to a power under 1."""
