@@ -97,6 +97,10 @@ class Settings:
     learning_rate: float = 1e-3
     """Adam's step size for policy, critic and temperature, and for programs without one of their own (attribute
     `learning_rate`)."""
+    annealing: float | str = 1.0
+    """Factor of the step sizes of policy, critic, temperature and programs, also of those that programs have of their
+    own: a number, or "linear:FROM:TO:STEPS", as "linear:1:0:60000", with which all come to rest after 60,000
+    environment steps."""
     hidden: tuple[int, ...] = (128, 128)
     """Units of each hidden layer of policy and critic."""
     critic: str = "plain"
@@ -150,6 +154,12 @@ class Settings:
     seed: int = 0
     """Seed of the environment, the networks and every draw."""
 
+    def annealed(self, step: int) -> float:
+        """Return the factor of step sizes after `step` environment steps."""
+        from gio_pyro.schedules.weights import weight_of
+
+        return weight_of(self.annealing)(step)
+
     @classmethod
     def of(cls, given: dict[str, Any], *, states: "Space[Any]", actions: "Space[Any]") -> "Settings":
         """Return the default settings for these spaces, updated with those `given`, under either name of `ALIASES`.
@@ -190,6 +200,7 @@ class Settings:
         if callable(self.signal_weight):
             raise InputError('Expected signal_weight to be a number or "linear:FROM:TO:STEPS", but got a function.')
         weight_of(self.signal_weight)
+        _check_annealing(self.annealing)
         if self.signal is not None and not isinstance(self.signal, str):
             raise InputError(
                 f"Expected signal to be a name or None, but got {shown(self.signal)}; see gio_pyro.signals."
@@ -280,7 +291,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "objective", "training", "optim", "intrinsic", "samples", "temperature", "target_entropy", "discount",
             "reward_weight", "initial_value", "sweeps",
         ),
-        "Networks": ("hidden", "critic", "bounded_policy", "learning_rate", "target_rate", "compile"),
+        "Networks": ("hidden", "critic", "bounded_policy", "learning_rate", "annealing", "target_rate", "compile"),
         "Collection": (
             "learning_starts", "train_freq", "updates", "gradient_steps", "improvements", "batch_size", "buffer_size",
             "uniform_share", "greedy",
@@ -324,6 +335,17 @@ def _under_own_names(given: Mapping[str, Any]) -> dict[str, Any]:
     for alias, name in ALIASES.items():
         one_of_two(name, given.get(name), alias, given.get(alias))
     return {ALIASES.get(name, name): value for name, value in given.items()}
+
+
+def _check_annealing(given: float | str) -> None:
+    from gio_pyro.schedules.weights import LinearSchedule, weight_of
+
+    found = None if callable(given) else weight_of(given)
+    if not isinstance(found, LinearSchedule) or min(found.first, found.last) < 0 or max(found.first, found.last) > 1e3:
+        raise InputError(
+            f'Expected annealing to be a factor from 0 to 1000, or "linear:FROM:TO:STEPS" between two, but got '
+            f"{shown(given)}; 1 leaves step sizes as they are."
+        )
 
 
 def _check_pieces(s: Settings) -> None:

@@ -67,7 +67,9 @@ FINITE: Mapping[str, Any] = COMMON | {
 }
 """Chosen on seeds 100 and 101 of CartPole: there a step's reward is 1, as an even choice of actions is worth 0.7."""
 TASKS = (
-    Task("gio/CartPolePositions-v0", (20_000, 40_000, 60_000), 475.0, FINITE | SHORT),
+    Task(
+        "gio/CartPolePositions-v0", (20_000, 40_000, 60_000), 475.0, FINITE | SHORT | {"annealing": "linear:1:0:60000"}
+    ),
     Task("gio/PendulumAngle-v0", (10_000, 20_000), -200.0, COMMON | SHORT),
     Task("gio/PendulumPixels-v0", (25_000, 50_000), -300.0, COMMON | SHORT),
     Task("gio/RepeatFirst-v0", (20_000,), 0.95, FINITE | {"burn_in": 24, "piece_length": 26}),

@@ -57,6 +57,7 @@ from gio_pyro.inference import (
     sequence_length_of,
 )
 from gio_pyro.nn import restore_optimiser
+from gio_pyro.nn.step_sizes import scale_step_sizes
 from gio_pyro.planning import NoPlanner, Planner, planner_of
 from gio_pyro.programs import build_pair, chosen_programs, without_validation
 from gio_pyro.settings import Settings
@@ -190,6 +191,7 @@ class GIO(Picklable):
             training=s.training,
             action_space=self.spec.action_space,
         )
+        self._anneal()
         self.update, self.table_fit = self._network_update(), self._table_fit()
         self.figures: dict[str, Tensor] = {}
         self.monitor = TrainingMonitor(self.spec.action_space, s.discount)
@@ -242,6 +244,10 @@ class GIO(Picklable):
         """Return the optimisers by name; programs without parameters and tables have none."""
         others = self.beliefs.optimisers | self.dreaming.optimisers | self.explorer.optimisers()
         return self.inference.optimisers | steppers(self.actor_critic, self.temperature) | others
+
+    def _anneal(self) -> None:
+        if self.settings.annealing != 1:
+            scale_step_sizes(self.optimisers().values(), self.settings.annealed(self.steps))
 
     def load_optimisers(self, saved: dict[str, Any]) -> None:
         """Restore the state of each optimiser, by name; raises `CheckpointError` where it does not fit."""
@@ -342,6 +348,7 @@ class GIO(Picklable):
         """Collect `steps` environment steps, then update."""
         s = self.settings
         if self._collect(steps):
+            self._anneal()
             for _ in range(s.updates):
                 self._update(improvements=0 if self.steps < s.learning_starts else s.improvements)
 

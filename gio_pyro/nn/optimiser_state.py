@@ -72,6 +72,8 @@ def _require_fits(found: dict[str, Any], expected: dict[str, Any], kind: torch.d
 
 
 def _learning_rate(value: Any) -> float:
+    if isinstance(value, Tensor) and value.ndim == 0 and value.is_floating_point():
+        value = float(value)
     if not isinstance(value, float | int) or isinstance(value, bool) or not 0.0 <= value < float("inf"):
         raise CheckpointError(f"Expected a learning rate of at least 0, but got {str(value)[:80]}.")
     return value

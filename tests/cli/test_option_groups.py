@@ -32,6 +32,7 @@ VALUES = {
     "temperature": ("0.5", 0.5), "discount": ("0.5", 0.5), "objective": ("elbo", "elbo"),
     "optim": ("SGD(lr=0.1)", "SGD(lr=0.1)"), "training": ("svi", "svi"),
     "intrinsic": ("replayed", "replayed"), "signal": ("Control", "Control"), "signal_weight": ("0.5", 0.5),
+    "annealing": ("linear:1:0:500", "linear:1:0:500"),
     "reward_weight": ("0.5", 0.5), "signal_value": (None, True), "signal_discount": ("0.5", 0.5),
     "dream_horizon": ("2", 2), "dream_share": ("0.5", 0.5), "explorer": ("Signal", "Signal"),
     "planner": ("OneStep(draws=8)", "OneStep(draws=8)"),

@@ -120,6 +120,7 @@ EXACT: Mapping[Any, Callable[..., Any]] = MappingProxyType(
 FUSED: Mapping[Any, Callable[..., Any]] = MappingProxyType(
     {
         aten._fused_adam_.default: fused_adam_,
+        aten._fused_adam_.tensor_lr: fused_adam_,
         aten._foreach_norm.Scalar: foreach_norm,
         aten._foreach_lerp_.Scalar: foreach_lerp_,
         aten._foreach_add_.Scalar: foreach_add_,

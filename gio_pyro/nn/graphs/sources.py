@@ -52,7 +52,8 @@ class Sources:
     def watch(self) -> "Watch":
         """Return a record of what there is now, to find out later whether it is still the same."""
         plain = [(vars(module), name, value) for module in self.modules for name, value in _plain(module)]
-        groups = [(group, name, value) for group in self._groups() for name, value in group.items() if name != "params"]
+        named = [(group, *item) for group in self._groups() for item in group.items()]
+        groups = [(group, name, value) for group, name, value in named if not isinstance(value, list | Tensor)]
         return Watch(list(self._places()), [*plain, *groups])
 
     @property
@@ -77,6 +78,8 @@ class Sources:
         for optimiser in self.optimisers:
             for state in optimiser.state.values():
                 yield from ((state, name, value) for name, value in state.items() if isinstance(value, Tensor))
+        for group in self._groups():  # a learning rate that changes
+            yield from ((group, name, value) for name, value in group.items() if isinstance(value, Tensor))
 
 
 class Watch:
