@@ -31,6 +31,8 @@ KEYS = ("environment", "method", "step", "seed")
 EPISODES = 20
 EVALUATION_SEED = 1_000_003
 METHODS = ("world", "memoryless", "ppo")
+SAVED_EVERY = 5_000
+"""Environment steps after which a running agent is saved."""
 
 
 @dataclass(frozen=True)
@@ -136,9 +138,14 @@ class Ours:
             self.agent = gio.GIO(task.environment, seed=seed, **world, **settings)
 
     def learn(self, step: int) -> None:
-        """Learn up to a step, saving every 5,000."""
-        while self.agent.steps < step:
-            self.agent.learn(min(5_000, step - self.agent.steps)).save(self.place)
+        """Learn up to a step, saving every `SAVED_EVERY`."""
+
+        def save(agent: gio.GIO, metrics: Mapping[str, float]) -> None:
+            if agent.steps % SAVED_EVERY == 0 or agent.steps >= step:
+                agent.save(self.place)
+
+        if self.agent.steps < step:
+            self.agent.learn(step - self.agent.steps, callback=save)
 
     def played(self) -> dict[str, object]:
         """Return the mean return with the most probable and with drawn actions."""
