@@ -7,6 +7,7 @@ import os
 import random
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -272,6 +273,24 @@ def test_a_helper_that_is_waited_for_ends_with_its_owner(tmp_path: Path, monkeyp
     assert process.poll() is not None
     assert not folder.exists()
     assert not cache.folder().exists() or not list(cache.folder().iterdir())
+
+
+def test_helpers_of_one_graph_take_turns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(cache.tempfile, "gettempdir", lambda: str(tmp_path))
+    order: list[str] = []
+
+    def second() -> None:
+        with cache.alone_with(Path("graph.pt2")):
+            order.append("second")
+
+    other = threading.Thread(target=second)
+    with cache.alone_with(Path("graph.pt2")):
+        other.start()
+        time.sleep(0.2)
+        order.append("first")
+    other.join(timeout=10)
+    assert order == ["first", "second"]
+    assert not list(tmp_path.iterdir())
 
 
 KILLED = """

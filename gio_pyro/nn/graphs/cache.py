@@ -7,6 +7,9 @@ The folder is `gio_pyro` in the user's cache directory (`XDG_CACHE_HOME`, or `.c
 import hashlib
 import os
 import platform
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -40,3 +43,18 @@ def place_of(graph: Graph) -> Path:
 def partial_of(place: Path, process: int) -> Path:
     """Return the file that the helper of this process id writes before it becomes `place`."""
     return place.with_name(f"{place.stem}-{process}{place.suffix}")
+
+
+@contextmanager
+def alone_with(place: Path) -> Iterator[None]:
+    """Wait until no other helper compiles the same graph, as those of several runs of one program would."""
+    try:
+        import fcntl
+    except ImportError:  # Windows: each compiles it
+        yield
+        return
+    lock = Path(tempfile.gettempdir()) / f"gio_pyro_{place.stem}.lock"
+    with lock.open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+        lock.unlink(missing_ok=True)

@@ -18,7 +18,7 @@ import torch._inductor.compile_fx  # with all that compilation needs, which `tor
 from torch import Tensor, fx
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from gio_pyro.nn.graphs.cache import partial_of
+from gio_pyro.nn.graphs.cache import alone_with, partial_of
 from gio_pyro.nn.graphs.decompositions import FUSED
 
 
@@ -31,8 +31,10 @@ def main(graph: str, result: str, parent: str, lingers: str) -> None:
     module, meta = pickle.loads(Path(graph).read_bytes())
     place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     try:
-        compile_to(module, meta, partial)
-        os.replace(partial, place)
+        with alone_with(place):
+            if not place.is_file():
+                compile_to(module, meta, partial)
+                os.replace(partial, place)
     finally:
         partial.unlink(missing_ok=True)
         if os.getppid() != int(parent):
