@@ -13,7 +13,7 @@ from tests.slow import slow_but
 
 SMALL: dict[str, Any] = {"hidden": (8,), "learning_starts": 20, "batch_size": 16, "log_interval": 20, "compile": False}
 WORLDS = (
-    ("Pendulum-v1", {}),
+    ("Pendulum-v1", {"annealing": "linear:1:0:50"}),
     ("Pendulum-v1", {"guide": "UniformGuide", "temperature": "auto"}),
     ("CartPole-v1", {"train_freq": 1, "guide": "MovingMarginalGuide"}),
     ("Pendulum-v1", {"critic": "batch_renorm"}),
