@@ -53,8 +53,10 @@ def alone_with(place: Path) -> Iterator[None]:
     except ImportError:  # Windows: each compiles it
         yield
         return
-    lock = Path(tempfile.gettempdir()) / f"gio_pyro_{place.stem}.lock"
+    lock = Path(tempfile.gettempdir()) / f"gio_pyro_{os.getuid()}_{place.stem}.lock"
     with lock.open("a") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-        lock.unlink(missing_ok=True)
+        try:
+            yield
+        finally:
+            lock.unlink(missing_ok=True)
