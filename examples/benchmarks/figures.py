@@ -17,7 +17,6 @@ from types import ModuleType
 import cartpole
 import deep_control
 import default_agent
-import filters
 import finite_control
 import hidden_control
 import intrinsic_control
@@ -82,7 +81,6 @@ TABLES: dict[str, Callable[[], list[str]]] = {
     "latent_variables": lambda: [
         *latent_variables.table(Kept(STUDIES / "results" / "latent_variables.csv", latent_variables.KEYS))
     ],
-    "filters": lambda: filters.table(rows(filters)),
     "hidden_control": lambda: hidden_control.table(rows(hidden_control)),
     "finite_control": lambda: finite_control.table(finite_control.read(RESULTS / "finite_control.csv").values()),
     "objectives": lambda: objectives.table(RESULTS),
