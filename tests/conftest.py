@@ -36,11 +36,14 @@ def seed_all() -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Keep the seeds of this file where pytest-randomly is asked for another order; do without a home that is written.
+    """Take one thread, keep the seeds of this file, and do without a home that is written.
 
-    The order is random with `-p randomly`. Matplotlib warns of a home folder that it cannot write to, and arviz 0.23
-    cannot be imported there.
+    Networks are small, and workers that all take every core wait for each other. pytest-randomly is asked for another
+    order alone (`-p randomly`). Matplotlib warns of a home folder that it cannot write to, and arviz 0.23 cannot be
+    imported there.
     """
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # for the workers, and for processes that tests start
+    torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
     if hasattr(config.option, "randomly_reset_seed"):
         config.option.randomly_reset_seed = False
     os.environ["GIO_PYRO_CACHE"] = tempfile.mkdtemp(prefix="graphs-")  # graphs compiled before would change last digits

@@ -80,13 +80,13 @@ def _masked(counted: Tensor) -> Any:
     return poutine.mask(mask=mask)
 
 
-def mean_field_bound(world: World, piece: Piece, burn_in: int) -> Tensor:
-    """Return the bound of a piece, nats per counted instant, as tensors alone.
+def mean_field_bound(world: World, piece: Piece, burn_in: int, beliefs: Tensor | None = None) -> Tensor:
+    """Return the bound of a piece, nats per counted instant, as tensors alone; `beliefs` are those along it, if known.
 
     The filter runs along the piece; then each program runs once for all later instants. The result equals that of
     `pyro.infer.TraceMeanField_ELBO`: the divergence of q from p is analytic where torch has it, and sampled otherwise.
     """
-    beliefs, counted = world.along(piece), piece.counted(burn_in)
+    beliefs, counted = world.along(piece) if beliefs is None else beliefs, piece.counted(burn_in)
     first = step_bound(world, world.before(piece.first), None, Seen(piece.first), counted[:, 0])
     (action, seen), scored = piece.later(), counted[:, 1:]
     later = step_bound(world, beliefs[:, :-1].flatten(0, 1), action, seen, scored.flatten()).unflatten(0, scored.shape)
