@@ -19,6 +19,7 @@ from gio_pyro.beliefs.world import World
 from gio_pyro.collection import Actions, Collector, Env, Observations, make_env
 from gio_pyro.collection.make import single_spaces
 from gio_pyro.data.replay_buffer import Replay
+from gio_pyro.nn.step_sizes import scale_step_sizes
 from gio_pyro.programs import without_validation
 from gio_pyro.settings import Settings
 from gio_pyro.types import finite
@@ -87,12 +88,9 @@ def fit(
         beliefs.observe(replay.all())
         believed = beliefs.replay(1, None)
         believed.seen = replay
-        beliefs.update(believed, updates)
-        for _ in range(ROUNDS if cooled else 0):
-            for group in (group for one in beliefs.optimisers.values() for group in one.param_groups):
-                group["lr"] *= 0.01 ** (1 / ROUNDS)
-            beliefs.fitted.recheck()  # a graph has the step size as a constant
-            beliefs.update(believed, cooled // ROUNDS)
+        for number in range(ROUNDS + 1 if cooled else 1):
+            scale_step_sizes(beliefs.optimisers.values(), 0.01 ** (number / ROUNDS))
+            beliefs.update(believed, cooled // ROUNDS if number else updates)
     return beliefs
 
 
