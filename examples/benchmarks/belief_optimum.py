@@ -1,6 +1,6 @@
 """Control worlds with hidden states whose optimum is known, and compare: hidden Markov worlds, and LQG.
 
-    python examples/benchmarks/belief_optimum.py                       # about two hours on one core
+    python examples/benchmarks/belief_optimum.py
     python examples/benchmarks/belief_optimum.py --only Tiger --seeds 1
 
 Methods: `policy` is the actor-critic on the beliefs of a world model that is learned with it; `planner` acts by plans
@@ -8,7 +8,8 @@ in that world model, and `habit` by the guide that they were distilled into. Act
 result is the return as a share of the optimum, or for LQG the cost as a multiple of it. The optimum of the tiger and
 the T-maze is computed over all beliefs (`tabular.belief_return`), that of the lake is the certified upper bound of
 `tabular.point_based`, whose return is discounted by 0.99, and that of the linear system is `tabular.lqg_cost`. Settings
-were chosen on seed 100. Rows already in the CSV file are not run again. Exit status 1 if an aim is missed.
+are first guesses: none has been run for its full length yet. Rows already in the CSV file are not run again. Exit
+status 1 if an aim is missed.
 """
 
 import statistics
