@@ -49,6 +49,7 @@ class Beliefs(Observed):
         super().__init__()
         self.world, self.settings = world, settings
         self.running = RunningBelief(world.before(observation), action)
+        self.lost_in_replay: Tensor | int = 0
         rated = [
             (own, program.learning_rate or settings.learning_rate)
             for program in world.programs
@@ -147,7 +148,7 @@ class Beliefs(Observed):
 
     @torch.no_grad()
     def along(self, piece: Piece) -> Tensor:
-        """Return the beliefs at the instants of pieces of episodes, `[B, T + 1, D]`; one that is not finite is 0."""
+        """Return the beliefs at the instants of pieces of episodes, `[B, T + 1, D]`; one that is not finite counts as 0."""
         return self._run_along(self.followed, piece)
 
     @torch.no_grad()
@@ -155,14 +156,18 @@ class Beliefs(Observed):
         """Return the same for the batches of an update, which are always as large, and worth compiling."""
         return self._run_along(self.sampled, piece)
 
-    @staticmethod
-    def _run_along(function: GraphedFunction, piece: Piece) -> Tensor:
+    def _run_along(self, function: GraphedFunction, piece: Piece) -> Tensor:
         with without_validation():  # a graph may be captured here
-            return function(*piece.tensors())["beliefs"]
+            found = function(*piece.tensors())
+        self.lost_in_replay = self.lost_in_replay + found["lost"]
+        return found["beliefs"]
 
     def _along(self, *piece: Tensor) -> Figures:
-        found = self.world.along(Piece(*piece))
-        return {"beliefs": torch.where(found.isfinite().all(-1, keepdim=True), found, 0.0)}
+        given = Piece(*piece)
+        found, there = self.world.along(given), given.counted(0)
+        finite = found.isfinite().all(-1)
+        beliefs = torch.where(finite.unsqueeze(-1), found, 0.0)
+        return {"beliefs": beliefs, "lost": (there & ~finite).sum()}
 
     @torch.no_grad()
     def terms(self, rows: Transitions, replay: BelievedReplay) -> Figures:
@@ -234,17 +239,19 @@ class Beliefs(Observed):
         return -bound, {"world_nats": bound}
 
     def progress_state(self) -> dict[str, Any]:
-        """Return the number of gradient steps, and whether they run compiled."""
-        return {"calls": self.progress.calls, "compiled": self.progress.compiled}
+        """Return the number of gradient steps, whether they run compiled, and the beliefs of replay read as 0."""
+        lost = int(self.lost_in_replay)
+        return {"calls": self.progress.calls, "compiled": self.progress.compiled, "lost_in_replay": lost}
 
     def load_progress(self, state: dict[str, Any]) -> None:
         """Go on as a checkpoint ran, compiled or not, since the two differ by rounding."""
-        self.progress.calls = state["calls"]
+        self.progress.calls, self.lost_in_replay = state["calls"], state.get("lost_in_replay", 0)
         self.progress.compiled = state["compiled"] and self.progress.how is not False
 
     def metrics(self) -> dict[str, float]:
-        """Return how often a belief was not finite and began anew."""
-        return {"rollout/beliefs_restarted": float(self.running.restarted)}
+        """Return how often a belief was not finite: those that began anew while acting, and those read as 0."""
+        acting = float(self.running.restarted)
+        return {"rollout/beliefs_restarted": acting, "replay/beliefs_not_finite": float(self.lost_in_replay)}
 
 
 def clipped(parameters: Sequence[nn.Parameter]) -> None:

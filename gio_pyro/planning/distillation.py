@@ -2,8 +2,9 @@
 
     maximise  E_{s ~ replay} E_{a ~ q(·|s)} [ log p_a(a|s) ],    q the plan that s was acted by
 
-q's parameters are kept beside replay, by the number of the transition; in finite worlds, where replay is merged, the
-latest plan of each state is kept instead.
+q's parameters are kept beside replay, by the number of the transition. Plans of an early model and critic are worse
+than later ones, so only those of the latest half of the planned transitions are learned from. In finite worlds, where
+replay is merged, the latest plan of each state is kept instead.
 """
 
 from typing import Any
@@ -26,11 +27,14 @@ class PlanMemory(nn.Module):
     """
 
     plans: Tensor
+    newest: Tensor
+    """The number of the latest transition with a plan, −1 before the first."""
 
     def __init__(self, width: int, capacity: int, *, by_state: bool) -> None:
         super().__init__()
         self.capacity, self.by_state = capacity, by_state
         self.register_buffer("plans", torch.full((capacity if by_state else 1, width), UNPLANNED))
+        self.register_buffer("newest", torch.full((), -1, dtype=torch.int64))
 
     def keep(self, rows: Transitions, plans: Tensor) -> None:
         """Keep the plans `[B, P]` of collected transitions, `UNPLANNED` for those without."""
@@ -43,12 +47,14 @@ class PlanMemory(nn.Module):
             more = min(max(2 * len(self.plans), newest, 1024), self.capacity) - len(self.plans)
             self.plans = torch.cat([self.plans, self.plans.new_full((more, self.plans.shape[1]), UNPLANNED)])
         self.plans[rows.time % self.capacity] = plans
+        self.newest.copy_(torch.where(is_planned(plans), rows.time, self.newest).max())
 
     def of(self, rows: Transitions) -> Tensor:
-        """Return the plan of each transition `[B]`, `[B, P]`; `UNPLANNED` where there is none."""
+        """Return the plan of each transition `[B]`, `[B, P]`; `UNPLANNED` where there is none, or a newer one counts."""
         if self.by_state:
             return self.plans[rows.state]
-        return self.plans[(rows.time % self.capacity).clamp_max(len(self.plans) - 1)]
+        plans = self.plans[(rows.time % self.capacity).clamp_max(len(self.plans) - 1)]
+        return plans.masked_fill((rows.time < self.newest // 2).unsqueeze(-1), UNPLANNED)
 
     def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *others: object) -> None:
         """Take the size of the plans from a checkpoint."""

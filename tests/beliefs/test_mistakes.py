@@ -200,7 +200,9 @@ def test_a_belief_that_is_lost_begins_anew_and_is_counted():
     count = agent.metrics()["rollout/beliefs_restarted"]
     assert 0 < count < 30
     assert bool(agent.beliefs.running.belief.isfinite().all())
+    before = agent.metrics()["replay/beliefs_not_finite"]
     assert bool(agent.replay.all().state.isfinite().all())
+    assert agent.metrics()["replay/beliefs_not_finite"] > before
 
 
 def test_beliefs_that_are_lost_at_every_step_stop_learning():

@@ -260,11 +260,11 @@ def test_a_copy_plans_with_its_own_programs(how: dict[str, Any]):
         assert not differences(copy.deepcopy(agent).learn(20), twin.learn(20))
 
 
-def test_a_transition_that_was_not_planned_has_no_plan_where_one_was_kept_before():
+def test_plans_of_the_latest_half_are_kept_and_a_transition_that_was_not_planned_has_none():
     settings = SMALL | {"buffer_size": 40}
     agent = GIO("CartPole-v1", planner=SHORT, guide="HabitGuide", **settings).learn(70)
     memory = agent.planning.memory
-    assert bool(is_planned(memory.of(agent.replay.all())).all())
+    assert is_planned(memory.of(agent.replay.all())).tolist() == [time >= 69 // 2 for time in range(30, 70)]
     agent.planner = None
     agent.learn(12)
     planned = is_planned(memory.of(agent.replay.all()))
