@@ -148,7 +148,7 @@ class Beliefs(Observed):
 
     @torch.no_grad()
     def along(self, piece: Piece) -> Tensor:
-        """Return the beliefs at the instants of pieces of episodes, `[B, T + 1, D]`; one that is not finite counts as 0."""
+        """Return the beliefs at the instants of pieces of episodes, `[B, T + 1, D]`; 0 for one that is not finite, counted."""
         return self._run_along(self.followed, piece)
 
     @torch.no_grad()

@@ -50,7 +50,7 @@ class PlanMemory(nn.Module):
         self.newest.copy_(torch.where(is_planned(plans), rows.time, self.newest).max())
 
     def of(self, rows: Transitions) -> Tensor:
-        """Return the plan of each transition `[B]`, `[B, P]`; `UNPLANNED` where there is none, or a newer one counts."""
+        """Return the plan of each transition `[B]`, `[B, P]`; `UNPLANNED` where there is none, or it is too old."""
         if self.by_state:
             return self.plans[rows.state]
         plans = self.plans[(rows.time % self.capacity).clamp_max(len(self.plans) - 1)]
