@@ -148,7 +148,7 @@ class Beliefs(Observed):
 
     @torch.no_grad()
     def along(self, piece: Piece) -> Tensor:
-        """Return the beliefs at the instants of pieces of episodes, `[B, T + 1, D]`; 0 for one that is not finite, counted."""
+        """Return the beliefs at the instants of pieces of episodes, `[B, T + 1, D]`, those not finite as 0."""
         return self._run_along(self.followed, piece)
 
     @torch.no_grad()
