@@ -1,5 +1,7 @@
 """A filter with a recurrent memory."""
 
+import math
+
 import pyro
 import pyro.distributions as dist
 import torch
@@ -14,13 +16,18 @@ from gio_pyro.types import Seen, Transitions, WorldSpec, require_world_spec
 class RecurrentFilter(nn.Module):
     """h' = GRU(h, a, x, x − x⁻), q(z|belief, a, x) = N(f(h', x)): the filter of a `RecurrentStateSpace`.
 
-    The change x − x⁻ of vectors, in its own deviations, shows velocities that are lost in the level of x.
+    The change x − x⁻ of vectors, in its own deviations, shows velocities that are lost in the level of x. Before
+    training the units take in the first observation at once, and later ones at rates of 1 to 1/`longest`, spread evenly
+    in their logarithm (as Tallec and Ollivier 2018, arXiv 1804.11188, for all observations), so that what was seen
+    first is still there, and can be learned from, after many steps.
 
     Raises:
         InputError: a world model without its sizes of memory, latent and observation.
     """
 
     learning_rate = 1e-3
+    longest = 100.0
+    """Steps for which the slowest units keep what they took in, before training."""
 
     def __init__(self, spec: WorldSpec) -> None:
         super().__init__()
@@ -39,7 +46,18 @@ class RecurrentFilter(nn.Module):
         self.changes = self.size // 2 if vectors else 0
         self.change = Standardise((self.changes,)) if vectors else None
         self.cell = nn.GRUCell(self.encoder.size + self.changes + width(spec.action_space) + 1, self.memory)
+        self._spread_rates()
         self.net = mlp(self.memory + self.encoder.size, spec.hidden[-1:], 2 * world.latent)
+
+    @torch.no_grad()
+    def _spread_rates(self) -> None:
+        """Let what is taken in have about unit deviation, and the rates of later steps be spread."""
+        one_hots = (self.discrete, isinstance(self.actions, Discrete))
+        sizes = (self.encoder.size + self.changes, width(self.actions))
+        active = 1 + sum(1 if one_hot else size for one_hot, size in zip(one_hots, sizes, strict=True))
+        _, keep, taken = self.cell.weight_ih.chunk(3)  # of the gates r and z, and of what is taken in
+        taken.normal_(std=active**-0.5)
+        keep[:, -1] += math.log(self.longest) * torch.rand(self.memory)  # of the last input, 1 at all later steps
 
     def observe(self, rows: Transitions) -> None:
         """Update the input statistics with new transitions of what was seen."""
