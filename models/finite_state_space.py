@@ -14,9 +14,10 @@ from gio_pyro.types import Seen, Transitions, WorldSpec, finite, require_world_s
 IMPOSSIBLE = 1e-30
 """Probability that a state without any keeps, so that a belief of zeros is one, too."""
 SHOWN, MOVED, ENDING = 5.0, 0.1, 4.0
-"""Before training each state has this logit more for one of the symbols, a different one as far as there are; logits of
-transitions have this deviation; and every fourth state ends the episode, with this logit. So fewer fits end in a local
-optimum than from states that are alike."""
+"""Before training each state has this logit more for one of the symbols, each symbol having as many states as it is
+often seen in the first transitions, at least one as far as there are; logits of transitions have this deviation; and
+every fourth state ends the episode, with this logit. So fewer fits end in a local optimum than from states that are
+alike."""
 CERTAIN = 40.0
 """Logit of a termination that is certain: its complement has probability 4e-18."""
 LEAST_SCALE = 1e-2
@@ -51,6 +52,8 @@ class FiniteStateSpace(nn.Module):
     ending: Tensor
     mean: Tensor
     log_scale: Tensor
+    symbol: Tensor
+    """`[S]`: the symbol that each state shows before training, −1 as long as nothing was seen."""
 
     def __init__(self, spec: WorldSpec) -> None:
         super().__init__()
@@ -65,11 +68,9 @@ class FiniteStateSpace(nn.Module):
         }
         for name, shape in shapes.items():
             setattr(self, name, nn.Parameter(torch.randn(shape)))
-        state = torch.arange(s)
-        for emission in (self.first_emission, self.emission):
-            emission.data[..., state, state % symbols] += SHOWN
+        self.register_buffer("symbol", torch.full((s,), -1))
         self.transition.data *= MOVED
-        self.ending = nn.Parameter(torch.where(state >= s - s // 4, ENDING, -ENDING))
+        self.ending = nn.Parameter(torch.where(torch.arange(s) >= s - s // 4, ENDING, -ENDING))
         self.mean = nn.Parameter(torch.zeros(count, s, s))
         self.log_scale = nn.Parameter(torch.zeros(()))
         self.paid = Standardise((1,))
@@ -99,9 +100,26 @@ class FiniteStateSpace(nn.Module):
         return made
 
     def observe(self, rows: Transitions) -> None:
-        """Update the scale of rewards with new transitions of what was seen; tables that are given need none."""
-        if isinstance(self.mean, nn.Parameter):
-            self.paid.observe(rows.reward.unsqueeze(-1))
+        """Update the scale of rewards with new transitions of what was seen; the first ones place the states.
+
+        Tables that are given need neither.
+        """
+        if not isinstance(self.mean, nn.Parameter):
+            return
+        self.paid.observe(rows.reward.unsqueeze(-1))
+        if int(self.symbol[0]) < 0 and len(rows):
+            self._place(rows)
+
+    @torch.no_grad()
+    def _place(self, rows: Transitions) -> None:
+        """Let states show symbols as often as they are seen."""
+        ends, symbols = self.ending > 0, self.emission.shape[-1]
+        for kind in (True, False):
+            counts = torch.bincount(rows.next_state[rows.terminated == kind], minlength=symbols).cpu()
+            self.symbol[ends == kind] = proportional(counts, int((ends == kind).sum())).to(self.symbol)
+        state = torch.arange(self.states, device=self.symbol.device)
+        for emission in (self.first_emission, self.emission):
+            emission[..., state, self.symbol] += SHOWN
 
     def prior(self, belief: Tensor, action: Tensor | None) -> Tensor:
         """Return log p(z) of every state given the belief before and the action, `[B, S]` nats."""
@@ -150,3 +168,17 @@ class FiniteStateSpace(nn.Module):
         entered = mean.expand(*z.shape[:-1], *mean.shape).gather(-1, z.expand(*z.shape[:-1], len(mean)).unsqueeze(-1))
         scale = self.log_scale.exp().clamp_min(LEAST_SCALE) * self.paid.deviation
         return dist.Normal(self.paid.mean + self.paid.deviation * entered.squeeze(-1), scale)
+
+
+def proportional(counts: Tensor, places: int) -> Tensor:
+    """Return which of K kinds has each of so many places, `[places]`, shared in proportion to their counts `[K]`.
+
+    Every kind that was counted has one as far as they reach, the more frequent first; the rest are shared by the
+    highest averages (D'Hondt). Kinds are counted as equal where there is none.
+    """
+    counts = counts.double() if int(counts.sum()) else torch.ones_like(counts, dtype=torch.float64)
+    given = torch.zeros_like(counts)
+    for _ in range(places):
+        waiting = torch.where(given == 0, counts * counts.sum() * len(counts), counts / (given + 1))
+        given[waiting.argmax()] += 1
+    return torch.repeat_interleave(torch.arange(len(counts)), given.long())

@@ -12,6 +12,7 @@ from gio_pyro.beliefs.pieces import Piece
 from gio_pyro.errors import InputError
 from gio_pyro.guides import CategoricalFilter, ForwardFilter, GaussianFilter, KalmanFilter
 from gio_pyro.models import FiniteStateSpace, GaussianStateSpace
+from gio_pyro.models.finite_state_space import proportional
 from gio_pyro.programs import without_validation
 from tests.beliefs.worlds import LINEAR, finite_pieces, finite_pomdp, finite_spec, finite_world, world_of
 
@@ -105,12 +106,21 @@ def test_an_impossible_observation_leaves_the_prediction():
         torch.testing.assert_close(belief[0], pomdp.mdp.start.to(belief), atol=1e-6, rtol=0)
 
 
-def test_a_hidden_markov_model_begins_with_different_states():
-    pomdp = finite_pomdp("gio/NoisyFrozenLake-v0")
-    model = FiniteStateSpace(finite_spec(pomdp))
-    shown = model.first_emission.softmax(-1).argmax(-1)
-    assert len(set(shown.tolist())) >= model.states - 1
-    assert model.ending.tolist() == [-4.0] * 6 + [4.0] * 2
+def test_a_hidden_markov_model_begins_with_states_for_each_symbol_as_it_is_seen():
+    assert proportional(torch.tensor([3, 0, 1]), 4).tolist() == [0, 0, 0, 2]
+    assert proportional(torch.tensor([9, 1, 1]), 2).tolist() == [0, 1]
+    assert proportional(torch.tensor([0, 0]), 3).tolist() == [0, 0, 1]
+    model = type("Sixteen", (FiniteStateSpace,), {"states": 16})(finite_spec(finite_pomdp("gio/TMaze-v0")))
+    seen = random_play("gio/TMaze-v0", 500, seed=0).all()
+    model.observe(seen)
+    before = {name: one.clone() for name, one in model.state_dict().items() if "emission" in name}
+    shown = torch.bincount(model.symbol[:12], minlength=4)
+    assert bool((shown[torch.bincount(seen.next_state, minlength=4) > 0] > 0).all())
+    assert int(shown[2]) > 6
+    assert model.first_emission.argmax(-1).equal(model.symbol)
+    assert model.ending.tolist() == [-4.0] * 12 + [4.0] * 4
+    model.observe(seen)  # only the first transitions place them
+    assert all(one.equal(model.state_dict()[name]) for name, one in before.items())
 
 
 @pytest.mark.slow
