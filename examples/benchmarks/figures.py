@@ -14,9 +14,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 
+import belief_optimum
 import cartpole
 import deep_control
 import default_agent
+import filters
 import finite_control
 import hidden_control
 import intrinsic_control
@@ -24,6 +26,7 @@ import linear_guides
 import mutual_information
 import noisy_tv
 import objectives
+import planning
 import pyro_elbo
 import sparse_maze
 import speed
@@ -69,6 +72,12 @@ def defaults() -> list[str]:
     return [*medians, "", *default_agent.table(kept, default_agent.STEPS)]
 
 
+def plans() -> list[str]:
+    """Return the tables of the parts of planning.py."""
+    parts = [planning.table(part, Kept(RESULTS / f"planning-{part}.csv", planning.KEYS)) for part in planning.PARTS]
+    return "\n\n".join("\n".join(part) for part in parts).splitlines()
+
+
 TABLES: dict[str, Callable[[], list[str]]] = {
     "critic_and_policy": lambda: critic_and_policy.table(
         Kept(STUDIES / "results" / "critic_and_policy.csv", critic_and_policy.KEYS)
@@ -81,12 +90,15 @@ TABLES: dict[str, Callable[[], list[str]]] = {
     "latent_variables": lambda: [
         *latent_variables.table(Kept(STUDIES / "results" / "latent_variables.csv", latent_variables.KEYS))
     ],
+    "belief_optimum": lambda: belief_optimum.table(rows(belief_optimum)),
+    "filters": lambda: filters.table(rows(filters)),
     "hidden_control": lambda: hidden_control.table(rows(hidden_control)),
     "finite_control": lambda: finite_control.table(finite_control.read(RESULTS / "finite_control.csv").values()),
     "objectives": lambda: objectives.table(RESULTS),
     "intrinsic_control": lambda: intrinsic_control.table(rows(intrinsic_control)),
     "linear_guides": lambda: linear_guides.table(rows(linear_guides)),
     "mutual_information": lambda: mutual_information.table(rows(mutual_information)),
+    "planning": plans,
     "pyro_elbo": lambda: pyro_elbo.table(rows(pyro_elbo)),
     "sparse_maze": maze,
     "speed": lambda: speed.table(rows(speed)),

@@ -70,6 +70,7 @@ HABITS = {"CartPole-v1": 2_000, "Pendulum-v1": 1_500}
 """Environment steps after which habits are compared with their planners."""
 FINITE = {"FrozenLake-v1": 0.002, "CliffWalking-v1": 0.1}
 """Finite worlds and their temperatures."""
+PARTS = ("finite", "solve", "habit")
 PLANNERS = (
     "BackwardInduction()",
     "BackwardInduction(horizon=12, value=True)",
@@ -189,7 +190,7 @@ def _habit_table(kept: Kept) -> list[str]:
 def main() -> None:
     """Run what is missing, and print the table of the part."""
     parser = command_line(__doc__, RESULTS, seeds=1)
-    parser.add_argument("--part", default="solve", choices=("finite", "solve", "habit"))
+    parser.add_argument("--part", default="solve", choices=PARTS)
     parser.add_argument("--only", default="", help="environments whose id contains this")
     parser.add_argument("--method", default="", help="planner or policy, of the part solve")
     options = parser.parse_args()

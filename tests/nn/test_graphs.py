@@ -275,22 +275,25 @@ def test_a_helper_that_is_waited_for_ends_with_its_owner(tmp_path: Path, monkeyp
     assert not cache.folder().exists() or not list(cache.folder().iterdir())
 
 
-def test_helpers_of_one_graph_take_turns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+@pytest.mark.parametrize("turn", [lambda: cache.alone_with(Path("graph.pt2")), cache.in_turn])
+def test_helpers_of_one_graph_and_of_one_processor_take_turns(
+    turn: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.setattr(cache.tempfile, "gettempdir", lambda: str(tmp_path))
+    monkeypatch.setattr(cache.os, "cpu_count", lambda: 1)
     order: list[str] = []
 
     def second() -> None:
-        with cache.alone_with(Path("graph.pt2")):
+        with turn():
             order.append("second")
 
     other = threading.Thread(target=second)
-    with cache.alone_with(Path("graph.pt2")):
+    with turn():
         other.start()
         time.sleep(0.2)
         order.append("first")
     other.join(timeout=10)
     assert order == ["first", "second"]
-    assert not list(tmp_path.iterdir())
 
 
 KILLED = """

@@ -8,8 +8,10 @@ import hashlib
 import os
 import platform
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import cycle
 from pathlib import Path
 
 import torch
@@ -48,15 +50,41 @@ def partial_of(place: Path, process: int) -> Path:
 @contextmanager
 def alone_with(place: Path) -> Iterator[None]:
     """Wait until no other helper compiles the same graph, as those of several runs of one program would."""
-    try:
-        import fcntl
-    except ImportError:  # Windows: each compiles it
-        yield
-        return
-    lock = Path(tempfile.gettempdir()) / f"gio_pyro_{os.getuid()}_{place.stem}.lock"
-    with lock.open("a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    lock = _lock(place.stem)
+    with _locked(lock, wait=True):
         try:
             yield
         finally:
             lock.unlink(missing_ok=True)
+
+
+@contextmanager
+def in_turn() -> Iterator[None]:
+    """Wait until fewer helpers compile than this machine has processors: many at once are all late."""
+    for number in cycle(range(os.cpu_count() or 1)):
+        with _locked(_lock(f"turn-{number}"), wait=False) as free:
+            if free:
+                yield
+                return
+        time.sleep(0.1)
+
+
+def _lock(name: str) -> Path:
+    return Path(tempfile.gettempdir()) / f"gio_pyro_{os.getuid() if hasattr(os, 'getuid') else 0}_{name}.lock"
+
+
+@contextmanager
+def _locked(path: Path, *, wait: bool) -> Iterator[bool]:
+    """Hold a lock, or without waiting return whether it was free; always True on Windows, which has none."""
+    try:
+        import fcntl
+    except ImportError:
+        yield True
+        return
+    with path.open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            yield False
+            return
+        yield True

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 import warnings
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ import torch._inductor.compile_fx  # with all that compilation needs, which `tor
 from torch import Tensor, fx
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from gio_pyro.nn.graphs.cache import alone_with, partial_of
+from gio_pyro.nn.graphs.cache import alone_with, in_turn, partial_of
 from gio_pyro.nn.graphs.decompositions import FUSED
 
 
@@ -31,7 +32,7 @@ def main(graph: str, result: str, parent: str, lingers: str) -> None:
     module, meta = pickle.loads(Path(graph).read_bytes())
     place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     try:
-        with alone_with(place):
+        with alone_with(place), nullcontext() if lingers == "0" else in_turn():
             if not place.is_file():
                 compile_to(module, meta, partial)
                 os.replace(partial, place)
