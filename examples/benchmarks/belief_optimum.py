@@ -5,11 +5,11 @@
 
 Methods: `learned` is the actor-critic on the beliefs of a world model that is learned with it, `given` the same with
 the tables of the world as its world model; `planner` acts by plans in a learned world model, and `habit` by the guide
-that they were distilled into. Actions are the most probable ones. A result is the return as a share of the optimum, or for LQG the cost as a multiple of it. The optimum of the tiger and
-the T-maze is computed over all beliefs (`tabular.belief_return`), that of the lake is the certified upper bound of
-`tabular.point_based`, whose return is discounted by 0.99, and that of the linear system is `tabular.lqg_cost`. Settings
-are first guesses: none has been run for its full length yet. Rows already in the CSV file are not run again. Exit
-status 1 if an aim is missed.
+that they were distilled into. Actions are the most probable ones. A result is the return as a share of the optimum, or
+for LQG the cost as a multiple of it. The optimum of the tiger and the T-maze is computed over all beliefs
+(`tabular.belief_return`), that of the lake is the certified upper bound of `tabular.point_based`, whose return is
+discounted by 0.99, and that of the linear system is `tabular.lqg_cost`. Settings are first guesses: none has been run
+for its full length yet. Rows already in the CSV file are not run again. Exit status 1 if an aim is missed.
 """
 
 import statistics

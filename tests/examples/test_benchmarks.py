@@ -242,10 +242,11 @@ def test_control_of_beliefs_is_compared_with_the_optimum_by_hand(tmp_path):
     """In the T-maze the right arm pays 1 and needs no time; the best is 1."""
     arguments = ("--quick", "--seeds", "1", "--only", "TMaze", "--results", tmp_path / "rows.csv")
     first = run("belief_optimum.py", *arguments)
-    (row,) = csv.DictReader((tmp_path / "rows.csv").read_text().splitlines())
-    assert float(row["optimum"]) == pytest.approx(1.0)
-    assert first.returncode == int(float(row["return"]) < 0.95)
-    assert f"| a return of 1 | {float(row['return']):.3f} |" in first.stdout
+    rows = list(csv.DictReader((tmp_path / "rows.csv").read_text().splitlines()))
+    assert [(row["method"], float(row["optimum"])) for row in rows] == [("learned", 1.0), ("given", 1.0)]
+    found = [float(row["return"]) for row in rows]
+    assert first.returncode == int(min(found) < 0.95)
+    assert all(f"| a return of 1 | {value:.3f} |" in first.stdout for value in found)
     assert run("belief_optimum.py", *arguments).stdout == first.stdout
 
 
