@@ -109,7 +109,8 @@ def main() -> int:
         for seed in range(options.first, options.first + options.seeds):
             for row in run(task, seed, steps, 2 if options.quick else task.episodes, kept):
                 kept.add([row])
-                print("  ".join(map(str, kept[task.world, row["method"], seed, steps].values())), flush=True)
+            for method in task.methods:
+                print("  ".join(kept[task.world, method, seed, steps].values()), flush=True)
     print("\n".join(["", *table(kept)]))
     return int(not all(map(within, kept.rows.values())))
 
