@@ -1,7 +1,7 @@
 """Compilation of a graph in a helper process, while the run goes on, and loading of what it wrote.
 
 torch's compiler (AOTInductor) takes a minute of one core for an update, and its result a few milliseconds to load. So
-it runs in a process of its own, at the lowest priority. A run may be shorter than that: the process then goes on for
+it runs in a process of its own, at a low priority. A run may be shorter than that: the process then goes on for
 `LINGERS` seconds at most, and the next run finds the file.
 """
 

@@ -22,6 +22,10 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from gio_pyro.nn.graphs.cache import alone_with, in_turn, partial_of
 from gio_pyro.nn.graphs.decompositions import FUSED
 
+NICENESS = 5
+"""Of a helper that is not waited for: it yields to the run, yet has its turn where all processors are busy. At 19 a
+graph of some seconds took twenty minutes beside three runs on two processors."""
+
 
 def main(graph: str, result: str, parent: str, lingers: str) -> None:
     """Compile a graph to the file `result`, atomically, and end `lingers` seconds after the process `parent`."""
@@ -60,12 +64,12 @@ def _example(shape: tuple[int, ...], strides: tuple[int, ...], kind: torch.dtype
 
 
 def _live_with(parent: int, lingers: int, partial: Path, folder: Path) -> None:
-    """End `lingers` seconds after the parent, however that ended, and leave nothing; at the lowest priority if above 0.
+    """End `lingers` seconds after the parent, however that ended, and leave nothing; at a low priority if above 0.
 
     A parent that waits for the result has no use for it when it has ended.
     """
     if lingers and hasattr(os, "nice"):
-        os.nice(19)
+        os.nice(NICENESS)
 
     def watch() -> None:
         while os.getppid() == parent:
