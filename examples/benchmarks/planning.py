@@ -7,10 +7,11 @@
 `finite`: one agent with `BackwardInduction` learns from 20,000 steps; then the policies of all planners in its fitted
 model, each planning anew in every state, are evaluated exactly in the true one. `solve`: the same loop with and without
 a planner; every 500 environment steps, of the pendulum every 250, the mean return of 20 evaluation episodes with the
-likeliest actions. CartPole-v1 is solved at 475, Pendulum-v1 at −200; a run stops where it is solved. `habit`: an agent with the guide `HabitGuide` and a
-planner learns for as many steps as are given, its plans being distilled into the guide; then the return of 20 episodes
-and the milliseconds of an action are taken with the planner, and with the habit alone. The settings were chosen on seeds
-0 (CartPole) and 100 (the pendulum). Rows already in the CSV file are not run again.
+likeliest actions. CartPole-v1 is solved at 475, Pendulum-v1 at −200; a run stops where it is solved. `habit`: an agent
+with the guide `HabitGuide` and a planner learns for as many steps as are given, its plans being distilled into the
+guide; then the return of 20 episodes and the milliseconds of an action are taken with the planner, and with the habit
+alone. The settings were chosen on seeds 0 (CartPole) and 100 (the pendulum). Rows already in the CSV file are not run
+again.
 
 Solved is the first evaluation that reaches the bound; it is not always kept. On CartPole, seed 0, a run that goes on
 returns 500, 91, 95 and 500 at 500, 1,000, 1,500 and 2,000 steps: the critic, whose value follows after the horizon, is
