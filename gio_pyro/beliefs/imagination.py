@@ -20,7 +20,7 @@ HALF = 0.5
 
 
 class WorldImagination:
-    """Draws of a world model, z, then x and r, and the belief of the filter after them.
+    """Draws of a world model, z, then x and r, and the belief of the filter after them; r is paid by its mean given z.
 
     The information of a step is log p(x, r|z) − log p(x, r|b, a) of what was drawn, in expectation the mutual
     information of the planning bound (theory, section 6), too high by the bias of `log_marginal`.
@@ -77,13 +77,26 @@ class WorldImagination:
         nodes = self.world.model.run(belief, action)
         seen = seen_in(nodes)
         after = self.world.filter.update(belief, action, seen)
-        reward: Tensor = nodes[REWARD]["value"]
+        reward = _expected(nodes[REWARD])
         information = torch.zeros_like(reward)
         if self.measures:
             information = self.world.model.evidence(nodes, nodes[STATE]["value"]) - log_marginal(
                 self.world, belief, action, seen, self.draws
             )
         return {"next_state": after, "reward": reward, "ended": _ended(nodes, reward), "information": information}
+
+
+def _expected(node: Any) -> Tensor:
+    """Return the mean of a reward given the state that was drawn, `[M]`, or its draw where there is no finite mean.
+
+    Its noise would only make plans worse: nothing that is done can change it.
+    """
+    value: Tensor = node["value"]
+    try:
+        mean: Tensor = node["fn"].mean
+    except NotImplementedError:
+        return value
+    return torch.where(mean.isfinite(), mean, value)
 
 
 def _ended(nodes: Nodes, like: Tensor) -> Tensor:
