@@ -29,7 +29,7 @@ def test_drawn_steps_agree_with_the_tables():
     shown = belief @ heard
     wanted = float(-(shown * shown.log()).sum() + (belief @ (heard * heard.log()).sum(-1)))
     assert float(found.information.mean()) == pytest.approx(wanted, abs=0.02)
-    assert float(found.reward.mean()) == pytest.approx(-1.0, abs=0.05)
+    assert float((found.reward + 1).abs().max()) < 1e-5  # the mean, although the program draws around it
     assert float(found.ended.max()) < 1e-6
 
 
