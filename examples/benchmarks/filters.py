@@ -61,11 +61,11 @@ WORLDS: dict[str, tuple[str, dict[str, Any]]] = {
 PIECES: dict[str, Any] = {"piece_length": 24, "burn_in": 8, "compile": False}
 AT_ONCE = {LINEAR: 64, "given": 32, "learned": 32}
 """Pieces in a gradient step."""
-UPDATES = {LINEAR: 600, "given": 150, "learned": 360}
+UPDATES = {LINEAR: 1_200, "given": 150, "learned": 360}
 """Gradient steps; a third of them with a falling step size."""
 RATES = {LINEAR: 0.02, "learned": 0.1}
 """Step sizes of learned world models."""
-STATES = {"Tiger": 4, "TMaze": 32, "NoisyFrozenLake": 24, "slippery NoisyFrozenLake": 24}
+STATES = {"Tiger": 4, "TMaze": 64, "NoisyFrozenLake": 24, "slippery NoisyFrozenLake": 24}
 """Of learned world models: more than there are, so that fewer fits end in a local optimum."""
 
 
