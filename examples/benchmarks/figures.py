@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 
-import belief_optimum
 import cartpole
 import deep_control
 import default_agent
@@ -74,7 +73,8 @@ def defaults() -> list[str]:
 
 def plans() -> list[str]:
     """Return the tables of the parts of planning.py."""
-    parts = [planning.table(part, Kept(RESULTS / f"planning-{part}.csv", planning.KEYS)) for part in planning.PARTS]
+    files = {part: RESULTS / f"planning-{part}.csv" for part in planning.PARTS}
+    parts = [planning.table(part, Kept(file, planning.KEYS)) for part, file in files.items() if file.exists()]
     return "\n\n".join("\n".join(part) for part in parts).splitlines()
 
 
@@ -90,7 +90,6 @@ TABLES: dict[str, Callable[[], list[str]]] = {
     "latent_variables": lambda: [
         *latent_variables.table(Kept(STUDIES / "results" / "latent_variables.csv", latent_variables.KEYS))
     ],
-    "belief_optimum": lambda: belief_optimum.table(rows(belief_optimum)),
     "filters": lambda: filters.table(rows(filters)),
     "hidden_control": lambda: hidden_control.table(rows(hidden_control)),
     "finite_control": lambda: finite_control.table(finite_control.read(RESULTS / "finite_control.csv").values()),
