@@ -69,7 +69,7 @@ def _about(agent: GIO, diagnosis: Diagnosis) -> list[tuple[str, str]]:
 def _programs(agent: GIO) -> Group:
     panels, missing = program_graphs(agent)
     caption = (
-        "Sites of the two programs, with arrows to those whose distribution depends on them. Grey ones are observed; a "
+        "Sites of the programs, with arrows to those whose distribution depends on them. Grey ones are observed; a "
         "frame is a plate, with one value for each example."
     )
     absent = f" Pyro cannot follow the values inside {' and '.join(missing)}, which is not drawn." if missing else ""

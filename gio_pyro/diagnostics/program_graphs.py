@@ -1,6 +1,7 @@
-"""Draw a model and its guide as graphs of sites: `pyro.render_model` with graphviz, a drawing of our own without.
+"""Draw programs as graphs of sites: `pyro.render_model` with graphviz, a drawing of our own without.
 
-State and future, the arguments of the programs, are drawn as observed sites, so that what depends on them is seen.
+Arguments of the programs (state and future; of world models and filters belief, action and, for filters, observation)
+are drawn as observed sites, so that what depends on them is seen.
 """
 
 from __future__ import annotations
@@ -17,15 +18,19 @@ import torch
 from pyro.infer.inspect import get_model_relations
 from torch import Tensor
 
+from gio_pyro.beliefs.beliefs import Beliefs
+from gio_pyro.beliefs.programs import OBSERVATION
 from gio_pyro.diagnostics.evidence import judging
 from gio_pyro.diagnostics.svg import ACCENT, INK, MUTED, PAGE, drawing, svg
 from gio_pyro.programs import example
 from gio_pyro.programs.sites import FUTURE
+from gio_pyro.types import Seen
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from gio_pyro.agent import GIO
+    from gio_pyro.beliefs.world import World
 
 STATE = "state"
 WIDE, HIGH, COLUMN, ROW = 1.15, 0.46, 1.5, 0.95
@@ -43,23 +48,12 @@ Run = Callable[[], Any]
 
 
 def program_graphs(agent: GIO) -> tuple[list[str], list[str]]:
-    """Return `<svg>` elements of the model and the guide, and the names of programs that Pyro cannot track.
+    """Return `<svg>` elements of model and guide, world model and filter, and the names of those that are not drawn.
 
     Pyro follows values through tensors; a program that takes them apart, or indexes lists by them, is not drawn.
     """
-    with judging(agent):
-        state, future = (
-            torch.cat(2 * [example(space, agent.device)]) for space in (agent.spec.state_space, agent.spec.future_space)
-        )
-
-    def model() -> Any:
-        return agent.model(agent.policy, _given(STATE, state), future)
-
-    def guide() -> Any:
-        return agent.guide(agent.policy, _given(STATE, state), _given(FUTURE, future))
-
     panels, missing = [], []
-    for program, run in ((agent.model, model), (agent.guide, guide)):
+    for program, run in _runs(agent):
         with judging(agent):
             found = _drawn(run, program.name)
         panels += [found] if found else []
@@ -67,9 +61,52 @@ def program_graphs(agent: GIO) -> tuple[list[str], list[str]]:
     return panels, missing
 
 
+def _runs(agent: GIO) -> Sequence[tuple[Any, Run]]:
+    """Return each program and how to run it: model and guide, and where there are any, world model and filter."""
+    spec, policy = agent.spec, agent.policy
+    with judging(agent):
+        spaces = (spec.state_space, spec.future_space)
+        state, future = (torch.cat(2 * [example(space, agent.device)]) for space in spaces)
+
+    def model() -> Any:
+        return agent.model(policy, _given(STATE, state), future)
+
+    def guide() -> Any:
+        return agent.guide(policy, _given(STATE, state), _given(FUTURE, future))
+
+    pair = [(agent.model, model), (agent.guide, guide)]
+    beliefs = agent.beliefs
+    return [*pair, *_world_runs(beliefs.world, agent, state)] if isinstance(beliefs, Beliefs) else pair
+
+
+def _world_runs(world: World, agent: GIO, belief: Tensor) -> Sequence[tuple[Any, Run]]:
+    """Return the same for world model and filter, at what was seen last and an example of a belief."""
+    seen = Seen(*(torch.cat([one, one]) for one in _last_seen(agent)))
+    action = torch.cat(2 * [example(agent.spec.action_space, agent.device)])
+
+    def world_model() -> Any:
+        return world.model(_given("belief", belief), _given("action", action), seen)
+
+    def filter() -> Any:
+        shown = Seen(_given(OBSERVATION, seen.observation), seen.reward, seen.terminated)
+        return world.filter(_given("belief", belief), _given("action", action), shown)
+
+    return [(world.model, world_model), (world.filter, filter)]
+
+
+def _last_seen(agent: GIO) -> tuple[Tensor, Tensor, Tensor]:
+    """Return observation, reward and termination of the latest transition, a batch of one each."""
+    rows = agent.replay.seen.latest(1)
+    return rows.next_state, rows.reward, rows.terminated
+
+
+class Given(dist.Normal):  # type: ignore[misc, unused-ignore]
+    """Stands for the distribution of an argument, which has none."""
+
+
 def _given(name: str, value: Tensor) -> Tensor:
     """Return an argument as the value of an observed site, whatever its distribution."""
-    one = dist.Normal(torch.zeros((), device=value.device), 1.0)
+    one: Any = Given(torch.zeros((), device=value.device), 1.0)
     found: Tensor = pyro.sample(name, one.expand(value.shape).to_event(value.ndim), obs=value)
     return found
 
@@ -154,10 +191,18 @@ def _site(axes: Axes, name: str, place: Place, relations: Mapping[str, Any]) -> 
     if name in relations["observed"]:
         grey = FancyBboxPatch(corner, WIDE, HIGH, boxstyle=style, facecolor=MUTED, alpha=0.3, linewidth=0, zorder=2)
         axes.add_patch(grey)
-    given = name == STATE or (name == FUTURE and not relations["sample_sample"][name])
-    kind = "given" if given else relations["sample_dist"][name]
+    found = relations["sample_dist"][name]
+    kind = "given" if found == Given.__name__ else found
     axes.text(x, y + 0.02 * HIGH, _short(name), ha="center", va="bottom", fontweight="bold")
-    axes.text(x, y - 0.1 * HIGH, _short(kind), ha="center", va="top", fontsize=7.5, color=MUTED)
+    axes.text(
+        x,
+        y - 0.1 * HIGH,
+        _short("given" if kind == Given.__name__ else kind),
+        ha="center",
+        va="top",
+        fontsize=7.5,
+        color=MUTED,
+    )
     return box
 
 

@@ -47,6 +47,18 @@ def test_both_programs_are_drawn_and_nothing_is_touched():
     assert not differences(watched.learn(3), alone.learn(3))
 
 
+@pytest.mark.usefixtures("_no_graphviz")
+def test_a_world_model_and_its_filter_are_drawn_beside_them():
+    agent = GIO("gio/Tiger-v0", world_model="FiniteStateSpace", hidden=(8,), learning_starts=20).learn(30)
+    with untouched():
+        (_, _, world, filter), missing = program_graphs(agent)
+    given = ["belief", "given", "action", "given"]
+    sites = ["state", "Categorical", "observation", "Categorical", "reward", "Normal", "terminated", "Bernoulli"]
+    assert sorted(words(world)) == sorted(["batch", *given, *sites, "FiniteStateSpace"])
+    assert sorted(words(filter)) == sorted(["batch", *given, "observation", "given", *sites[:2], "ForwardFilter"])
+    assert not missing
+
+
 def test_latent_sites_have_their_places():
     relations = get_model_relations(with_latents)
     assert graphs._places(relations["sample_sample"], {"action", "z", "future"}) == {
