@@ -55,7 +55,8 @@ class GaussianFilter(nn.Module):
         InputError: a world model that is not linear-Gaussian.
     """
 
-    learning_rate = 1e-2
+    learning_rate = 3e-3
+    """At 1e-2 the fit of seed 1 in `filters.py` ended half a nat from the exact filter."""
 
     def __init__(self, spec: WorldSpec) -> None:
         super().__init__()
