@@ -180,13 +180,13 @@ def _solve_table(kept: Kept) -> list[str]:
 
 
 def _habit_table(kept: Kept) -> list[str]:
-    lines = ["| environment | steps | acts by | return, seed by seed | ms for an action |", "|---" * 5 + "|"]
+    lines = ["| environment | distilled for | acts by | return, seed by seed | ms for an action |", "|---" * 5 + "|"]
     for name, steps in HABITS.items():
         for method in ("planner", "habit"):
             found, times = (kept.numbers(c, environment=name, method=method) for c in ("return", "milliseconds"))
             if found:
                 returns = ", ".join(f"{value:.0f}" for value in found)
-                lines.append(f"| {name} | {steps:,} | {method} | {returns} | {statistics.median(times):.2f} |")
+                lines.append(f"| {name} | {steps:,} steps | {method} | {returns} | {statistics.median(times):.2f} |")
     return lines
 
 
