@@ -206,9 +206,7 @@ def updated(text: str, name: str) -> str:
         first = "|".join(head.split("|")[:3]) if head.startswith("|") else head[:40]
         start = text.find(f"\n{first}") + 1
         if text.count(f"\n{first}") > 1:
-            raise SystemExit(
-                f"Expected one place on the page that begins with {first!r}, but got more; rename a column."
-            )
+            raise SystemExit(f"Expected one {first!r} on the page, but got more; rename a column of one table.")
         if not start:
             raise SystemExit(f"Expected {first!r} on the page, but it is not there; put it where {name} is described.")
         end = text.find("\n\n", start)
