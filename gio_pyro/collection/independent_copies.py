@@ -1,7 +1,7 @@
 """Several copies of an environment to play in at once: how many there may be, and making them."""
 
 import gc
-import os
+import re
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -31,7 +31,7 @@ def independent_copies(env: Env, count: int) -> Iterator[list[Env]]:
     count = min(count, MAX_COPIES, MAX_OBJECTS // max(_object_count(env), 1))
     with ExitStack() as opened:
         copies: list[Env] = []
-        before, budget = _resident_bytes(), MEMORY_SHARE * free_bytes()
+        before, budget = _own_bytes(), MEMORY_SHARE * free_bytes()
         try:
             while len(copies) < count:
                 one: Any = copy_environment(env)
@@ -40,7 +40,7 @@ def independent_copies(env: Env, count: int) -> Iterator[list[Env]]:
                 copies.append(one)
                 if len(copies) == 1:
                     one.reset(seed=0)  # what an environment allocates at its first reset counts, too
-                    count = min(count, int(budget // max(_resident_bytes() - before, 1)))
+                    count = min(count, int(budget // max(_own_bytes() - before, 1)))
         except Exception:  # any class may raise anything, also when it is made again
             copies = []
         yield copies
@@ -64,9 +64,13 @@ def _object_count(env: Env) -> int:
     return len(seen)
 
 
-def _resident_bytes() -> int:
-    """Return the resident memory of this process, bytes; 0 where the system does not say."""
+def _own_bytes() -> int:
+    """Return the memory that this process has written, also what was swapped out; 0 where the system does not say.
+
+    Pages of files do not count: the system takes them back at any time, which would hide what a copy takes.
+    """
     try:
-        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    except (OSError, ValueError, IndexError, AttributeError):
+        status = Path("/proc/self/status").read_text()
+    except OSError:
         return 0
+    return 1024 * sum(map(int, re.findall(r"^(?:RssAnon|VmSwap):\s+(\d+) kB$", status, re.MULTILINE)))
