@@ -44,12 +44,14 @@ class Beliefs(Observed):
     """
 
     learns = True
+    lost_in_replay: Tensor
+    """How many beliefs of replay were not finite, and read as 0."""
 
     def __init__(self, world: World, settings: Settings, observation: Tensor, action: Tensor) -> None:
         super().__init__()
         self.world, self.settings = world, settings
         self.running = RunningBelief(world.before(observation), action)
-        self.lost_in_replay: Tensor | int = 0
+        self.register_buffer("lost_in_replay", torch.zeros((), dtype=torch.int64))
         rated = [
             (own, program.learning_rate or settings.learning_rate)
             for program in world.programs
@@ -159,7 +161,7 @@ class Beliefs(Observed):
     def _run_along(self, function: GraphedFunction, piece: Piece) -> Tensor:
         with without_validation():  # a graph may be captured here
             found = function(*piece.tensors())
-        self.lost_in_replay = self.lost_in_replay + found["lost"]
+        self.lost_in_replay += found["lost"]
         return found["beliefs"]
 
     def _along(self, *piece: Tensor) -> Figures:
@@ -239,13 +241,12 @@ class Beliefs(Observed):
         return -bound, {"world_nats": bound}
 
     def progress_state(self) -> dict[str, Any]:
-        """Return the number of gradient steps, whether they run compiled, and the beliefs of replay read as 0."""
-        lost = int(self.lost_in_replay)
-        return {"calls": self.progress.calls, "compiled": self.progress.compiled, "lost_in_replay": lost}
+        """Return the number of gradient steps, and whether they run compiled."""
+        return {"calls": self.progress.calls, "compiled": self.progress.compiled}
 
     def load_progress(self, state: dict[str, Any]) -> None:
         """Go on as a checkpoint ran, compiled or not, since the two differ by rounding."""
-        self.progress.calls, self.lost_in_replay = state["calls"], state.get("lost_in_replay", 0)
+        self.progress.calls = state["calls"]
         self.progress.compiled = state["compiled"] and self.progress.how is not False
 
     def metrics(self) -> dict[str, float]:
