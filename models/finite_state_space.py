@@ -52,8 +52,6 @@ class FiniteStateSpace(nn.Module):
     ending: Tensor
     mean: Tensor
     log_scale: Tensor
-    symbol: Tensor
-    """`[S]`: the symbol that each state shows before training, −1 as long as nothing was seen."""
 
     def __init__(self, spec: WorldSpec) -> None:
         super().__init__()
@@ -68,7 +66,6 @@ class FiniteStateSpace(nn.Module):
         }
         for name, shape in shapes.items():
             setattr(self, name, nn.Parameter(torch.randn(shape)))
-        self.register_buffer("symbol", torch.full((s,), -1))
         self.transition.data *= MOVED
         self.ending = nn.Parameter(torch.where(torch.arange(s) >= s - s // 4, ENDING, -ENDING))
         self.mean = nn.Parameter(torch.zeros(count, s, s))
@@ -106,20 +103,22 @@ class FiniteStateSpace(nn.Module):
         """
         if not isinstance(self.mean, nn.Parameter):
             return
+        first = not bool(self.paid.count)
         self.paid.observe(rows.reward.unsqueeze(-1))
-        if int(self.symbol[0]) < 0 and len(rows):
-            self._place(rows)
+        if first:
+            self._begin(rows)
 
     @torch.no_grad()
-    def _place(self, rows: Transitions) -> None:
+    def _begin(self, rows: Transitions) -> None:
         """Let states show symbols as often as they are seen."""
         ends, symbols = self.ending > 0, self.emission.shape[-1]
+        shown = torch.zeros(self.states, dtype=torch.long, device=ends.device)
         for kind in (True, False):
             counts = torch.bincount(rows.next_state[rows.terminated == kind], minlength=symbols).cpu()
-            self.symbol[ends == kind] = proportional(counts, int((ends == kind).sum())).to(self.symbol)
-        state = torch.arange(self.states, device=self.symbol.device)
+            shown[ends == kind] = proportional(counts, int((ends == kind).sum())).to(shown)
+        state = torch.arange(self.states, device=shown.device)
         for emission in (self.first_emission, self.emission):
-            emission[..., state, self.symbol] += SHOWN
+            emission[..., state, shown] += SHOWN
 
     def prior(self, belief: Tensor, action: Tensor | None) -> Tensor:
         """Return log p(z) of every state given the belief before and the action, `[B, S]` nats."""
