@@ -275,9 +275,9 @@ def test_a_helper_that_is_waited_for_ends_with_its_owner(tmp_path: Path, monkeyp
     assert not cache.folder().exists() or not list(cache.folder().iterdir())
 
 
-@pytest.mark.parametrize("turn", [lambda: cache.alone_with(Path("graph.pt2")), cache.in_turn])
+@pytest.mark.parametrize(("turn", "files"), [(lambda: cache.alone_with(Path("graph.pt2")), 0), (cache.in_turn, 1)])
 def test_helpers_of_one_graph_and_of_one_processor_take_turns(
-    turn: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    turn: Any, files: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(cache.tempfile, "gettempdir", lambda: str(tmp_path))
     monkeypatch.setattr(cache.os, "cpu_count", lambda: 1)
@@ -294,6 +294,7 @@ def test_helpers_of_one_graph_and_of_one_processor_take_turns(
         order.append("first")
     other.join(timeout=10)
     assert order == ["first", "second"]
+    assert len(list(tmp_path.iterdir())) == files  # one for each processor stays
 
 
 KILLED = """
@@ -313,7 +314,7 @@ if sys.argv[3] == "killed":
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("waits", "lingers", "how", "files"),
-    [("waits", 60, "killed", 0), ("auto", 1, "killed", 0), ("auto", 300, "ends", 1)],
+    [("waits", 60, "killed", 0), ("auto", 1, "killed", 0), ("auto", 120, "ends", 1)],
 )
 def test_a_helper_without_its_process_finishes_in_time_or_leaves_nothing(
     waits: str, lingers: int, how: str, files: int, tmp_path: Path
@@ -324,7 +325,7 @@ def test_a_helper_without_its_process_finishes_in_time_or_leaves_nothing(
     ran = subprocess.run(
         command, env=given, cwd=Path(__file__).parents[2], capture_output=True, text=True, check=False, timeout=60
     )
-    folder, end = Path(ran.stdout.strip()), time.monotonic() + 330
+    folder, end = Path(ran.stdout.strip()), time.monotonic() + 150
     assert folder.parent == tmp_path, ran.stderr
     assert not ran.stderr
     while folder.exists() and time.monotonic() < end:
