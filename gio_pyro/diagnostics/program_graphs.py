@@ -81,7 +81,8 @@ def _runs(agent: GIO) -> Sequence[tuple[Any, Run]]:
 
 def _world_runs(world: World, agent: GIO, belief: Tensor) -> Sequence[tuple[Any, Run]]:
     """Return the same for world model and filter, at what was seen last and an example of a belief."""
-    seen = Seen(*(torch.cat([one, one]) for one in _last_seen(agent)))
+    last = agent.replay.seen.latest(1)
+    seen = Seen(*(torch.cat([one, one]) for one in (last.next_state, last.reward, last.terminated)))
     action = torch.cat(2 * [example(agent.spec.action_space, agent.device)])
 
     def world_model() -> Any:
@@ -92,12 +93,6 @@ def _world_runs(world: World, agent: GIO, belief: Tensor) -> Sequence[tuple[Any,
         return world.filter(_given("belief", belief), _given("action", action), shown)
 
     return [(world.model, world_model), (world.filter, filter)]
-
-
-def _last_seen(agent: GIO) -> tuple[Tensor, Tensor, Tensor]:
-    """Return observation, reward and termination of the latest transition, a batch of one each."""
-    rows = agent.replay.seen.latest(1)
-    return rows.next_state, rows.reward, rows.terminated
 
 
 class Given(dist.Normal):  # type: ignore[misc, unused-ignore]

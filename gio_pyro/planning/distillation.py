@@ -42,9 +42,9 @@ class PlanMemory(nn.Module):
             planned = is_planned(plans)
             self.plans[rows.state[planned]] = plans[planned]
             return
-        newest = int(rows.time.max()) + 1
-        if newest > len(self.plans) < self.capacity:
-            more = min(max(2 * len(self.plans), newest, 1024), self.capacity) - len(self.plans)
+        needed = int(rows.time.max()) + 1
+        if needed > len(self.plans) < self.capacity:
+            more = min(max(2 * len(self.plans), needed, 1024), self.capacity) - len(self.plans)
             self.plans = torch.cat([self.plans, self.plans.new_full((more, self.plans.shape[1]), UNPLANNED)])
         self.plans[rows.time % self.capacity] = plans
         self.newest.copy_(torch.where(is_planned(plans), rows.time, self.newest).max())
