@@ -16,6 +16,9 @@ from gio_pyro.types import Seen, Transitions, WorldSpec, require_world_spec
 LEAST_SCALE = 1e-3
 """Lower bound of every scale, in deviations of the observation."""
 
+SETTLED = 1_000
+"""Transitions that the units of observations and rewards are taken from."""
+
 DIFFUSE = 30.0
 """Scales of a given system in the midst of an episode, in those of its first state."""
 
@@ -93,8 +96,11 @@ class GaussianStateSpace(nn.Module):
         return made.requires_grad_(False)
 
     def observe(self, rows: Transitions) -> None:
-        """Update the statistics of observations and rewards with new transitions; given matrices need none."""
-        if not self.transition.requires_grad:
+        """Update the statistics of observations and rewards with new transitions, until `SETTLED` were seen.
+
+        They are the units of the matrices, which later ones would only have to follow. Given matrices need none.
+        """
+        if not self.transition.requires_grad or float(self.seen.count) >= SETTLED:
             return
         first = not bool(self.seen.count)
         self.seen.observe(rows.next_state)
@@ -157,6 +163,22 @@ class GaussianStateSpace(nn.Module):
         centre = self.seen.mean + unit * (mean @ self.emission.T)
         found: Tensor = dist.MultivariateNormal(centre, covariance_matrix=scaled).log_prob(seen.observation)
         return found
+
+    def quadratic_reward(self) -> tuple[Tensor, Tensor]:
+        """Return G `[n + m, n + m]` and g `[n + m]`: the mean reward is uᵀ G u + gᵀ u and a constant, u = (z', a).
+
+        Reward units; a is the action in (−1, 1). Raises `InputError` for a world model without rewards.
+        """
+        if not self.rewards:
+            raise InputError(
+                f"Expected a {type(self).__name__} with rewards, but it has rewards=False; leave that out, or pass "
+                "state_cost and action_cost where its matrices are given."
+            )
+        size = self.size + self.control.shape[1]
+        weight = self.paid.deviation * self.quadratic.weight[0]
+        row, column = torch.triu_indices(size, size, device=weight.device)
+        upper = weight.new_zeros(size, size).index_put((row, column), weight[size:])
+        return (upper + upper.T) / 2, weight[:size]
 
     def reward(self, z: Tensor, action: Tensor) -> Any:
         """Return the distribution of the reward, a batch of B."""
