@@ -51,15 +51,18 @@ class Task:
     """Of the environment."""
     discount: float = 1.0
     """Of the returns that are compared; below 1 for a world that pays at the end of an episode."""
-
-    @property
-    def id(self) -> str:
-        """The id of the environment."""
-        return f"gio/{self.world}-v0"
+    streams: int = 1
+    """Environments that are stepped together."""
 
     def make(self) -> Any:
-        """Return the environment."""
-        return gym.make(self.id, **(self.arguments or {}))
+        """Return one environment."""
+        return gym.make(f"gio/{self.world}-v0", **(self.arguments or {}))
+
+    def make_all(self) -> Any:
+        """Return what the agent learns from."""
+        if self.streams == 1:
+            return self.make()
+        return gym.make_vec(f"gio/{self.world}-v0", self.streams, vectorization_mode="sync", **(self.arguments or {}))
 
 
 FINITE: Mapping[str, Any] = {
@@ -79,17 +82,23 @@ LINEAR: Mapping[str, Any] = {
     "guide": "HabitGuide",
     "information_weight": 0.0,
     "consistency_weight": 0.0,
-    "planner": "CrossEntropy(horizon=25, draws=128)",
-    "temperature": 0.01,
-    "gradient_steps": 2,
-    "burn_in": 24,
-    "piece_length": 32,
+    "planner": "LinearQuadratic()",
+    "temperature": 0.3,
+    "hidden": (64, 64),
+    "learning_starts": 512,
+    "train_freq": 16,
+    "gradient_steps": 4,
+    "burn_in": 32,
+    "piece_length": 48,
+    "pieces": 16,
+    "annealing": "linear:1:0:6016",
 }
+"""Chosen on seed 100, as all settings here. Random actions begin in 16 environments, so that they lead less far."""
 TASKS = (
     Task("Tiger", 20_000, 1_000, {**FINITE, "temperature": 2.0, "discount": 0.95}),
     Task("TMaze", 20_000, 200, {**FINITE, "temperature": 0.02}),
     Task("NoisyFrozenLake", 40_000, 1_000, {**FINITE, "temperature": 0.002}, arguments=LAKE, discount=DISCOUNT),
-    Task("LinearGaussian", 5_000, 100, LINEAR, methods=("planner", "habit")),
+    Task("LinearGaussian", 6_016, 400, LINEAR, methods=("planner", "habit"), streams=16),
 )
 LEAST, MOST_COST = 0.95, 1.05
 """Aims: least share of the optimal return, largest multiple of the optimal cost."""
@@ -122,9 +131,9 @@ def run(task: Task, seed: int, steps: int, episodes: int, kept: Kept) -> Iterato
     agent, learned = None, 0.0
     for method in task.methods:
         if agent is None or method != "habit":
-            start, env = time.process_time(), task.make()
-            model = {"world_model": FiniteStateSpace.of(pomdp_of(env))} if method == "given" else {}
-            agent = gio.GIO(env, seed=seed, **{**task.settings, **model}).learn(steps)
+            start = time.process_time()
+            model = {"world_model": FiniteStateSpace.of(pomdp_of(task.make()))} if method == "given" else {}
+            agent = gio.GIO(task.make_all(), seed=seed, **{**task.settings, **model}).learn(steps)
             learned = time.process_time() - start
         if method == "habit":
             agent.planner = None
