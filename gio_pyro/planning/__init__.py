@@ -9,6 +9,7 @@ the guide where it ignores the future (a habit, for example), else uniform. What
 the log μ of every collected action is known, and the critic and the policy learn off-policy beside it.
 
     BackwardInduction   exact, for finite worlds
+    LinearQuadratic     exact, for linear-Gaussian world models with quadratic rewards
     PathIntegral        weights exp(score/α) of sampled rollouts
     CrossEntropy        the best rollouts, in several rounds
     OneStep             the next step alone, and the critic's value after it
@@ -19,6 +20,7 @@ from gio_pyro.planning.base import NoPlanner, Planner, Problem
 from gio_pyro.planning.build import planner_of
 from gio_pyro.planning.distillation import Distillation
 from gio_pyro.planning.imagination import FittedImagination, Imagination
+from gio_pyro.planning.linear_quadratic import LinearQuadratic
 from gio_pyro.planning.names import NAMES, planner_named
 from gio_pyro.planning.sampled import CrossEntropy, OneStep, PathIntegral
 from gio_pyro.planning.scheduler import Planning
@@ -33,6 +35,7 @@ __all__ = [
     "FittedImagination",
     "Imagination",
     "Imagined",
+    "LinearQuadratic",
     "NoPlanner",
     "OneStep",
     "PathIntegral",

@@ -4,8 +4,8 @@ With z' = A z + B a + w and the reward a concave quadratic of (z', a), every val
 
     Q_t(z, a) = E[r(z', a) + γ V_{t+1}(z')],    V_t(z) = α log ∫ p_a(a) exp(Q_t(z, a)/α) da
 
-so that q_t(a|z) ∝ p_a(a) exp(Q_t/α) is a normal distribution whose mean is linear in z: a Riccati recursion. What is not
-known of z adds a constant that no action changes, so the mean of a belief takes the place of z (certainty equivalence).
+so that q_t(a|z) ∝ p_a(a) exp(Q_t/α) is a normal distribution whose mean is linear in z: a Riccati recursion. What is
+not known of z adds a constant that no action changes, so the mean of a belief takes its place (certainty equivalence).
 The information of an observation about z is the same after every action, and changes no plan.
 """
 
@@ -29,9 +29,9 @@ PRIOR_PRECISION = 3.0
 class LinearQuadratic(Planner):
     """The soft optimum of a linear-Gaussian world model with a quadratic reward (LQG), exact up to the box of actions.
 
-    The prior p_a is normal with the variance of uniform actions, before they are bounded: dimensions that the plan would
-    take outside the box are cut there. Where the fitted reward curves upwards, that curvature counts as 0. The reward
-    is the one that the world model was fitted to, without signals, and no critic's value follows after the horizon.
+    The prior p_a is normal with the variance of uniform actions; actions that the plan would take outside the box are
+    cut at its edge. Where the fitted reward curves upwards, that curvature counts as 0. The reward is the one that the
+    world model was fitted to, without signals, and no critic's value follows after the horizon.
 
     Args:
         problem: what it is built from.
@@ -103,7 +103,8 @@ def soft_riccati(
 def concave(curvature: Tensor) -> Tensor:
     """Return a symmetric matrix with its positive eigenvalues set to 0."""
     values, vectors = torch.linalg.eigh(symmetric(curvature))
-    return (vectors * values.clamp_max(0.0)) @ vectors.T
+    found: Tensor = (vectors * values.clamp_max(0.0)) @ vectors.T
+    return found
 
 
 def _model_of(problem: Problem) -> Any:
