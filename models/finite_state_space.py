@@ -27,8 +27,8 @@ LEAST_SCALE = 1e-2
 class FiniteStateSpace(nn.Module):
     """z' ~ p(z'|z, a) over S states, x ~ p(x|a, z'), with tables; `of` takes those of a POMDP that is known.
 
-    A belief is the probability of each state, `[B, S]`. The reward is normal around a mean for each (z, a, z'),
-    averaged over z.
+    A belief is the probability of each state, `[B, S]`. The reward is normal around a mean for each (z, a, z'), so that
+    given z' it is a mixture over z.
 
     Raises:
         InputError: observations or actions that are not Discrete.
@@ -160,13 +160,31 @@ class FiniteStateSpace(nn.Module):
             ended = None if seen is None or seen.terminated is None else seen.terminated.to(prior)
             pyro.sample("terminated", dist.Bernoulli(logits=self.ending[z]), obs=ended)
 
+    def tables(self) -> dict[str, Tensor]:
+        """Return the probabilities and the mean rewards in float64, by the names of their logits.
+
+        `first` `[S]`, `transition` `[A, S, S]`, `first_emission` `[S, X]`, `emission` `[A, S, X]`, `ending` `[S]`, and
+        `reward` `[A, S, S]`, reward units, 0 without rewards.
+        """
+        rows = ("first", "transition", "first_emission", "emission")
+        found = {name: getattr(self, name).detach().double().softmax(-1) for name in rows}
+        reward = (self.paid.mean + self.paid.deviation * self.mean.detach()).double()
+        ending = self.ending.detach().double().sigmoid()
+        return found | {"ending": ending, "reward": reward if self.rewards else torch.zeros_like(reward)}
+
     def reward(self, belief: Tensor, action: Tensor, prior: Tensor, z: Tensor) -> Any:
-        """Return the distribution of the reward given the state that is entered, a batch of B."""
+        """Return the distribution of the reward given the state that is entered, a batch of B: a mixture over z."""
         joint = belief.unsqueeze(-1) * self.transition.softmax(-1)[action]
-        mean = (joint * self.mean[action]).sum(-2) / prior.exp().clamp_min(1e-30)
-        entered = mean.expand(*z.shape[:-1], *mean.shape).gather(-1, z.expand(*z.shape[:-1], len(mean)).unsqueeze(-1))
+        before, mean = (_entered(table, z) for table in (joint.clamp_min(IMPOSSIBLE).log(), self.mean[action]))
         scale = self.log_scale.exp().clamp_min(LEAST_SCALE) * self.paid.deviation
-        return dist.Normal(self.paid.mean + self.paid.deviation * entered.squeeze(-1), scale)
+        each = dist.Normal(self.paid.mean + self.paid.deviation * mean, scale)
+        return dist.MixtureSameFamily(dist.Categorical(logits=before), each)
+
+
+def _entered(table: Tensor, z: Tensor) -> Tensor:
+    """Return the entries of tables over (z, z'), `[B, S, S]`, for the z' that are entered `[..., B]`, `[..., B, S]`."""
+    index = z[..., None, None].expand(*z.shape, table.shape[-1], 1)
+    return table.expand(*z.shape, *table.shape[-2:]).gather(-1, index).squeeze(-1)
 
 
 def proportional(counts: Tensor, places: int) -> Tensor:

@@ -10,6 +10,7 @@ the log μ of every collected action is known, and the critic and the policy lea
 
     BackwardInduction   exact, for finite worlds
     LinearQuadratic     exact, for linear-Gaussian world models with quadratic rewards
+    PointBased          within certified bounds, for world models with finitely many hidden states
     PathIntegral        weights exp(score/α) of sampled rollouts
     CrossEntropy        the best rollouts, in several rounds
     OneStep             the next step alone, and the critic's value after it
@@ -22,6 +23,7 @@ from gio_pyro.planning.distillation import Distillation
 from gio_pyro.planning.imagination import FittedImagination, Imagination
 from gio_pyro.planning.linear_quadratic import LinearQuadratic
 from gio_pyro.planning.names import NAMES, planner_named
+from gio_pyro.planning.point_based import PointBased
 from gio_pyro.planning.sampled import CrossEntropy, OneStep, PathIntegral
 from gio_pyro.planning.scheduler import Planning
 from gio_pyro.planning.tables import TableImagination, WorldTables
@@ -41,6 +43,7 @@ __all__ = [
     "PathIntegral",
     "Planner",
     "Planning",
+    "PointBased",
     "Problem",
     "TableImagination",
     "WorldTables",

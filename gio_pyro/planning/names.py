@@ -6,11 +6,15 @@ from types import MappingProxyType
 from gio_pyro.planning.backward import BackwardInduction
 from gio_pyro.planning.base import Planner, Problem
 from gio_pyro.planning.linear_quadratic import LinearQuadratic
+from gio_pyro.planning.point_based import PointBased
 from gio_pyro.planning.sampled import CrossEntropy, OneStep, PathIntegral
 from gio_pyro.programs.registry import Registry
 
 NAMES: Mapping[str, type[Planner]] = MappingProxyType(
-    {kind.__name__: kind for kind in (BackwardInduction, LinearQuadratic, PathIntegral, CrossEntropy, OneStep)}
+    {
+        kind.__name__: kind
+        for kind in (BackwardInduction, LinearQuadratic, PointBased, PathIntegral, CrossEntropy, OneStep)
+    }
 )
 """The planners that are known by name."""
 

@@ -243,7 +243,7 @@ def test_control_of_beliefs_is_compared_with_the_optimum_by_hand(tmp_path):
     arguments = ("--quick", "--seeds", "1", "--only", "TMaze", "--results", tmp_path / "rows.csv")
     first = run("belief_optimum.py", *arguments)
     rows = list(csv.DictReader((tmp_path / "rows.csv").read_text().splitlines()))
-    assert [(row["method"], float(row["optimum"])) for row in rows] == [("learned", 1.0), ("given", 1.0)]
+    assert [(row["method"], float(row["optimum"])) for row in rows] == [("filter", 1.0)]
     found = [float(row["return"]) for row in rows]
     assert first.returncode == int(min(found) < 0.95)
     assert all(f"| a return of 1 | {value:.3f} |" in first.stdout for value in found)
