@@ -27,7 +27,8 @@ class PointBased(Planner):
 
     Values are those of the optimum without α; α and p_a decide between the actions of the step that is taken. The
     reward is the one that the world model was fitted to, without signals and without information, which is not linear
-    in the belief. The tables are solved anew after every fit: take few updates with many `gradient_steps`.
+    in the belief. The tables are solved anew after every fit that changed them: take few updates with many
+    `gradient_steps`.
 
     Args:
         problem: what it is built from.
@@ -44,24 +45,33 @@ class PointBased(Planner):
         self.tolerance = check_real("tolerance", tolerance, 1e-9, 1.0)
         self.model = _model_of(problem)
         self._solved: tabular.Bounds | None = None
+        self._tables: dict[str, Tensor] = {}
+        self._fitted = True
 
     def refresh(self) -> None:
-        """Drop the values: the world model has been fitted since."""
+        """Look at the tables again: the world model has been fitted since."""
         super().refresh()
-        self._solved = None
+        self._fitted = True
 
     @torch.no_grad()
     def plan(self, state: Tensor, start: Tensor | None = None) -> Tensor:
         """Return log q(a|b) of the next action at each belief `[N, S]`, `[N, 1, A]` nats."""
-        if self._solved is None:
-            self._solved = self._solve()
         prior = log_probs(self.problem.prior(state)).double()
         alpha = float(self.problem.temperature())
-        log_q = (prior + action_values(self._solved, pad(state.double(), (0, 1))) / alpha).log_softmax(-1)
+        log_q = (prior + action_values(self.solved, pad(state.double(), (0, 1))) / alpha).log_softmax(-1)
         return log_q.clamp_min(ILLEGAL).to(state.dtype)[:, None]
 
-    def _solve(self) -> tabular.Bounds:
-        pomdp = pomdp_of(self.model.tables(), self.problem.discount)
+    @property
+    def solved(self) -> tabular.Bounds:
+        """The values of the world model as it is."""
+        if self._solved is None or self._fitted:
+            tables, self._fitted = self.model.tables(), False
+            if self._solved is None or any(not torch.equal(one, self._tables[name]) for name, one in tables.items()):
+                self._solved, self._tables = self._solve(tables), tables
+        return self._solved
+
+    def _solve(self, tables: dict[str, Tensor]) -> tabular.Bounds:
+        pomdp = pomdp_of(tables, self.problem.discount)
         largest = max(1e-6, float(pomdp.mdp.reward.abs().amax()))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)  # of a model that is not the world, the gap says little

@@ -52,7 +52,7 @@ def test_the_tiger_is_listened_to_until_that_pays_no_more():
     planner = PointBased(problem_of(pomdp, alpha), iterations=500, tolerance=1e-5)
     log_q = planner.plan(beliefs)[:, 0]
     wanted = tabular.belief_tree(pomdp, 200, belief=beliefs)
-    torch.testing.assert_close(action_values(planner._solved, pad(beliefs, (0, 1))), wanted.q, atol=0.02, rtol=0)
+    torch.testing.assert_close(action_values(planner.solved, pad(beliefs, (0, 1))), wanted.q, atol=0.02, rtol=0)
     torch.testing.assert_close(log_q, (wanted.q / alpha).log_softmax(-1), atol=4e-3, rtol=0)
     assert wanted.action.tolist() == log_q.argmax(-1).tolist()
     assert len(set(wanted.action.tolist())) == 3
@@ -64,7 +64,9 @@ def test_an_agent_plans_in_a_learned_world_and_solves_it_anew_after_a_fit():
     agent = gio.GIO("gio/Tiger-v0", seed=0, train_freq=20, gradient_steps=2, **how, **given).learn(60)
     planner = agent.planning.planner
     belief = agent.replay.latest(3).state
-    before = planner.plan(belief)
+    before, solved = planner.plan(belief), planner.solved
+    planner.refresh()
+    assert planner.solved is solved  # nothing has changed
     with torch.no_grad():
         planner.model.mean[0] += 100.0
     assert torch.equal(planner.plan(belief), before)
