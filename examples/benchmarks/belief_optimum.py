@@ -91,7 +91,7 @@ FINITE: Mapping[str, Any] = {
 FILTER: Mapping[str, Any] = {
     "filter": "CategoricalFilter",
     "learning_starts": 4_160,
-    "gradient_steps": 10,
+    "gradient_steps": 25,
     "pieces": 32,
 }
 LEARNED: Mapping[str, Any] = {"filter": "ForwardFilter", "learning_starts": 2_080, "gradient_steps": 100, "pieces": 16}
