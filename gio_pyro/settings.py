@@ -67,8 +67,9 @@ class Settings:
     batches of networks."""
     planner: str | None = None
     """Planning as inference: act by rollouts of the fitted model, as "PathIntegral(horizon=12, draws=256)",
-    CrossEntropy or OneStep say, in finite worlds BackwardInduction, or file.py:Name (see `gio_pyro.planning`); by
-    default (None) by the policy. The policy learns beside the planner, and so does the guide HabitGuide, its habit."""
+    CrossEntropy or OneStep say, by its optimum, as BackwardInduction, LinearQuadratic or PointBased where they fit, or
+    by file.py:Name (see `gio_pyro.planning`); by default (None) by the policy. The policy learns beside the planner,
+    and so does the guide HabitGuide, its habit."""
     explorer: str | None = None
     """Second policy that collects data in turn with the first: "Signal", "Goals(horizon=20)" or file.py:Name (see
     `gio_pyro.explorers`). It maximises the signal with both weights; the first policy then maximises the environment's

@@ -26,7 +26,7 @@ from typing import Any
 
 import gymnasium as gym
 import torch
-from kept import Kept, Row, command_line
+from kept import Kept, Row, announce, command_line
 
 import gio_pyro as gio
 import gio_pyro.envs
@@ -142,7 +142,7 @@ def main() -> int:
     torch.set_num_threads(1)
     kept = Kept(options.results, KEYS)
     for task in (task for task in TASKS if options.only in task.world):
-        print(f"{task.world}:", ", ".join(f"{key}={value}" for key, value in task.settings.items()), flush=True)
+        announce(task.settings, {method: METHODS.get(method, {}) for methods in task.runs for method in methods})
         for seed in range(options.first, options.first + options.seeds):
             for methods in task.runs:
                 steps = QUICK if options.quick else task.steps
@@ -206,7 +206,7 @@ def within(row: Row) -> bool:
 
 def table(kept: Kept) -> list[str]:
     """Return every seed as Markdown."""
-    lines = ["| world | acts by | steps | optimum | share of it, seed by seed | aim |", "|---" * 6 + "|"]
+    lines = ["| world | method | steps | optimum | share of it, seed by seed | aim |", "|---" * 6 + "|"]
     for task in TASKS:
         for method in (method for methods in task.runs for method in methods):
             rows = [row for row in kept.rows.values() if row["world"] == task.world and row["method"] == method]

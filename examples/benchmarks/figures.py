@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 
+import belief_optimum
 import cartpole
 import deep_control
 import default_agent
@@ -79,6 +80,7 @@ def plans() -> list[str]:
 
 
 TABLES: dict[str, Callable[[], list[str]]] = {
+    "belief_optimum": lambda: belief_optimum.table(rows(belief_optimum)),
     "critic_and_policy": lambda: critic_and_policy.table(
         Kept(STUDIES / "results" / "critic_and_policy.csv", critic_and_policy.KEYS)
     ),
