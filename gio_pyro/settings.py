@@ -70,6 +70,9 @@ class Settings:
     CrossEntropy or OneStep say, by its optimum, as BackwardInduction, LinearQuadratic or PointBased where they fit, or
     by file.py:Name (see `gio_pyro.planning`); by default (None) by the policy. The policy learns beside the planner,
     and so does the guide HabitGuide, its habit."""
+    replanned: int = 0
+    """Replayed states that are planned from anew in each update, for a habit: kept plans are of an older model. Sixteen
+    at once cost hardly more than one."""
     explorer: str | None = None
     """Second policy that collects data in turn with the first: "Signal", "Goals(horizon=20)" or file.py:Name (see
     `gio_pyro.explorers`). It maximises the signal with both weights; the first policy then maximises the environment's
@@ -218,8 +221,12 @@ class Settings:
         for name in ("train_freq", "updates", "buffer_size", "samples", "sweeps", "improvements", "log_interval"):
             _whole(name, getattr(self, name), 1, 2**40)
         _check_pieces(self)
-        for name in ("gradient_steps", "learning_starts"):
+        for name in ("gradient_steps", "learning_starts", "replanned"):
             _whole(name, getattr(self, name), 0, 2**40)
+        if self.replanned and self.planner is None:
+            raise InputError(
+                f"Expected a planner beside replanned, but got {self.replanned} without one; name one, or set it to 0."
+            )
         for units in _sequence("hidden", self.hidden):
             _whole("hidden", units, 1, 2**20)
         if self.batch_size is not None:
@@ -303,7 +310,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         ),
         "Signal": ("signal", "signal_weight", "signal_value", "signal_discount"),
         "Explorer": ("explorer", "explorer_share"),
-        "Planner": ("planner",),
+        "Planner": ("planner", "replanned"),
         "Dreams": ("dream_horizon", "dream_share"),
         "Run": ("seed", "log_interval"),
     }

@@ -406,6 +406,7 @@ class GIO(Picklable):
         fit and the first improvement, these are one step on the same batch.
         """
         s = self.settings
+        replanned = s.replanned if improvements else 0
         # infer: gradient steps on the world model and its filter
         if self.beliefs.learns:
             fused = int(self._one_step and improvements > 0)
@@ -426,6 +427,7 @@ class GIO(Picklable):
         for _ in range(improvements):
             self._improve(self.actor_critic.rows(self.replay))
         self.planning.refresh()
+        self.planning.renew(self.replay, replanned)
 
     @property
     def _one_step(self) -> bool:

@@ -103,5 +103,8 @@ class NoPlanner(nn.Module):
     def keep(self, rows: Transitions) -> None:
         """Keep the plans that the latest collected transitions were acted by."""
 
+    def renew(self, replay: Any, count: int) -> None:
+        """Plan anew from `count` replayed states, for the habit; here nothing."""
+
     def _load_from_state_dict(self, state_dict: Any, prefix: str, *others: Any) -> None:
         """Load nothing, as there is nothing to load."""

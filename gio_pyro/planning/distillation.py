@@ -3,8 +3,9 @@
     maximise  E_{s ~ replay} E_{a ~ q(·|s)} [ log p_a(a|s) ],    q the plan that s was acted by
 
 q's parameters are kept beside replay, by the number of the transition. Plans of an early model and critic are worse
-than later ones, so only those of the latest half of the planned transitions are learned from. In finite worlds, where
-replay is merged, the latest plan of each state is kept instead.
+than later ones, so only those of the latest half of the planned transitions are learned from, and those that were made
+anew since then (`Planning.renew`). In finite worlds, where replay is merged, the latest plan of each state is kept
+instead.
 """
 
 from typing import Any
@@ -27,6 +28,8 @@ class PlanMemory(nn.Module):
     """
 
     plans: Tensor
+    made: Tensor
+    """The number of the latest transition when each plan was made."""
     newest: Tensor
     """The number of the latest transition with a plan, −1 before the first."""
 
@@ -34,6 +37,7 @@ class PlanMemory(nn.Module):
         super().__init__()
         self.capacity, self.by_state = capacity, by_state
         self.register_buffer("plans", torch.full((capacity if by_state else 1, width), UNPLANNED))
+        self.register_buffer("made", torch.zeros(len(self.plans), dtype=torch.int64))
         self.register_buffer("newest", torch.full((), -1, dtype=torch.int64))
 
     def keep(self, rows: Transitions, plans: Tensor) -> None:
@@ -46,21 +50,32 @@ class PlanMemory(nn.Module):
         if needed > len(self.plans) < self.capacity:
             more = min(max(2 * len(self.plans), needed, 1024), self.capacity) - len(self.plans)
             self.plans = torch.cat([self.plans, self.plans.new_full((more, self.plans.shape[1]), UNPLANNED)])
+            self.made = torch.cat([self.made, self.made.new_zeros(more)])
         self.plans[rows.time % self.capacity] = plans
+        self.made[rows.time % self.capacity] = rows.time
         self.newest.copy_(torch.where(is_planned(plans), rows.time, self.newest).max())
+
+    def renew(self, rows: Transitions, plans: Tensor) -> None:
+        """Keep plans `[B, P]` that were made anew from replayed transitions."""
+        if self.by_state:
+            self.plans[rows.state] = plans
+            return
+        at = rows.time % self.capacity
+        self.plans[at], self.made[at] = plans, self.newest.expand(len(at))
 
     def of(self, rows: Transitions) -> Tensor:
         """Return the plan of each transition `[B]`, `[B, P]`; `UNPLANNED` where there is none, or it is too old."""
         if self.by_state:
             return self.plans[rows.state]
-        plans = self.plans[(rows.time % self.capacity).clamp_max(len(self.plans) - 1)]
-        return plans.masked_fill((rows.time < self.newest // 2).unsqueeze(-1), UNPLANNED)
+        at = (rows.time % self.capacity).clamp_max(len(self.plans) - 1)
+        return self.plans[at].masked_fill((self.made[at] < self.newest // 2).unsqueeze(-1), UNPLANNED)
 
     def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *others: object) -> None:
         """Take the size of the plans from a checkpoint."""
         saved = state_dict.get(f"{prefix}plans")
         if saved is not None and saved.shape[1:] == self.plans.shape[1:] and not self.by_state:
             self.plans = torch.empty_like(saved, device=self.plans.device)
+            self.made = torch.zeros(len(saved), dtype=torch.int64, device=self.plans.device)
         super()._load_from_state_dict(state_dict, prefix, *others)
 
 

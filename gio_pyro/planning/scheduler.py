@@ -101,6 +101,12 @@ class Planning(NoPlanner):
             self.memory.keep(rows, torch.cat(self.acted) if self.acted else none)
         self.acted = []
 
+    def renew(self, replay: Any, count: int) -> None:
+        """Plan anew from `count` replayed states, for the habit: plans that were kept are of an older model."""
+        if count and self.memory is not None and len(replay) and not bool(self.retired):
+            rows = replay.sample(count)
+            self.memory.renew(rows, self.planned(rows.state)[:, 0].to(self.rest.dtype))
+
     def planned(self, state: Tensor, start: Tensor | None = None) -> Tensor:
         """Return the plans from states `[N, ...]`, `[N, T, P]`, checked: a planner may be code of the user."""
         at_once = max(1, AT_ONCE // self.planner.draws)

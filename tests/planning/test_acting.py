@@ -126,7 +126,7 @@ def test_vector_environments_plan_in_every_autoreset_mode(mode: Any):
 
 RESUMED = [
     ("CartPole-v1", {"planner": "PathIntegral(horizon=4, draws=16, replan=3)"}),
-    ("Pendulum-v1", {"planner": "CrossEntropy(horizon=4, draws=16, rounds=2)", "guide": "HabitGuide"}),
+    ("Pendulum-v1", {"planner": "CrossEntropy(horizon=4, draws=16, rounds=2)", "guide": "HabitGuide", "replanned": 2}),
     ("FrozenLake-v1", {"planner": "BackwardInduction(horizon=5)", "guide": "HabitGuide", "train_freq": 30}),
     ("FrozenLake-v1", {"planner": SHORT, "train_freq": 30}),
     ("CartPole-v1", {"planner": "OneStep(draws=8)", "dream_horizon": 2, "dream_share": 0.5}),
@@ -183,6 +183,22 @@ def test_loading_without_the_planner_acts_by_the_policy_where_nothing_was_distil
     loaded = GIO.load(tmp_path, planner=None)
     assert loaded.planner is None
     assert loaded.predict(0, deterministic=True)[0] == int(agent.policy.mode(torch.tensor([0])))
+
+
+def test_replayed_states_are_planned_from_anew():
+    """Without, plans of states that were seen early, and of random steps, are not there to learn from."""
+    settings = SMALL | {"planner": SHORT, "guide": "HabitGuide", "train_freq": 10}
+    agent = GIO("CartPole-v1", replanned=64, **settings).learn(60)
+    rows, memory = agent.replay.all(), agent.planning.memory
+    assert float(is_planned(memory.of(rows)).float().mean()) > 0.9
+    assert bool((memory.made[rows.time] >= rows.time).all())
+    agent.planning.renew(agent.replay, 0)
+    plans = memory.plans.clone()
+    agent.planner = None
+    agent.learn(20)
+    assert torch.equal(memory.plans[:60], plans[:60])
+    with pytest.raises(InputError, match=r"^Expected a planner beside replanned, but got 3 without one"):
+        GIO("CartPole-v1", replanned=3)
 
 
 def test_the_cross_entropy_by_hand():
