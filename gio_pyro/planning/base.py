@@ -34,6 +34,12 @@ class Problem:
     captured: Callable[[Callable[..., Figures]], Callable[..., Figures]] | None = None
     """What makes a captured graph of a function of tensors that reads this problem; None where that cannot be."""
 
+    @property
+    def world_model(self) -> Any:
+        """The program of the world model that is rolled out; None without one."""
+        world = getattr(self.imagination, "world", None)
+        return None if world is None else world.model.program
+
 
 class Planner(nn.Module, ABC):
     """Plans from a state; a subclass implements `plan`.

@@ -69,6 +69,7 @@ class LinearQuadratic(Planner):
         model, alpha = self.model, float(self.problem.temperature())
         curvature, slope = (one.double() for one in model.quadratic_reward())
         dynamics = torch.cat([model.transition, model.control], 1).double()
+        finite_scores(torch.cat([curvature.flatten(), slope, dynamics.flatten()]))
         return soft_riccati(dynamics, concave(curvature), slope, alpha, self.horizon, discount=self.problem.discount)
 
 
@@ -109,12 +110,11 @@ def concave(curvature: Tensor) -> Tensor:
 
 def _model_of(problem: Problem) -> Any:
     """Return the program of the world model; raises `InputError` where it is not what this planner solves."""
-    model = getattr(getattr(problem.imagination, "world", None), "model", None)
-    program = getattr(model, "program", None)
-    if not (hasattr(program, "quadratic_reward") and isinstance(problem.spec.action_space, Box)):
-        got = f"{'none' if model is None else model.name} and {problem.spec.action_space}"
+    program, actions = problem.world_model, problem.spec.action_space
+    if not (hasattr(program, "quadratic_reward") and isinstance(actions, Box)):
+        got = "none" if program is None else type(program).__name__
         raise InputError(
-            f"Expected a linear-Gaussian world model with a quadratic reward for LinearQuadratic, but got {got}; take "
-            "world_model='GaussianStateSpace' and a Box of actions, or the planner PathIntegral."
+            f"Expected a linear-Gaussian world model with a quadratic reward for LinearQuadratic, but got {got} and "
+            f"{actions}; take world_model='GaussianStateSpace' and a Box of actions, or the planner PathIntegral."
         )
     return program

@@ -19,6 +19,7 @@ from gio_pyro.distributions.masks import ILLEGAL
 from gio_pyro.errors import ConvergenceWarning, InputError
 from gio_pyro.planning.base import Planner, Problem
 from gio_pyro.planning.checks import check_real, check_whole
+from gio_pyro.planning.rollouts import finite_scores
 from gio_pyro.programs import log_probs
 
 
@@ -71,6 +72,7 @@ class PointBased(Planner):
         return self._solved
 
     def _solve(self, tables: dict[str, Tensor]) -> tabular.Bounds:
+        finite_scores(torch.cat([table.flatten() for table in tables.values()]))
         pomdp = pomdp_of(tables, self.problem.discount)
         largest = max(1e-6, float(pomdp.mdp.reward.abs().amax()))
         with warnings.catch_warnings():
@@ -112,10 +114,9 @@ def pomdp_of(tables: dict[str, Tensor], discount: float) -> tabular.POMDP:
 
 def _model_of(problem: Problem) -> Any:
     """Return the program of the world model; raises `InputError` where it is not what this planner solves."""
-    model = getattr(getattr(problem.imagination, "world", None), "model", None)
-    program = getattr(model, "program", None)
+    program = problem.world_model
     if not hasattr(program, "tables"):
-        got = "none" if model is None else model.name
+        got = "none" if program is None else type(program).__name__
         raise InputError(
             f"Expected a world model with tables of finitely many states for PointBased, but got {got}; take "
             "world_model='FiniteStateSpace', or the planner PathIntegral."

@@ -69,6 +69,6 @@ def finite_scores(score: Tensor) -> Tensor:
     if not bool(score.isfinite().all()):
         raise TrainingError(
             "Expected finite rewards, values and states from the model that a planner draws from, but got NaN or "
-            "infinity; look at train/dynamics_nats and train/critic_loss."
+            "infinity; look at train/dynamics_nats or train/world_nats, and at train/critic_loss."
         )
     return score
