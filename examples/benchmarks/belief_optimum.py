@@ -72,6 +72,7 @@ class Task:
             how["world_model"] = FiniteStateSpace.of(pomdp_of(self.make()))
         elif method == "learned":
             how["world_model"] = type("Learned", (FiniteStateSpace,), {"states": self.states})
+            how["annealing"] = f"linear:1:0:{self.steps}"  # tables that come to rest
         return gio.GIO(envs, seed=seed, **self.settings, **how)
 
 
