@@ -33,6 +33,22 @@ def test_drawn_steps_agree_with_the_tables():
     assert float(found.ended.max()) < 1e-6
 
 
+def test_a_reward_is_a_mixture_over_the_states_that_it_may_have_come_from():
+    """Behind a door is the tiger or gold, −100 or 10: never their mean, as p(z|b) says; the next tiger is anywhere."""
+    torch.manual_seed(0)
+    pomdp = finite_pomdp()
+    model = FiniteStateSpace.of(pomdp)
+    belief, action = torch.tensor([[0.7, 0.3]]), torch.tensor([1])
+    for z in (0, 1):
+        found = model.reward(belief, action, model.prior(belief, action), torch.tensor([z]))
+        paid = pomdp.mdp.reward[:, 1].float()  # of each state that was left
+        wanted = (belief[0] * torch.distributions.Normal(paid, 1.0).log_prob(torch.tensor(10.5)).exp()).sum().log()
+        assert float(found.log_prob(torch.tensor([10.5]))) == pytest.approx(float(wanted), abs=1e-5)
+        assert float(found.mean) == pytest.approx(float(belief[0] @ paid), abs=1e-4)
+        draws = found.sample((DRAWS,))
+        assert float((draws < -50).float().mean()) == pytest.approx(float(belief[0] @ (paid < 0).float()), abs=0.02)
+
+
 def test_a_planner_needs_a_world_model_with_rewards():
     world = linear_world()
     with pytest.raises(InputError, match='samples "reward" for a planner'):
