@@ -72,7 +72,6 @@ class Task:
             how["world_model"] = FiniteStateSpace.of(pomdp_of(self.make()))
         elif method == "learned":
             how["world_model"] = type("Learned", (FiniteStateSpace,), {"states": self.states})
-            how["annealing"] = f"linear:1:0:{self.steps}"  # tables that come to rest
         return gio.GIO(envs, seed=seed, **self.settings, **how)
 
 
@@ -138,6 +137,7 @@ def main() -> int:
     """Run what is missing, print the table, and return the exit status."""
     parser = command_line(__doc__, RESULTS, "few steps and episodes, for tests", seeds=5)
     parser.add_argument("--only", default="", help="run worlds whose name contains this")
+    parser.add_argument("--method", default="", help="run methods whose name contains this")
     parser.add_argument("--first", type=int, default=0, help="the first seed")
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -145,7 +145,7 @@ def main() -> int:
     for task in (task for task in TASKS if options.only in task.world):
         announce(task.settings, {method: METHODS.get(method, {}) for methods in task.runs for method in methods})
         for seed in range(options.first, options.first + options.seeds):
-            for methods in task.runs:
+            for methods in (one for one in task.runs if options.method in " ".join(one)):
                 steps = QUICK if options.quick else task.steps
                 if not all((task.world, method, seed, steps) in kept for method in methods):
                     kept.add(run(task, methods, seed, steps, 2 if options.quick else task.episodes))
