@@ -35,7 +35,7 @@ VALUES = {
     "annealing": ("linear:1:0:500", "linear:1:0:500"),
     "reward_weight": ("0.5", 0.5), "signal_value": (None, True), "signal_discount": ("0.5", 0.5),
     "dream_horizon": ("2", 2), "dream_share": ("0.5", 0.5), "explorer": ("Signal", "Signal"),
-    "planner": ("OneStep(draws=8)", "OneStep(draws=8)"),
+    "planner": ("OneStep(draws=8)", "OneStep(draws=8)"), "replanned": ("3", 3),
     "explorer_share": ("0.25", 0.25), "learning_rate": ("0.01", 0.01), "hidden": ("8 4", (8, 4)),
     "learning_starts": ("7", 7), "train_freq": ("7", 7), "updates": ("2", 2), "gradient_steps": ("0", 0),
     "improvements": ("2", 2), "batch_size": ("16", 16), "buffer_size": ("999", 999), "samples": ("2", 2),

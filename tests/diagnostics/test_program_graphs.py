@@ -53,8 +53,8 @@ def test_a_world_model_and_its_filter_are_drawn_beside_them():
     with untouched():
         (_, _, world, filter), missing = program_graphs(agent)
     given = ["belief", "given", "action", "given"]
-    sites = ["state", "Categorical", "observation", "Categorical", "reward", "Normal", "terminated", "Bernoulli"]
-    assert sorted(words(world)) == sorted(["batch", *given, *sites, "FiniteStateSpace"])
+    sites = ["state", "Categorical", "observation", "Categorical", "reward", "MixtureSameFamily"]
+    assert sorted(words(world)) == sorted(["batch", *given, *sites, "terminated", "Bernoulli", "FiniteStateSpace"])
     assert sorted(words(filter)) == sorted(["batch", *given, "observation", "given", *sites[:2], "ForwardFilter"])
     assert not missing
 
