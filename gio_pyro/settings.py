@@ -71,8 +71,8 @@ class Settings:
     by file.py:Name (see `gio_pyro.planning`); by default (None) by the policy. The policy learns beside the planner,
     and so does the guide HabitGuide, its habit."""
     replanned: int = 0
-    """Replayed states that are planned from anew in each update, for a habit: kept plans are of an older model. Sixteen
-    at once cost hardly more than one."""
+    """Replayed states that are planned from anew in each update, for the habit of the guide HabitGuide: plans that were
+    kept are of an older model."""
     explorer: str | None = None
     """Second policy that collects data in turn with the first: "Signal", "Goals(horizon=20)" or file.py:Name (see
     `gio_pyro.explorers`). It maximises the signal with both weights; the first policy then maximises the environment's

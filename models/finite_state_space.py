@@ -156,7 +156,7 @@ class FiniteStateSpace(nn.Module):
             if action is None:
                 return
             if self.rewards:
-                pyro.sample("reward", self.reward(belief, action, prior, z), obs=None if seen is None else seen.reward)
+                pyro.sample("reward", self.reward(belief, action, z), obs=None if seen is None else seen.reward)
             ended = None if seen is None or seen.terminated is None else seen.terminated.to(prior)
             pyro.sample("terminated", dist.Bernoulli(logits=self.ending[z]), obs=ended)
 
@@ -172,7 +172,7 @@ class FiniteStateSpace(nn.Module):
         ending = self.ending.detach().double().sigmoid()
         return found | {"ending": ending, "reward": reward if self.rewards else torch.zeros_like(reward)}
 
-    def reward(self, belief: Tensor, action: Tensor, prior: Tensor, z: Tensor) -> Any:
+    def reward(self, belief: Tensor, action: Tensor, z: Tensor) -> Any:
         """Return the distribution of the reward given the state that is entered, a batch of B: a mixture over z."""
         joint = belief.unsqueeze(-1) * self.transition.softmax(-1)[action]
         before, mean = (_entered(table, z) for table in (joint.clamp_min(IMPOSSIBLE).log(), self.mean[action]))

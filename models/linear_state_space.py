@@ -167,12 +167,15 @@ class GaussianStateSpace(nn.Module):
     def quadratic_reward(self) -> tuple[Tensor, Tensor]:
         """Return G `[n + m, n + m]` and g `[n + m]`: the mean reward is uᵀ G u + gᵀ u and a constant, u = (z', a).
 
-        Reward units; a is the action in (−1, 1). Raises `InputError` for a world model without rewards.
+        Reward units; a is the action in (−1, 1).
+
+        Raises:
+            InputError: a world model without rewards.
         """
         if not self.rewards:
             raise InputError(
-                f"Expected a {type(self).__name__} with rewards, but it has rewards=False; leave that out, or pass "
-                "state_cost and action_cost where its matrices are given."
+                f"Expected a {type(self).__name__} with rewards, but it has rewards=False; learn one that has them, "
+                "or set them to True and give the weights of `quadratic` where its matrices are given."
             )
         size = self.size + self.control.shape[1]
         weight = self.paid.deviation * self.quadratic.weight[0]

@@ -218,7 +218,7 @@ def table(kept: Kept) -> list[str]:
 
 def listed(values: Sequence[float]) -> str:
     """Return results with three digits."""
-    return ", ".join(f"{value:.3g}" for value in values)
+    return ", ".join(f"{float(f'{value:.3g}'):g}" for value in values)
 
 
 if __name__ == "__main__":

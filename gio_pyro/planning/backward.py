@@ -12,14 +12,14 @@ from torch import Tensor
 from gio_pyro import tabular
 from gio_pyro.distributions.masks import ILLEGAL
 from gio_pyro.errors import InputError
-from gio_pyro.planning.base import Planner, Problem
+from gio_pyro.planning.base import Problem, SolvedPlanner
 from gio_pyro.planning.checks import check_horizon, check_switch, check_weight
 from gio_pyro.planning.rollouts import finite_scores
 from gio_pyro.planning.tables import TableImagination, WorldTables
 from gio_pyro.programs import log_probs
 
 
-class BackwardInduction(Planner):
+class BackwardInduction(SolvedPlanner):
     """The soft optimum of the fitted model, exact, for finite states and actions.
 
     Args:
@@ -49,21 +49,14 @@ class BackwardInduction(Planner):
         self.horizon = None if horizon is None else check_horizon(horizon)
         self.value = check_switch("value", value)
         self.weight = check_weight(information_weight, problem.imagination)
-        self._first: Tensor | None = None
-
-    def refresh(self) -> None:
-        """Drop the plan: model and critic have been fitted since."""
-        super().refresh()
-        self._first = None
 
     @torch.no_grad()
     def plan(self, state: Tensor, start: Tensor | None = None) -> Tensor:
         """Return log q(a|s) of the next action in each state `[N]`, `[N, 1, A]` nats."""
-        if self._first is None:
-            self._first = self._induct()
-        return self._first[state][:, None]
+        first: Tensor = self.solved
+        return first[state][:, None]
 
-    def _induct(self) -> Tensor:
+    def solve(self) -> Tensor:
         """Return log q of the first action in every state, `[S, A]`."""
         problem, imagination = self.problem, self.problem.imagination
         assert isinstance(imagination, TableImagination)  # as required above

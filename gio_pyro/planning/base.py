@@ -71,6 +71,34 @@ class Planner(nn.Module, ABC):
         self.problem.imagination.refresh()
 
 
+class SolvedPlanner(Planner):
+    """Solves the whole model, once after each fit; a subclass implements `solve`, and `plan` by what is `solved`.
+
+    Args:
+        problem: what it is built from.
+    """
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem)
+        self._solved: Any = None
+
+    @abstractmethod
+    def solve(self) -> Any:
+        """Return the solution of the model as it is."""
+
+    @property
+    def solved(self) -> Any:
+        """The solution of the model as it was fitted last."""
+        if self._solved is None:
+            self._solved = self.solve()
+        return self._solved
+
+    def refresh(self) -> None:
+        """Drop the solution: model and critic have been fitted since."""
+        super().refresh()
+        self._solved = None
+
+
 class NoPlanner(nn.Module):
     """No planner. Its methods are the interface of `Planning`, and do nothing."""
 

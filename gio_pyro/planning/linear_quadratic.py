@@ -16,7 +16,7 @@ from gymnasium.spaces import Box
 from torch import Tensor
 
 from gio_pyro.errors import InputError
-from gio_pyro.planning.base import Planner, Problem
+from gio_pyro.planning.base import Problem, SolvedPlanner
 from gio_pyro.planning.checks import check_horizon
 from gio_pyro.planning.families import LOG_SCALE, MEAN
 from gio_pyro.planning.rollouts import finite_scores
@@ -26,7 +26,7 @@ PRIOR_PRECISION = 3.0
 """Of p_a, a normal distribution as wide as the uniform one on (−1, 1)."""
 
 
-class LinearQuadratic(Planner):
+class LinearQuadratic(SolvedPlanner):
     """The soft optimum of a linear-Gaussian world model with a quadratic reward (LQG), exact up to the box of actions.
 
     The prior p_a is normal with the variance of uniform actions; actions that the plan would take outside the box are
@@ -45,26 +45,18 @@ class LinearQuadratic(Planner):
         super().__init__(problem)
         self.horizon = check_horizon(horizon)
         self.model = _model_of(problem)
-        self._first: tuple[Tensor, Tensor, Tensor] | None = None
-
-    def refresh(self) -> None:
-        """Drop the plan: the world model has been fitted since."""
-        super().refresh()
-        self._first = None
 
     @torch.no_grad()
     def plan(self, state: Tensor, start: Tensor | None = None) -> Tensor:
         """Return q(a|b) of the next action from each belief `[N, D]`, its parameters `[N, 1, P]`."""
-        if self._first is None:
-            self._first = self._induct()
-        gain, offset, scale = self._first
+        gain, offset, scale = self.solved
         action = offset - state[:, : self.model.size].to(gain) @ gain.T
         finite_scores(action)
         mean = action.clamp(-0.999999, 0.999999).atanh().clamp(-MEAN, MEAN)
         log_scale = (scale / (1 - mean.tanh().square())).log().clamp(*LOG_SCALE)
         return torch.cat([mean, log_scale], -1).to(state.dtype)[:, None]
 
-    def _induct(self) -> tuple[Tensor, Tensor, Tensor]:
+    def solve(self) -> tuple[Tensor, Tensor, Tensor]:
         """Return K `[m, n]`, k `[m]` and the scales `[m]` of the first action, N(k − K m, diag(scale²))."""
         model, alpha = self.model, float(self.problem.temperature())
         curvature, slope = (one.double() for one in model.quadratic_reward())

@@ -17,13 +17,13 @@ from torch.nn.functional import pad
 from gio_pyro import tabular
 from gio_pyro.distributions.masks import ILLEGAL
 from gio_pyro.errors import ConvergenceWarning, InputError
-from gio_pyro.planning.base import Planner, Problem
+from gio_pyro.planning.base import Problem, SolvedPlanner
 from gio_pyro.planning.checks import check_real, check_whole
 from gio_pyro.planning.rollouts import finite_scores
 from gio_pyro.programs import log_probs
 
 
-class PointBased(Planner):
+class PointBased(SolvedPlanner):
     """The optimum of a fitted hidden Markov model with actions and rewards, but for a certified gap.
 
     Values are those of the optimum without α; α and p_a decide between the actions of the step that is taken. The
@@ -45,14 +45,7 @@ class PointBased(Planner):
         self.iterations = check_whole("iterations", iterations, 1, 1_000_000)
         self.tolerance = check_real("tolerance", tolerance, 1e-9, 1.0)
         self.model = _model_of(problem)
-        self._solved: tabular.Bounds | None = None
-        self._tables: dict[str, Tensor] = {}
-        self._fitted = True
-
-    def refresh(self) -> None:
-        """Look at the tables again: the world model has been fitted since."""
-        super().refresh()
-        self._fitted = True
+        self._latest: tuple[dict[str, Tensor], tabular.Bounds] | None = None
 
     @torch.no_grad()
     def plan(self, state: Tensor, start: Tensor | None = None) -> Tensor:
@@ -62,14 +55,12 @@ class PointBased(Planner):
         log_q = (prior + action_values(self.solved, pad(state.double(), (0, 1))) / alpha).log_softmax(-1)
         return log_q.clamp_min(ILLEGAL).to(state.dtype)[:, None]
 
-    @property
-    def solved(self) -> tabular.Bounds:
-        """The values of the world model as it is."""
-        if self._solved is None or self._fitted:
-            tables, self._fitted = self.model.tables(), False
-            if self._solved is None or any(not torch.equal(one, self._tables[name]) for name, one in tables.items()):
-                self._solved, self._tables = self._solve(tables), tables
-        return self._solved
+    def solve(self) -> tabular.Bounds:
+        """Return the values of the tables as they are, the latest ones where the tables have not changed."""
+        tables = self.model.tables()
+        if self._latest is None or any(not torch.equal(one, self._latest[0][name]) for name, one in tables.items()):
+            self._latest = tables, self._solve(tables)
+        return self._latest[1]
 
     def _solve(self, tables: dict[str, Tensor]) -> tabular.Bounds:
         finite_scores(torch.cat([table.flatten() for table in tables.values()]))
@@ -83,9 +74,8 @@ class PointBased(Planner):
 def action_values(solved: tabular.Bounds, belief: Tensor) -> Tensor:
     """Return Q(b, a) of beliefs `[N, S]`, `[N, A]` reward units: one step, and the lower bound after it."""
     bounds = solved.bounds
-    after = torch.einsum("bs,axsn->baxn", belief * bounds.live, bounds.kernel)
-    ahead = (after @ bounds.alpha.T).amax(-1).sum(-1)
-    return belief @ bounds.reward + bounds.discount * ahead
+    live = belief * bounds.live
+    return bounds.action_values(live, bounds.lower(bounds.successors(live)))
 
 
 def pomdp_of(tables: dict[str, Tensor], discount: float) -> tabular.POMDP:

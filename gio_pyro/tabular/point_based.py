@@ -119,7 +119,7 @@ def _explore(bounds: ValueBounds, belief: Tensor, tolerance: float) -> None:
     for t in range(1, MAX_DEPTH):
         after = bounds.successors(belief)
         upper = bounds.upper(after)
-        action = bounds.upper_q(belief, upper).argmax()
+        action = bounds.action_values(belief, upper).argmax()
         after, upper = after[action], upper[action]
         chance = after.sum(-1)
         allowed = min(tolerance * bounds.discount**-t, 1e300) if bounds.discount > 0 else torch.inf

@@ -58,12 +58,12 @@ class ValueBounds:
         return torch.minimum(informed, belief @ self.corner + (depth * share).amin(-1).clamp_max(0.0))
 
     def successors(self, belief: Tensor) -> Tensor:
-        """Return p(s', x|b, a) of a belief `[S]`, `[A, X, S]`: beliefs after each action, times their probability."""
-        return torch.einsum("s,axsn->axn", belief, self.kernel)
+        """Return p(s', x|b, a) of beliefs `[..., S]`, `[..., A, X, S]`: those after each action, times their chance."""
+        return torch.einsum("...s,axsn->...axn", belief, self.kernel)
 
-    def upper_q(self, belief: Tensor, upper: Tensor) -> Tensor:
-        """Return the upper bound of each action at a belief `[S]`, `[A]`, from those of its successors, `[A, X]`."""
-        return belief @ self.reward + self.discount * upper.sum(-1)
+    def action_values(self, belief: Tensor, after: Tensor) -> Tensor:
+        """Return a bound of each action at beliefs `[..., S]`, `[..., A]`, from those of successors, `[..., A, X]`."""
+        return belief @ self.reward + self.discount * after.sum(-1)
 
     def update(self, belief: Tensor) -> None:
         """Improve both bounds at a belief `[S]` by a Bellman backup."""
@@ -74,7 +74,7 @@ class ValueBounds:
         if alpha[action] @ belief > self.lower(belief) + self.margin:
             self.alpha = torch.cat([self.alpha, alpha[action, None]])
             self.alpha_action = torch.cat([self.alpha_action, action[None]])
-        bound = self.upper_q(belief, self.upper(after)).amax()
+        bound = self.action_values(belief, self.upper(after)).amax()
         if bound < self.upper(belief) - self.margin:
             self.point, self.bound = torch.cat([self.point, belief[None]]), torch.cat([self.bound, bound[None]])
 

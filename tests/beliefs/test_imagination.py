@@ -40,7 +40,7 @@ def test_a_reward_is_a_mixture_over_the_states_that_it_may_have_come_from():
     model = FiniteStateSpace.of(pomdp)
     belief, action = torch.tensor([[0.7, 0.3]]), torch.tensor([1])
     for z in (0, 1):
-        found = model.reward(belief, action, model.prior(belief, action), torch.tensor([z]))
+        found = model.reward(belief, action, torch.tensor([z]))
         paid = pomdp.mdp.reward[:, 1].float()  # of each state that was left
         wanted = (belief[0] * torch.distributions.Normal(paid, 1.0).log_prob(torch.tensor(10.5)).exp()).sum().log()
         assert float(found.log_prob(torch.tensor([10.5]))) == pytest.approx(float(wanted), abs=1e-5)

@@ -192,8 +192,9 @@ def test_replayed_states_are_planned_from_anew():
     rows, memory = agent.replay.all(), agent.planning.memory
     assert float(is_planned(memory.of(rows)).float().mean()) > 0.9
     assert bool((memory.made[rows.time] >= rows.time).all())
-    agent.planning.renew(agent.replay, 0)
     plans = memory.plans.clone()
+    agent.planning.renew(agent.replay, 0)
+    assert torch.equal(memory.plans, plans)
     agent.planner = None
     agent.learn(20)
     assert torch.equal(memory.plans[:60], plans[:60])

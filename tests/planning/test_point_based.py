@@ -1,6 +1,7 @@
 """The planner of finite hidden worlds against the exact tier, and what it refuses."""
 
-from typing import Any
+from functools import partial
+from typing import Any, cast
 
 import pytest
 import torch
@@ -25,11 +26,9 @@ def problem_of(pomdp: tabular.POMDP, alpha: float) -> Problem:
     """What a planner is built from, with the world model that is known."""
     world = world_of(FiniteStateSpace.of(pomdp), ForwardFilter, finite_spec(pomdp))
     imagination = WorldImagination(world, lambda rows: rows, 1, torch.zeros(1, dtype=torch.long), captured=False)
-    beliefs, none = Box(0.0, 1.0, (pomdp.states,)), None
+    beliefs, unused = Box(0.0, 1.0, (pomdp.states,)), cast(Any, None)
     spec = Spec(beliefs, Discrete(pomdp.actions), beliefs)
-    unused: Any = none
-    prior = lambda state: uniform_actions(spec, state)  # noqa: E731
-    family = Categoricals(pomdp.actions)
+    family, prior = Categoricals(pomdp.actions), partial(uniform_actions, spec)
     return Problem(spec, family, imagination, prior, unused, unused, lambda: alpha, pomdp.mdp.discount)
 
 
