@@ -550,16 +550,17 @@ class GIO(Picklable):
         if not bool(self.sound):
             self.sound.fill_(True)
             raise not_finite(losses)
-        recent = self.replay.latest(s.log_interval + s.train_freq + self.collector.environments.count)
-        rewards = self.reward_mix.mix(recent, self.steps).reward
-        self.largest_reward = max(self.largest_reward, float(rewards.abs().max()))
-        visited = self.replay.latest(s.log_interval)
         alpha = float(self.temperature.at(self.steps))
-        with PrivateRandom(s.seed, self.device).use(), without_validation():
+        with PrivateRandom(s.seed, self.device).use(), without_validation():  # beliefs and terms of the bound are drawn
+            recent = self.replay.latest(s.log_interval + s.train_freq + self.collector.environments.count)
+            visited = self.replay.latest(s.log_interval)
             policy = policy_metrics(self.actor_critic, self.reading, visited.state, alpha, self.guide.name)
-        signal = {"intrinsic/signal": float(self.reward_mix.read(visited).mean())}
+            rewards = self.reward_mix.mix(recent, self.steps).reward
+            signal = {"intrinsic/signal": float(self.reward_mix.read(visited).mean())}
+            bound = self._bound(visited, policy["intrinsic/nats"])
+        self.largest_reward = max(self.largest_reward, float(rewards.abs().max()))
         taken = {"time/total_timesteps": float(self.steps)} | self.collector.metrics() | self.beliefs.metrics()
-        metrics = taken | policy | signal | self._bound(visited, policy["intrinsic/nats"]) | losses
+        metrics = taken | policy | signal | bound | losses
         if isinstance(self.actor_critic, NetworkActorCritic) and losses:
             self.largest_paid = max(self.largest_paid, paid_at_most(metrics))
             self.monitor.check(metrics, self.largest_reward + self.largest_paid, self.collector.returns)

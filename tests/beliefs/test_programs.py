@@ -2,6 +2,7 @@
 
 import gymnasium as gym
 import pytest
+import torch
 
 import gio_pyro as gio
 from gio_pyro.models import FiniteStateSpace, RecurrentStateSpace
@@ -36,7 +37,11 @@ def test_every_pair_learns_and_plays(name: str):
     world, programs = PAIRS[name]
     agent = gio.GIO(world, seed=0, **programs, **SMALL)
     agent.learn(40)
+    torch.manual_seed(5)
+    stream = torch.get_rng_state()
     metrics = agent.metrics()
+    assert torch.equal(torch.get_rng_state(), stream)  # of the caller
+    assert metrics == pytest.approx(agent.metrics(), rel=0, abs=0, nan_ok=True)
     assert {"bound/information_gain", "bound/state_consistency", "bound/action_consistency"} <= metrics.keys()
     assert all(value == value for name, value in metrics.items() if name.startswith(("bound", "train")))
     assert len(agent.evaluate(2, max_steps=5).returns) == 2
