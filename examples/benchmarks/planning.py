@@ -69,7 +69,7 @@ TASKS = (
         {"temperature": 0.2, "gradient_steps": 4, "learning_starts": 200},
     ),
 )
-HABITS = {"CartPole-v1": 2_000, "Pendulum-v1": 4_000}
+HABITS = {"CartPole-v1": 2_000, "Pendulum-v1": 8_000}
 """Environment steps after which habits are compared with their planners."""
 FINITE = {"FrozenLake-v1": 0.002, "CliffWalking-v1": 0.1}
 """Finite worlds and their temperatures."""
