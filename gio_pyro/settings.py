@@ -172,7 +172,7 @@ class Settings:
             InputError: an unknown setting, one given under both of its names, or a value out of range.
         """
         known = [field.name for field in fields(cls)]
-        given = _under_own_names(given)
+        given = under_own_names(given)
         for name in given:
             if name not in known:
                 raise InputError(unknown("settings", name, [*known, *ALIASES], advice="see gio_pyro.Settings"))
@@ -336,7 +336,7 @@ def defaults(states: "Space[Any]", actions: "Space[Any]") -> Mapping[str, Any]:
     return NETWORK if _discrete(actions) else CONTINUOUS
 
 
-def _under_own_names(given: Mapping[str, Any]) -> dict[str, Any]:
+def under_own_names(given: Mapping[str, Any]) -> dict[str, Any]:
     """Return the settings with aliases resolved; raise `InputError` for a setting given under both names."""
     from gio_pyro.utils.checks import one_of_two
 

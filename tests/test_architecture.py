@@ -31,7 +31,7 @@ ORDER = [
     ["distributions", "nn", "utils"],
     ["types"],
     ["programs", "tabular", "schedules"],
-    ["futures", "settings", "envs"],
+    ["futures", "settings", "envs", "recipes"],
     ["inference", "collection"],
     ["data"],
     ["empowerment", "actor_critic", "beliefs"],

@@ -60,7 +60,8 @@ from gio_pyro.nn import restore_optimiser
 from gio_pyro.nn.step_sizes import scale_step_sizes
 from gio_pyro.planning import NoPlanner, Planner, planner_of
 from gio_pyro.programs import build_pair, chosen_programs, without_validation
-from gio_pyro.settings import Settings
+from gio_pyro.recipes import with_recipe
+from gio_pyro.settings import Settings, finite_world, under_own_names
 from gio_pyro.signals import Fitted
 from gio_pyro.signals.reward_mix import reward_mix_of
 from gio_pyro.types import Behaviour, PyroProgram, Transitions, finite, in_space
@@ -101,6 +102,8 @@ class GIO(Picklable):
             world model names.
         future: F; the next state by default. `NextStateAndReward()`, the paper's (s', r), says more where the reward
             depends on the action beyond s', which it does in no environment of the README (theory, section 3).
+        recipe: a published system by its name, such as plan2explore (see `gio_pyro.recipes`): arguments for all that is
+            not given beside it.
         device: device of tables, networks and replay; "auto" takes a GPU if there is one.
         **settings: see `Settings`, e.g. `temperature`, `discount`, `seed`; `gamma` and `tau` are accepted too.
 
@@ -123,15 +126,19 @@ class GIO(Picklable):
         world_model: str | PyroProgram | None = None,
         filter: str | PyroProgram | None = None,
         future: str | FutureLike | None = None,
+        recipe: str | None = None,
         device: str = "auto",
         **settings: Any,
     ) -> None:
         self.env = make_env(environment)
-        self.future: Future = future_from(future)
-        self.device = device_from_name(device)
         raw_states, raw_actions = single_spaces(self.env)
         acts = Actions.of(raw_actions)
         observations, actions = Observations.of(raw_states, quiet=True).space, acts.space
+        parts = {"model": model, "guide": guide, "world_model": world_model, "filter": filter, "future": future}
+        settings = with_recipe(recipe, parts | under_own_names(settings), finite=finite_world(observations, actions))
+        model, guide, world_model, filter, future = (settings.pop(name, None) for name in parts)
+        self.future: Future = future_from(future)
+        self.device = device_from_name(device)
         worlds = world_programs(world_model, filter)
         written, self.objects = separated(settings)
         self.settings = Settings.of(written, states=believed_space(worlds, observations), actions=actions)

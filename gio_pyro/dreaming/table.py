@@ -5,7 +5,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from gio_pyro.data.merging import concatenate
+from gio_pyro.data.merging import concatenate, merge
 from gio_pyro.dreaming.base import NoRollouts
 from gio_pyro.dreaming.outcomes import Counted
 from gio_pyro.programs import every_action, imagine, log_probs
@@ -14,7 +14,7 @@ from gio_pyro.types import UNKNOWN, Transitions
 
 
 class TableDreams(NoRollouts):
-    """All transitions of the first steps of π in p_ψ from replayed states, weighted by their probability.
+    """All transitions of the first steps of π in p_ψ from replayed states, weighted by their probability, each once.
 
     A state begins a dream as often as it was visited. Its rows weigh what π(a|s) p_ψ(s'|s, a) say, so nothing is drawn
     at random; only of more futures than can be enumerated are `samples` of each pair drawn. A pair that was never tried
@@ -52,10 +52,8 @@ class TableDreams(NoRollouts):
             if not len(ahead):
                 break
             state, weight = replace(ahead, state=ahead.next_state).distinct_states()
-        whole = steps[0]
-        for step in steps[1:]:
-            whole = concatenate(whole, step)
-        return whole
+        found = merge(concatenate(*steps))
+        return replace(found, weight=found.weight.to(weight), log_behaviour=found.log_behaviour.to(weight))
 
     def _step(self, known: Counted, state: Tensor, weight: Tensor) -> Transitions:
         """Return the transitions of one step of the policy in the model from distinct states `[M]` of weights `[M]`."""

@@ -7,6 +7,7 @@ from gymnasium.spaces import Discrete
 from torch import Tensor
 from torch.distributions import Categorical, Distribution, Independent, Normal
 
+from gio_pyro.data.merging import can_be_merged
 from gio_pyro.errors import InputError, shown
 from gio_pyro.programs import example
 from gio_pyro.signals.base import Fitted, Signal, as_fitted, device_of
@@ -51,7 +52,10 @@ class Disagreement(Signal):
 
     def read(self, rows: Transitions) -> Tensor:
         """Return the disagreement about the future of each state and action, `[B]`; observed futures are not used."""
-        return self._of(rows.state, rows.action)
+        if not can_be_merged(rows):
+            return self._of(rows.state, rows.action)
+        pair, which = torch.stack([rows.state, rows.action], -1).unique(dim=0, return_inverse=True)
+        return self._of(pair[:, 0], pair[:, 1])[which]
 
     def _of(self, state: Tensor, action: Tensor) -> Tensor:
         each = self.fitted.model.beliefs(state, action)

@@ -140,7 +140,7 @@ def test_an_end_that_comes_half_of_the_time_ends_half_of_the_dream():
     columns = (found.state, found.terminated, found.weight, found.reward)
     on, over, back = (0, False), (0, True), (1, False)
     assert sorted(zip(*(column.tolist() for column in columns), strict=True)) == [
-        (*on, 0.5, 2.0), (*on, 1.0, 2.0), (*over, 0.5, 2.0), (*over, 1.0, 2.0), (*back, 1.0, 0.0), (*back, 1.0, 0.0)
+        (*on, 0.5 + 1.0, 2.0), (*over, 0.5 + 1.0, 2.0), (*back, 1.0 + 1.0, 0.0)
     ]  # fmt: skip
 
 
@@ -150,7 +150,7 @@ def test_a_pair_never_tried_is_not_dreamed_of_and_a_state_never_left_ends_the_dr
     model = true_model(torch.eye(3)[[1, 2, 2]][:, None].expand(3, 2, 3))
     found = dreams(spec, model, table_policy(torch.full((3, 2), 0.5)), 9, 1.0).dreamed(rows)
     assert set(zip(found.state.tolist(), found.action.tolist(), strict=True)) == {(0, 0), (1, 1)}
-    assert found.weight.tolist() == [0.5, 0.5, 0.25]
+    assert found.weight.tolist() == [0.5, 0.5 + 0.25]
 
 
 class TestCounted:

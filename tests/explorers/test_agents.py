@@ -271,7 +271,7 @@ MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
     "horizon 0": ({"explorer": "Goals(horizon=0)"}, "Expected horizon of the explorer Goals to be a whole number"),
     "no such setting": (
         {"explorer": "Signal(depth=3)"},
-        "Expected SignalExplorer with its own settings (temperature), but got {'depth': 3}",
+        "Expected SignalExplorer with its own settings (temperature, dream_horizon, dream_share), but got {'depth': 3}",
     ),
     "cold": ({"explorer": "Signal(temperature=0)"}, "Expected temperature of the explorer Signal from 1e-09 to"),
     "endless way": (

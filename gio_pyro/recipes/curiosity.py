@@ -1,0 +1,92 @@
+"""Recipes whose intrinsic reward is curiosity: errors, disagreement and progress of a model."""
+
+from types import MappingProxyType
+
+from gio_pyro.recipes.recipe import Recipe
+
+BESIDE_REWARD = MappingProxyType({"guide": "UniformGuide", "reward_weight": 1.0, "signal_weight": 0.01})
+"""A soft actor-critic that is paid a signal beside the reward."""
+TABLES = MappingProxyType({"model": "DirichletModel", "temperature": 0.002})
+"""Counted transitions, whose uncertainty has a closed form, and a temperature for rewards of 1."""
+
+CURIOSITY = (
+    Recipe(
+        name="icm",
+        title="Intrinsic curiosity module",
+        paper="Pathak, Agrawal, Efros and Darrell, 2017, arXiv 1705.05363",
+        same="The error of a forward model in the features of an inverse model, beside the reward.",
+        left_out="A3C with recurrent networks; the policy's gradient does not reach the features.",
+        settings=MappingProxyType({**BESIDE_REWARD, "signal": "PredictionError(features='icm')"}),
+        finite=TABLES,
+    ),
+    Recipe(
+        name="rnd",
+        title="Random network distillation",
+        paper="Burda, Edwards, Storkey and Klimov, 2018, arXiv 1810.12894",
+        same="The error of a network that learns the output of a random one, with a value function of its own.",
+        left_out="PPO; the intrinsic return does not go on past the end of an episode.",
+        settings=MappingProxyType({**BESIDE_REWARD, "signal": "RandomNetworkDistillation", "signal_value": True}),
+        finite=TABLES,
+    ),
+    Recipe(
+        name="max",
+        title="Model-based active exploration",
+        paper="Shyam, Jaśkowski and Gomez, 2019, arXiv 1810.12162",
+        same="An explorer that maximises the ensemble's disagreement, a Jensen-Rényi divergence, in rollouts of it.",
+        left_out="The explorer is not trained from scratch before each action.",
+        settings=MappingProxyType(
+            {
+                "model": "EnsembleModel",
+                "guide": "UniformGuide",
+                "signal": "Disagreement",
+                "explorer": "Signal(dream_horizon=5, dream_share=1.0)",
+            }
+        ),
+        finite=TABLES,
+    ),
+    Recipe(
+        name="plan2explore",
+        title="Plan2Explore",
+        paper="Sekar et al., 2020, arXiv 2005.05960",
+        same="An explorer learns in imagination to go where the ensemble's means will disagree; the task policy learns "
+        "from the same replay.",
+        left_out="The world model of Dreamer: the ensemble predicts states instead of latent features.",
+        settings=MappingProxyType(
+            {
+                "model": "EnsembleModel",
+                "guide": "UniformGuide",
+                "signal": "Disagreement(kind='variance')",
+                "explorer": "Signal(dream_horizon=10, dream_share=1.0)",
+            }
+        ),
+        finite=MappingProxyType({**TABLES, "signal": "Disagreement"}),
+    ),
+    Recipe(
+        name="gamma_progress",
+        title="AWML, γ-progress",
+        paper="Kim et al., 2020, arXiv 2007.07853",
+        same="What a model gained in log-likelihood over a moving average of itself, the reward.",
+        left_out="Models that are disentangled by agent, and their attention.",
+        settings=MappingProxyType({"guide": "UniformGuide", "signal": "LearningProgress"}),
+        finite=TABLES,
+    ),
+    Recipe(
+        name="vime",
+        title="VIME",
+        paper="Houthooft et al., 2016, arXiv 1605.09674",
+        same="The information that a transition gives about the weights of a Bayesian network, beside the reward.",
+        left_out="TRPO; division by the median of former gains.",
+        settings=MappingProxyType({**BESIDE_REWARD, "model": "BayesianModel", "signal": "InformationGain"}),
+        finite=TABLES,
+    ),
+    Recipe(
+        name="episodic_curiosity",
+        title="Episodic curiosity through reachability",
+        paper="Savinov et al., 2019, arXiv 1810.02274",
+        same="Pays for states that cannot be reached in k steps from the memory of the episode.",
+        left_out="PPO; residual networks over images.",
+        settings=MappingProxyType({**BESIDE_REWARD, "signal": "Reachability"}),
+        finite=TABLES,
+    ),
+)
+"""Curiosity: error, disagreement, gained knowledge, and novelty within an episode."""

@@ -1,0 +1,70 @@
+"""Recipes: every one trains, resumes and can be changed.
+
+Cost: half a minute.
+"""
+
+import warnings
+from pathlib import Path
+
+import gymnasium as gym
+import pytest
+import torch
+
+import gio_pyro.envs
+from gio_pyro import GIO
+from gio_pyro.errors import InputError
+from gio_pyro.recipes import RECIPES, Recipe, recipe_named
+
+assert gio_pyro.envs  # registers the example worlds
+
+SMALL = {"hidden": (16,), "learning_starts": 24, "log_interval": 24, "compile": False, "seed": 3}
+STEPS = 48
+
+
+def small(recipe: Recipe, env: str) -> GIO:
+    """An agent of the recipe with small networks."""
+    sizes = {} if recipe.settings.get("world_model") is None else {"piece_length": 4, "burn_in": 2, "pieces": 2}
+    return GIO(env, recipe=recipe.name, **SMALL, **sizes)
+
+
+def other_world(recipe: Recipe) -> str:
+    """A world of the other kind than that of the command: networks for tables."""
+    return "Acrobot-v1"
+
+
+@pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
+def test_every_recipe_trains_in_the_world_of_its_command_and_goes_on_bit_for_bit(recipe: Recipe, tmp_path: Path):
+    agent = small(recipe, recipe.environment).learn(STEPS)
+    agent.save(tmp_path / "saved")
+    again = GIO.load(tmp_path / "saved")
+    figures = [one.learn(STEPS).metrics() for one in (agent, again)]
+    assert figures[0] == pytest.approx(figures[1], abs=0, rel=0, nan_ok=True)
+
+
+@pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
+def test_every_recipe_has_networks_where_states_are_vectors(recipe: Recipe):
+    agent = small(recipe, "Acrobot-v1").learn(STEPS)
+    assert torch.isfinite(torch.tensor(list(agent.metrics().values()))).any()
+
+
+def test_a_further_setting_takes_the_place_of_the_recipes():
+    agent = GIO("FrozenLake-v1", recipe="vime", signal_weight=0.5, guide="CategoricalGuide")
+    assert (agent.settings.signal, agent.settings.signal_weight) == ("InformationGain", 0.5)
+    assert type(agent.guide.program).__name__ == "CategoricalGuide"
+    assert type(agent.model.program).__name__ == "DirichletModel"
+    assert GIO("FrozenLake-v1", recipe="gio", gamma=0.5).settings.discount == 0.5
+
+
+def test_names_in_any_spelling_and_mistakes_in_a_sentence():
+    assert recipe_named("Plan2Explore") is recipe_named("plan-2-explore") is RECIPES["plan2explore"]
+    with pytest.raises(InputError, match=r"^Expected a recipe among .*, but got 'plan2explor'.*plan2explore.*see gio re"):
+        GIO("FrozenLake-v1", recipe="plan2explor")
+    with pytest.raises(InputError, match="^Expected the name of a recipe, but got 3"):
+        GIO("FrozenLake-v1", recipe=3)  # type: ignore[arg-type]
+
+
+def test_recipes_are_tables_that_nobody_can_change():
+    for recipe in RECIPES.values():
+        with pytest.raises(TypeError):
+            recipe.settings["signal"] = "Control"  # type: ignore[index]
+        assert recipe.paper and recipe.same.endswith(".") and recipe.left_out.endswith(".")
