@@ -14,7 +14,7 @@ __version__ = "0.1.0"
 
 _CLASSES = {
     "GIO": "agent",
-    "IntrinsicReward": "intrinsic_reward",
+    "IntrinsicReward": "adapters.intrinsic_reward",
     "Seen": "types",
     "Settings": "settings",
     "Spec": "types",
@@ -36,6 +36,7 @@ _MODULES = [
     "models",
     "planning",
     "programs",
+    "recipes",
     "signals",
     "tabular",
     "testing",

@@ -11,12 +11,13 @@ from gio_pyro import inference as inference
 from gio_pyro import models as models
 from gio_pyro import planning as planning
 from gio_pyro import programs as programs
+from gio_pyro import recipes as recipes
 from gio_pyro import signals as signals
 from gio_pyro import tabular as tabular
 from gio_pyro import testing as testing
+from gio_pyro.adapters.intrinsic_reward import IntrinsicReward as IntrinsicReward
 from gio_pyro.agent import GIO as GIO
 from gio_pyro.agent import learn_seeds as learn_seeds
-from gio_pyro.intrinsic_reward import IntrinsicReward as IntrinsicReward
 from gio_pyro.settings import Settings as Settings
 from gio_pyro.types import Seen as Seen
 from gio_pyro.types import Spec as Spec

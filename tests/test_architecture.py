@@ -36,12 +36,12 @@ ORDER = [
     ["data"],
     ["empowerment", "actor_critic", "beliefs"],
     ["signals"],
-    ["intrinsic_reward", "explorers", "dreaming", "planning"],
+    ["explorers", "dreaming", "planning"],
     ["checkpointing"],
     ["callbacks"],
     ["agent"],
-    ["diagnostics", "testing"],
-    ["plotting", "adapters"],
+    ["diagnostics", "testing", "adapters"],
+    ["plotting"],
     ["cli", "__main__"],
 ]
 """Left never imports right; a room may import its neighbours in the same group."""

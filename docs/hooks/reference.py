@@ -16,6 +16,7 @@ TITLES = {
     "gio_pyro.signals": "Signals",
     "gio_pyro.explorers": "Explorers",
     "gio_pyro.planning": "Planners",
+    "gio_pyro.recipes": "Recipes",
     "gio_pyro.diagnostics": "Diagnostics",
     "gio_pyro.testing": "Testing programs",
     "gio_pyro.tabular": "The exact tier",

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 from gymnasium import Space
 
+from gio_pyro.adapters.intrinsic_reward import IntrinsicReward
 from gio_pyro.collection.samples import KEYS
-from gio_pyro.intrinsic_reward import IntrinsicReward
 from gio_pyro.schedules.weights import Weight, weight_of
 from gio_pyro.utils.checks import instance, whole
 from gio_pyro.utils.trees import SpaceConverter, tree_map

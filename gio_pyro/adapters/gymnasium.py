@@ -8,8 +8,8 @@ import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv, VectorWrapper
 
 from gio_pyro.adapters.bonus import Array, Bonus
+from gio_pyro.adapters.intrinsic_reward import IntrinsicReward
 from gio_pyro.collection.infos import last_observation
-from gio_pyro.intrinsic_reward import IntrinsicReward
 from gio_pyro.schedules.weights import Weight
 from gio_pyro.utils.pickling import Picklable
 from gio_pyro.utils.trees import copy_tree, set_row, tree_map

@@ -16,7 +16,7 @@ from stable_baselines3.common.buffers import DictReplayBuffer, ReplayBuffer
 from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper, VecNormalize
 
 from gio_pyro.adapters.bonus import Array, Bonus
-from gio_pyro.intrinsic_reward import IntrinsicReward
+from gio_pyro.adapters.intrinsic_reward import IntrinsicReward
 from gio_pyro.schedules.weights import Weight
 from gio_pyro.utils.pickling import Picklable
 from gio_pyro.utils.trees import copy_tree, set_row, tree_map

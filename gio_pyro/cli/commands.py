@@ -27,8 +27,10 @@ from gio_pyro.cli.options import (
     SignalOptions,
     WorldOptions,
 )
+from gio_pyro.cli.recipes import recipe_page, recipes_table
 
 EnvironmentId = Annotated[str, tyro.conf.arg(metavar="ENV")]
+RecipeName = Annotated[OptionalText, tyro.conf.arg(metavar="NAME", help_behavior_hint="")]
 SavedParts = Annotated[OwnParts, *shared("Own environment and program", OwnParts)]
 Elsewhere = Annotated[OtherEnvironment, *shared("Other environment", OtherEnvironment)]
 
@@ -134,6 +136,16 @@ def empowerment(
     )
 
 
+def recipes(name: Positional[RecipeName] = None) -> int:
+    """List the published systems that `gio train --recipe` knows, with a command for each, or describe one.
+
+    Args:
+        name: Recipe to describe: its paper, settings, what is as published and what is left out.
+    """
+    print(recipes_table() if name is None else recipe_page(name))
+    return 0
+
+
 def completion(
     shell: Positional[Annotated[Literal["bash", "zsh", "fish"], tyro.conf.arg(metavar="SHELL")]],
 ) -> int:
@@ -152,9 +164,10 @@ COMMANDS: Mapping[str, Callable[..., int]] = MappingProxyType(
         "evaluate": evaluate,
         "diagnose": diagnose,
         "empowerment": empowerment,
+        "recipes": recipes,
         "completion": completion,
     }
 )
 
-LIGHT = (completion,)
+LIGHT = (completion, recipes)
 """Commands that run without torch."""

@@ -9,6 +9,9 @@ from gio_pyro.cli.flag_types import EnvironmentArguments, OptionalInt, OptionalP
 class AgentOptions:
     """Programs, objective, and what is maximised."""
 
+    recipe: OptionalText = None
+    """Published system by its name, such as plan2explore, which fills in what no other flag gives; `gio recipes` lists
+    them."""
     model: OptionalText = None
     """Model p(F | s, a): a name in `gio_pyro.models`, package.module:Name or file.py:Name; one that fits the spaces by
     default."""

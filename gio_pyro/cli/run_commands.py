@@ -68,7 +68,7 @@ def train(
     settings = given_settings(agent, networks, collection, worlds, signals, explorers, planners, dreams, run)
     programs = {"model": agent.model, "guide": agent.guide, "world_model": worlds.world_model, "filter": worlds.filter}
     start = _new_run if run.resume is None else _resumed_run
-    learner, folder, plan = start(env, programs, agent.future, collection, run, settings)
+    learner, folder, plan = start(env, programs, agent, collection, run, settings)
     try:
         return run_training(learner, folder, plan, quiet=run.quiet)
     except (Exception, KeyboardInterrupt) as error:
@@ -83,7 +83,7 @@ def train(
 def _new_run(
     env: str | None,
     programs: dict[str, str | None],
-    future: str | None,
+    agent: AgentOptions,
     collection: CollectionOptions,
     run: RunOptions,
     settings: dict[str, Any],
@@ -95,7 +95,8 @@ def _new_run(
         collection.wrapper,
         vector_arguments(collection.envs),
     )
-    learner, folder = open_run(place, run.out, programs=programs, future=future, device=run.device, settings=settings)
+    parts: dict[str, Any] = {"programs": programs, "future": agent.future, "recipe": agent.recipe}
+    learner, folder = open_run(place, run.out, **parts, device=run.device, settings=settings)
     steps = default_steps(learner) if run.steps is None else run.steps
     return learner, folder, Plan(steps, run.checkpoint_every or CHECKPOINT_EVERY)
 
@@ -103,21 +104,21 @@ def _new_run(
 def _resumed_run(
     env: str | None,
     programs: dict[str, str | None],
-    future: str | None,
+    agent: AgentOptions,
     collection: CollectionOptions,
     run: RunOptions,
     settings: dict[str, Any],
 ) -> tuple[GIO, RunFolder, Plan]:
     """Load the agent of a run folder, whose settings cannot be changed; programs of the user's own are named again."""
     again = {name: settings.pop(name, None) for name in ("signal", "explorer", "planner", "objective", "optim")}
-    others = {"out": run.out, "env_arg": collection.env_arg or None, "envs": collection.envs}
+    others = {"recipe": agent.recipe, "out": run.out, "env_arg": collection.env_arg or None, "envs": collection.envs}
     refused = settings | {name: value for name, value in others.items() if value is not None}
     if refused:
         flags = ", ".join(map(flag, refused))
         raise InputError(f"Expected --resume to keep the run's own settings, but got {flags} as well.")
     assert run.resume is not None
     learner, folder = report.load_run(
-        run.resume, env=env, wrappers=collection.wrapper, device=run.device, future=future, **programs, **again
+        run.resume, env=env, wrappers=collection.wrapper, device=run.device, future=agent.future, **programs, **again
     )
     folder.claim()
     plan = plan_resumed(learner, folder, run.steps, run.checkpoint_every)

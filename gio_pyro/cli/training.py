@@ -54,6 +54,7 @@ def open_run(
     *,
     programs: dict[str, str | None],
     future: str | None,
+    recipe: str | None,
     device: str,
     settings: dict[str, Any],
 ) -> tuple[GIO, RunFolder]:
@@ -62,7 +63,7 @@ def open_run(
         raise InputError(f"Expected a new folder, but {out} exists; name another, or continue it with --resume.")
     given = {kind: name for kind, name in programs.items() if name is not None}
     env = make_environment(place.name, place.arguments, place.wrappers, place.vector)
-    agent = GIO(env, **given, future=future, device=device, **settings)
+    agent = GIO(env, **given, future=future, recipe=recipe, device=device, **settings)
     diagnostics.exact_world(agent)
     folder = RunFolder.create(out, place.name.rpartition(":")[2])
     folder.claim()

@@ -9,7 +9,7 @@ from gymnasium import Space
 from gymnasium.spaces import Box, Dict, Tuple
 
 from gio_pyro.collection.flattening import Path
-from gio_pyro.nn import Picture, channel_axis
+from gio_pyro.utils.image_spaces import Picture, channel_axis
 
 Array = np.ndarray[Any, np.dtype[Any]]
 

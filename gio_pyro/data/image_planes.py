@@ -15,7 +15,7 @@ from gymnasium import Space
 from gymnasium.spaces import Box
 from torch import Tensor
 
-from gio_pyro.nn import axis_of
+from gio_pyro.utils.image_spaces import axis_of
 from gio_pyro.utils.memory import require_memory
 
 SPARE = 1.03

@@ -78,7 +78,7 @@ class SignalExplorer(Explorer):
 
 
 def _own_settings(agent: Settings, temperature: float | str | None, horizon: int, share: float) -> Settings:
-    """Return the agent's settings with the explorer's; raises `InputError` that names this explorer for invalid ones."""
+    """Return the agent's settings with the explorer's; for invalid ones raise an `InputError` that names it."""
     own: dict[str, Any] = {"dream_horizon": horizon, "dream_share": share}
     if temperature is not None:
         own["temperature"] = temperature

@@ -6,9 +6,6 @@ from gio_pyro.nn.images import (
     DeduplicatedImages,
     ImageEncoder,
     ImagePair,
-    Picture,
-    axis_of,
-    channel_axis,
     deduplicated,
     is_image,
     unique_rows,
@@ -19,6 +16,7 @@ from gio_pyro.nn.perceptrons import CLIP, RESOLUTION, Ensemble, Standardise, bat
 from gio_pyro.nn.residual import ResidualEnsemble
 from gio_pyro.nn.seen_values import DENSE, SeenValues, load_seen
 from gio_pyro.nn.vectors import Encoder, OneHotEncoder, VectorEncoder, is_whole, joined, one_hot
+from gio_pyro.utils.image_spaces import axis_of
 
 __all__ = [
     "CLIP",
@@ -33,7 +31,6 @@ __all__ = [
     "LayerNormEnsemble",
     "OneHotEncoder",
     "PairEncoder",
-    "Picture",
     "ResidualEnsemble",
     "SeenValues",
     "Standardise",
@@ -42,7 +39,6 @@ __all__ = [
     "axis_of",
     "baseline_of",
     "batched",
-    "channel_axis",
     "deduplicated",
     "encoder",
     "identity",

@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 
+from gio_pyro.adapters.intrinsic_reward import IntrinsicReward
 from gio_pyro.collection.make import Env, make_env
 from gio_pyro.collection.samples import KEYS, Samples
 from gio_pyro.errors import InputError, ProgramError
-from gio_pyro.intrinsic_reward import IntrinsicReward
 from gio_pyro.utils.trees import tree_map
 
 OBSERVED_FIRST = 256

@@ -16,8 +16,8 @@ from gio_pyro import GIO
 from gio_pyro.data.image_planes import image_axis
 from gio_pyro.data.merging import concatenate
 from gio_pyro.data.replay_buffer import Replay
-from gio_pyro.nn import Picture
 from gio_pyro.types import Transitions
+from gio_pyro.utils.image_spaces import Picture
 from tests.data.test_state_table import same
 
 SIDES, FRAMES = (6, 5), 4

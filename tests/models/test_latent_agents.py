@@ -12,10 +12,10 @@ import pytest
 import torch
 
 import gio_pyro as gio
+from tests.adapters.test_intrinsic_reward import samples
 from tests.agents import differences
 from tests.cli.shell import gio as shell
 from tests.slow import slow_but
-from tests.test_intrinsic_reward import samples
 
 SMALL: dict[str, Any] = {"hidden": (8,), "learning_starts": 20, "batch_size": 16, "seed": 0}
 LATENT = ("BayesianModel", "RegimeModel", "VariationalModel")

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from gio_pyro import IntrinsicReward
 from gio_pyro.nn.traced import CALLS_BEFORE, MAX_GRAPHS, Traced
-from tests.test_intrinsic_reward import samples
+from tests.adapters.test_intrinsic_reward import samples
 
 
 class Counted:

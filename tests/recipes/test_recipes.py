@@ -3,10 +3,8 @@
 Cost: half a minute.
 """
 
-import warnings
 from pathlib import Path
 
-import gymnasium as gym
 import pytest
 import torch
 
@@ -25,11 +23,6 @@ def small(recipe: Recipe, env: str) -> GIO:
     """An agent of the recipe with small networks."""
     sizes = {} if recipe.settings.get("world_model") is None else {"piece_length": 4, "burn_in": 2, "pieces": 2}
     return GIO(env, recipe=recipe.name, **SMALL, **sizes)
-
-
-def other_world(recipe: Recipe) -> str:
-    """A world of the other kind than that of the command: networks for tables."""
-    return "Acrobot-v1"
 
 
 @pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
@@ -57,9 +50,11 @@ def test_a_further_setting_takes_the_place_of_the_recipes():
 
 def test_names_in_any_spelling_and_mistakes_in_a_sentence():
     assert recipe_named("Plan2Explore") is recipe_named("plan-2-explore") is RECIPES["plan2explore"]
-    with pytest.raises(InputError, match=r"^Expected a recipe among .*, but got 'plan2explor'.*plan2explore.*see gio re"):
+    with pytest.raises(
+        InputError, match=r"^Expected a recipe among .*, but got 'plan2explor'.*plan2explore.*see gio re"
+    ):
         GIO("FrozenLake-v1", recipe="plan2explor")
-    with pytest.raises(InputError, match="^Expected the name of a recipe, but got 3"):
+    with pytest.raises(InputError, match=r"^Expected the name of a recipe, but got 3"):
         GIO("FrozenLake-v1", recipe=3)  # type: ignore[arg-type]
 
 
@@ -67,4 +62,6 @@ def test_recipes_are_tables_that_nobody_can_change():
     for recipe in RECIPES.values():
         with pytest.raises(TypeError):
             recipe.settings["signal"] = "Control"  # type: ignore[index]
-        assert recipe.paper and recipe.same.endswith(".") and recipe.left_out.endswith(".")
+        assert recipe.paper
+        assert recipe.same.endswith(".")
+        assert recipe.left_out.endswith(".")
