@@ -60,7 +60,6 @@ from gio_pyro.nn import restore_optimiser
 from gio_pyro.nn.step_sizes import scale_step_sizes
 from gio_pyro.planning import NoPlanner, Planner, planner_of
 from gio_pyro.programs import build_pair, chosen_programs, without_validation
-from gio_pyro.recipes import with_recipe
 from gio_pyro.settings import Settings, finite_world, under_own_names
 from gio_pyro.signals import Fitted
 from gio_pyro.signals.reward_mix import reward_mix_of
@@ -135,7 +134,11 @@ class GIO(Picklable):
         acts = Actions.of(raw_actions)
         observations, actions = Observations.of(raw_states, quiet=True).space, acts.space
         parts = {"model": model, "guide": guide, "world_model": world_model, "filter": filter, "future": future}
-        settings = with_recipe(recipe, parts | under_own_names(settings), finite=finite_world(observations, actions))
+        settings = parts | under_own_names(settings)
+        if recipe is not None:
+            from gio_pyro.recipes import with_recipe
+
+            settings = with_recipe(recipe, settings, finite=finite_world(observations, actions))
         model, guide, world_model, filter, future = (settings.pop(name, None) for name in parts)
         self.future: Future = future_from(future)
         self.device = device_from_name(device)

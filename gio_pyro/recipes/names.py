@@ -27,19 +27,17 @@ def recipe_named(name: str) -> Recipe:
     return found
 
 
-def with_recipe(name: str | None, given: Mapping[str, Any], *, finite: bool) -> dict[str, Any]:
+def with_recipe(name: str, given: Mapping[str, Any], *, finite: bool) -> dict[str, Any]:
     """Return the arguments of `gio.GIO`, those of a recipe where the user gave none (or None).
 
     Args:
-        name: of the recipe; None for the arguments as they are.
+        name: of the recipe.
         given: programs, future and settings of the user, under their own names.
         finite: whether observations and actions are finite.
 
     Raises:
         InputError: an unknown recipe.
     """
-    if name is None:
-        return dict(given)
     return recipe_named(name).arguments(finite=finite) | {k: v for k, v in given.items() if v is not None}
 
 

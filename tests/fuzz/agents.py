@@ -141,7 +141,10 @@ CHOICES: dict[str, dict[str, Any]] = {
     "Disagreement": {"kind": "jensen_shannon"},
     "InformationGain": {},
     "LearningProgress": {"rate": 0.5},
+    "LinearEmbedding": {"size": 2, "learning_rate": 0.1},
     "PredictionError": {"features": "icm", "learning_rate": 0.1},
+    "ReconstructionError": {"codes": 2, "learning_rate": 0.1},
+    "RegionalProgress": {"regions": 2, "rate": 0.5},
     "RandomNetworkDistillation": {"outputs": 2, "learning_rate": 0.1},
 }
 

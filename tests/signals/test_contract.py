@@ -26,6 +26,13 @@ CASES: list[tuple[str, dict[str, Any], Any, Spec]] = [
     ("PredictionError", {}, GaussianModel, VECTORS),
     ("PredictionError", {"features": "icm"}, GaussianModel, VECTORS),
     ("PredictionError", {"features": "icm"}, DirichletModel, FINITE),
+    ("PredictionError", {"lag": 2}, DirichletModel, FINITE),
+    ("LinearEmbedding", {}, DirichletModel, FINITE),
+    ("LinearEmbedding", {}, GaussianModel, VECTORS),
+    ("ReconstructionError", {}, DirichletModel, FINITE),
+    ("ReconstructionError", {}, GaussianModel, VECTORS),
+    ("RegionalProgress", {}, DirichletModel, FINITE),
+    ("RegionalProgress", {}, BayesianModel, VECTORS),
     ("Disagreement", {}, DirichletModel, FINITE),
     ("Disagreement", {}, EnsembleModel, FEW),
     ("Disagreement", {"kind": "variance"}, BayesianModel, VECTORS),
@@ -39,7 +46,9 @@ CASES: list[tuple[str, dict[str, Any], Any, Spec]] = [
     ("RandomNetworkDistillation", {}, GaussianModel, VECTORS),
 ]
 every_case = pytest.mark.parametrize(
-    ("name", "settings", "kind", "spec"), CASES, ids=[f"{n}-{k.__name__}{''.join(s.values())}" for n, s, k, _ in CASES]
+    ("name", "settings", "kind", "spec"),
+    CASES,
+    ids=[f"{n}-{k.__name__}{''.join(map(str, s.values()))}" for n, s, k, _ in CASES],
 )
 
 

@@ -72,3 +72,19 @@ def test_features_of_an_inverse_model_do_not_see_what_actions_cannot_change():
         moved = rows(data.state, data.action, torch.stack([2 - data.next_state[:, 0], data.next_state[:, 1]], -1))
     assert float(figures["inverse_loss"]) < 0.05
     assert float((icm(other) - icm(data)).abs().mean()) < 0.3 * float((icm(moved) - icm(data)).abs().mean())
+
+
+def test_with_a_lag_the_error_is_that_of_the_model_when_it_was_last_renewed():
+    """Surprising transitions stay so until the copy is renewed; a count of observations is renewed with it."""
+    source, data = fitted(DirichletModel, FINITE), some(FINITE)
+    signal = PredictionError(source, lag=2)
+    first = signal(data)
+    source.model.observe(data.state, data.action, data.next_state)
+    now = -source.model.log_prob(source.policy, data.state, data.action, data.next_state)
+    assert not torch.allclose(first, now)
+    signal.update(data)
+    assert torch.equal(signal(data), first)
+    signal.update(data)
+    assert torch.equal(signal(data), now)
+    with pytest.raises(InputError, match=r"^Expected lag without features, but got 2 and 'icm'; leave one"):
+        PredictionError(source, features="icm", lag=2)
