@@ -3,6 +3,7 @@
 from typing import Any
 
 import torch
+from gymnasium import Space
 from gymnasium.spaces import Discrete
 from torch import Tensor, nn
 
@@ -22,7 +23,7 @@ class RegionalProgress(LearningProgress):
     """The mean learning progress in the region of s', nats: agents go where models improve, not where one point did.
 
     Regions are states of finite worlds; otherwise cells around `regions` prototypes, which follow the visited states
-    (MacQueen, 1967), as the network of regions grows in Deep ICAC (Hafez et al., 2019, Paladyn 10:14). Progress is
+    (MacQueen, 1967); Deep ICAC has a growing network of them (Hafez et al., 2019, arXiv 1810.11388). Progress is
     log p_new − log p_old of replayed transitions, so that noise, which both models suffer from, adds none.
 
     Args:
@@ -40,9 +41,7 @@ class RegionalProgress(LearningProgress):
         super().__init__(fitted, rate=rate)
         space = fitted.spec.state_space
         regions = whole("regions", regions, 1, MOST_REGIONS)
-        self.regions: States | Prototypes = (
-            States(int(space.n)) if isinstance(space, Discrete) else Prototypes(space, regions)
-        )
+        self.regions = _regions(space, regions)
         self.register_buffer("progress", torch.zeros(self.regions.count))
 
     def observe(self, rows: Transitions) -> None:
@@ -63,6 +62,10 @@ class RegionalProgress(LearningProgress):
     def read(self, rows: Transitions) -> Tensor:
         """Return the progress of the region of each next state, `[B]` nats."""
         return self.progress[self.regions(rows.next_state)]
+
+
+def _regions(space: Space[Any], count: int) -> "States | Prototypes":
+    return States(int(space.n)) if isinstance(space, Discrete) else Prototypes(space, count)
 
 
 class States(nn.Module):

@@ -86,7 +86,7 @@ def changed(**parts: Any) -> Callable[..., Any]:
 
 
 CALLS: dict[str, Callable[[], Call]] = {
-    "GIO": lambda: (gio.GIO, GIVEN | SETTINGS),
+    "GIO": lambda: (gio.GIO, GIVEN | SETTINGS | {"recipe": "gio"}),
     "Settings": lambda: (gio.Settings, dict(SETTINGS)),
     "GIO.learn": lambda: (
         agent().learn,
@@ -142,8 +142,8 @@ CHOICES: dict[str, dict[str, Any]] = {
     "InformationGain": {},
     "LearningProgress": {"rate": 0.5},
     "LinearEmbedding": {"size": 2, "learning_rate": 0.1},
-    "PredictionError": {"features": "icm", "learning_rate": 0.1},
-    "ReconstructionError": {"codes": 2, "learning_rate": 0.1},
+    "PredictionError": {"features": "icm", "learning_rate": 0.1, "lag": 0},
+    "ReconstructionError": {"codes": 2, "learning_rate": 0.1, "linear": True},
     "RegionalProgress": {"regions": 2, "rate": 0.5},
     "RandomNetworkDistillation": {"outputs": 2, "learning_rate": 0.1},
 }
