@@ -8,7 +8,7 @@ from gio_pyro.nn import OneHotEncoder, VectorEncoder, mlp
 from gio_pyro.nn.gradient_step import Figures
 from gio_pyro.signals.base import Fitted, Signal, as_fitted
 from gio_pyro.types import Transitions
-from gio_pyro.utils.checks import whole
+from gio_pyro.utils.checks import switch, whole
 
 MOST_CODES = 2**16
 
@@ -33,7 +33,7 @@ class ReconstructionError(Signal):
 
     def __init__(self, fitted: Fitted, *, codes: int = 8, learning_rate: float = 1e-3, linear: bool = False) -> None:
         super().__init__(as_fitted(fitted))
-        codes = whole("codes", codes, 1, MOST_CODES)
+        codes, linear = whole("codes", codes, 1, MOST_CODES), switch("linear", linear)
         space, hidden = fitted.spec.state_space, () if linear else fitted.spec.hidden
         self.numbers = OneHotEncoder(int(space.n)) if isinstance(space, Discrete) else VectorEncoder(space)  # type: ignore[arg-type]
         self.encoder = mlp(self.numbers.size, hidden, codes)
