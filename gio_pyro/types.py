@@ -13,11 +13,13 @@ from gymnasium.spaces import Box, Discrete
 from pyro.distributions.torch_distribution import TorchDistributionMixin
 from torch import Tensor
 
-from gio_pyro.distributions.masks import Allowed as Allowed
 from gio_pyro.errors import InputError
 
 Policy = Callable[[Tensor], TorchDistributionMixin]
 """`policy(state)` for states `[B, ...]` returns a Pyro distribution over actions with batch shape `[B]`."""
+
+Allowed = Callable[[Tensor], Tensor | None]
+"""`allowed(state [B, ...])` returns masks `[B, A]`, or None if every action is allowed in every state."""
 
 PyroProgram = Callable[..., Any]
 """A model `(policy, state, future=None)` or a guide `(policy, state, future)`, or what builds one from a `Spec`."""

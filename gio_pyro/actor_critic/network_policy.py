@@ -17,10 +17,11 @@ from gymnasium import Space
 from gymnasium.spaces import Discrete
 from torch import Tensor, nn
 
-from gio_pyro.distributions.masks import ILLEGAL, Allowed, legal, restricted
+from gio_pyro.distributions.masks import ILLEGAL, legal, restricted
 from gio_pyro.distributions.squash import tanh_log_det
 from gio_pyro.nn import encoder, mlp, width
 from gio_pyro.programs import ActionSamples
+from gio_pyro.types import Allowed
 
 LOG_SCALE = (-5.0, 2.0)
 """Bounds of the log standard deviation of a continuous policy, before the squash."""

@@ -168,6 +168,11 @@ class NetworkActorCritic(nn.Module):
         return auxiliary.target(batch, after.mean(auxiliary.critic.later(batch.next_state, after)))
 
     @torch.no_grad()
+    def action_values(self, state: Tensor, chosen: ActionSamples) -> Tensor:
+        """Return Q of the K chosen actions in each state `[B, ...]`, `[B, K]` reward units."""
+        return total(self.critic, self.apart, state, chosen)
+
+    @torch.no_grad()
     def value(self, reward: Reward, alpha: Tensor | float, state: Tensor) -> Tensor:
         """Return V(s) = E_{a~π} [ Q + α (bonus − log π) ] of states `[B, ...]`, one draw each, `[B]` reward units."""
         chosen = sample_actions(self.policy(state))

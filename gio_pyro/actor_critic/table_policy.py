@@ -6,8 +6,9 @@ import pyro.distributions as dist
 import torch
 from torch import Tensor, nn
 
-from gio_pyro.distributions.masks import Allowed, restricted
+from gio_pyro.distributions.masks import restricted
 from gio_pyro.distributions.normalised import normalised
+from gio_pyro.types import Allowed
 
 LOG_FLOOR = -10.0
 """Lower limit of log-probabilities, nats (about 1 in 20,000), so that every action can recover.

@@ -14,7 +14,7 @@ from gio_pyro.actor_critic.table_critic import TableCritic, optimistic_value
 from gio_pyro.actor_critic.table_policy import TablePolicy
 from gio_pyro.data.replay_buffer import Replay
 from gio_pyro.nn.gradient_step import Figures
-from gio_pyro.programs import sample_actions
+from gio_pyro.programs import ActionSamples, sample_actions
 from gio_pyro.schedules.temperature import Temperature, allowed_entropy_share
 from gio_pyro.settings import NEUTRAL, Settings
 from gio_pyro.types import Policy, Spec, Transitions, WeightedBatch, finite
@@ -119,6 +119,11 @@ class TableActorCritic(nn.Module):
         parts = state.split(max(1, AT_ONCE // self.width))
         nats = [reward.bonus(self.policy, part, sample_actions(self.policy(part))) for part in parts]
         return finite_nats(nats[0] if len(nats) == 1 else torch.cat(nats), "the guide")
+
+    @torch.no_grad()
+    def action_values(self, state: Tensor, chosen: ActionSamples) -> Tensor:
+        """Return Q of all actions, which are the chosen ones, in states `[B]`; `[B, A]` reward units."""
+        return total(self.critic, self.apart, state)
 
     @torch.no_grad()
     def value(self, reward: Reward, alpha: Tensor | float, state: Tensor) -> Tensor:

@@ -183,7 +183,8 @@ class GIO(Picklable):
             self.reward_mix = reward_mix_of(s, fitted).to(self.device)
             self.dreaming = self._dreams(fitted).to(self.device)
         with torch.device(self.device), MemoryCheck("the explorer", REDUCE_ADVICE, self.device):
-            self.explorer = scheduler_of(s, fitted, self.reward_mix, self.collector.environments.count).to(self.device)
+            streams, values = self.collector.environments.count, self.actor_critic.action_values
+            self.explorer = scheduler_of(s, fitted, self.reward_mix, streams, values).to(self.device)
         self.planning = self._planning(fitted)
         given = self.objects.get("objective", s.objective)
         objective = self.planning.objective or objective_for(self.guide, given, samples=s.samples)

@@ -9,7 +9,7 @@ from gymnasium.spaces import Box, Discrete
 
 from gio_pyro.collection.actions import Array
 from gio_pyro.collection.infos import mask_of
-from gio_pyro.distributions.masks import LastNumbers, TableMasks
+from gio_pyro.collection.mask_memories import LastNumbers, TableMasks
 from gio_pyro.errors import InputError, TrainingError
 from gio_pyro.utils.randomness import preserve_random_state
 

@@ -1,10 +1,11 @@
-"""Other policies that collect for the agent: one seeks a signal, one sets itself goals (theory, section 7)."""
+"""Other policies that collect for the agent: they seek a signal, set goals, or are optimistic (theory, section 7)."""
 
 from gio_pyro.explorers.base import Act, Explorer, Source
 from gio_pyro.explorers.build import scheduler_of
 from gio_pyro.explorers.finite_goals import FiniteGoals
 from gio_pyro.explorers.goals import GoalExplorer
 from gio_pyro.explorers.names import NAMES, explorer_named
+from gio_pyro.explorers.optimistic import OptimisticExplorer
 from gio_pyro.explorers.scheduler import ExplorerScheduler, NoExplorer
 from gio_pyro.explorers.signal import SignalExplorer
 from gio_pyro.explorers.vector_goals import VectorGoals
@@ -17,6 +18,7 @@ __all__ = [
     "FiniteGoals",
     "GoalExplorer",
     "NoExplorer",
+    "OptimisticExplorer",
     "SignalExplorer",
     "Source",
     "VectorGoals",

@@ -1,5 +1,7 @@
 """Base class of explorers: a second policy that collects for the agent and maximises another reward."""
 
+from __future__ import annotations
+
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,6 +11,7 @@ from torch import Tensor, nn
 
 from gio_pyro.data.replay_buffer import Replay
 from gio_pyro.nn.gradient_step import Figures
+from gio_pyro.programs import ActionSamples
 from gio_pyro.settings import Settings
 from gio_pyro.signals import Fitted
 from gio_pyro.signals.reward_mix import RewardMix
@@ -30,6 +33,10 @@ class Source:
     """Reward of the explorer: the signal, times its weight."""
     streams: int
     """N, the number of environments."""
+    action_values: Callable[[Tensor, ActionSamples], Tensor]
+    """Q of K actions in each state of the agent's own critic, `[n, ...]` and the actions to `[n, K]`, reward units."""
+    named: Callable[[str, Source], Explorer]
+    """Build a further explorer of a name from the same source."""
 
 
 class Explorer(nn.Module, ABC):

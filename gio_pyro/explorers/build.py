@@ -1,14 +1,25 @@
 """Build the explorer that the settings name, and what schedules it."""
 
+from collections.abc import Callable
+
+from torch import Tensor
+
 from gio_pyro.explorers.base import Source
 from gio_pyro.explorers.names import explorer_named
 from gio_pyro.explorers.scheduler import ExplorerScheduler, NoExplorer
+from gio_pyro.programs import ActionSamples
 from gio_pyro.settings import Settings
 from gio_pyro.signals import Fitted
 from gio_pyro.signals.reward_mix import EnvironmentReward, RewardMix, signal_mix_of
 
 
-def scheduler_of(settings: Settings, fitted: Fitted, reward_mix: EnvironmentReward, streams: int) -> NoExplorer:
+def scheduler_of(
+    settings: Settings,
+    fitted: Fitted,
+    reward_mix: EnvironmentReward,
+    streams: int,
+    action_values: Callable[[Tensor, ActionSamples], Tensor],
+) -> NoExplorer:
     """Return what schedules the explorer that the settings name, or the null object without one.
 
     Args:
@@ -16,8 +27,10 @@ def scheduler_of(settings: Settings, fitted: Fitted, reward_mix: EnvironmentRewa
         fitted: what the explorer is built from.
         reward_mix: the agent's, whose signal the explorer seeks.
         streams: N, the number of environments stepped together.
+        action_values: Q of K actions in each state, of the agent's critic.
     """
     if settings.explorer is None or not isinstance(reward_mix, RewardMix):
         return NoExplorer()
-    source = Source(fitted, settings, signal_mix_of(settings, reward_mix.signal), streams)
+    mix = signal_mix_of(settings, reward_mix.signal)
+    source = Source(fitted, settings, mix, streams, action_values, explorer_named)
     return ExplorerScheduler(explorer_named(settings.explorer, source), settings.explorer_share, streams)

@@ -5,10 +5,13 @@ from types import MappingProxyType
 
 from gio_pyro.explorers.base import Explorer, Source
 from gio_pyro.explorers.goals import GoalExplorer
+from gio_pyro.explorers.optimistic import OptimisticExplorer
 from gio_pyro.explorers.signal import SignalExplorer
 from gio_pyro.programs.registry import Registry
 
-NAMES: Mapping[str, type[Explorer]] = MappingProxyType({"Signal": SignalExplorer, "Goals": GoalExplorer})
+NAMES: Mapping[str, type[Explorer]] = MappingProxyType(
+    {"Signal": SignalExplorer, "Goals": GoalExplorer, "Optimistic": OptimisticExplorer}
+)
 """The explorers that are known by name."""
 
 

@@ -8,12 +8,11 @@ from gymnasium.spaces import Box, Discrete
 from torch import Tensor
 
 from gio_pyro import tabular
-from gio_pyro.distributions.masks import Allowed
 from gio_pyro.errors import InputError, raised_by, shown
 from gio_pyro.futures.base import Future, FutureLike
 from gio_pyro.futures.wrapped import as_future, unwrapped_future
 from gio_pyro.programs import example
-from gio_pyro.types import Spec, Transitions
+from gio_pyro.types import Allowed, Spec, Transitions
 from gio_pyro.utils.checks import instance
 
 LARGE = 1e6

@@ -7,12 +7,12 @@ from pyro.distributions.torch_distribution import TorchDistributionMixin
 from torch import Tensor
 from torch.distributions import Distribution
 
-from gio_pyro.distributions.masks import Allowed, restricted
+from gio_pyro.distributions.masks import restricted
 from gio_pyro.distributions.normalised import normalised
 from gio_pyro.programs.program import Program
 from gio_pyro.programs.scores import log_probs, per_example
 from gio_pyro.programs.sites import ACTION
-from gio_pyro.types import Policy, Transitions
+from gio_pyro.types import Allowed, Policy, Transitions
 
 
 class Guide(Program):

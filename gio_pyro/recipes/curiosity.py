@@ -9,6 +9,9 @@ BESIDE_REWARD = MappingProxyType({"guide": "UniformGuide", "reward_weight": 1.0,
 TABLES = MappingProxyType({"model": "DirichletModel", "temperature": 0.002})
 """Counted transitions, whose uncertainty has a closed form, and a temperature for rewards of 1."""
 
+IMAGINED = "Signal(dream_horizon=10, dream_share=1.0)"
+"""An explorer that learns in rollouts of the model alone."""
+
 CURIOSITY = (
     Recipe(
         name="icm",
@@ -84,7 +87,45 @@ CURIOSITY = (
                 "model": "EnsembleModel",
                 "guide": "UniformGuide",
                 "signal": "Disagreement(kind='variance')",
-                "explorer": "Signal(dream_horizon=10, dream_share=1.0)",
+                "explorer": IMAGINED,
+            }
+        ),
+        finite=MappingProxyType({**TABLES, "signal": "Disagreement"}),
+    ),
+    Recipe(
+        name="lexa",
+        title="LEXA, latent explorer achiever",
+        paper="Mendonca et al., 2021, arXiv 2110.09514",
+        same="One policy explores in imagination, another learns to reach states that were seen, by turns; the task "
+        "policy learns from what both collect.",
+        left_out="The world model of Dreamer; the achiever learns by hindsight instead of in imagination, and its "
+        "reward is arrival instead of a learned distance.",
+        settings=MappingProxyType(
+            {
+                "model": "EnsembleModel",
+                "guide": "UniformGuide",
+                "signal": "Disagreement(kind='variance')",
+                "explorer": f"Goals(horizon=50, wander=50, explore='{IMAGINED}')",
+            }
+        ),
+        finite=MappingProxyType({**TABLES, "signal": "Disagreement"}),
+    ),
+    Recipe(
+        name="meee",
+        title="MEEE, model-ensemble exploration and exploitation",
+        paper="Yao et al., 2021, arXiv 2107.01825",
+        same="Of a few actions of the policy the one is taken whose value and expected disagreement add up to most; "
+        "the policy learns in imagination, too.",
+        left_out="Imagined transitions all weigh the same, not less where the ensemble disagrees.",
+        settings=MappingProxyType(
+            {
+                "model": "EnsembleModel",
+                "guide": "UniformGuide",
+                "signal": "Disagreement(kind='variance')",
+                "explorer": "Optimistic(candidates=8)",
+                "explorer_share": 1.0,
+                "dream_horizon": 2,
+                "dream_share": 0.5,
             }
         ),
         finite=MappingProxyType({**TABLES, "signal": "Disagreement"}),

@@ -9,8 +9,9 @@ from torch import Tensor
 
 import gio_pyro.envs
 from gio_pyro.data.replay_buffer import Replay
-from gio_pyro.explorers import Source
+from gio_pyro.explorers import Source, explorer_named
 from gio_pyro.futures import NextState
+from gio_pyro.programs import ActionSamples
 from gio_pyro.settings import Settings
 from gio_pyro.signals import Fitted, Signal
 from gio_pyro.signals.reward_mix import RewardMix
@@ -79,4 +80,8 @@ def source_of(
 
     fitted = Fitted(spec, NextState(), None, None, uniform)  # type: ignore[arg-type]
     given = Settings(**{"hidden": (16,), **settings})
-    return Source(fitted, given, RewardMix(Given(values), 1.0, 0.0), streams)
+
+    def nothing(state: Tensor, chosen: ActionSamples) -> Tensor:
+        return torch.zeros(len(state), chosen.count)
+
+    return Source(fitted, given, RewardMix(Given(values), 1.0, 0.0), streams, nothing, explorer_named)
