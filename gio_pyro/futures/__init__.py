@@ -5,6 +5,7 @@
     NextStateAndReward()                   (s', r)                               no
     FinalState(n)                          s_{t+n}, later actions uniform        no
     StateAfter(k)                          s_{t+k}                               yes
+    DiscountedState(n)                     s_{t+k}, k ≤ n drawn ∝ γ^(k−1)        yes
     Trajectory(k)                          (s_{t+1}, …, s_{t+k})                 yes
     Return(h)                              Σ_{i<h} γ^i r_{t+i}                   yes
     Features(future, function, space)      a user's function of any of these     as that of `future`
@@ -14,7 +15,7 @@ Each is read from replay, and each has an exact counterpart in `gio_pyro.tabular
 
 from gio_pyro.futures.base import Future, FutureLike, Later
 from gio_pyro.futures.features import Features
-from gio_pyro.futures.later import FinalState, Return, StateAfter, Trajectory
+from gio_pyro.futures.later import DiscountedState, FinalState, Return, StateAfter, Trajectory
 from gio_pyro.futures.names import FUTURES, future_from, written
 from gio_pyro.futures.one_step import NextState, NextStateAndReward
 from gio_pyro.futures.spec import exact_of, has_exact, reads_reward, spec_of, steps_of
@@ -22,6 +23,7 @@ from gio_pyro.futures.wrapped import unwrapped_future, without_masks
 
 __all__ = [
     "FUTURES",
+    "DiscountedState",
     "Features",
     "FinalState",
     "Future",

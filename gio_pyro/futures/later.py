@@ -17,7 +17,7 @@ from gio_pyro.errors import InputError, shown
 from gio_pyro.futures.base import Later
 from gio_pyro.futures.one_step import increasing
 from gio_pyro.programs import log_probs
-from gio_pyro.tabular.futures import interval_of
+from gio_pyro.tabular.futures import decay, interval_of
 from gio_pyro.types import Policy, Sequences
 from gio_pyro.utils.checks import as_number, batch, instance
 
@@ -47,6 +47,35 @@ class StateAfter(Later):
     def exact(self) -> tabular.Future:
         """Return the exact counterpart."""
         return tabular.state_after(self.steps)
+
+
+@dataclass(frozen=True)
+class DiscountedState(StateAfter):
+    """F = s_{t+k}, k drawn from 1 to `steps` with probability ∝ γ^(k−1), later actions from the current policy.
+
+    The information of the action about where its discounted future lies (empowerment by successor representations:
+    Myers et al., 2024, arXiv 2411.02623). Exact counterpart: `tabular.discounted_state`.
+
+    Off-policy: replayed sequences are weighted by π/μ of their later actions (see `Later`).
+    """
+
+    discount: float = 0.9
+    """γ in (0, 1], of k alone."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "discount", decay(self.discount))
+
+    def read(self, pieces: Sequences, state_space: Space[Any]) -> Tensor:
+        """Return one state of each sequence, `[B, ...]`; each call draws anew."""
+        states = instance("pieces", pieces, Sequences).steps.next_state
+        weight = torch.tensor(self.discount, device=states.device) ** torch.arange(self.steps, device=states.device)
+        each = torch.multinomial(weight, len(states), replacement=True)
+        return states[torch.arange(len(states), device=states.device), each]
+
+    def exact(self) -> tabular.Future:
+        """Return the exact counterpart."""
+        return tabular.discounted_state(self.steps, self.discount)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import Any
 
 from gio_pyro.errors import InputError, shown, unknown
 from gio_pyro.futures.base import Future, FutureLike
-from gio_pyro.futures.later import FinalState, Return, StateAfter, Trajectory
+from gio_pyro.futures.later import DiscountedState, FinalState, Return, StateAfter, Trajectory
 from gio_pyro.futures.one_step import NextState, NextStateAndReward
 from gio_pyro.futures.wrapped import as_future, unwrapped_future
 from gio_pyro.programs import load_named
@@ -16,7 +16,10 @@ from gio_pyro.utils.calls import parse_call
 MOST_SHOWN = 80
 """The most characters of a text that an error quotes."""
 FUTURES: Mapping[str, Callable[..., Any]] = MappingProxyType(
-    {kind.__name__: kind for kind in (NextState, NextStateAndReward, FinalState, StateAfter, Trajectory, Return)}
+    {
+        kind.__name__: kind
+        for kind in (NextState, NextStateAndReward, FinalState, StateAfter, DiscountedState, Trajectory, Return)
+    }
 )
 """The futures that are known by name; in text their arguments follow in brackets."""
 

@@ -55,6 +55,27 @@ CONTROL = (
         environment="gio/KlyubinMaze-v0",
     ),
     Recipe(
+        name="discounted_empowerment",
+        title="Discounted empowerment, as ESR",
+        paper="Myers et al., 2024, arXiv 2411.02623",
+        same="The reward is the information of the action about a state of its discounted future, without any other.",
+        left_out="Contrastive successor representations, for which model and guide stand here; the assisted human.",
+        settings=MappingProxyType({"future": "DiscountedState(10, 0.9)", "reward_weight": 0.0, "temperature": 1.0}),
+    ),
+    Recipe(
+        name="goal_directed_empowerment",
+        title="Goal-directed empowerment",
+        paper="Catenacci Volpi and Polani, 2020, IEEE Transactions on Cognitive and Developmental Systems",
+        same="Reward and the empowerment of the states on the way add up at a price, so that the goal is reached with "
+        "options kept open.",
+        left_out="How the paper trades one against the other, and goals that change: only its abstract was at hand.",
+        settings=MappingProxyType(
+            {"signal": "Empowerment(2)", "guide": "UniformGuide", "reward_weight": 1.0, "signal_weight": 0.002}
+        ),
+        finite=MappingProxyType({"temperature": 0.002}),
+        needs="finitely many actions",
+    ),
+    Recipe(
         name="generative_agent",
         title="The generative agent",
         paper="Model-based reinforcement learning as inference (theory, section 6)",

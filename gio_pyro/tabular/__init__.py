@@ -18,6 +18,7 @@ from gio_pyro.tabular.episodes import discounted_visits, episode_visits, expecte
 from gio_pyro.tabular.futures import (
     Future,
     discounted_return,
+    discounted_state,
     features,
     final_state,
     grouped,
@@ -64,6 +65,7 @@ __all__ = [
     "belief_update",
     "blahut_arimoto",
     "discounted_return",
+    "discounted_state",
     "discounted_visits",
     "empowerment",
     "episode_visits",

@@ -4,6 +4,7 @@
     next_state_and_reward    (s', r)                                              one per pair that occurs
     final_state(n)           s_{t+n}, the later n − 1 actions open-loop           S
     state_after(k)           s_{t+k}, the later k − 1 actions from the policy     S
+    discounted_state(n)      s_{t+k}, likewise, k ≤ n drawn ∝ γ^(k−1)             S
     trajectory(k)            (s_{t+1}, …, s_{t+k}), likewise                      S^k
     discounted_return(h)     Σ_{i<h} γ^i r_{t+i}, likewise                        one per sum that occurs
     features(future, labels) a function of any of these                           one per label
@@ -21,8 +22,8 @@ from torch import Tensor
 from gio_pyro.errors import InputError, raised_by, shown
 from gio_pyro.tabular.information import as_distribution
 from gio_pyro.tabular.mdp import TabularMDP, as_mdp, as_policy, restricted_policy
+from gio_pyro.utils.checks import as_number, real, real_tensor, switch, whole
 from gio_pyro.utils.checks import labels as as_labels
-from gio_pyro.utils.checks import real, real_tensor, switch, whole
 from gio_pyro.utils.memory import require_memory
 
 Future = Callable[[TabularMDP, Tensor], Tensor]
@@ -86,6 +87,39 @@ def state_after(k: int) -> Future:
         return _propagate(as_mdp(mdp).transition, state_chain(mdp, _as_policy(mdp, policy)), k)
 
     return future
+
+
+def discounted_state(n: int, discount: float = 0.9) -> Future:
+    """Return the future F = s_{t+k} after the action and k − 1 actions of the policy, k ≤ n drawn ∝ γ^(k−1).
+
+    Args:
+        n: the most steps, at least 1.
+        discount: γ in (0, 1].
+
+    Raises:
+        InputError: n < 1, or a discount out of range.
+    """
+    n, gamma = _as_steps(n), decay(discount)
+    weight = gamma ** torch.arange(n, dtype=torch.float64)
+
+    def future(mdp: TabularMDP, policy: Tensor) -> Tensor:
+        channel = as_mdp(mdp).transition
+        chain = state_chain(mdp, _as_policy(mdp, policy))[..., None, :, :]
+        total = weight[0] * channel
+        for factor in weight[1:]:
+            channel = channel @ chain
+            total = total + factor * channel
+        return total / weight.sum()
+
+    return future
+
+
+def decay(discount: object) -> float:
+    """Return a discount in (0, 1]; raise `InputError` for another."""
+    found = as_number(discount)
+    if found is None or not 0 < found <= 1:
+        raise InputError(f"Expected a discount above 0 and at most 1, but got {shown(discount)}; 0.9 is the default.")
+    return float(found)
 
 
 def trajectory(k: int, *, rewards: bool = False) -> Future:

@@ -15,6 +15,7 @@ from gio_pyro import GIO, tabular
 from gio_pyro.diagnostics import compare_with_exact, policy_table
 from gio_pyro.errors import CheckpointError
 from gio_pyro.futures import (
+    DiscountedState,
     Features,
     FinalState,
     NextState,
@@ -51,6 +52,7 @@ FUTURES = [
     NextStateAndReward(REWARDS),
     StateAfter(2),
     StateAfter(3),
+    DiscountedState(3, 0.6),
     FinalState(3),
     Trajectory(2),
     Return(3, levels=(0.25, 0.5, 1.0, 1.5)),

@@ -17,6 +17,7 @@ from gio_pyro.distributions.squash import uniform_in_box
 from gio_pyro.errors import GioError, InputError
 from gio_pyro.futures import (
     FUTURES,
+    DiscountedState,
     Features,
     FinalState,
     NextState,
@@ -70,6 +71,18 @@ def two_episodes() -> Replay:
 def everything(future: Any, policy: Any) -> tuple[Tensor, Tensor]:
     pieces = two_episodes().sequences(None, steps_of(future))
     return future.read(pieces, FIVE), future.weight(policy, pieces)
+
+
+def test_a_discounted_state_is_one_of_those_ahead_drawn_by_the_discount():
+    """0 is followed by 1, 2 and 3, which ends: with γ = ½ in shares 4 : 2 : 1."""
+    pieces = two_episodes().sequences(None, 3)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        found = torch.stack([DiscountedState(3, 0.5).read(pieces, FIVE)[0] for _ in range(7_000)])
+    assert [int((found == state).sum()) for state in (1, 2, 3)] == pytest.approx([4_000, 2_000, 1_000], abs=150)
+    assert future_from("DiscountedState(3, 0.5)") == DiscountedState(3, 0.5)
+    with pytest.raises(InputError, match=r"^Expected a discount above 0 and at most 1, but got 0; 0.9 is"):
+        DiscountedState(3, 0)
 
 
 def test_the_state_after_two_steps_stops_at_a_terminal_one_and_is_unknown_after_a_cut():

@@ -127,6 +127,7 @@ CALLS: dict[str, Callable[[], Call]] = {
         {"mdp": mdp(), "horizon": 2, "tolerance": 1e-3, "max_sequences": 100, "max_elements": 1_000},
     ),
     "discounted_return": made(tabular.discounted_return, horizon=2, discount=0.9, levels=(0.0, 0.5)),
+    "discounted_state": made(tabular.discounted_state, n=2, discount=0.9),
     "features": made(tabular.features, future=tabular.next_state, labels=[0, 1, 1]),
     "final_state": made(tabular.final_state, n=2, source=[0.5, 0.5]),
     "state_after": made(tabular.state_after, k=2),

@@ -77,6 +77,7 @@ CALLS: dict[str, Callable[[], Call]] = {
     "NextStateAndReward": lambda: (futures.NextStateAndReward, {"rewards": (0.0, 1.0)}),
     "FinalState": lambda: (futures.FinalState, {"steps": 2, "most_weight": 10.0}),
     "StateAfter": lambda: (futures.StateAfter, {"steps": 2, "most_weight": 10.0}),
+    "DiscountedState": lambda: (futures.DiscountedState, {"steps": 2, "discount": 0.9, "most_weight": 10.0}),
     "Trajectory": lambda: (futures.Trajectory, {"steps": 2, "most_weight": 10.0}),
     "Return": lambda: (
         futures.Return,

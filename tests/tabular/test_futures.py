@@ -9,6 +9,7 @@ from gio_pyro.errors import InputError
 from gio_pyro.tabular import (
     TabularMDP,
     discounted_return,
+    discounted_state,
     features,
     final_state,
     mutual_information,
@@ -54,6 +55,14 @@ def test_k_steps_ahead_sums_over_every_path(k: int):
             p = p * sum(policy[here, b] * mdp.transition[here, b, there] for b in range(2))
         channel[s, a, path[-1]] += p
     torch.testing.assert_close(state_after(k)(mdp, policy), channel)
+
+
+@pytest.mark.parametrize("gamma", [0.5, 1.0])
+def test_a_discounted_state_is_a_mixture_over_the_steps(gamma: float):
+    mdp, policy = random_mdp(3), random_rows(3, 4, 3)
+    weight = [gamma**k for k in range(4)]
+    mixture = sum(w / sum(weight) * state_after(k)(mdp, policy) for k, w in enumerate(weight, 1))
+    torch.testing.assert_close(discounted_state(4, gamma)(mdp, policy), mixture)
 
 
 def test_k_steps_ahead_stays_in_a_terminal_state():
