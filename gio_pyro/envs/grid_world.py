@@ -5,6 +5,7 @@ from typing import Any, TypedDict
 
 import gymnasium as gym
 import numpy as np
+from gymnasium import Space
 from gymnasium.spaces import Box, Discrete
 
 from gio_pyro.envs.arguments import choice
@@ -13,12 +14,14 @@ from gio_pyro.envs.rendering import OBSERVATION_SIDE, RENDER_SIDE, RGBImage, cha
 from gio_pyro.envs.tables import Outcome, Table
 from gio_pyro.errors import InputError, shown
 
+RealVector = np.ndarray[Any, np.dtype[np.float32]]
+
 
 class View(TypedDict, total=False):
     """Observation and rendering arguments of every world."""
 
     observations: str
-    """`"state"` (the default): the index of the state; `"pixels"`: an image of it."""
+    """`"state"` (the default): the index of the state; `"coordinates"`: its row and column; `"pixels"`: an image."""
     render_mode: str | None
     """`"ansi"`, `"rgb_array"` or None (the default)."""
 
@@ -31,7 +34,8 @@ class GridWorld(gym.Env[Any, Any]):
         table: the transition table; state = cell · channels + channel.
         actions: names of the actions.
         channels: number of channels of the screen; None without one, so that states are cells.
-        observations: `"state"`, Discrete; or `"pixels"`, a Box of uint8 `[4 · rows, 4 · columns, 3]`.
+        observations: `"state"`, Discrete; `"coordinates"`, a Box of row, column and, with a screen, its channel; or
+            `"pixels"`, a Box of uint8 `[4 · rows, 4 · columns, 3]`.
         render_mode: `"ansi"`, `"rgb_array"` or None.
 
     Attributes:
@@ -57,7 +61,7 @@ class GridWorld(gym.Env[Any, Any]):
         observations: str = "state",
         render_mode: str | None = None,
     ) -> None:
-        choice("observations", observations, ("state", "pixels"))
+        choice("observations", observations, ("state", "coordinates", "pixels"))
         choice("render_mode", render_mode, (None, *self.metadata["render_modes"]))
         self.layout, self.P, self.actions = layout, table, tuple(actions)
         self.channels, self.observations, self.render_mode = channels, observations, render_mode
@@ -68,8 +72,18 @@ class GridWorld(gym.Env[Any, Any]):
         self.initial_state_distrib[self._starts] = 1 / len(self._starts)
         self.state = self._starts[0]
         self.action_space = Discrete(len(self.actions))
-        sides = (OBSERVATION_SIDE * layout.rows, OBSERVATION_SIDE * layout.columns, 3)
-        self.observation_space = Discrete(len(table)) if observations == "state" else Box(0, 255, sides, np.uint8)
+        self.observation_space = self._observed(len(table))
+
+    def _observed(self, states: int) -> Space[Any]:
+        """Return the space of observations."""
+        rows, columns = self.layout.rows, self.layout.columns
+        if self.observations == "state":
+            return Discrete(states)
+        if self.observations == "pixels":
+            return Box(0, 255, (OBSERVATION_SIDE * rows, OBSERVATION_SIDE * columns, 3), np.uint8)
+        most = [rows - 1, columns - 1, *([] if self.channels is None else [self.channels - 1])]
+        high = np.maximum(most, 1)
+        return Box(np.zeros(len(high), np.float32), high.astype(np.float32))
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """Reset to a start drawn uniformly; returns the observation and an empty info. `options` are ignored."""
@@ -117,7 +131,15 @@ class GridWorld(gym.Env[Any, Any]):
         return (state, None) if self.channels is None else divmod(state, self.channels)
 
     def _observation(self) -> Any:
-        return self.state if self.observations == "state" else self.picture(self.state)
+        if self.observations == "state":
+            return self.state
+        return self.picture(self.state) if self.observations == "pixels" else self.coordinates(self.state)
+
+    def coordinates(self, state: int) -> RealVector:
+        """Return row, column and, with a screen, the channel of a state, float32."""
+        cell, channel = self._cell_and_channel(state)
+        place = divmod(cell, self.layout.columns)
+        return np.array(place if channel is None else (*place, channel), np.float32)
 
     def _sample(self, row: Sequence[Outcome]) -> Outcome:
         rest = self.np_random.random()

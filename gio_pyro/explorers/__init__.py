@@ -6,6 +6,7 @@ from gio_pyro.explorers.finite_goals import FiniteGoals
 from gio_pyro.explorers.goals import GoalExplorer
 from gio_pyro.explorers.names import NAMES, explorer_named
 from gio_pyro.explorers.optimistic import OptimisticExplorer
+from gio_pyro.explorers.part_goals import PartGoals
 from gio_pyro.explorers.scheduler import ExplorerScheduler, NoExplorer
 from gio_pyro.explorers.signal import SignalExplorer
 from gio_pyro.explorers.vector_goals import VectorGoals
@@ -19,6 +20,7 @@ __all__ = [
     "GoalExplorer",
     "NoExplorer",
     "OptimisticExplorer",
+    "PartGoals",
     "SignalExplorer",
     "Source",
     "VectorGoals",

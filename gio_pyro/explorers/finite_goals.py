@@ -66,6 +66,17 @@ class FiniteGoals(nn.Module):
             )
         self.pairs = Discrete(self.states**2)
 
+    def empty(self, count: int) -> Tensor:
+        """Return room for goals, `[count]`."""
+        return torch.zeros(count, dtype=torch.int64)
+
+    def goals_of(self, state: Tensor) -> Tensor:
+        """Return the goals to be in each state `[B]`: the states themselves."""
+        return state
+
+    def learn(self, state: Tensor) -> None:
+        """Learn from replayed states `[B]`; there is nothing to learn."""
+
     def join(self, state: Tensor, goal: Tensor) -> Tensor:
         """Return the pairs, `[B]` each."""
         return state * self.states + goal

@@ -6,8 +6,7 @@ from functools import cache
 from typing import Any
 
 import torch
-from gymnasium import Space
-from gymnasium.spaces import Box, Discrete
+from gymnasium.spaces import Discrete
 from torch import Tensor
 
 from gio_pyro.actor_critic import actor_critic_of, steppers, temperature_of
@@ -15,12 +14,11 @@ from gio_pyro.actor_critic.guide_reward import Entropy
 from gio_pyro.data.replay_buffer import Replay
 from gio_pyro.errors import InputError, shown
 from gio_pyro.explorers.base import Act, Explorer, Source
-from gio_pyro.explorers.finite_goals import FiniteGoals
+from gio_pyro.explorers.goal_spaces import GoalSpace, goal_space_of
 from gio_pyro.explorers.scheduler import either
-from gio_pyro.explorers.vector_goals import VectorGoals
 from gio_pyro.nn.gradient_step import Figures
-from gio_pyro.programs import example
 from gio_pyro.types import Allowed, Spec, Transitions
+from gio_pyro.utils.checks import switch
 
 COLD = 0.02
 """The temperature of the policy, times the horizon: the last step to a goal at the horizon is worth e⁻¹/horizon, 18
@@ -52,9 +50,12 @@ class GoalExplorer(Explorer):
         near: distance at which a goal of numbers counts as reached, standard deviations.
         explore: explorer that acts between goals, with its settings: "Signal(dream_horizon=10, dream_share=1.0)"; None
             for uniform actions.
+        parts: numbers of a state that a goal may leave the others out of, such as ((0, 1), (2, 3)), or "each"; None for
+            goals that are whole states (see `PartGoals`).
+        controllable: draw parts by what actions change in them.
 
     Raises:
-        InputError: a number out of range, too many states, or an unknown explorer.
+        InputError: a number out of range, too many states, an unknown explorer, or parts that do not fit.
     """
 
     goal: Tensor
@@ -63,13 +64,21 @@ class GoalExplorer(Explorer):
     tally: Tensor
 
     def __init__(
-        self, source: Source, horizon: int = 20, *, wander: int = 5, near: float = 0.2, explore: str | None = None
+        self,
+        source: Source,
+        horizon: int = 20,
+        *,
+        wander: int = 5,
+        near: float = 0.2,
+        explore: str | None = None,
+        parts: Any = None,
+        controllable: bool = False,
     ) -> None:
         super().__init__(source)
         _check(horizon, wander, near)
         self.horizon, self.wander = horizon, wander
-        spec, space = source.fitted.spec, source.fitted.spec.state_space
-        self.goals = _goals_of(space, horizon, near)
+        spec, controllable = source.fitted.spec, switch("controllable", controllable)
+        self.goals = goal_space_of(source.fitted, horizon, near, parts, controllable=controllable)
         own = replace(source.settings, discount=1 - 1 / horizon, temperature=COLD / horizon, initial_value=0.0)
         masks = None if spec.masks is None else PairMasks(spec.masks, self.goals)
         pairs = Spec(self.goals.pairs, spec.action_space, spec.future_space, hidden=spec.hidden, masks=masks)
@@ -78,8 +87,7 @@ class GoalExplorer(Explorer):
         self.reward = Entropy()
         self.between = None if explore is None else source.named(explore, source)
         self.greedy = isinstance(spec.action_space, Discrete)
-        one = example(space, torch.device("cpu"))
-        self.register_buffer("goal", one.new_zeros(source.streams, *one.shape[1:]))
+        self.register_buffer("goal", self.goals.empty(source.streams))
         self.register_buffer("pursuing", torch.zeros(source.streams, dtype=torch.bool))
         self.register_buffer("left", torch.zeros(source.streams, dtype=torch.long))
         self.register_buffer("tally", torch.zeros(2, dtype=torch.long))
@@ -137,13 +145,14 @@ class GoalExplorer(Explorer):
     def observe(self, rows: Transitions) -> None:
         """Update the scale of distances and the input normalisers with new states."""
         self.goals.observe(rows.state)
-        self.control.observe(self.goals.join(rows.state, rows.next_state))
+        self.control.observe(self.goals.join(rows.state, self.goals.goals_of(rows.next_state)))
         if self.between is not None:
             self.between.observe(rows)
 
     def improve(self, replay: Replay, step: int) -> Figures:
         """Train on hindsight goals; return the losses and the share of goals reached so far."""
         rows = self.goals.relabelled(replay, self.source.settings.batch_size)
+        self.goals.learn(self.goals.state_of(rows.state))
         found = self.control.improve(rows, self.reward, self.temperature, step)
         if self.between is not None:
             found |= {f"between_{name}": value for name, value in self.between.improve(replay, step).items()}
@@ -158,7 +167,7 @@ class GoalExplorer(Explorer):
 class PairMasks:
     """Action masks of pairs of a state and a goal, which are those of the state."""
 
-    def __init__(self, masks: Allowed, goals: FiniteGoals | VectorGoals) -> None:
+    def __init__(self, masks: Allowed, goals: GoalSpace) -> None:
         self.masks, self.goals = masks, goals
 
     def __call__(self, pairs: Tensor) -> Tensor | None:
@@ -185,13 +194,6 @@ def drawn_goal(goal: Tensor, value: Tensor) -> Tensor | None:
 def worth(value: Tensor) -> Tensor:
     """Return weights of at least 0, `[K]`: the values themselves, or above the least where that is negative."""
     return value - value.amin().clamp_max(0.0) if len(value) else value
-
-
-def _goals_of(space: Space[Any], horizon: int, near: float) -> FiniteGoals | VectorGoals:
-    if isinstance(space, Discrete):
-        return FiniteGoals(space, horizon)
-    assert isinstance(space, Box)
-    return VectorGoals(space, horizon, near)
 
 
 def _check(horizon: int, wander: int, near: float) -> None:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from gio_pyro.data.replay_buffer import Replay
 from gio_pyro.explorers.hindsight import Read, meant
 from gio_pyro.nn import Standardise, is_image, is_whole
+from gio_pyro.programs import example
 from gio_pyro.types import Sequences, Transitions
 
 PIECES = 256
@@ -49,6 +50,18 @@ class VectorGoals(nn.Module):
         self.scale = Standardise(space.shape, whole=is_whole(space))
         self.axis = _channels(space)
         self.pairs = _doubled(space, self.axis)
+        self.blank = torch.zeros_like(example(space, torch.device("cpu"))[0])
+
+    def empty(self, count: int) -> Tensor:
+        """Return room for goals, `[count, ...]`."""
+        return self.blank.expand(count, *self.blank.shape).clone()
+
+    def goals_of(self, state: Tensor) -> Tensor:
+        """Return the goals to be where each of `state` `[B, ...]` is, `[B, ...]`: the states themselves."""
+        return state
+
+    def learn(self, state: Tensor) -> None:
+        """Learn from replayed states `[B, ...]`; there is nothing to learn."""
 
     def join(self, state: Tensor, goal: Tensor) -> Tensor:
         """Return the pairs, `[B, ...]` each."""
@@ -75,8 +88,10 @@ class VectorGoals(nn.Module):
         steps, valid = drawn.pieces.steps, drawn.pieces.valid
         closest = self._distance(steps.state[:, 0], state).argsort()[:NEAREST]
         ahead = steps[closest].flat()[valid[closest].flatten()]
-        ahead = ahead[~self.reached(ahead.next_state, state)]
-        return ahead.next_state, drawn.signal(ahead) if len(ahead) else ahead.reward
+        goal = self.goals_of(ahead.next_state)
+        missing = ~self.reached(state.expand(len(ahead), *state.shape), goal)
+        ahead, goal = ahead[missing], goal[missing]
+        return goal, drawn.signal(ahead) if len(ahead) else ahead.reward
 
     def relabelled(self, replay: Replay, size: int | None) -> Transitions:
         """Return `size` transitions, each with a goal that its episode arrived at within the horizon, or another's.
@@ -88,7 +103,7 @@ class VectorGoals(nn.Module):
         rows, count = drawn.steps[:, 0], len(drawn.valid)
         each = torch.arange(count, device=rows.weight.device)
         later = (torch.rand(count, device=each.device) * drawn.valid.sum(1)).long()
-        goal = drawn.steps.next_state[each, later]
+        goal = self.goals_of(drawn.steps.next_state[each, later])
         other = torch.rand(count, device=each.device) < ELSEWHERE
         goal = goal[torch.where(other, each.roll(1), each)]
         return meant(self, rows, goal)

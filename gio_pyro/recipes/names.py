@@ -7,9 +7,10 @@ from typing import Any
 from gio_pyro.errors import InputError, shown, unknown
 from gio_pyro.recipes.control import CONTROL
 from gio_pyro.recipes.curiosity import CURIOSITY
+from gio_pyro.recipes.goals import GOALS
 from gio_pyro.recipes.recipe import Recipe
 
-RECIPES: Mapping[str, Recipe] = MappingProxyType({recipe.name: recipe for recipe in (*CONTROL, *CURIOSITY)})
+RECIPES: Mapping[str, Recipe] = MappingProxyType({recipe.name: recipe for recipe in (*CONTROL, *CURIOSITY, *GOALS)})
 """All recipes by name."""
 
 

@@ -14,10 +14,10 @@ from gymnasium.utils.env_checker import check_env
 from gio_pyro.envs import IDS, KlyubinMaze, Maze, NoisyTV, Rooms, SlipperyLine, SparseMaze
 from gio_pyro.errors import InputError
 
-BOTH = ("state", "pixels")
+VIEWS = ("state", "coordinates", "pixels")
 
 
-@pytest.mark.parametrize("observations", BOTH)
+@pytest.mark.parametrize("observations", VIEWS)
 @pytest.mark.parametrize("id_", IDS)
 def test_gymnasium_finds_nothing_to_warn_of(id_: str, observations: str):
     with warnings.catch_warnings():
@@ -46,17 +46,22 @@ def test_a_seed_says_how_an_episode_goes(id_: str):
 
 @pytest.mark.parametrize("id_", IDS)
 def test_what_is_observed_changes_nothing_about_the_world(id_: str):
-    plain, drawn = (gym.make(id_, observations=kind) for kind in BOTH)
+    plain, placed, drawn = (gym.make(id_, observations=kind) for kind in VIEWS)
     number, _ = plain.reset(seed=5)
+    place, _ = placed.reset(seed=5)
     image, _ = drawn.reset(seed=5)
     plain.action_space.seed(0)
     for _ in range(20):
         assert number == plain.unwrapped.state == drawn.unwrapped.state
         assert (image == drawn.unwrapped.picture(number)).all()
+        columns, channels = plain.unwrapped.layout.columns, plain.unwrapped.channels
+        cell = int(place[0]) * columns + int(place[1])
+        assert number == (cell if channels is None else cell * channels + int(place[2]))
         action = plain.action_space.sample()
         number, *after = plain.step(action)
+        place, *also = placed.step(action)
         image, *same = drawn.step(action)
-        assert after == same
+        assert after == also == same
 
 
 @pytest.mark.parametrize(
@@ -127,7 +132,10 @@ def test_time_limits_are_gymnasiums(id_: str):
 @pytest.mark.parametrize(
     ("view", "sentence"),
     [
-        ({"observations": "image"}, "Expected observations to be one of 'state', 'pixels', but got 'image'."),
+        (
+            {"observations": "image"},
+            "Expected observations to be one of 'state', 'coordinates', 'pixels', but got 'image'.",
+        ),
         ({"render_mode": "human"}, "Expected render_mode to be one of None, 'ansi', 'rgb_array', but got 'human'."),
     ],
 )

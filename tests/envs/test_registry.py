@@ -57,7 +57,7 @@ def test_the_ids():
 
 
 @pytest.mark.parametrize("id_", IDS)
-@pytest.mark.parametrize("observations", ["state", "pixels"])
+@pytest.mark.parametrize("observations", ["state", "coordinates", "pixels"])
 def test_an_agent_learns_from_every_world(id_: str, observations: str):
     small = SMALL if observations == "pixels" else {}
     agent = gio.GIO(make_env(id_, observations=observations), **small).learn(40 if small else 300)

@@ -3,8 +3,10 @@
 Cost: half a minute.
 """
 
+import re
 from pathlib import Path
 
+import gymnasium as gym
 import pytest
 import torch
 
@@ -19,7 +21,13 @@ SMALL = {"hidden": (16,), "learning_starts": 24, "log_interval": 24, "compile": 
 STEPS = 48
 
 
-def small(recipe: Recipe, env: str) -> GIO:
+def world_of(recipe: Recipe) -> gym.Env:
+    """The world of a recipe's command."""
+    arguments = dict(re.findall(r"--env\.(\w+) (\w+)", recipe.flags))
+    return gym.make(recipe.environment, **arguments)
+
+
+def small(recipe: Recipe, env: str | gym.Env) -> GIO:
     """An agent of the recipe with small networks."""
     sizes = {} if recipe.settings.get("world_model") is None else {"piece_length": 4, "burn_in": 2, "pieces": 2}
     return GIO(env, recipe=recipe.name, **SMALL, **sizes)
@@ -27,9 +35,9 @@ def small(recipe: Recipe, env: str) -> GIO:
 
 @pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
 def test_every_recipe_trains_in_the_world_of_its_command_and_goes_on_bit_for_bit(recipe: Recipe, tmp_path: Path):
-    agent = small(recipe, recipe.environment).learn(STEPS)
+    agent = small(recipe, world_of(recipe)).learn(STEPS)
     agent.save(tmp_path / "saved")
-    again = GIO.load(tmp_path / "saved")
+    again = GIO.load(tmp_path / "saved", environment=world_of(recipe))
     figures = [one.learn(STEPS).metrics() for one in (agent, again)]
     assert figures[0] == pytest.approx(figures[1], abs=0, rel=0, nan_ok=True)
 
