@@ -4,9 +4,10 @@
     python examples/benchmarks/recipes.py --only lexa          # one recipe
     python examples/benchmarks/recipes.py --write              # docs/recipes.md and its picture, from the rows
 
-`gio/SparseMaze-v0`, 5,000 environment steps, the settings of the recipe and no others; recipes that need vectors see row
-and column. A row counts how often each cell was entered, when the goal was first reached, and the CPU seconds. Nothing
-is tuned to the maze, and 5,000 steps are few: the rows show that a recipe runs and what it costs, not which is best.
+`gio/SparseMaze-v0`, 5,000 environment steps, the settings of the recipe and no others; recipes that need vectors see
+row and column. A row counts how often each cell was entered, when the goal was first reached, how often, and the CPU
+seconds. Nothing is tuned to the maze, and 5,000 steps are few: the rows show that a recipe runs and what it costs, not
+which is best.
 
 Rows already in the CSV file are not run again.
 """
@@ -45,14 +46,15 @@ class Visits(gym.Wrapper[Any, Any, Any, Any]):
     def __init__(self, env: gym.Env[Any, Any]) -> None:
         super().__init__(env)
         self.count = np.zeros(len(env.unwrapped.P), int)  # type: ignore[attr-defined]
-        self.steps, self.first = 0, 0
+        self.steps = self.first = self.goals = 0
 
     def step(self, action: Any) -> Any:
         """Take a step and count it."""
         found = self.env.step(action)
         self.steps += 1
         self.count[self.env.unwrapped.state] += 1  # type: ignore[attr-defined]
-        if found[2] and not self.first:
+        self.goals += found[2]
+        if self.goals and not self.first:
             self.first = self.steps
         return found
 
@@ -65,7 +67,8 @@ def run(recipe: Recipe, seed: int) -> dict[str, object]:
     gio.GIO(env, recipe=recipe.name, seed=seed, compile=False).learn(STEPS)
     seconds = time.process_time() - start
     visits = " ".join(map(str, env.count))
-    return {"recipe": recipe.name, "seed": seed, "first": env.first, "seconds": round(seconds, 1), "visits": visits}
+    figures = {"first": env.first, "goals": env.goals, "seconds": round(seconds, 1)}
+    return {"recipe": recipe.name, "seed": seed, **figures, "visits": visits}
 
 
 def visits(kept: Kept, name: str) -> list[np.ndarray]:
@@ -81,15 +84,18 @@ def floor() -> np.ndarray:
 
 def summary(kept: Kept, name: str) -> str:
     """Return what the rows of a recipe say, in a sentence."""
-    counts, first = visits(kept, name), kept.numbers("first", recipe=name)
+    counts = visits(kept, name)
     if not counts:
         return ""
+    first, goals = (kept.numbers(column, recipe=name) for column in ("first", "goals"))
     seen = [f"{100 * (count[floor().ravel()] > 0).mean():.0f}" for count in counts]
     found = [f"{steps:,.0f}" if steps else "never" for steps in first]
+    times = [f"{number:.0f}" for number in goals]
     cost = float(np.median(kept.numbers("seconds", recipe=name))) / (STEPS / 1_000)
     return (
-        f"In the maze, {STEPS:,} steps: cells entered {', '.join(seen)} %; goal first reached after {', '.join(found)} "
-        f"steps (seeds 0 to {len(counts) - 1}). {cost:.1f} CPU seconds for 1,000 steps, not compiled."
+        f"In the maze, {STEPS:,} steps, seeds 0 to {len(counts) - 1}: goal first reached after {', '.join(found)} steps, "
+        f"and {', '.join(times)} times in all; cells entered {', '.join(seen)} %. {cost:.1f} CPU seconds for 1,000 "
+        "steps, not compiled."
     )
 
 
@@ -114,15 +120,15 @@ def page(kept: Kept) -> str:
     """Return docs/recipes.md."""
     head = f"""# Recipes
 
-A recipe is a published system as a table of settings over the parts of this library. Whatever is set beside it takes the
-place of its own: `gio train Pendulum-v1 --recipe vime --signal-weight 0.1`. In Python it is
+A recipe is a published system as a table of settings over the parts of this library. Whatever is set beside it takes
+the place of its own: `gio train Pendulum-v1 --recipe vime --signal-weight 0.1`. In Python it is
 `gio.GIO(env, recipe="vime")`; `gio recipes` lists all of them.
 
-<!-- This page is written by examples/benchmarks/recipes.py --write, from gio_pyro.recipes and the rows that are kept. -->
+<!-- Written by examples/benchmarks/recipes.py --write, from gio_pyro.recipes and the rows that are kept. -->
 
 The picture shows where each went in 5,000 steps of `{SHARED_WORLD}` (seed 0, brighter is more often; start at the upper
-left, goal at the lower right). It is no ranking: nothing was tuned to the maze, and most of these systems were published
-for larger worlds.
+left, goal at the lower right). It is no ranking: nothing was tuned to the maze, and most of these systems were
+published for larger worlds.
 
 ![Maps of the maze, one for each recipe](assets/recipes.png)
 """
