@@ -12,6 +12,7 @@ which is best.
 Rows already in the CSV file are not run again.
 """
 
+import textwrap
 import time
 import warnings
 from pathlib import Path
@@ -93,9 +94,9 @@ def summary(kept: Kept, name: str) -> str:
     times = [f"{number:.0f}" for number in goals]
     cost = float(np.median(kept.numbers("seconds", recipe=name))) / (STEPS / 1_000)
     return (
-        f"In the maze, {STEPS:,} steps, seeds 0 to {len(counts) - 1}: goal first reached after {', '.join(found)} steps, "
-        f"and {', '.join(times)} times in all; cells entered {', '.join(seen)} %. {cost:.1f} CPU seconds for 1,000 "
-        "steps, not compiled."
+        f"In the maze, {STEPS:,} steps, seeds 0 to {len(counts) - 1}: goal first reached after {', '.join(found)} "
+        f"steps, and {', '.join(times)} times in all; cells entered {', '.join(seen)} %. {cost:.1f} CPU seconds for "
+        "1,000 steps, not compiled."
     )
 
 
@@ -126,8 +127,8 @@ the place of its own: `gio train Pendulum-v1 --recipe vime --signal-weight 0.1`.
 
 <!-- Written by examples/benchmarks/recipes.py --write, from gio_pyro.recipes and the rows that are kept. -->
 
-The picture shows where each went in 5,000 steps of `{SHARED_WORLD}` (seed 0, brighter is more often; start at the upper
-left, goal at the lower right). It is no ranking: nothing was tuned to the maze, and most of these systems were
+The picture shows where each went in 5,000 steps of `{SHARED_WORLD}` (seed 0, brighter is more often; start at the
+upper left, goal at the lower right). It is no ranking: nothing was tuned to the maze, and most of these systems were
 published for larger worlds.
 
 ![Maps of the maze, one for each recipe](assets/recipes.png)
@@ -145,7 +146,7 @@ def entry(kept: Kept, recipe: Recipe) -> str:
         f"- **Settings.** `{networks}`" + ("" if networks == tables else f"; in finite worlds `{tables}`"),
         f"- **Here.** {found}" if (found := summary(kept, recipe.name)) else "",
     ]
-    lines = "\n".join(row for row in rows if row)
+    lines = "\n".join(textwrap.fill(row, 120, subsequent_indent="  ", break_long_words=False) for row in rows if row)
     return f"## {recipe.title}\n\n{recipe.paper}.\n\n```sh\n{recipe.command}\n```\n\n{lines}\n"
 
 

@@ -65,6 +65,7 @@ class FiniteGoals(nn.Module):
                 "Signal."
             )
         self.pairs = Discrete(self.states**2)
+        self.optimisers: dict[str, torch.optim.Optimizer] = {}
 
     def empty(self, count: int) -> Tensor:
         """Return room for goals, `[count]`."""
@@ -74,8 +75,8 @@ class FiniteGoals(nn.Module):
         """Return the goals to be in each state `[B]`: the states themselves."""
         return state
 
-    def learn(self, state: Tensor) -> None:
-        """Learn from replayed states `[B]`; there is nothing to learn."""
+    def learn(self, replay: Replay) -> None:
+        """Learn from replay; there is nothing to learn."""
 
     def join(self, state: Tensor, goal: Tensor) -> Tensor:
         """Return the pairs, `[B]` each."""

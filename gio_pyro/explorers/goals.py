@@ -14,7 +14,7 @@ from gio_pyro.actor_critic.guide_reward import Entropy
 from gio_pyro.data.replay_buffer import Replay
 from gio_pyro.errors import InputError, shown
 from gio_pyro.explorers.base import Act, Explorer, Source
-from gio_pyro.explorers.goal_spaces import GoalSpace, goal_space_of
+from gio_pyro.explorers.goal_spaces import SEEN, GoalSpace, Wanted, goal_space_of
 from gio_pyro.explorers.scheduler import either
 from gio_pyro.nn.gradient_step import Figures
 from gio_pyro.types import Allowed, Spec, Transitions
@@ -53,6 +53,9 @@ class GoalExplorer(Explorer):
         parts: numbers of a state that a goal may leave the others out of, such as ((0, 1), (2, 3)), or "each"; None for
             goals that are whole states (see `PartGoals`).
         controllable: draw parts by what actions change in them.
+        among: where goals that are vectors come from: "seen", states that were seen ahead; "walk", a memory of states
+            that are out of each other's reach as a network predicts (see `WalkGoals`); or "latent", a generative model
+            of what lies ahead (see `LatentGoals`). Of finitely many states always those that are known to be reachable.
 
     Raises:
         InputError: a number out of range, too many states, an unknown explorer, or parts that do not fit.
@@ -73,12 +76,14 @@ class GoalExplorer(Explorer):
         explore: str | None = None,
         parts: Any = None,
         controllable: bool = False,
+        among: str = SEEN,
     ) -> None:
         super().__init__(source)
         _check(horizon, wander, near)
         self.horizon, self.wander = horizon, wander
         spec, controllable = source.fitted.spec, switch("controllable", controllable)
-        self.goals = goal_space_of(source.fitted, horizon, near, parts, controllable=controllable)
+        wanted = Wanted(horizon, near, parts, controllable, among, source.settings.learning_rate)
+        self.goals = goal_space_of(source.fitted, wanted)
         own = replace(source.settings, discount=1 - 1 / horizon, temperature=COLD / horizon, initial_value=0.0)
         masks = None if spec.masks is None else PairMasks(spec.masks, self.goals)
         pairs = Spec(self.goals.pairs, spec.action_space, spec.future_space, hidden=spec.hidden, masks=masks)
@@ -152,16 +157,17 @@ class GoalExplorer(Explorer):
     def improve(self, replay: Replay, step: int) -> Figures:
         """Train on hindsight goals; return the losses and the share of goals reached so far."""
         rows = self.goals.relabelled(replay, self.source.settings.batch_size)
-        self.goals.learn(self.goals.state_of(rows.state))
+        self.goals.learn(replay)
         found = self.control.improve(rows, self.reward, self.temperature, step)
         if self.between is not None:
             found |= {f"between_{name}": value for name, value in self.between.improve(replay, step).items()}
         return found | {"reached": self.tally[1] / self.tally[0].clamp_min(1)}
 
     def optimisers(self) -> dict[str, torch.optim.Optimizer]:
-        """Return the optimisers of policy and critic, and those of what acts between goals."""
+        """Return the optimisers of policy, critic, goals, and what acts between them."""
         others = {} if self.between is None else self.between.optimisers()
-        return steppers(self.control, self.temperature) | {f"between_{name}": one for name, one in others.items()}
+        own = steppers(self.control, self.temperature) | self.goals.optimisers
+        return own | {f"between_{name}": one for name, one in others.items()}
 
 
 class PairMasks:

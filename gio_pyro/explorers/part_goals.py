@@ -11,6 +11,7 @@ from gymnasium import Space
 from gymnasium.spaces import Box
 from torch import Tensor
 
+from gio_pyro.data.replay_buffer import Replay
 from gio_pyro.errors import InputError, shown
 from gio_pyro.explorers.vector_goals import VectorGoals
 from gio_pyro.programs import Model, sample_actions
@@ -20,6 +21,8 @@ EACH = "each"
 """The `parts` that are one number each."""
 ACTIONS = 8
 """Actions that are drawn in each state where they are continuous."""
+LOOKED_AT = 64
+"""Replayed states in which the influence of actions is estimated."""
 LEAST = 1e-6
 """Smallest variance and smallest weight of a part."""
 
@@ -82,10 +85,11 @@ class PartGoals(VectorGoals):
         return ((counts * away.square()).sum(1) / counts.sum(1)).sqrt() <= self.near
 
     @torch.no_grad()
-    def learn(self, state: Tensor) -> None:
-        """Update how often each part is drawn, from the influence of actions in replayed states `[B, n]`."""
+    def learn(self, replay: Replay) -> None:
+        """Update how often each part is drawn, from the influence of actions in replayed states."""
         if self.influence is not None:
-            weight = (self.members * self.influence(state)).sum(1) / self.members.sum(1)
+            influence = self.influence(replay.sample(LOOKED_AT).state)
+            weight = (self.members * influence).sum(1) / self.members.sum(1)
             self.share.copy_((weight + LEAST) / (weight + LEAST).sum())
 
 

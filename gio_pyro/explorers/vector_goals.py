@@ -50,6 +50,7 @@ class VectorGoals(nn.Module):
         self.scale = Standardise(space.shape, whole=is_whole(space))
         self.axis = _channels(space)
         self.pairs = _doubled(space, self.axis)
+        self.optimisers: dict[str, torch.optim.Optimizer] = {}
         self.blank = torch.zeros_like(example(space, torch.device("cpu"))[0])
 
     def empty(self, count: int) -> Tensor:
@@ -60,8 +61,8 @@ class VectorGoals(nn.Module):
         """Return the goals to be where each of `state` `[B, ...]` is, `[B, ...]`: the states themselves."""
         return state
 
-    def learn(self, state: Tensor) -> None:
-        """Learn from replayed states `[B, ...]`; there is nothing to learn."""
+    def learn(self, replay: Replay) -> None:
+        """Learn from replay; there is nothing to learn."""
 
     def join(self, state: Tensor, goal: Tensor) -> Tensor:
         """Return the pairs, `[B, ...]` each."""

@@ -27,10 +27,10 @@ CONTROL = (
     Recipe(
         name="mirl",
         title="MIRL",
-        paper="Grau-Moya, Leibfried and Vrancx, 2019, ICLR; Leibfried and Grau-Moya, 2020, CoRL",
+        paper="Grau-Moya, Leibfried and Vrancx, 2019, Soft Q-learning with mutual-information regularization, ICLR",
         same="The prior is the average policy, of tables a moving average, and its price follows the critic's loss.",
-        left_out="The published network for the continuous prior is a fixed Gaussian family; here it is that of the "
-        "policy.",
+        left_out="Nothing.",
+        needs="finitely many actions",
         settings=MappingProxyType({"guide": "MovingMarginalGuide"}),
         finite=MappingProxyType({"temperature": "loss:0.002:0.05"}),
     ),
@@ -39,7 +39,7 @@ CONTROL = (
         title="Soft actor-critic",
         paper="Haarnoja et al., 2018, arXiv 1812.05905",
         same="Twin critics with targets, a squashed normal policy, entropy at a temperature that is learned.",
-        left_out="Hidden layers of 128 units instead of 256; a critic with layer norm.",
+        left_out="Layers of 256 units: here they have 128, and the critic has layer norm where actions are continuous.",
         settings=MappingProxyType({"guide": "UniformGuide", "temperature": "auto"}),
         finite=MappingProxyType({"temperature": 0.002}),
     ),

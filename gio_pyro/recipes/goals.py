@@ -12,6 +12,29 @@ PARTS = MappingProxyType(
 
 GOALS = (
     Recipe(
+        name="random_walk",
+        title="Walk the random walk",
+        paper="Mezghani et al., 2022, arXiv 2206.11733",
+        same="A network learns from walks which states are within a few steps; goals are remembered states that are "
+        "out of each other's reach, and reached where the network says so. In finite worlds reach is exact, along the "
+        "transitions that were seen.",
+        left_out="The reward is arrival, not the network's score; walks are pieces of all episodes, not only of "
+        "uniform actions.",
+        settings=MappingProxyType({**PARTS, "explorer": "Goals(among='walk')"}),
+        flags=COORDINATES,
+    ),
+    Recipe(
+        name="cc_rig",
+        title="CC-RIG, contextual imagined goals",
+        paper="Nair et al., 2020, arXiv 1910.11670",
+        same="Goals are imagined by a conditional variational autoencoder, so that they share what the context cannot "
+        "change, and are compared in its latent space.",
+        left_out="Pictures; the context is the present state, not the first of the episode; the reward is arrival.",
+        settings=MappingProxyType({**PARTS, "explorer": "Goals(among='latent', near=0.3)"}),
+        flags=COORDINATES,
+        needs="states that are vectors",
+    ),
+    Recipe(
         name="smorl",
         title="SMORL, goals for each object",
         paper="Zadaianchuk, Seitzer and Martius, 2021, arXiv 2011.14381",

@@ -283,6 +283,10 @@ class LearnedMemory(nn.Module):
         pieces = [self.embed(self.encoder(piece)) for piece in state.split(AT_ONCE)]
         return torch.cat(pieces)
 
+    def likelihood(self, one: Tensor, other: Tensor) -> Tensor:
+        """Return the probability that each pair of states `[B, ...]` is near, `[B]`."""
+        return self._logit(self._features(one), self._features(other)).sigmoid()
+
     def _logit(self, one: Tensor, other: Tensor) -> Tensor:
         """Return the logit that two states are near, a function of the absolute difference of their features."""
         logit: Tensor = self.compare((one - other).abs()).squeeze(-1)

@@ -49,7 +49,7 @@ def test_the_influence_is_the_information_of_a_gaussian_channel():
 
 def test_parts_are_drawn_by_what_actions_can_change():
     goals = PartGoals(vector(2), 3, 0.2, "each", lambda state: torch.tensor([3.0, 1.0]))
-    goals.learn(torch.zeros(5, 2))
+    goals.learn(line(3, 6))
     assert goals.share.tolist() == pytest.approx([0.75, 0.25], abs=1e-5)
     assert float(goals.goals_of(torch.zeros(4_000, 2))[:, 2].mean()) == pytest.approx(0.75, abs=0.03)
 
