@@ -4,14 +4,11 @@ from gio_pyro.explorers.base import Act, Explorer, Source
 from gio_pyro.explorers.build import scheduler_of
 from gio_pyro.explorers.finite_goals import FiniteGoals
 from gio_pyro.explorers.goals import GoalExplorer
-from gio_pyro.explorers.latent_goals import LatentGoals
 from gio_pyro.explorers.names import NAMES, explorer_named
 from gio_pyro.explorers.optimistic import OptimisticExplorer
-from gio_pyro.explorers.part_goals import PartGoals
 from gio_pyro.explorers.scheduler import ExplorerScheduler, NoExplorer
 from gio_pyro.explorers.signal import SignalExplorer
 from gio_pyro.explorers.vector_goals import VectorGoals
-from gio_pyro.explorers.walk_goals import WalkGoals
 
 __all__ = [
     "NAMES",
@@ -20,14 +17,11 @@ __all__ = [
     "ExplorerScheduler",
     "FiniteGoals",
     "GoalExplorer",
-    "LatentGoals",
     "NoExplorer",
     "OptimisticExplorer",
-    "PartGoals",
     "SignalExplorer",
     "Source",
     "VectorGoals",
-    "WalkGoals",
     "explorer_named",
     "scheduler_of",
 ]

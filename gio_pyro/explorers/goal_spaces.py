@@ -1,4 +1,4 @@
-"""What goals are, chosen by the space of states and the settings of the explorer."""
+"""What goals are, chosen by the space of states and the settings of the explorer; kinds are imported where used."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -8,10 +8,7 @@ from torch import Tensor
 
 from gio_pyro.errors import InputError, shown
 from gio_pyro.explorers.finite_goals import FiniteGoals
-from gio_pyro.explorers.latent_goals import LatentGoals
-from gio_pyro.explorers.part_goals import PartGoals, influence_of
 from gio_pyro.explorers.vector_goals import VectorGoals
-from gio_pyro.explorers.walk_goals import WalkGoals
 from gio_pyro.futures import NextState
 from gio_pyro.signals import Fitted
 
@@ -61,13 +58,19 @@ def goal_space_of(fitted: Fitted, wanted: Wanted) -> GoalSpace:
     if isinstance(space, Discrete):
         return FiniteGoals(space, w.horizon)
     if w.among == WALK:
+        from gio_pyro.explorers.walk_goals import WalkGoals
+
         return WalkGoals(fitted, w.horizon, max(1, w.horizon // 4), learning_rate=w.learning_rate)
     if w.among == LATENT:
+        from gio_pyro.explorers.latent_goals import LatentGoals
+
         return LatentGoals(fitted, w.horizon, w.near, codes=CODES, learning_rate=w.learning_rate)
     return VectorGoals(space, w.horizon, w.near)  # type: ignore[arg-type]
 
 
-def _parts(fitted: Fitted, w: Wanted) -> PartGoals:
+def _parts(fitted: Fitted, w: Wanted) -> VectorGoals:
+    from gio_pyro.explorers.part_goals import PartGoals, influence_of
+
     if w.among != SEEN:
         raise InputError(f"Expected parts of states that were seen, but got among={w.among!r} too; leave one out.")
     space = fitted.spec.state_space

@@ -90,7 +90,7 @@ class LatentGoals(VectorGoals):
         """Return whether each state `[B, n]` is near its goal `[B, n]`, both encoded with the state as context."""
         here, there = self.posterior(state, state)[0], self.posterior(goal, state)[0]
         distance: Tensor = (here - there).square().mean(1).sqrt()
-        return distance <= self.near
+        return torch.le(distance, self.near)
 
     @torch.no_grad()
     def imagined(self, context: Tensor) -> Tensor:

@@ -11,8 +11,9 @@ import torch
 
 from gio_pyro.data.replay_buffer import Replay
 from gio_pyro.errors import InputError
-from gio_pyro.explorers import GoalExplorer, LatentGoals, WalkGoals
-from gio_pyro.explorers.latent_goals import ahead
+from gio_pyro.explorers import GoalExplorer
+from gio_pyro.explorers.latent_goals import LatentGoals, ahead
+from gio_pyro.explorers.walk_goals import WalkGoals
 from gio_pyro.types import Transitions
 from tests.explorers.worlds import source_of
 
@@ -68,7 +69,7 @@ def linear_goals(replay: Replay) -> LatentGoals:
     """Encoder and decoder without hidden layers, so that likelihood and posterior have closed forms."""
     source = source_of(None)
     fitted = replace(source.fitted, replay=replay, spec=replace(source.fitted.spec, hidden=()))
-    return LatentGoals(fitted, 10, 0.3, codes=1, learning_rate=2e-2)
+    return LatentGoals(fitted, 10, 0.3, codes=1, learning_rate=1e-2)
 
 
 def test_the_bound_is_the_likelihood_where_the_posterior_is_exact():
@@ -76,7 +77,7 @@ def test_the_bound_is_the_likelihood_where_the_posterior_is_exact():
     replay = walks(60, 40, torch.randn)
     goals = linear_goals(replay)
     goals.observe(replay.all().state)
-    for _ in range(800):
+    for _ in range(1_500):
         goals.learn(replay)
     before, after = ahead(replay.sequences(2_000, 10))
     with torch.no_grad():

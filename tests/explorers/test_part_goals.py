@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from gio_pyro.errors import InputError
-from gio_pyro.explorers import GoalExplorer, PartGoals
-from gio_pyro.explorers.part_goals import influence_of
+from gio_pyro.explorers import GoalExplorer
+from gio_pyro.explorers.part_goals import PartGoals, influence_of
 from tests.explorers.test_vector_goals import line
 from tests.explorers.worlds import source_of
 from tests.spaces import vector
