@@ -83,7 +83,8 @@ class LatentGoals(VectorGoals):
         noise = self.noise
         fit = -0.5 * ((error / noise).square() + math.log(2 * math.pi)).sum(1) - noise.log().sum()
         divergence = 0.5 * (scale.square() + mean.square() - 1).sum(1) - scale.log().sum(1)
-        return fit - divergence
+        found: Tensor = fit - divergence
+        return found
 
     @torch.no_grad()
     def reached(self, state: Tensor, goal: Tensor) -> Tensor:
