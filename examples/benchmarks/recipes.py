@@ -62,7 +62,7 @@ class Visits(gym.Wrapper[Any, Any, Any, Any]):
 
 def run(recipe: Recipe, seed: int) -> dict[str, object]:
     """Return the row of one run."""
-    view = "coordinates" if "vectors" in recipe.needs else "state"
+    view = "coordinates" if "coordinates" in recipe.flags else "state"
     env = Visits(gym.make(SHARED_WORLD, observations=view))
     start = time.process_time()
     gio.GIO(env, recipe=recipe.name, seed=seed, compile=False).learn(STEPS)
