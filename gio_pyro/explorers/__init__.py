@@ -8,6 +8,7 @@ from gio_pyro.explorers.names import NAMES, explorer_named
 from gio_pyro.explorers.optimistic import OptimisticExplorer
 from gio_pyro.explorers.scheduler import ExplorerScheduler, NoExplorer
 from gio_pyro.explorers.signal import SignalExplorer
+from gio_pyro.explorers.uniform import UniformExplorer
 from gio_pyro.explorers.vector_goals import VectorGoals
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "OptimisticExplorer",
     "SignalExplorer",
     "Source",
+    "UniformExplorer",
     "VectorGoals",
     "explorer_named",
     "scheduler_of",

@@ -35,8 +35,8 @@ class GoalExplorer(Explorer):
     least). It is pursued until it is reached or `horizon` steps are over; then `wander` uniform actions are taken,
     which is how what lies behind the known is found (first return, then explore: Ecoffet et al., 2021, arXiv
     2004.12919; goals where little is known: Pitis et al., 2020, arXiv 2007.02832). Where there is no goal, it wanders.
-    With `explore` another explorer acts instead of uniform actions: one that explores, and this one that achieves
-    (LEXA: Mendonca et al., 2021, arXiv 2110.09514).
+    With `explore` another explorer acts instead of uniformly: one that explores, and this one that achieves (LEXA:
+    Mendonca et al., 2021, arXiv 2110.09514).
 
     The policy is a control of the same kind as the agent's, over pairs (s, g), that learns by relabelling replay in
     hindsight: reward 1 and the end at g, discount 1 − 1/horizon, temperature 0.02/horizon (Andrychowicz et al., 2017,
@@ -48,8 +48,7 @@ class GoalExplorer(Explorer):
         horizon: the most steps to a goal.
         wander: steps between goals, of uniform actions or by `explore`.
         near: distance at which a goal of numbers counts as reached, standard deviations.
-        explore: explorer that acts between goals, with its settings: "Signal(dream_horizon=10, dream_share=1.0)"; None
-            for uniform actions.
+        explore: explorer that acts between goals, with its settings: "Signal(dream_horizon=10, dream_share=1.0)".
         parts: numbers of a state that a goal may leave the others out of, such as ((0, 1), (2, 3)), or "each"; None for
             goals that are whole states (see `PartGoals`).
         controllable: draw parts by what actions change in them.
@@ -73,7 +72,7 @@ class GoalExplorer(Explorer):
         *,
         wander: int = 5,
         near: float = 0.2,
-        explore: str | None = None,
+        explore: str = "Uniform",
         parts: Any = None,
         controllable: bool = False,
         among: str = SEEN,
@@ -90,7 +89,7 @@ class GoalExplorer(Explorer):
         self.control = actor_critic_of(pairs, own)  # checkpoints hold it by this name
         self.temperature = temperature_of(pairs, own)
         self.reward = Entropy()
-        self.between = None if explore is None else source.named(explore, source)
+        self.between = source.named(explore, source)
         self.greedy = isinstance(spec.action_space, Discrete)
         self.register_buffer("goal", self.goals.empty(source.streams))
         self.register_buffer("pursuing", torch.zeros(source.streams, dtype=torch.bool))
@@ -99,7 +98,7 @@ class GoalExplorer(Explorer):
 
     def behaviour(self, replay: Replay) -> Act:
         """Return the function that pursues goals, and acts uniformly between them; its first call finds candidates."""
-        between = self._between(replay)
+        between = self.between.behaviour(replay)
         toward = self.control.behaviour(uniform_share=self.source.settings.uniform_share, greedy=self.greedy)
 
         @cache
@@ -115,13 +114,6 @@ class GoalExplorer(Explorer):
 
         return act
 
-    def _between(self, replay: Replay) -> Act:
-        """Return the function that acts where no goal is pursued."""
-        if self.between is not None:
-            return self.between.behaviour(replay)
-        uniform = self.control.behaviour(uniform_share=1.0)
-        return lambda state, stream: uniform(self.goals.join(state, self.goal[stream]))
-
     def _take(self, stream: Tensor, goal: Tensor | None) -> None:
         """Choose a goal for one environment, or none, which means uniform actions."""
         if goal is not None:
@@ -134,14 +126,12 @@ class GoalExplorer(Explorer):
         """Drop the goals in these environments `[n]`, where a turn starts from a new state."""
         self.pursuing[stream] = False
         self.left[stream] = 0
-        if self.between is not None:
-            self.between.begin(stream)
+        self.between.begin(stream)
 
     def on_step(self, arrived: Tensor, stream: Tensor) -> None:
         """Count a step to `[n, ...]` in these environments `[n]`; drop goals that were reached."""
-        if self.between is not None:
-            free = ~self.pursuing[stream]
-            self.between.on_step(arrived[free], stream[free])
+        free = ~self.pursuing[stream]
+        self.between.on_step(arrived[free], stream[free])
         there = self.pursuing[stream] & self.goals.reached(arrived, self.goal[stream])
         self.left[stream] = torch.where(there, self.wander, self.left[stream] - 1)
         self.pursuing[stream] &= ~there
@@ -151,23 +141,20 @@ class GoalExplorer(Explorer):
         """Update the scale of distances and the input normalisers with new states."""
         self.goals.observe(rows.state)
         self.control.observe(self.goals.join(rows.state, self.goals.goals_of(rows.next_state)))
-        if self.between is not None:
-            self.between.observe(rows)
+        self.between.observe(rows)
 
     def improve(self, replay: Replay, step: int) -> Figures:
         """Train on hindsight goals; return the losses and the share of goals reached so far."""
         rows = self.goals.relabelled(replay, self.source.settings.batch_size)
         self.goals.learn(replay)
         found = self.control.improve(rows, self.reward, self.temperature, step)
-        if self.between is not None:
-            found |= {f"between_{name}": value for name, value in self.between.improve(replay, step).items()}
+        found |= {f"between_{name}": value for name, value in self.between.improve(replay, step).items()}
         return found | {"reached": self.tally[1] / self.tally[0].clamp_min(1)}
 
     def optimisers(self) -> dict[str, torch.optim.Optimizer]:
         """Return the optimisers of policy, critic, goals, and what acts between them."""
-        others = {} if self.between is None else self.between.optimisers()
         own = steppers(self.control, self.temperature) | self.goals.optimisers
-        return own | {f"between_{name}": one for name, one in others.items()}
+        return own | {f"between_{name}": one for name, one in self.between.optimisers().items()}
 
 
 class PairMasks:

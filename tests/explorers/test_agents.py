@@ -268,7 +268,7 @@ def test_a_name_may_be_spelt_as_one_likes(name: str):
 MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
     "unknown": (
         {"explorer": "Nobody"},
-        "Expected an explorer among Signal, Goals, Optimistic, or file.py:Name, but got 'Nobody'",
+        "Expected an explorer among Signal, Goals, Optimistic, Uniform, or file.py:Name, but got 'Nobody'",
     ),
     "without a signal": ({"explorer": "Signal", "signal": None}, "Expected a signal for the explorer 'Signal' to seek"),
     "horizon 0": ({"explorer": "Goals(horizon=0)"}, "Expected horizon of the explorer Goals to be a whole number"),
