@@ -77,10 +77,14 @@ def visits(kept: Kept, name: str) -> list[np.ndarray]:
     return [np.array(row["visits"].split(), int) for row in kept.rows.values() if row["recipe"] == name]
 
 
+def marks() -> np.ndarray:
+    """Return the marks of the maze."""
+    return np.asarray(gym.make(SHARED_WORLD).unwrapped.desc)  # type: ignore[attr-defined]
+
+
 def floor() -> np.ndarray:
     """Return which cells of the maze are no walls."""
-    marks = gym.make(SHARED_WORLD).unwrapped.desc  # type: ignore[attr-defined]
-    return np.asarray(marks != "#")
+    return np.asarray(marks() != "#")
 
 
 def summary(kept: Kept, name: str) -> str:
@@ -104,7 +108,9 @@ def draw(kept: Kept, path: Path) -> None:
     """Draw a map of each recipe: how often each cell was entered, seed 0, on a logarithmic scale."""
     names, ground = [name for name in RECIPES if visits(kept, name)], floor()
     lines = -(-len(names) // COLUMNS)
-    figure = Figure(figsize=(2.0 * COLUMNS, 2.15 * lines), layout="constrained", dpi=120)
+    figure = Figure(figsize=(2.0 * COLUMNS, 2.35 * lines), layout="constrained", dpi=120)
+    figure.get_layout_engine().set(h_pad=0.1)  # type: ignore[union-attr, call-arg]
+    start, goal = (np.argwhere(marks() == mark)[0] for mark in "SG")
     for axes, name in zip(figure.subplots(lines, COLUMNS, squeeze=False).flat, [*names, *[""] * COLUMNS], strict=False):
         axes.set_axis_off()
         if not name:
@@ -113,6 +119,8 @@ def draw(kept: Kept, path: Path) -> None:
         axes.set_facecolor("0.3")
         axes.imshow(np.where(ground, np.nan, 1.0), cmap="gray", vmin=0, vmax=3)
         axes.imshow(np.log10(count + 1), cmap="viridis", vmin=0, vmax=3.5)
+        for mark, (row, column) in (("S", start), ("G", goal)):
+            axes.text(column, row, mark, ha="center", va="center", fontsize=8, color="white")
         axes.set_title(name, fontsize=9)
     FigureCanvasAgg(figure).print_png(str(path))
 

@@ -5,11 +5,12 @@ from typing import Any
 
 from gymnasium.spaces import Discrete
 from torch import Tensor
+from torch.nn.functional import pad
 
 from gio_pyro.errors import InputError, shown
 from gio_pyro.explorers.finite_goals import FiniteGoals
 from gio_pyro.explorers.vector_goals import VectorGoals
-from gio_pyro.futures import NextState
+from gio_pyro.futures import NextState, unwrapped_future
 from gio_pyro.signals import Fitted
 
 GoalSpace = FiniteGoals | VectorGoals
@@ -76,12 +77,13 @@ def _parts(fitted: Fitted, w: Wanted) -> VectorGoals:
     space = fitted.spec.state_space
     if not w.controllable:
         return PartGoals(space, w.horizon, w.near, w.parts)
-    if type(fitted.future) is not NextState:
+    if not isinstance(unwrapped_future(fitted.future), NextState):
         raise InputError(
             f"Expected the future NextState where goals are controllable, but got {fitted.future}; leave one out."
         )
 
     def influence(state: Tensor) -> Tensor:
-        return influence_of(fitted.model, fitted.policy, state)
+        found = influence_of(fitted.model, fitted.policy, state)
+        return pad(found, (0, state.shape[1] - len(found)))  # action masks are no part of the future
 
     return PartGoals(space, w.horizon, w.near, w.parts, influence)

@@ -89,7 +89,7 @@ def log_best(log_pi: Tensor, score: Tensor, candidates: int) -> Tensor:
     the same score share this in proportion to π.
 
     Args:
-        log_pi: log π, `[B, A]`.
+        log_pi: log π, `[B, A]`; what a mask forbids stays forbidden.
         score: `[B, A]`.
         candidates: K.
     """
@@ -97,4 +97,4 @@ def log_best(log_pi: Tensor, score: Tensor, candidates: int) -> Tensor:
     upto = (pi[:, None] * (score[:, None] <= score[..., None])).sum(-1)  # G(score of a)
     equal = (pi[:, None] * (score[:, None] == score[..., None])).sum(-1)
     best = upto.clamp_max(1) ** candidates - (upto - equal).clamp_min(0) ** candidates
-    return (best * pi / equal).log().to(log_pi)
+    return torch.where(pi > 0, (best * pi / equal).log().to(log_pi), log_pi)

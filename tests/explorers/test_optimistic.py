@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from gio_pyro.distributions.masks import restricted
 from gio_pyro.errors import InputError
 from gio_pyro.explorers import OptimisticExplorer
 from gio_pyro.explorers.optimistic import log_best
@@ -36,6 +37,8 @@ def test_the_best_of_some_draws_by_brute_force(candidates: int):
             expected[action] += pi[list(drawn)].prod() / len(top)
     found = log_best(pi.log()[None], score[None].double(), candidates)[0].exp()
     torch.testing.assert_close(found, expected)
+    forbidden = restricted(pi.log()[None], torch.tensor([[True, True, True, False]]))
+    assert log_best(forbidden, score[None].double(), candidates).exp()[0, 3] == 0
 
 
 def test_value_and_expected_signal_add_up():

@@ -5,8 +5,10 @@ Cost: half a minute.
 
 import re
 from pathlib import Path
+from typing import Any
 
 import gymnasium as gym
+import numpy as np
 import pytest
 import torch
 
@@ -73,3 +75,31 @@ def test_recipes_are_tables_that_nobody_can_change():
         assert recipe.paper
         assert recipe.same.endswith(".")
         assert recipe.left_out.endswith(".")
+
+
+@pytest.mark.parametrize("name", ["lexa", "meee", "random_walk", "cc_rig", "smorl", "srics"])
+def test_explorers_take_only_allowed_actions(name: str):
+    """Their masks are numbers of the state, which no action influences; the environment refuses what is forbidden."""
+    agent = small(RECIPES[name], HalfMasked()).learn(STEPS)
+    assert set(agent.replay.all().action.tolist()) <= {0, 2}
+
+
+class HalfMasked(gym.Env):
+    """Three actions, of which the second is never allowed, and random observations."""
+
+    observation_space = gym.spaces.Box(-1, 1, (3,))
+    action_space = gym.spaces.Discrete(3)
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+        super().reset(seed=seed)
+        self.left = 10
+        return self.np_random.uniform(-1, 1, 3).astype(np.float32), self.info
+
+    def step(self, action: Any) -> Any:
+        assert action != 1
+        self.left -= 1
+        return self.np_random.uniform(-1, 1, 3).astype(np.float32), 0.0, False, self.left == 0, self.info
+
+    @property
+    def info(self) -> dict[str, Any]:
+        return {"action_mask": np.array([1, 0, 1], np.int8)}
