@@ -154,7 +154,11 @@ def entry(kept: Kept, recipe: Recipe) -> str:
         f"- **Settings.** `{networks}`" + ("" if networks == tables else f"; in finite worlds `{tables}`"),
         f"- **Here.** {found}" if (found := summary(kept, recipe.name)) else "",
     ]
-    lines = "\n".join(textwrap.fill(row, 120, subsequent_indent="  ", break_long_words=False) for row in rows if row)
+    lines = "\n".join(
+        textwrap.fill(row, 120, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
+        for row in rows
+        if row
+    )
     return f"## {recipe.title}\n\n{recipe.paper}.\n\n```sh\n{recipe.command}\n```\n\n{lines}\n"
 
 
