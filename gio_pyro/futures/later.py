@@ -18,9 +18,11 @@ from gio_pyro.futures.base import Later
 from gio_pyro.futures.one_step import increasing
 from gio_pyro.programs import log_probs
 from gio_pyro.tabular.futures import decay, interval_of
-from gio_pyro.types import Policy, Sequences
+from gio_pyro.types import UNKNOWN, Policy, Sequences
 from gio_pyro.utils.checks import as_number, batch, instance
 
+GOLDEN = (5**0.5 - 1) / 2
+"""The golden ratio less 1."""
 MOST_VALUES = 2**20
 """The largest number of distinct trajectories of a finite state space."""
 
@@ -54,7 +56,8 @@ class DiscountedState(StateAfter):
     """F = s_{t+k}, k drawn from 1 to `steps` with probability ∝ γ^(k−1), later actions from the current policy.
 
     The information of the action about where its discounted future lies (empowerment by successor representations:
-    Myers et al., 2024, arXiv 2411.02623). Exact counterpart: `tabular.discounted_state`.
+    Myers et al., 2024, arXiv 2411.02623). k depends on the number of the transition alone, by multiples of the golden
+    ratio, which are spread evenly; each reading finds the same state. Exact counterpart: `tabular.discounted_state`.
 
     Off-policy: replayed sequences are weighted by π/μ of their later actions (see `Later`).
     """
@@ -67,11 +70,13 @@ class DiscountedState(StateAfter):
         object.__setattr__(self, "discount", decay(self.discount))
 
     def read(self, pieces: Sequences, state_space: Space[Any]) -> Tensor:
-        """Return one state of each sequence, `[B, ...]`; each call draws anew."""
-        states = instance("pieces", pieces, Sequences).steps.next_state
-        weight = torch.tensor(self.discount, device=states.device) ** torch.arange(self.steps, device=states.device)
-        each = torch.multinomial(weight, len(states), replacement=True)
-        return states[torch.arange(len(states), device=states.device), each]
+        """Return one state of each sequence, `[B, ...]`; that of an unknown transition is drawn anew by each call."""
+        steps = instance("pieces", pieces, Sequences).steps
+        time = steps.time[:, 0].double()
+        quantile = torch.where(time == UNKNOWN, torch.rand_like(time), (time * GOLDEN) % 1)
+        weight = self.discount ** torch.arange(self.steps, dtype=torch.float64, device=time.device)
+        each = torch.searchsorted(weight.cumsum(0) / weight.sum(), quantile, right=True).clamp_max(self.steps - 1)
+        return steps.next_state[torch.arange(len(time), device=time.device), each]
 
     def exact(self) -> tabular.Future:
         """Return the exact counterpart."""

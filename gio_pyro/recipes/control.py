@@ -60,7 +60,7 @@ CONTROL = (
         paper="Myers et al., 2024, arXiv 2411.02623",
         same="The reward is the information of the action about a state of its discounted future, without any other.",
         left_out="Contrastive successor representations, for which model and guide stand here; the assisted human.",
-        settings=MappingProxyType({"future": "DiscountedState(10, 0.9)", "reward_weight": 0.0, "temperature": 1.0}),
+        settings=MappingProxyType({"future": "DiscountedState(5, 0.8)", "reward_weight": 0.0, "temperature": 1.0}),
     ),
     Recipe(
         name="goal_directed_empowerment",

@@ -15,6 +15,7 @@ from gio_pyro.data.replay_buffer import Replay
 from gio_pyro.data.training_batches import newly_known
 from gio_pyro.futures import (
     FUTURES,
+    DiscountedState,
     Features,
     FinalState,
     Future,
@@ -92,7 +93,8 @@ EVERY = [
 
 
 def test_every_future_of_the_library_is_among_those_that_are_held_to_be_the_same():
-    assert {type(future) for future in EVERY} == {*FUTURES.values(), Features}
+    drawn = {DiscountedState}  # by the number of the transition, which depends on how it came
+    assert {type(future) for future in EVERY} == {*FUTURES.values(), Features} - drawn
 
 
 @pytest.mark.parametrize("future", EVERY, ids=lambda future: type(future).__name__)

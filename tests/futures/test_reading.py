@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -74,12 +75,15 @@ def everything(future: Any, policy: Any) -> tuple[Tensor, Tensor]:
 
 
 def test_a_discounted_state_is_one_of_those_ahead_drawn_by_the_discount():
-    """0 is followed by 1, 2 and 3, which ends: with γ = ½ in shares 4 : 2 : 1."""
+    """0 is followed by 1, 2 and 3, which ends: with γ = ½ in shares 4 : 2 : 1, by numbers or at random."""
     pieces = two_episodes().sequences(None, 3)
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        found = torch.stack([DiscountedState(3, 0.5).read(pieces, FIVE)[0] for _ in range(7_000)])
-    assert [int((found == state).sum()) for state in (1, 2, 3)] == pytest.approx([4_000, 2_000, 1_000], abs=150)
+    many = pieces.steps[torch.zeros(7_000, dtype=torch.long)]
+    for numbers, error in ((torch.arange(7_000), 5), (torch.full((7_000,), -1), 150)):
+        drawn = Sequences(replace(many, time=numbers[:, None].expand(-1, 3)), pieces.valid[:1].expand(7_000, -1))
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            found = DiscountedState(3, 0.5).read(drawn, FIVE)
+        assert [int((found == state).sum()) for state in (1, 2, 3)] == pytest.approx([4_000, 2_000, 1_000], abs=error)
     assert future_from("DiscountedState(3, 0.5)") == DiscountedState(3, 0.5)
     with pytest.raises(InputError, match=r"^Expected a discount above 0 and at most 1, but got 0; 0.9 is"):
         DiscountedState(3, 0)
