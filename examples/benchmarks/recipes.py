@@ -37,7 +37,7 @@ DOCS = Path(__file__).parents[2] / "docs"
 PAGE, PICTURE = DOCS / "recipes.md", DOCS / "assets" / "recipes.png"
 KEYS = ("recipe", "seed")
 STEPS = 5_000
-COLUMNS = 6
+COLUMNS = 5
 """Maps beside each other in the picture."""
 
 

@@ -20,7 +20,7 @@ CONTROL = (
         title="Generative intrinsic optimisation, trajectory bound",
         paper="arXiv 2310.08100, its bound on whole trajectories",
         same="Model and guide are fitted to the evidence lower bound of trajectories, on pieces of episodes.",
-        left_out="Actions are independent given the states, as in the paper's equation 8.",
+        left_out="Nothing. Given the states actions are independent, as in the paper's equation 8.",
         settings=MappingProxyType({"objective": "trajectory_elbo", "batch_size": 256}),
         finite=MappingProxyType({"temperature": 0.002}),
     ),
