@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from gio_pyro.actor_critic import actor_critic_of, steppers, temperature_of
 from gio_pyro.actor_critic.guide_reward import Entropy
@@ -12,8 +13,11 @@ from gio_pyro.dreaming import dreams_of
 from gio_pyro.errors import InputError
 from gio_pyro.explorers.base import Act, Explorer, Source
 from gio_pyro.nn.gradient_step import Figures
-from gio_pyro.settings import Settings
+from gio_pyro.settings import Settings, finite_world
 from gio_pyro.types import Transitions
+from gio_pyro.utils.checks import whole
+
+MOST_STEPS = 2**40
 
 
 class SignalExplorer(Explorer):
@@ -29,10 +33,16 @@ class SignalExplorer(Explorer):
             the agent's.
         dream_horizon: steps that its policy is rolled out in the model from replayed states; 0 for none.
         dream_share: share of rollouts in what it learns from, in (0, 1], as the agent's setting.
+        hand_over: environment step at which the agent's policy becomes a copy of this one, and learns on from there (as
+            in LEXA: Mendonca et al., 2021, arXiv 2110.09514); 0 for never. Of networks: the policy of a table follows
+            from its values.
 
     Raises:
-        InputError: a number out of range, only one of the last two, or a future that does not hold the next state.
+        InputError: a number out of range, only one of `dream_horizon` and `dream_share`, a future that does not hold
+            the next state, or `hand_over` for tables.
     """
+
+    handed: Tensor
 
     def __init__(
         self,
@@ -41,8 +51,17 @@ class SignalExplorer(Explorer):
         temperature: float | str | None = None,
         dream_horizon: int = 0,
         dream_share: float = 0.0,
+        hand_over: int = 0,
     ) -> None:
         super().__init__(source)
+        self.hand_over = whole("hand_over", hand_over, 0, MOST_STEPS)
+        if self.hand_over and finite_world(source.fitted.spec.state_space, source.fitted.spec.action_space):
+            raise InputError(
+                "Expected policies that are networks where one is handed over, but got tables, whose policies follow "
+                "from their values; leave hand_over out."
+            )
+        if self.hand_over:
+            self.register_buffer("handed", torch.zeros((), dtype=torch.bool))
         spec, own = source.fitted.spec, _own_settings(source.settings, temperature, dream_horizon, dream_share)
         self.control = actor_critic_of(spec, own)  # checkpoints hold it by this name
         self.temperature = temperature_of(spec, own)
@@ -70,7 +89,11 @@ class SignalExplorer(Explorer):
         rows = self.control.rows(replay)
         learned = self.dreaming.update(rows)
         rewarded = self.source.reward_mix.mix(self.dreaming.beside(rows), step)
-        return learned | self.control.improve(rewarded, self.reward, self.temperature, step)
+        figures = learned | self.control.improve(rewarded, self.reward, self.temperature, step)
+        if self.hand_over and step >= self.hand_over and not bool(self.handed):
+            self.source.fitted.policy.load_state_dict(self.control.policy.state_dict())  # type: ignore[attr-defined]
+            self.handed.fill_(True)
+        return figures
 
     def optimisers(self) -> dict[str, torch.optim.Optimizer]:
         """Return the optimisers of policy, critic, a learned temperature, and what rollouts ask beside the model."""

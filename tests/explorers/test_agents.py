@@ -265,6 +265,24 @@ def test_a_name_may_be_spelt_as_one_likes(name: str):
     assert type(GIO(maze(), explorer=name, **QUICK).explorer.explorer) is kind
 
 
+def test_the_agents_policy_goes_on_from_that_of_the_explorer(tmp_path: Path):
+    """Handed over once, at the first improvement from step 40 on; a loaded agent does not hand over again."""
+    settings = {**SMALL, "signal": "PredictionError", "explorer": "Signal(hand_over=40)", "train_freq": 4}
+    agent = GIO("Acrobot-v1", **settings | {"learning_starts": 8, "log_interval": 40, "compile": False})
+
+    def equal(agent: GIO) -> bool:
+        own, other = agent.policy.state_dict(), agent.explorer.explorer.control.policy.state_dict()
+        return all(torch.equal(own[name], value) for name, value in other.items())
+
+    assert not equal(agent.learn(36))
+    assert equal(agent.learn(4))
+    agent.save(tmp_path / "run")
+    assert not equal(agent.learn(4))
+    assert not differences(agent, GIO.load(tmp_path / "run").learn(4))
+    with pytest.raises(InputError, match=r"^Expected policies that are networks where one is handed over, but got tab"):
+        GIO(maze(), explorer="Signal(hand_over=40)", **QUICK)
+
+
 MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
     "unknown": (
         {"explorer": "Nobody"},
@@ -274,7 +292,8 @@ MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
     "horizon 0": ({"explorer": "Goals(horizon=0)"}, "Expected horizon of the explorer Goals to be a whole number"),
     "no such setting": (
         {"explorer": "Signal(depth=3)"},
-        "Expected SignalExplorer with its own settings (temperature, dream_horizon, dream_share), but got {'depth': 3}",
+        "Expected SignalExplorer with its own settings (temperature, dream_horizon, dream_share, hand_over), but got "
+        "{'depth': 3}",
     ),
     "cold": ({"explorer": "Signal(temperature=0)"}, "Expected temperature of the explorer Signal from 1e-09 to"),
     "endless way": (
