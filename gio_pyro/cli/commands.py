@@ -97,7 +97,8 @@ def evaluate(
 def diagnose(run: Positional[RunPath], *, parts: SavedParts, elsewhere: Elsewhere) -> int:
     """Judge whether the numbers of a run can be believed. Exit status 0: believe, 1: do not, 2: could not judge.
 
-    The verdicts are written into the run folder with pictures, as the page diagnosis.html.
+    The verdicts are written into the run folder with pictures, as the page diagnosis.html. Where the guide ignores the
+    future and there is a world model, its filter alone is judged, without a page.
 
     Args:
         run: Run folder to judge.

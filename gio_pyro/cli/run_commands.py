@@ -149,6 +149,8 @@ def evaluate(
 def diagnose(run: Path, parts: OwnParts, elsewhere: OtherEnvironment) -> int:
     """Judge a run, print the verdicts and write the page; returns the exit status."""
     agent, folder, other = _open(run, parts, elsewhere)
+    if agent.beliefs.learns and agent.guide.ignores_future:
+        return _diagnose_filter(agent, run, other)
     found = diagnostics.diagnose(agent, environment=other)
     print(table([(verdict.question, str(verdict)) for verdict in found.verdicts]))
     if found.latent is not None:
@@ -158,6 +160,17 @@ def diagnose(run: Path, parts: OwnParts, elsewhere: OtherEnvironment) -> int:
     print(f"\nVerdict: {found.conclusion} of {run}. {found.remark}".rstrip())
     print(f"page: {path}")
     return 0 if found.believed else 1
+
+
+def _diagnose_filter(agent: GIO, run: Path, other: Env | Vector | None) -> int:
+    """Judge the filter alone, where the guide ignores the future and pays no information; returns the exit status."""
+    diagnostics.require_experience(agent)
+    found = diagnostics.diagnose_filter(agent, environment=other)
+    print(table([(verdict.question, str(verdict)) for verdict in found.verdicts]))
+    believed = all(verdict.believed for verdict in found.verdicts)
+    about = f"{agent.guide.name} ignores the future, so that there is no information to judge."
+    print(f"\nVerdict: {'believe' if believed else 'do not believe'} the filter of {run}. {about}")
+    return 0 if believed else 1
 
 
 def _open(run: Path, parts: OwnParts, elsewhere: OtherEnvironment) -> tuple[GIO, RunFolder, Env | Vector | None]:

@@ -85,9 +85,10 @@ def imagined(agent: GIO, state: Tensor) -> Triples:
 def require_future_is_read(agent: GIO) -> None:
     """Raise `InputError` for a guide that ignores the future: its reward bounds no mutual information."""
     if agent.guide.ignores_future:
+        advice = "; diagnose_filter judges its filter" if agent.beliefs.learns else ", and there is nothing to judge"
         raise InputError(
             f"Expected a guide that looks at the future, but {agent.guide.name} does not: what it pays bounds no "
-            "mutual information, and there is nothing to judge."
+            f"mutual information{advice}."
         )
 
 

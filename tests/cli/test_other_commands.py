@@ -285,3 +285,19 @@ class TestLearnedEmpowerment:
     def test_a_horizon_of_0_is_one_sentence(self, capsys: Any):
         assert gio("empowerment", "FrozenLake-v1", "--horizon", 0, "--variational") == 2
         assert "at least 1 action" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_of_a_guide_that_ignores_the_future_the_filter_alone_is_judged(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    run = tmp_path / "tiger"
+    programs = ("--world-model", "FiniteStateSpace", "--guide", "UniformGuide", "--gradient-steps", "0")
+    sizes = ("--steps", "1000", "--learning-starts", "1000", "--train-freq", "500", "--hidden", "8", "--quiet")
+    assert gio("train", "gio/Tiger-v0", *programs, *sizes, "--out", str(run)) == 0
+    capsys.readouterr()
+    assert gio("diagnose", str(run)) in (0, 1)
+    printed = capsys.readouterr().out
+    assert "Is the filter right?" in printed
+    assert "UniformGuide ignores the future" in printed
+    assert "information of" not in printed
