@@ -12,11 +12,10 @@ from torch import Tensor, nn
 from gio_pyro.data.replay_buffer import Replay
 from gio_pyro.errors import InputError
 from gio_pyro.explorers.hindsight import Read
-from gio_pyro.explorers.vector_goals import VectorGoals
+from gio_pyro.explorers.vector_goals import VectorGoals, one_ahead
 from gio_pyro.nn import mlp
 from gio_pyro.nn.gradient_step import Descent, Figures, adam
 from gio_pyro.signals import Fitted
-from gio_pyro.types import Sequences
 
 IMAGINED = 32
 """Goals that are imagined from a state."""
@@ -66,20 +65,19 @@ class LatentGoals(VectorGoals):
 
     def posterior(self, state: Tensor, context: Tensor) -> tuple[Tensor, Tensor]:
         """Return mean and scale of q(z|s, c) for states and contexts `[B, n]`, `[B, codes]` each."""
-        both = torch.cat([self.scale(state.to(self.scale.mean)), self.scale(context.to(self.scale.mean))], 1)
-        mean, raw = self.encoder(both).chunk(2, 1)
+        mean, raw = self.encoder(torch.cat([self.scale(state), self.scale(context)], 1)).chunk(2, 1)
         return mean, raw.clamp(*LOG_SCALE).exp()
 
     def decoded(self, z: Tensor, context: Tensor) -> Tensor:
         """Return the mean of s given z `[B, codes]` and c `[B, n]`, in standard deviations, `[B, n]`."""
-        mean: Tensor = self.decoder(torch.cat([z, self.scale(context.to(self.scale.mean))], 1))
+        mean: Tensor = self.decoder(torch.cat([z, self.scale(context)], 1))
         return mean
 
     def bound(self, state: Tensor, context: Tensor) -> Tensor:
         """Return a draw of the lower bound on log p(s|c) of standardised states, `[B]` nats."""
         mean, scale = self.posterior(state, context)
         z = mean + scale * torch.randn_like(mean)
-        error = self.scale(state.to(self.scale.mean)) - self.decoded(z, context)
+        error = self.scale(state) - self.decoded(z, context)
         noise = self.noise
         fit = -0.5 * ((error / noise).square() + math.log(2 * math.pi)).sum(1) - noise.log().sum()
         divergence = 0.5 * (scale.square() + mean.square() - 1).sum(1) - scale.log().sum(1)
@@ -113,16 +111,9 @@ class LatentGoals(VectorGoals):
 
     def learn(self, replay: Replay) -> None:
         """Take a gradient step on states and what lay ahead of them in replay."""
-        self.descent.step(None, *ahead(replay.sequences(PIECES, self.horizon)))
+        drawn = replay.sequences(PIECES, self.horizon)
+        self.descent.step(None, drawn.steps.state[:, 0], one_ahead(drawn))
 
     def _loss(self, context: None, before: Tensor, after: Tensor) -> tuple[Tensor, Figures]:
         loss = -self.bound(after, before).mean()
         return loss, {"latent_nats": -loss}
-
-
-def ahead(drawn: Sequences) -> tuple[Tensor, Tensor]:
-    """Return the first state of each piece `[B, T]` and one that followed it, drawn at random, `[B, ...]` each."""
-    count = len(drawn.valid)
-    each = torch.arange(count, device=drawn.valid.device)
-    later = (torch.rand(count, device=each.device) * drawn.valid.sum(1)).long()
-    return drawn.steps.state[:, 0], drawn.steps.next_state[each, later]

@@ -81,8 +81,7 @@ class PartGoals(VectorGoals):
     def reached(self, state: Tensor, goal: Tensor) -> Tensor:
         """Return whether the numbers of each state `[B, n]` that count are near those of its goal `[B, 2 n]`."""
         wanted, counts = goal.tensor_split(2, 1)
-        away = (state.to(self.scale.mean) - wanted.to(self.scale.mean)) / self.scale.deviation
-        return ((counts * away.square()).sum(1) / counts.sum(1)).sqrt() <= self.near
+        return ((counts * self._apart(state, wanted).square()).sum(1) / counts.sum(1)).sqrt() <= self.near
 
     @torch.no_grad()
     def learn(self, replay: Replay) -> None:

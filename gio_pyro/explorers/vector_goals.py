@@ -101,17 +101,24 @@ class VectorGoals(nn.Module):
         al., 2017, arXiv 1707.01495). None stands for one of each transition.
         """
         drawn = replay.sequences(size, self.horizon)
-        rows, count = drawn.steps[:, 0], len(drawn.valid)
-        each = torch.arange(count, device=rows.weight.device)
-        later = (torch.rand(count, device=each.device) * drawn.valid.sum(1)).long()
-        goal = self.goals_of(drawn.steps.next_state[each, later])
-        other = torch.rand(count, device=each.device) < ELSEWHERE
-        goal = goal[torch.where(other, each.roll(1), each)]
-        return meant(self, rows, goal)
+        goal = self.goals_of(one_ahead(drawn))
+        each = torch.arange(len(goal), device=goal.device)
+        other = torch.rand(len(goal), device=goal.device) < ELSEWHERE
+        return meant(self, drawn.steps[:, 0], goal[torch.where(other, each.roll(1), each)])
 
     def _distance(self, one: Tensor, other: Tensor) -> Tensor:
-        apart = (one.to(self.scale.mean) - other.to(self.scale.mean)) / self.scale.deviation
-        return apart.flatten(1).square().mean(1).sqrt()
+        return self._apart(one, other).flatten(1).square().mean(1).sqrt()
+
+    def _apart(self, one: Tensor, other: Tensor) -> Tensor:
+        """Return the differences of each number in standard deviations, `[B, ...]`."""
+        return (one.to(self.scale.mean) - other.to(self.scale.mean)) / self.scale.deviation
+
+
+def one_ahead(drawn: Sequences) -> Tensor:
+    """Return a state that followed the first one of each piece `[B, T]`, drawn at random, `[B, ...]`."""
+    each = torch.arange(len(drawn.valid), device=drawn.valid.device)
+    later = (torch.rand(len(each), device=each.device) * drawn.valid.sum(1)).long()
+    return drawn.steps.next_state[each, later]
 
 
 def _channels(space: Box) -> int:

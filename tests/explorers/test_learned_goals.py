@@ -12,7 +12,8 @@ import torch
 from gio_pyro.data.replay_buffer import Replay
 from gio_pyro.errors import InputError
 from gio_pyro.explorers import GoalExplorer
-from gio_pyro.explorers.latent_goals import LatentGoals, ahead
+from gio_pyro.explorers.latent_goals import LatentGoals
+from gio_pyro.explorers.vector_goals import one_ahead
 from gio_pyro.explorers.walk_goals import WalkGoals
 from gio_pyro.types import Transitions
 from tests.explorers.worlds import source_of
@@ -79,7 +80,8 @@ def test_the_bound_is_the_likelihood_where_the_posterior_is_exact():
     goals.observe(replay.all().state)
     for _ in range(1_500):
         goals.learn(replay)
-    before, after = ahead(replay.sequences(2_000, 10))
+    pieces = replay.sequences(2_000, 10)
+    before, after = pieces.steps.state[:, 0], one_ahead(pieces)
     with torch.no_grad():
         weight = goals.decoder[0].weight[:, :1]
         spread = goals.noise.square().diag() + weight @ weight.T
