@@ -34,6 +34,9 @@ class OptimisticExplorer(Explorer):
         InputError: a number out of range, or a future that does not hold the next state.
     """
 
+    step: Tensor
+    """Environment steps at the last improvement, which the weight of the signal depends on."""
+
     def __init__(self, source: Source, candidates: int = 8) -> None:
         super().__init__(source)
         self.candidates = whole("candidates", candidates, 1, MOST_CANDIDATES)
@@ -42,11 +45,11 @@ class OptimisticExplorer(Explorer):
                 f"Expected a future that holds the next state for the explorer Optimistic, but got "
                 f"{source.fitted.future}; take NextState or NextStateAndReward."
             )
-        self.step = 0
+        self.register_buffer("step", torch.zeros((), dtype=torch.int64))
 
     def improve(self, replay: Replay, step: int) -> Figures:
         """Note the step, which the weight of the signal may depend on."""
-        self.step = step
+        self.step.fill_(step)
         return {}
 
     def behaviour(self, replay: Replay) -> Act:
@@ -79,7 +82,7 @@ class OptimisticExplorer(Explorer):
         zero = torch.zeros(len(here), device=here.device)
         never = zero.bool()
         rows = Transitions(here, done, zero, next_state, never, never, zero, torch.ones_like(zero))
-        return dream.mean(self.source.reward_mix.mix(rows, self.step).reward)
+        return dream.mean(self.source.reward_mix.mix(rows, int(self.step)).reward)
 
 
 def log_best(log_pi: Tensor, score: Tensor, candidates: int) -> Tensor:

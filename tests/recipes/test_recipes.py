@@ -32,6 +32,9 @@ def world_of(recipe: Recipe) -> gym.Env:
 def small(recipe: Recipe, env: str | gym.Env) -> GIO:
     """An agent of the recipe with small networks."""
     sizes = {} if recipe.settings.get("world_model") is None else {"piece_length": 4, "burn_in": 2, "pieces": 2}
+    states = (gym.make(env) if isinstance(env, str) else env).observation_space
+    if not isinstance(states, gym.spaces.Discrete) or "batch_size" in recipe.settings or sizes:
+        sizes |= {"batch_size": 16}  # so that it learns from as few steps; tables learn from all there are
     return GIO(env, recipe=recipe.name, **SMALL, **sizes)
 
 
@@ -46,8 +49,21 @@ def test_every_recipe_trains_in_the_world_of_its_command_and_goes_on_bit_for_bit
 
 @pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
 def test_every_recipe_has_networks_where_states_are_vectors(recipe: Recipe):
-    agent = small(recipe, "Acrobot-v1").learn(STEPS)
-    assert torch.isfinite(torch.tensor(list(agent.metrics().values()))).any()
+    metrics = small(recipe, "Acrobot-v1").learn(STEPS).metrics()
+    learned = [value for name, value in metrics.items() if name.startswith("train/")]
+    assert "train/critic_loss" in metrics
+    assert torch.isfinite(torch.tensor(learned)).all()
+
+
+def test_the_schedule_of_a_signals_weight_goes_on_where_it_was(tmp_path: Path):
+    """MEEE acts by the weight at its last improvement, before it improves again."""
+    settings = SMALL | {"signal_weight": "linear:1000:0:60", "train_freq": 24, "batch_size": 16}
+    agent = GIO("Acrobot-v1", recipe="meee", **settings).learn(STEPS)
+    agent.save(tmp_path / "saved")
+    assert int(agent.explorer.explorer.step) == STEPS
+    again = GIO.load(tmp_path / "saved")
+    taken = [one.learn(20).replay.all().action[-20:] for one in (agent, again)]
+    assert torch.equal(*taken)
 
 
 def test_a_further_setting_takes_the_place_of_the_recipes():
