@@ -2,10 +2,13 @@
 
 import gc
 import re
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from gio_pyro.collection.deep_copy import CODE_TYPES
 from gio_pyro.collection.environment_copy import copy_environment
@@ -28,7 +31,7 @@ def independent_copies(env: Env, count: int) -> Iterator[list[Env]]:
     There are fewer where they would take too much memory or time to copy, and none where the environment cannot be
     copied. The environment itself is not changed.
     """
-    count = min(count, MAX_COPIES, MAX_OBJECTS // max(_object_count(env), 1))
+    count = min(count, MAX_COPIES, MAX_OBJECTS // max(len(_content(env)), 1))
     with ExitStack() as opened:
         copies: list[Env] = []
         before, budget = _own_bytes(), MEMORY_SHARE * free_bytes()
@@ -40,7 +43,10 @@ def independent_copies(env: Env, count: int) -> Iterator[list[Env]]:
                 copies.append(one)
                 if len(copies) == 1:
                     one.reset(seed=0)  # what an environment allocates at its first reset counts, too
-                    count = min(count, int(budget // max(_own_bytes() - before, 1)))
+                    taken = max(
+                        _own_bytes() - before, sum(map(_bytes, _content(one)))
+                    )  # the process may free some, too
+                    count = min(count, int(budget // max(taken, 1)))
         except Exception:  # any class may raise anything, also when it is made again
             copies = []
         yield copies
@@ -51,17 +57,25 @@ def _close(env: Env) -> None:
         env.close()
 
 
-def _object_count(env: Env) -> int:
-    """Return the number of Python objects that an environment refers to, counted up to `MAX_OBJECTS`."""
+def _content(env: Env) -> list[Any]:
+    """Return the Python objects that an environment refers to, up to about `MAX_OBJECTS`."""
     waiting: list[Any] = [vars(env)]
-    seen = {id(waiting[0])}
+    seen = {id(waiting[0]): waiting[0]}
     while waiting and len(seen) < MAX_OBJECTS:
         one = waiting.pop()
         if not isinstance(one, CODE_TYPES):
-            found = [item for item in gc.get_referents(one) if id(item) not in seen]
-            seen.update(map(id, found))
-            waiting += found
-    return len(seen)
+            found = {id(item): item for item in gc.get_referents(one) if id(item) not in seen}
+            seen |= found
+            waiting += found.values()
+    return list(seen.values())
+
+
+def _bytes(one: Any) -> int:
+    """Return the memory of one object, without what it refers to; memory of libraries in C is not known."""
+    try:
+        return one.untyped_storage().nbytes() if isinstance(one, torch.Tensor) else sys.getsizeof(one)
+    except Exception:  # any class may raise anything
+        return 0
 
 
 def _own_bytes() -> int:
