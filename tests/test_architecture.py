@@ -42,6 +42,7 @@ ORDER = [
     ["agent"],
     ["diagnostics", "testing", "adapters"],
     ["plotting"],
+    ["sweep"],
     ["cli", "__main__"],
 ]
 """Left never imports right; a room may import its neighbours in the same group."""

@@ -13,63 +13,16 @@ from tyro.conf import Positional
 
 from gio_pyro.cli.completion import completion_script
 from gio_pyro.cli.flag_types import EnvironmentArguments, Int, OptionalInt, OptionalPath, OptionalText, RunPath
-from gio_pyro.cli.option_groups import group, shared
-from gio_pyro.cli.options import (
-    AgentOptions,
-    CollectionOptions,
-    DreamOptions,
-    ExplorerOptions,
-    NetworkOptions,
-    OtherEnvironment,
-    OwnParts,
-    PlannerOptions,
-    RunOptions,
-    SignalOptions,
-    WorldOptions,
-)
+from gio_pyro.cli.option_groups import shared
+from gio_pyro.cli.options import OtherEnvironment, OwnParts
 from gio_pyro.cli.recipes import recipe_page, recipes_table
+from gio_pyro.cli.sweep_commands import sweep
+from gio_pyro.cli.train_command import train
 
 EnvironmentId = Annotated[str, tyro.conf.arg(metavar="ENV")]
 RecipeName = Annotated[OptionalText, tyro.conf.arg(metavar="NAME", help_behavior_hint="")]
 SavedParts = Annotated[OwnParts, *shared("Own environment and program", OwnParts)]
 Elsewhere = Annotated[OtherEnvironment, *shared("Other environment", OtherEnvironment)]
-
-
-def train(
-    env: Positional[Annotated[OptionalText, tyro.conf.arg(metavar="ENV", help_behavior_hint="")]] = None,
-    *,
-    agent: Annotated[AgentOptions, *group("Agent")],
-    networks: Annotated[NetworkOptions, *group("Networks")],
-    collection: Annotated[CollectionOptions, *group("Collection")],
-    worlds: Annotated[WorldOptions, *group("World model")],
-    signals: Annotated[SignalOptions, *group("Signal")],
-    explorers: Annotated[ExplorerOptions, *group("Explorer")],
-    planners: Annotated[PlannerOptions, *group("Planner")],
-    dreams: Annotated[DreamOptions, *group("Dreams")],
-    run: Annotated[RunOptions, *group("Run")],
-) -> int:
-    """Train an agent and write a run folder. Without arguments: Pendulum-v1, in about 3 minutes.
-
-    Some defaults differ by kind of agent: tables where observations and actions are finite, networks over finitely many
-    actions, and networks over continuous actions.
-
-    Args:
-        env: Gymnasium environment id, or module:id where a module registers it; Pendulum-v1 by default.
-    """
-    from gio_pyro.cli import run_commands
-
-    return run_commands.train(
-        env,
-        agent=agent,
-        networks=networks,
-        collection=collection,
-        worlds=worlds,
-        signals=signals,
-        explorers=explorers,
-        planners=planners,
-        dreams=dreams,
-        run=run,
-    )
 
 
 def evaluate(
@@ -162,6 +115,7 @@ def completion(
 COMMANDS: Mapping[str, Callable[..., int]] = MappingProxyType(
     {
         "train": train,
+        "sweep": sweep,
         "evaluate": evaluate,
         "diagnose": diagnose,
         "empowerment": empowerment,
@@ -170,5 +124,5 @@ COMMANDS: Mapping[str, Callable[..., int]] = MappingProxyType(
     }
 )
 
-LIGHT = (completion, recipes)
+LIGHT = (completion, recipes, sweep)
 """Commands that run without torch."""

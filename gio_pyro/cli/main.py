@@ -1,12 +1,9 @@
 """`gio`: the command line. A mistake of the user gives one sentence on standard error and exit status 2."""
 
-import io
 import os
 import sys
 import warnings
 from collections.abc import Callable, Sequence
-from contextlib import redirect_stderr
-from functools import partial
 from importlib import metadata
 from types import FrameType
 from typing import Any
@@ -38,40 +35,48 @@ def _run(arguments: Sequence[str] | None) -> int:
     if given == ["--version"]:
         print(f"gio-pyro {metadata.version('gio-pyro')}")
         return 0
-    from gio_pyro.cli.commands import LIGHT
+    from gio_pyro.cli.commands import COMMANDS, LIGHT
+    from gio_pyro.cli.parsing import parse
     from gio_pyro.errors import GioError
 
     try:
-        command = _command(given)
-        if command.func in LIGHT:
-            return command()
+        command = parse(given, COMMANDS)
     except GioError as error:
         return _report(error)
+    if command.func in LIGHT:
+        return _errors_reported(command)
     os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
     _import_everything()
     return _with_warnings(command)
 
 
 def _with_warnings(command: Callable[[], int]) -> int:
-    """Run a command, whose warnings are shown if they are the library's own; errors become one sentence."""
-    from gio_pyro.errors import GioError, GioWarning, describe_error
+    """Run a command, whose warnings are shown if they are the library's own."""
+    from gio_pyro.errors import GioWarning
     from gio_pyro.utils.threads import few_threads
 
     with few_threads(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         warnings.simplefilter("always", GioWarning)
         warnings.showwarning = _print_warning
-        try:
-            return command()
-        except GioError as error:
-            return _report(error)
-        except OSError:
+        return _errors_reported(command)
+
+
+def _errors_reported(command: Callable[[], int]) -> int:
+    """Run a command whose errors become one sentence."""
+    from gio_pyro.errors import GioError, describe_error
+
+    try:
+        return command()
+    except GioError as error:
+        return _report(error)
+    except OSError:
+        raise
+    except Exception as error:  # a status of its own could be read as a verdict of gio diagnose
+        if os.environ.get(TRACEBACK):
             raise
-        except Exception as error:  # a status of its own could be read as a verdict of gio diagnose
-            if os.environ.get(TRACEBACK):
-                raise
-            print(f"gio: Internal error: {describe_error(error)}; set {TRACEBACK}=1 and report it.", file=sys.stderr)
-            return 2
+        print(f"gio: Internal error: {describe_error(error)}; set {TRACEBACK}=1 and report it.", file=sys.stderr)
+        return 2
 
 
 def _report(error: Exception) -> int:
@@ -81,34 +86,6 @@ def _report(error: Exception) -> int:
 
     print(f"gio: {with_flags(str(error), COMMANDS.values())}", file=sys.stderr)
     return 2
-
-
-def _command(arguments: list[str]) -> partial[int]:
-    """Parse the arguments and return the command with them bound; tyro's errors become one sentence."""
-    import tyro
-
-    from gio_pyro.cli.commands import COMMANDS
-    from gio_pyro.cli.environment_arguments import expand_flags
-    from gio_pyro.cli.option_groups import require_one_name
-    from gio_pyro.cli.usage_errors import deferred, sentence
-    from gio_pyro.errors import InputError
-
-    commands: dict[str, Any] = {name: deferred(command) for name, command in COMMANDS.items()}
-    require_one_name(arguments)
-    printed = io.StringIO()
-    try:
-        with redirect_stderr(printed):
-            chosen: partial[int] = tyro.extras.subcommand_cli_from_dict(
-                commands,
-                prog="gio",
-                description="Intrinsic control as probabilistic programs. gio --version prints the version.",
-                args=expand_flags(arguments),
-            )
-    except SystemExit as leaving:
-        if not leaving.code:
-            raise
-        raise InputError(sentence(printed.getvalue(), arguments, COMMANDS)) from None
-    return chosen
 
 
 def _print_warning(message: Warning | str, *_: Any, **__: Any) -> None:

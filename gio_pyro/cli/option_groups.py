@@ -41,6 +41,12 @@ def option_names(command: Callable[..., int]) -> list[str]:
     return names
 
 
+def train_options(command: Callable[..., int]) -> dict[str, Any]:
+    """Return the defaults of all options of a command that are in groups, by name."""
+    kinds = [kind for one in signature(command).parameters.values() for kind in get_args(one.annotation)[1:]]
+    return {option.name: option.default for kind in kinds if is_dataclass(kind) for option in fields(kind)}
+
+
 def given_settings(*groups: Any) -> dict[str, Any]:
     """Return the settings that differ from the defaults of their flags in some groups of options."""
     known = {option.name for option in fields(Settings)}

@@ -93,6 +93,36 @@ class RunOptions:
     """Print no progress: neither the bar nor, where standard error is not a terminal, a line per report."""
 
 
+@dataclass(frozen=True)
+class SweepOptions:
+    """Which runs there are, and where they take place."""
+
+    seeds: OptionalText = None
+    """Seeds of the runs, such as 0-9 or 0,3,10-14; 0-4 by default."""
+    set: Repeated = ()
+    """Values of one flag of gio train, each of which gets runs of its own: --set "temperature=0.1,0.2". May be given
+    several times, which gives every combination. Commas in brackets or quotes belong to a value."""
+    jobs: OptionalInt = None
+    """Runs at once on this machine; one for each processor by default."""
+    on: OptionalText = None
+    """Where the runs take place: in processes of this machine by default; ray (a Ray cluster on this machine), auto or
+    ray://HOST:PORT (another Ray cluster), or slurm, perhaps with options of its jobs: "slurm:partition=NAME,time=60".
+    Needs gio-pyro[scale] and a file system that all machines share."""
+    out: OptionalPath = None
+    """Folder of the sweep; sweeps/ENV-001, -002, ... by default. In the folder of a sweep, runs that it lacks are
+    added."""
+    resume: OptionalPath = None
+    """Folder of a sweep to continue: runs that are not complete, with their own settings."""
+    steps: OptionalInt = None
+    """Environment steps of each run, as of gio train."""
+    device: str = "auto"
+    """Where tables, networks and replay are kept: cpu, cuda or auto."""
+    checkpoint_every: OptionalInt = None
+    """Smallest number of environment steps between checkpoints, 5,000 by default."""
+    quiet: bool = False
+    """Show no progress."""
+
+
 TRAINING = {
     "Agent": AgentOptions,
     "Networks": NetworkOptions,

@@ -8,7 +8,7 @@ transition, by default its column; and `numbers`, what `IntrinsicReward.observe`
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,7 @@ from gio_pyro.collection.actions import Actions, integer_bounds
 from gio_pyro.collection.observations import Observations
 from gio_pyro.errors import InputError, TrainingError, describe_error
 from gio_pyro.types import Transitions
+from gio_pyro.utils.trees import tree_map
 
 Samples = Mapping[str, Any]
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -136,6 +137,16 @@ def rows_of(samples: Samples, observations: Observations, actions: Actions, devi
     """
     read = Read(samples, observations, actions, device)
     return read.rows(slice(0, len(read)))
+
+
+def steps_of(samples: Samples, steps: slice) -> dict[str, Any]:
+    """Return some steps of all environments, for the keys that are not optional."""
+    return {key: tree_map(lambda leaf: leaf[steps], samples[key]) for key in KEYS}
+
+
+def concatenated(samples: Sequence[Samples]) -> dict[str, Any]:
+    """Return the same steps of several environments, `[T, N1 + N2 + ...]`, for the keys that are not optional."""
+    return {key: tree_map(lambda *leaves: np.concatenate(leaves, 1), *(one[key] for one in samples)) for key in KEYS}
 
 
 def leaves(change: Callable[[Any, Space[Any]], Any], tree: Any, space: Space[Any]) -> Any:

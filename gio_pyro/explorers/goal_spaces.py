@@ -10,7 +10,6 @@ from torch.nn.functional import pad
 from gio_pyro.errors import InputError, shown
 from gio_pyro.explorers.finite_goals import FiniteGoals
 from gio_pyro.explorers.vector_goals import VectorGoals
-from gio_pyro.futures import NextState, unwrapped_future
 from gio_pyro.signals import Fitted
 
 GoalSpace = FiniteGoals | VectorGoals
@@ -77,7 +76,7 @@ def _parts(fitted: Fitted, w: Wanted) -> VectorGoals:
     space = fitted.spec.state_space
     if not w.controllable:
         return PartGoals(space, w.horizon, w.near, w.parts)
-    if not isinstance(unwrapped_future(fitted.future), NextState):
+    if not fitted.predicts_next_state:
         raise InputError(
             f"Expected the future NextState where goals are controllable, but got {fitted.future}; leave one out."
         )

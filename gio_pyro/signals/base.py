@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from gio_pyro.data.replay_buffer import Replay
 from gio_pyro.errors import InputError, TrainingError, raised_by
-from gio_pyro.futures import Future
+from gio_pyro.futures import Future, NextState, unwrapped_future
 from gio_pyro.nn import restore_optimiser
 from gio_pyro.nn.gradient_step import Descent, Figures, Loss, adam
 from gio_pyro.nn.traced import Traced
@@ -32,6 +32,11 @@ class Fitted:
     policy: Policy
     replay: Replay | None = None
     """Replay buffer, for signals that need sequences."""
+
+    @property
+    def predicts_next_state(self) -> bool:
+        """Whether the future is the next state, and the model thereby one of the dynamics."""
+        return isinstance(unwrapped_future(self.future), NextState)
 
 
 class Signal(Picklable, nn.Module, ABC):

@@ -9,6 +9,7 @@ With w = 0 and no signal, the agent maximises the guide's intrinsic reward alone
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +19,6 @@ from gio_pyro.errors import InputError, raised_by
 from gio_pyro.futures import reads_reward
 from gio_pyro.nn.gradient_step import Figures
 from gio_pyro.schedules.weights import Weight, weight_of
-from gio_pyro.settings import Settings
 from gio_pyro.signals.base import Fitted, Signal
 from gio_pyro.signals.names import signal_named
 from gio_pyro.types import UNKNOWN, Transitions, WeightedBatch
@@ -111,7 +111,41 @@ class RewardMix(EnvironmentReward):
         return torch.where(merged, mean_of_equal(rows, each, self.signal(each), found), found)
 
 
-def reward_mix_of(settings: Settings, fitted: Fitted) -> EnvironmentReward:
+class RewardSettings(Protocol):
+    """What is read of the settings of an agent."""
+
+    @property
+    def signal(self) -> str | None:
+        """Name of the signal, None without one."""
+        ...
+
+    @property
+    def signal_weight(self) -> float | str:
+        """Weight of the signal."""
+        ...
+
+    @property
+    def signal_value(self) -> bool:
+        """Whether the signal has a critic of its own."""
+        ...
+
+    @property
+    def reward_weight(self) -> float | None:
+        """Weight of the environment's reward."""
+        ...
+
+    @property
+    def explorer(self) -> str | None:
+        """Name of the explorer, None without one."""
+        ...
+
+    @property
+    def intrinsic(self) -> str:
+        """Whether the guide is read "imagined" or "replayed"."""
+        ...
+
+
+def reward_mix_of(settings: RewardSettings, fitted: Fitted) -> EnvironmentReward:
     """Return the reward of the critic according to the settings: the environment's reward, a signal, or both.
 
     If an explorer maximises the signal, the agent's own policy learns from the environment's reward alone.
@@ -132,13 +166,13 @@ def reward_mix_of(settings: Settings, fitted: Fitted) -> EnvironmentReward:
     return signal_mix_of(s, signal, separate=s.signal_value)
 
 
-def signal_mix_of(settings: Settings, signal: Signal, *, separate: bool = False) -> RewardMix:
+def signal_mix_of(settings: RewardSettings, signal: Signal, *, separate: bool = False) -> RewardMix:
     """Return the reward of a policy that maximises the signal, with the weights of the settings."""
     own = 0.0 if settings.reward_weight is None else settings.reward_weight
     return RewardMix(signal, settings.signal_weight, own, separate=separate)
 
 
-def _require_future_without_reward(settings: Settings, fitted: Fitted, beside: str) -> None:
+def _require_future_without_reward(settings: RewardSettings, fitted: Fitted, beside: str) -> None:
     """Raise `InputError` for a replayed guide of rewards, which would see the changed reward."""
     if settings.intrinsic == "replayed" and reads_reward(fitted.future, fitted.spec):
         raise InputError(

@@ -7,9 +7,8 @@ import numpy as np
 
 from gio_pyro.adapters.intrinsic_reward import IntrinsicReward
 from gio_pyro.collection.make import Env, make_env
-from gio_pyro.collection.samples import KEYS, Samples
+from gio_pyro.collection.samples import KEYS, Samples, concatenated, steps_of
 from gio_pyro.errors import InputError, ProgramError
-from gio_pyro.utils.trees import tree_map
 
 OBSERVED_FIRST = 256
 """Transitions that are observed first, so that input statistics hardly change afterwards."""
@@ -38,7 +37,7 @@ def check_signal(signal: str, environment: str | Env, **settings: Any) -> None:
         raise InputError(f"Expected one environment, but got {type(env).__name__}; give one that is not a vector.")
     initial = _random_walk(env, OBSERVED_FIRST, seed=STREAMS)
     streams = [_random_walk(env, STEPS, seed=number) for number in range(STREAMS)]
-    together = {key: _concatenated([one[key] for one in streams], 1) for key in KEYS}
+    together = concatenated(streams)
     small: dict[str, Any] = {"hidden": (8,), "updates": 1, "batch_size": 8} | settings
     rewards = {}
     for order in ("at once", "one after the other", "in pieces"):
@@ -57,11 +56,7 @@ def _observed(reward: IntrinsicReward, order: str, streams: list[Samples], toget
         return np.concatenate([reward.observe(one) for one in streams], 1)
     cuts = [0, STEPS] if order == "at once" else [0, 1, 3, 7, 8, 19, STEPS]
     pieces = [slice(first, last) for first, last in pairwise(cuts)]
-    return np.concatenate([reward.observe(_cut(together, piece)) for piece in pieces])
-
-
-def _cut(samples: Samples, piece: slice) -> Samples:
-    return {key: tree_map(lambda leaf: leaf[piece], samples[key]) for key in KEYS}
+    return np.concatenate([reward.observe(steps_of(together, piece)) for piece in pieces])
 
 
 def _require_equal(name: str, order: str, first: Any, other: Any) -> None:
@@ -96,10 +91,6 @@ def _random_walk(env: Any, steps: int, *, seed: int) -> Samples:
         )
         observation = env.reset()[0] if done else next_observation
     return {key: _stack_leaves(column) for key, column in zip(KEYS, zip(*rows, strict=True), strict=True)}
-
-
-def _concatenated(trees: list[Any], axis: int) -> Any:
-    return tree_map(lambda *leaves: np.concatenate(leaves, axis), *trees)
 
 
 def _stack_leaves(column: Any) -> Any:

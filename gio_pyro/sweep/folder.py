@@ -1,0 +1,132 @@
+"""The folder of a sweep.
+
+sweep.json    the arguments of every run, and the values that a search has tried
+runs.csv      a row for each run: its settings, seed, how it ended, its return
+NAME/         the folder of a run, as `gio train` writes it
+logs/         what each run printed
+"""
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from gio_pyro.errors import InputError
+from gio_pyro.sweep.attempts import Outcome
+from gio_pyro.sweep.runs import SUMMARY, Run, read_json, score_of, steps_taken
+from gio_pyro.utils import files
+
+PLAN, TABLE, LOGS = "sweep.json", "runs.csv", "logs"
+COLUMNS = ("run", "environment", "settings", "seed", "status", "steps", "return", "error")
+
+
+class SweepFolder:
+    """The folder of a sweep, locked against other sweeps.
+
+    Args:
+        path: the folder; made where it is not there.
+
+    Raises:
+        InputError: a folder of something else, or one in which another sweep is at work.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path.absolute()
+        if self.path.exists() and (not self.path.is_dir() or (any(self.path.iterdir()) and not self.is_sweep(path))):
+            raise InputError(f"Expected a new folder or that of a sweep, but {path} is another; name one with --out.")
+        self.path.mkdir(parents=True, exist_ok=True)
+        try:
+            self._claim = files.claim(self.path)
+        except InputError as error:
+            raise InputError(
+                f"Expected one sweep in {path}, but another is at work there; wait until it ends."
+            ) from error
+        files.remove_unfinished(self.path)
+
+    @staticmethod
+    def is_sweep(path: Path) -> bool:
+        """Return whether a folder is that of a sweep."""
+        return (path / PLAN).is_file()
+
+    @classmethod
+    def first_free(cls, name: str) -> "SweepFolder":
+        """Make the first free folder `sweeps/NAME-001`, `-002`, ..."""
+        number = 1
+        while (path := Path("sweeps") / f"{name}-{number:03d}").exists():
+            number += 1
+        return cls(path)
+
+    @property
+    def logs(self) -> Path:
+        """The folder for what the runs print."""
+        return self.path / LOGS
+
+    def runs(self) -> list[Run]:
+        """Return the runs of the plan.
+
+        Raises:
+            InputError: a plan that is damaged.
+        """
+        content = read_json(self.path / PLAN)
+        if not content and not self.is_sweep(self.path):
+            return []
+        try:
+            return [self._run(name, entry) for name, entry in content["runs"].items()]
+        except (KeyError, TypeError, AttributeError) as error:
+            raise InputError(f"Expected the plan of a sweep in {self.path / PLAN}, but it is damaged.") from error
+
+    def _run(self, name: str, entry: Mapping[str, Any]) -> Run:
+        return Run(
+            folder=str(self.path / name),
+            log=str(self.logs / f"{name}.log"),
+            environment=str(entry["environment"]),
+            variant=str(entry["variant"]),
+            seed=int(entry["seed"]),
+            arguments=tuple(map(str, entry["arguments"])),
+            again=tuple(map(str, entry["again"])),
+        )
+
+    def add(self, runs: Iterable[Run]) -> list[Run]:
+        """Add runs to the plan and return all of it.
+
+        Raises:
+            InputError: a run that is in the plan with other arguments.
+        """
+        plan = {run.name: run for run in self.runs()}
+        for run in runs:
+            if run.name in plan and plan[run.name].arguments != run.arguments:
+                raise InputError(
+                    f"Expected {run.name} with the arguments {' '.join(plan[run.name].arguments)} that it has in "
+                    f"{self.path}, but got {' '.join(run.arguments)}; name another --out."
+                )
+            plan[run.name] = run
+        entries = {
+            name: {k: v for k, v in asdict(run).items() if k not in ("folder", "log")} for name, run in plan.items()
+        }
+        files.write_file(self.path / PLAN, json.dumps({"runs": entries}, indent=1) + "\n")
+        return list(plan.values())
+
+    def write_table(self, outcomes: Mapping[str, Outcome]) -> None:
+        """Write `runs.csv`.
+
+        Args:
+            outcomes: how runs ended, by name; the others have not.
+        """
+        text = io.StringIO(newline="")
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(COLUMNS)
+        writer.writerows(self._row(run, outcomes.get(run.name, Outcome("waiting"))) for run in self.runs())
+        files.write_file(self.path / TABLE, text.getvalue())
+
+    def _row(self, run: Run, outcome: Outcome) -> tuple[Any, ...]:
+        score = score_of(read_json(Path(run.folder) / SUMMARY)) if outcome.status == "complete" else float("nan")
+        taken = steps_taken(run.folder)
+        return run.name, run.environment, run.variant, run.seed, outcome.status, taken, score, outcome.error
+
+    def close(self) -> None:
+        """Unlock the folder."""
+        files.release(self._claim)
+        self._claim = None

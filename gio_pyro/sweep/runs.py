@@ -1,0 +1,127 @@
+"""The runs of a sweep: their command-line arguments, names, and what their folders say about them."""
+
+import json
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+CONFIG, SUMMARY, METRICS, CHECKPOINT = "config.json", "summary.json", "metrics.csv", "checkpoint.pt"
+STEPS = "time/total_timesteps"
+LAST_BYTES = 8192
+"""End of a file of metrics that has its last line."""
+LONGEST_NAME = 80
+SCORES = ("return_after", "return_learned")
+"""Entries of the summary of a run that are its return: played after training, or exact where it can be computed."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of a sweep, in plain values, so that another machine can carry it out."""
+
+    folder: str
+    """The run folder, absolute."""
+    log: str
+    """The file that what the run prints is appended to, absolute."""
+    environment: str
+    variant: str
+    """Settings in which the run differs from others of the sweep, as text."""
+    seed: int
+    arguments: tuple[str, ...]
+    """Arguments of the command that begins the run, without the folder."""
+    again: tuple[str, ...]
+    """Those of the command that resumes it: parts of the user's own, which a checkpoint only names."""
+
+    @property
+    def path(self) -> Path:
+        """The run folder."""
+        return Path(self.folder)
+
+    @property
+    def name(self) -> str:
+        """The name of the run folder."""
+        return self.path.name
+
+    def command(self) -> list[str]:
+        """Return the arguments of the command that begins the run, or resumes it where it has a checkpoint."""
+        if (Path(self.folder) / CHECKPOINT).exists():
+            return ["train", *self.again, f"--resume={self.folder}"]
+        return ["train", *self.arguments, f"--out={self.folder}"]
+
+
+def run_name(environment: str, variant: str, seed: int) -> str:
+    """Return a name for the folder of a run: readable, and different for different runs."""
+    parts = [part for part in (environment.rpartition(":")[2], variant.replace(" ", "-"), f"seed-{seed}") if part]
+    whole = "-".join(parts)
+    readable = re.sub(r"[^\w.,=+-]+", "_", whole)
+    if readable == whole and len(whole) <= LONGEST_NAME and environment == parts[0]:
+        return whole
+    digest = sha256("\0".join((environment, variant, str(seed))).encode()).hexdigest()[:8]
+    return f"{readable[: LONGEST_NAME - 9]}-{digest}"
+
+
+def is_complete(folder: str | Path) -> bool:
+    """Return whether a run has taken all its steps and written its report."""
+    return read_json(Path(folder) / CONFIG).get("reported") is True
+
+
+def share_done(folder: str | Path) -> float:
+    """Return the share of its steps that a run has taken, from 0 to 1, as its last report says."""
+    end = read_json(Path(folder) / CONFIG).get("steps")
+    if not isinstance(end, int) or end <= 0:
+        return 0.0
+    return min(max(steps_taken(folder) / end, 0.0), 1.0)
+
+
+def steps_taken(folder: str | Path) -> int:
+    """Return the environment step of a run's last report; 0 before the first."""
+    try:
+        with (Path(folder) / METRICS).open("rb") as file:
+            place = file.readline().decode(errors="replace").strip().split(",").index(STEPS)
+            file.seek(max(file.seek(0, os.SEEK_END) - LAST_BYTES, 0))
+            last = file.read().rpartition(b"\n")[0].rpartition(b"\n")[2]
+        return int(float(last.split(b",")[place]))
+    except (OSError, ValueError, IndexError):
+        return 0
+
+
+def score_of(summary: Mapping[str, Any]) -> float:
+    """Return the return of a finished run from its summary; NaN where there is none."""
+    found = next((summary[name] for name in SCORES if isinstance(summary.get(name), int | float)), None)
+    return float("nan") if found is None else float(found)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Return the content of a JSON file; an empty dictionary where the file is missing or damaged."""
+    try:
+        content = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def resumed_with(environment: str, flags: Sequence[str]) -> tuple[str, ...]:
+    """Return the arguments that resuming a run needs again: what is not part of the library.
+
+    Args:
+        environment: the id.
+        flags: `--name=value` each.
+    """
+    again = [environment] if ":" in environment else []
+    for flag in flags:
+        name, _, value = flag.partition("=")
+        if name in ("--wrapper", "--device") or (name in OWN and ":" in value):
+            again.append(flag)
+    return tuple(again)
+
+
+OWN = tuple(
+    f"--{name}"
+    for name in (
+        "model", "guide", "world-model", "filter", "future", "signal", "explorer", "planner", "objective", "optim",
+    )
+)  # fmt: skip
+"""Flags of programs and other parts, which may be the user's own: `file.py:Name`."""
