@@ -167,8 +167,8 @@ def pool_named(name: str | None, processes: Processes, jobs: int | None, folder:
     pairs = [option.partition("=") for option in options.split(",") if option]
     if kind != "slurm" or not all(key.isidentifier() and value for key, _, value in pairs):
         raise InputError(
-            f'Expected --on to be ray, auto, ray://HOST:PORT, slurm or "slurm:partition=NAME,time=60", but got {name!r}; '
-            "leave it out for this machine."
+            'Expected --on to be ray, auto, ray://HOST:PORT, slurm or "slurm:partition=NAME,time=60", but got '
+            f"{name!r}; leave it out for this machine."
         )
     return SlurmPool(processes, folder / "slurm", {key: value for key, _, value in pairs})
 
