@@ -16,7 +16,7 @@ from gio_pyro.cli.flag_types import EnvironmentArguments, Int, OptionalInt, Opti
 from gio_pyro.cli.option_groups import shared
 from gio_pyro.cli.options import OtherEnvironment, OwnParts
 from gio_pyro.cli.recipes import recipe_page, recipes_table
-from gio_pyro.cli.sweep_commands import sweep
+from gio_pyro.cli.sweep_commands import report, sweep
 from gio_pyro.cli.train_command import train
 
 EnvironmentId = Annotated[str, tyro.conf.arg(metavar="ENV")]
@@ -116,6 +116,7 @@ COMMANDS: Mapping[str, Callable[..., int]] = MappingProxyType(
     {
         "train": train,
         "sweep": sweep,
+        "report": report,
         "evaluate": evaluate,
         "diagnose": diagnose,
         "empowerment": empowerment,
@@ -124,5 +125,5 @@ COMMANDS: Mapping[str, Callable[..., int]] = MappingProxyType(
     }
 )
 
-LIGHT = (completion, recipes, sweep)
+LIGHT = (completion, recipes, report, sweep)
 """Commands that run without torch."""

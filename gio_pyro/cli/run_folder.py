@@ -43,10 +43,14 @@ class RunFolder:
 
     Args:
         path: the folder.
+
+    Attributes:
+        recipe: name of the recipe that the run was begun with; one that was resumed keeps what its config says.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.recipe: str | None = None
         self._writer: Any = None
         self._claim: int | None = None
         self._full: list[OSError] = []
@@ -98,6 +102,7 @@ class RunFolder:
             "environment": specs.environment_record(agent.env),
             "programs": {k: specs.program_record(p, k) for k, p in agent.programs.items()},
             "future": specs.future_record(agent.future),
+            "recipe": self.recipe or self.read_json("config.json").get("recipe"),
             "device": str(agent.device),
             "settings": asdict(agent.settings),
             "versions": {name: metadata.version(name) for name in ("gio-pyro", "torch", "pyro-ppl", "gymnasium")},

@@ -67,6 +67,7 @@ def open_run(
     diagnostics.exact_world(agent)
     folder = RunFolder.create(out, place.name.rpartition(":")[2])
     folder.claim()
+    folder.recipe = recipe
     return agent, folder
 
 

@@ -58,7 +58,7 @@ def learning_curve(
     for axes in (left, right):
         axes.set(xlabel="environment steps")
         axes.xaxis.set_major_locator(MaxNLocator(5))
-    _save(figure, path)
+    save(figure, path)
 
 
 BOUND = MappingProxyType(
@@ -92,7 +92,7 @@ def bound_terms(path: Path, metrics: dict[str, list[float]]) -> None:
     for axes in (left, right):
         axes.set(xlabel="environment steps")
         axes.xaxis.set_major_locator(MaxNLocator(5))
-    _save(figure, path)
+    save(figure, path)
 
 
 def _curve(axes: Axes, steps: Sequence[float], values: Sequence[float], **style: Any) -> None:
@@ -159,7 +159,7 @@ def _map(path: Path, grid: Grid, numbers: np.ndarray, title: str, mark: Callable
     axes.set(xticks=[], yticks=[])
     axes.set_title(title, fontsize=9)
     figure.colorbar(image, shrink=0.8)
-    _save(figure, path)
+    save(figure, path)
 
 
 def _between(first: int, second: int, columns: int) -> tuple[tuple[float, float], tuple[float, float]]:
@@ -176,7 +176,8 @@ def text_map(grid: Grid, numbers: Sequence[float]) -> str:
     return "\n".join(" ".join(f"{number:6.3f}" for number in row) for row in rows)
 
 
-def _save(figure: Figure, path: Path) -> None:
+def save(figure: Figure, path: Path) -> None:
+    """Write a figure as a PNG file, atomically."""
     require_suffix(path, ".png")
     picture = io.BytesIO()
     FigureCanvasAgg(figure).print_png(picture)

@@ -53,7 +53,7 @@ class TestLearningCurve:
 
     def test_a_single_number_is_a_dot_and_several_are_a_line(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         figures: list[Any] = []
-        monkeypatch.setattr(plots, "_save", lambda figure, path: figures.append(figure))
+        monkeypatch.setattr(plots, "save", lambda figure, path: figures.append(figure))
         learning_curve(tmp_path / "a.png", {name: column[-1:] for name, column in METRICS.items()}, {})
         learning_curve(tmp_path / "a.png", {**METRICS, "rollout/ep_rew_mean": [math.nan, 0.1, math.nan]}, {})
         markers = [[axes.lines[0].get_marker() for axes in figure.axes] for figure in figures]

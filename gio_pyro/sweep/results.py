@@ -1,0 +1,187 @@
+"""Returns of finished runs, read from their folders, with a name for what differs among them."""
+
+import csv
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gio_pyro.errors import InputError
+from gio_pyro.sweep.runs import CONFIG, METRICS, STEPS, SUMMARY, read_json, score_of
+
+Array = np.ndarray[Any, np.dtype[np.float64]]
+
+CURVES = ("exact/return", "eval/mean_reward", "rollout/ep_rew_mean")
+"""Metrics that are drawn as the curve of a run; the first that it has."""
+FIRST = ("recipe", "model", "guide", "world_model", "filter", "future", "signal", "explorer", "planner")
+"""Settings that name a method before others do."""
+NOT_COMPARED = ("seed", "log_interval")
+COLUMNS = ("environment", "method", "seed", "return")
+
+
+@dataclass(frozen=True)
+class Result:
+    """One run."""
+
+    environment: str
+    method: str
+    seed: int
+    score: float
+    """Mean return of its episodes, reward units; NaN for a run that is not complete or has none."""
+    source: str
+    """The folder or table that it is from."""
+    settings: Mapping[str, str]
+    """What may differ among runs, as text."""
+    curve: tuple[Array, Array] | None = None
+    """Environment steps `[T]` and returns `[T]` while training."""
+
+
+def read_results(paths: Iterable[Path], by: Sequence[str] = ()) -> list[Result]:
+    """Return all runs of some folders and tables.
+
+    Args:
+        paths: run folders, folders that contain some (such as those of sweeps), or CSV files with the columns
+            environment, method, seed and return, for instance of another library.
+        by: names of settings that distinguish methods; those that differ within an environment by default.
+
+    Raises:
+        InputError: a path without runs, a setting that no run has, or a table without these columns.
+    """
+    found: list[Result] = []
+    tables: list[Result] = []
+    for path in dict.fromkeys(paths):
+        if path.is_file() and path.suffix == ".csv":
+            tables += _read_table(path)
+            continue
+        folders = sorted({file.parent for file in path.rglob(CONFIG)})
+        if not folders:
+            raise InputError(
+                f"Expected run folders in {path}, but there are none; give those of gio train or gio sweep."
+            )
+        found += [_read_run(folder) for folder in folders]
+    known = {name for result in found for name in result.settings}
+    if missing := [name for name in by if name not in known]:
+        raise InputError(f"Expected --by to name settings, but no run has {missing[0]!r}; see config.json of a run.")
+    return [*named(found, by), *tables]
+
+
+def _read_run(folder: Path) -> Result:
+    config = read_json(folder / CONFIG)
+    seed = (config.get("settings") or {}).get("seed")
+    score = score_of(read_json(folder / SUMMARY)) if config.get("reported") is True else math.nan
+    return Result(
+        environment=_environment(config.get("environment")),
+        method="",
+        seed=seed if isinstance(seed, int) else 0,
+        score=score,
+        source=str(folder),
+        settings=_settings(config),
+        curve=read_curve(folder / METRICS),
+    )
+
+
+def _environment(record: Any) -> str:
+    """Return the id of an environment with its arguments that are not defaults of `gymnasium.make`, as text."""
+    if not isinstance(record, dict):
+        return "unknown environment"
+    given = {k: v for k, v in (record.get("kwargs") or {}).items() if k not in ("max_episode_steps", "map_name")}
+    wrappers = [str(name).rpartition(":")[2] for name in record.get("wrappers") or ()]
+    named = [f"{name}={_text(value)}" for name, value in sorted(given.items())]
+    return " ".join([str(record.get("id")), *named, *wrappers])
+
+
+def _settings(config: Mapping[str, Any]) -> dict[str, str]:
+    """Return everything that may differ among runs, as text."""
+    parts = {"recipe": config.get("recipe"), **(config.get("programs") or {}), "future": config.get("future")}
+    environment = config.get("environment")
+    vector = environment.get("vector") if isinstance(environment, dict) else None
+    own = {k: v for k, v in (config.get("settings") or {}).items() if k not in NOT_COMPARED}
+    return {
+        name: _text(value) for name, value in {**parts, **own, "envs": vector, "steps": config.get("steps")}.items()
+    }
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _read_table(path: Path) -> list[Result]:
+    with path.open(newline="", encoding="utf-8", errors="replace") as file:
+        reader = csv.DictReader(file)
+        if not set(COLUMNS) <= set(reader.fieldnames or ()):
+            raise InputError(f"Expected the columns {', '.join(COLUMNS)} in {path}, but got {reader.fieldnames}.")
+        try:
+            return [
+                Result(row["environment"], row["method"], int(row["seed"]), float(row["return"]), str(path), {})
+                for row in reader
+            ]
+        except (ValueError, TypeError) as error:
+            raise InputError(f"Expected numbers in the columns seed and return of {path}, but: {error}.") from error
+
+
+def read_curve(path: Path) -> tuple[Array, Array] | None:
+    """Return steps and returns of a file of metrics, without reports before the first episode ended."""
+    try:
+        header, *lines = path.read_text(errors="replace").splitlines()
+    except (OSError, ValueError):
+        return None
+    columns = header.split(",")
+    name = next((name for name in CURVES if name in columns), None)
+    if name is None or STEPS not in columns:
+        return None
+    places = columns.index(STEPS), columns.index(name)
+    rows = [_two(line.split(","), places) for line in lines if line.count(",") == len(columns) - 1]
+    table = np.array([row for row in rows if row is not None], dtype=float).reshape(-1, 2)
+    table = table[np.isfinite(table).all(1)]
+    return (table[:, 0], table[:, 1]) if len(table) else None
+
+
+def _two(cells: Sequence[str], places: tuple[int, int]) -> tuple[float, float] | None:
+    try:
+        return float(cells[places[0]]), float(cells[places[1]])
+    except ValueError:
+        return None
+
+
+def named(results: Sequence[Result], by: Sequence[str] = ()) -> list[Result]:
+    """Return the results with methods named by the settings in which runs of an environment differ.
+
+    A setting that follows from those before it, as those of a recipe do, is left out of the name.
+    """
+    names = list(by) or _distinguishing(results)
+    return [replace(result, method=_method(result, names)) for result in results]
+
+
+def _distinguishing(results: Sequence[Result]) -> list[str]:
+    """Return the settings that divide the runs of some environment, in order, without those that follow from others."""
+    every = dict.fromkeys(name for result in results for name in result.settings)
+    names: list[str] = []
+    groups: list[list[Result]] = _divided([list(results)], lambda result: result.environment)
+    for name in sorted(every, key=lambda name: FIRST.index(name) if name in FIRST else len(FIRST)):
+        finer = _divided(groups, lambda result, name=name: result.settings.get(name))
+        if len(finer) > len(groups):
+            names.append(name)
+            groups = finer
+    return names
+
+
+def _divided(groups: Iterable[list[Result]], key: Any) -> list[list[Result]]:
+    found: list[list[Result]] = []
+    for group in groups:
+        parts: dict[Any, list[Result]] = {}
+        for result in group:
+            parts.setdefault(key(result), []).append(result)
+        found += parts.values()
+    return found
+
+
+def _method(result: Result, names: Sequence[str]) -> str:
+    if not names:
+        kept = {name: result.settings.get(name, "null") for name in ("recipe", "guide")}
+        return next((value for value in kept.values() if value != "null"), "all runs")
+    words = [f"{name}={result.settings.get(name, 'null')}" for name in names]
+    return " ".join(words).replace("=null", "=none")
