@@ -102,6 +102,9 @@ class SweepOptions:
     set: Repeated = ()
     """Values of one flag of gio train, each of which gets runs of its own: --set "temperature=0.1,0.2". May be given
     several times, which gives every combination. Commas in brackets or quotes belong to a value."""
+    search: OptionalInt = None
+    """Number of combinations to try that Optuna chooses, for the highest mean return over the seeds, instead of all of
+    --set, whose values may be ranges here: "temperature=0.01..1:log", "batch_size=64..512". Needs gio-pyro[scale]."""
     jobs: OptionalInt = None
     """Runs at once on this machine; one for each processor by default."""
     on: OptionalText = None

@@ -19,7 +19,7 @@ from gio_pyro.sweep.attempts import Outcome
 from gio_pyro.sweep.runs import SUMMARY, Run, read_json, score_of, steps_taken
 from gio_pyro.utils import files
 
-PLAN, TABLE, LOGS = "sweep.json", "runs.csv", "logs"
+PLAN, TABLE = "sweep.json", "runs.csv"
 COLUMNS = ("run", "environment", "settings", "seed", "status", "steps", "return", "error")
 
 
@@ -59,29 +59,28 @@ class SweepFolder:
             number += 1
         return cls(path)
 
-    @property
-    def logs(self) -> Path:
-        """The folder for what the runs print."""
-        return self.path / LOGS
-
     def runs(self) -> list[Run]:
         """Return the runs of the plan.
 
         Raises:
             InputError: a plan that is damaged.
         """
-        content = read_json(self.path / PLAN)
-        if not content and not self.is_sweep(self.path):
-            return []
         try:
-            return [self._run(name, entry) for name, entry in content["runs"].items()]
-        except (KeyError, TypeError, AttributeError) as error:
+            return [self._run(name, entry) for name, entry in self._plan()["runs"].items()]
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise InputError(f"Expected the plan of a sweep in {self.path / PLAN}, but it is damaged.") from error
+
+    def search(self) -> dict[str, Any] | None:
+        """Return what is searched for, as `add` was told; None for a sweep over all values."""
+        found = self._plan().get("search")
+        return found if isinstance(found, dict) else None
+
+    def _plan(self) -> dict[str, Any]:
+        return read_json(self.path / PLAN) if self.is_sweep(self.path) else {"runs": {}}
 
     def _run(self, name: str, entry: Mapping[str, Any]) -> Run:
         return Run(
             folder=str(self.path / name),
-            log=str(self.logs / f"{name}.log"),
             environment=str(entry["environment"]),
             variant=str(entry["variant"]),
             seed=int(entry["seed"]),
@@ -89,8 +88,12 @@ class SweepFolder:
             again=tuple(map(str, entry["again"])),
         )
 
-    def add(self, runs: Iterable[Run]) -> list[Run]:
+    def add(self, runs: Iterable[Run], search: Mapping[str, Any] | None = None) -> list[Run]:
         """Add runs to the plan and return all of it.
+
+        Args:
+            runs: the runs.
+            search: what is searched for, in plain values; None leaves what the plan says.
 
         Raises:
             InputError: a run that is in the plan with other arguments.
@@ -103,10 +106,9 @@ class SweepFolder:
                     f"{self.path}, but got {' '.join(run.arguments)}; name another --out."
                 )
             plan[run.name] = run
-        entries = {
-            name: {k: v for k, v in asdict(run).items() if k not in ("folder", "log")} for name, run in plan.items()
-        }
-        files.write_file(self.path / PLAN, json.dumps({"runs": entries}, indent=1) + "\n")
+        entries = {name: _entry(run) for name, run in plan.items()}
+        content = {"runs": entries, "search": self.search() if search is None else dict(search)}
+        files.write_file(self.path / PLAN, json.dumps(content, indent=1) + "\n")
         return list(plan.values())
 
     def write_table(self, outcomes: Mapping[str, Outcome]) -> None:
@@ -130,3 +132,8 @@ class SweepFolder:
         """Unlock the folder."""
         files.release(self._claim)
         self._claim = None
+
+
+def _entry(run: Run) -> dict[str, Any]:
+    """Return what the plan keeps of a run, whose places follow from that of the sweep."""
+    return {name: value for name, value in asdict(run).items() if name != "folder"}

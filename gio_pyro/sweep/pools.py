@@ -6,6 +6,7 @@ Ray and Slurm need a file system that all machines share, and this library on ea
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -73,7 +74,7 @@ class RayPool:
 
     def __init__(self, processes: Processes, address: str | None, jobs: int | None) -> None:
         try:
-            import ray
+            ray: Any = import_module("ray")
         except ImportError as error:
             raise InputError(f"Expected Ray for --on, but it is not installed; {SCALE_ADVICE}.") from error
         here = {"num_cpus": jobs, "include_dashboard": False} if address is None else {}
@@ -81,7 +82,7 @@ class RayPool:
             ray.init(address, log_to_driver=False, logging_level="ERROR", **here)
         except Exception as error:  # of many kinds: addresses, time-outs, versions
             raise InputError(f"Expected a Ray cluster at {address}, but got {describe_error(error)}.") from error
-        self.ray: Any = ray
+        self.ray = ray
         self.task = ray.remote(max_retries=3)(partial(_carried_out, processes=processes))
         self.references: list[Any] = []
 
@@ -116,7 +117,7 @@ class SlurmPool:
 
     def __init__(self, processes: Processes, folder: Path, options: dict[str, str]) -> None:
         try:
-            import submitit
+            submitit: Any = import_module("submitit")
         except ImportError as error:
             raise InputError(f"Expected submitit for --on slurm, but it is not installed; {SCALE_ADVICE}.") from error
         try:

@@ -11,6 +11,8 @@ from typing import Any
 
 CONFIG, SUMMARY, METRICS, CHECKPOINT = "config.json", "summary.json", "metrics.csv", "checkpoint.pt"
 STEPS = "time/total_timesteps"
+LOGS = "logs"
+"""Folder beside those of runs, for what they print."""
 LAST_BYTES = 8192
 """End of a file of metrics that has its last line."""
 LONGEST_NAME = 80
@@ -24,8 +26,6 @@ class Run:
 
     folder: str
     """The run folder, absolute."""
-    log: str
-    """The file that what the run prints is appended to, absolute."""
     environment: str
     variant: str
     """Settings in which the run differs from others of the sweep, as text."""
@@ -39,6 +39,11 @@ class Run:
     def path(self) -> Path:
         """The run folder."""
         return Path(self.folder)
+
+    @property
+    def log(self) -> str:
+        """The file that what the run prints is appended to."""
+        return str(self.path.parent / LOGS / f"{self.name}.log")
 
     @property
     def name(self) -> str:

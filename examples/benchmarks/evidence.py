@@ -1,0 +1,133 @@
+"""Questions to whole methods, answered by `gio sweep` and `gio report` with every seed that was run.
+
+    python examples/benchmarks/evidence.py                            # the questions, and what is missing
+    python examples/benchmarks/evidence.py mountain_car --jobs 2      # the runs that are missing; their rows are kept
+    python examples/benchmarks/evidence.py mountain_car --table       # its table
+
+Each method is one `gio sweep`, printed before it begins, in a folder of its own below --folder; an interrupted one goes
+on where it was. When all runs of a method are complete, a row for each is added to the CSV file, with the commit.
+Methods of a question differ only in what their flags say: the control is the same loop. Flags were chosen on seeds from
+100 on, the rows are of seeds from 0 on. Statistics are those of `gio report`.
+"""
+
+import argparse
+import shlex
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from kept import Kept
+
+from gio_pyro.sweep.comparison import Comparison, compare
+from gio_pyro.sweep.results import Result, read_results
+from gio_pyro.sweep.tables import interval_text, number
+from gio_pyro.sweep.variants import parse_seeds
+
+RESULTS = Path(__file__).parent / "results" / "evidence.csv"
+KEYS = ("question", "environment", "method", "seed")
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked, and the sweeps that answer it."""
+
+    asks: str
+    environments: tuple[str, ...]
+    steps: int
+    methods: dict[str, str]
+    """Flags of `gio sweep` by the name of the method; the last is the control."""
+    seeds: str = "0-9"
+    common: str = ""
+    """Flags of all methods."""
+
+    def words(self, method: str) -> list[str]:
+        """Return the arguments of `gio sweep`, without the folder."""
+        flags = f"--steps {self.steps} --seeds {self.seeds} {self.common} {self.methods[method]}"
+        return ["sweep", *self.environments, *shlex.split(flags)]
+
+
+QUESTIONS = {
+    "mountain_car": Question(
+        "Does a signal find a goal that noise does not? Without it, actions only cost.",
+        ("MountainCarContinuous-v0",),
+        50_000,
+        {"explorer that seeks novelty (RND)": "--signal RandomNetworkDistillation --explorer Signal", "no signal": ""},
+        common="--guide UniformGuide --temperature auto --train-freq 4",
+    ),
+}
+
+
+def missing(kept: Kept, name: str, method: str) -> list[tuple[str, int]]:
+    """Return environments and seeds of a method that have no row."""
+    question = QUESTIONS[name]
+    return [
+        (environment, seed)
+        for environment in question.environments
+        for seed in parse_seeds(question.seeds)
+        if (name, environment, method, seed) not in kept
+    ]
+
+
+def carry_out(kept: Kept, name: str, method: str, folder: Path, jobs: int) -> None:
+    """Run one sweep and keep its rows."""
+    out = folder / name / "".join(letter if letter.isalnum() else "_" for letter in method)
+    words = [*QUESTIONS[name].words(method), "--jobs", str(jobs), "--out", str(out)]
+    print(f"gio {shlex.join(words)}", flush=True)
+    subprocess.run([sys.executable, "-m", "gio_pyro", *words], check=False)
+    version = ["git", "-C", str(RESULTS.parent), "describe", "--always", "--dirty", "--exclude", "*"]
+    commit = subprocess.run(version, capture_output=True, text=True, check=False).stdout.strip()
+    for result in read_results([out]):
+        if result.score == result.score:
+            row = {"environment": result.environment, "method": method, "seed": result.seed, "return": result.score}
+            kept.add([{"question": name, **row, "steps": QUESTIONS[name].steps, "commit": commit}])
+
+
+def comparisons(kept: Kept, name: str) -> list[Comparison]:
+    """Return what the rows of a question say, each method against the control."""
+    rows = [row for row in kept.rows.values() if row["question"] == name]
+    results = [
+        Result(row["environment"], row["method"], int(row["seed"]), float(row["return"]), "", {}) for row in rows
+    ]
+    control = [*QUESTIONS[name].methods][-1]
+    return compare(results, against=control if any(row["method"] == control for row in rows) else None)
+
+
+def table(kept: Kept, name: str) -> list[str]:
+    """Return the table of a question in Markdown, a line for each method in each environment."""
+    lines = ["| environment | method | seeds | IQM | 95 % interval | lowest to highest | P(better than the control) |"]
+    lines.append("|" + "---|" * 7)
+    for comparison in comparisons(kept, name):
+        for method in comparison.methods:
+            pair = comparison.pair(method.name)
+            better = "" if pair is None else f"{pair.probability:.2f} {interval_text(pair.low, pair.high, '.2f')}"
+            cells = [comparison.environment, method.name, str(len(method.all)), number(method.iqm)]
+            cells += [interval_text(method.low, method.high)]
+            cells += [f"{number(method.all.min())} to {number(method.all.max())}", better]
+            lines.append(f"| {' | '.join(cells)} |")
+    return lines
+
+
+def main() -> None:
+    """Say what is missing, carry it out, or print tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("questions", nargs="*", choices=[*QUESTIONS, []])
+    parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--folder", type=Path, default=Path("evidence"))
+    parser.add_argument("--results", type=Path, default=RESULTS)
+    parser.add_argument("--table", action="store_true", help="print the tables, run nothing")
+    options = parser.parse_args()
+    kept = Kept(options.results, KEYS)
+    for name in options.questions or QUESTIONS:
+        print(f"{name}: {QUESTIONS[name].asks}")
+        for method in QUESTIONS[name].methods if not options.table else ():
+            left = missing(kept, name, method)
+            print(f"  {method}: {len(left)} runs are missing", flush=True)
+            if left and options.questions:
+                carry_out(kept, name, method, options.folder, options.jobs)
+        if options.table or options.questions:
+            print("\n".join(table(kept, name)))
+
+
+if __name__ == "__main__":
+    main()
