@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import field, fields, is_dataclass, make_dataclass
 from functools import cache
-from inspect import signature
+from inspect import Parameter, signature
 from textwrap import dedent
 from types import MappingProxyType
 from typing import Annotated, Any, get_args
@@ -36,15 +36,19 @@ def option_names(command: Callable[..., int]) -> list[str]:
     """Return the names of all options of a command, those in groups included."""
     names: list[str] = []
     for parameter in signature(command).parameters.values():
-        kinds = [kind for kind in get_args(parameter.annotation)[1:] if is_dataclass(kind)]
-        names += [option.name for kind in kinds for option in fields(kind)] or [parameter.name]
+        names += [option.name for kind in _kinds(parameter) for option in fields(kind)] or [parameter.name]
     return names
 
 
-def train_options(command: Callable[..., int]) -> dict[str, Any]:
+def grouped_options(command: Callable[..., int]) -> dict[str, Any]:
     """Return the defaults of all options of a command that are in groups, by name."""
-    kinds = [kind for one in signature(command).parameters.values() for kind in get_args(one.annotation)[1:]]
-    return {option.name: option.default for kind in kinds if is_dataclass(kind) for option in fields(kind)}
+    kinds = [kind for parameter in signature(command).parameters.values() for kind in _kinds(parameter)]
+    return {option.name: option.default for kind in kinds for option in fields(kind)}
+
+
+def _kinds(parameter: Parameter) -> list[type]:
+    """Return the dataclasses of options that a parameter of a command stands for."""
+    return [kind for kind in get_args(parameter.annotation)[1:] if isinstance(kind, type) and is_dataclass(kind)]
 
 
 def given_settings(*groups: Any) -> dict[str, Any]:

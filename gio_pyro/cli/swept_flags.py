@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import Field, fields
 from typing import Any
 
-from gio_pyro.cli.option_groups import flag, train_options
+from gio_pyro.cli.option_groups import flag, grouped_options
 from gio_pyro.cli.options import SweepOptions
 from gio_pyro.cli.parsing import parse
 from gio_pyro.cli.train_command import train
@@ -59,7 +59,7 @@ class SweptFlags:
     @staticmethod
     def varied(variant: Variant) -> list[str]:
         """Return the settings of a variant as arguments of `gio train`."""
-        defaults = train_options(train)
+        defaults = grouped_options(train)
         words: list[str] = []
         for name, value in variant.values:
             default = defaults.get(ALIASES.get(name, name))
@@ -92,7 +92,7 @@ class SweptFlags:
             if RECIPE in choices:
                 raise InputError("Expected --recipe or --set recipe=..., but got both; give one.")
             choices = {RECIPE: split_values(recipes, flag(RECIPE))} | choices
-        known = [name for name in train_options(train) if name not in PLACES]
+        known = [name for name in grouped_options(train) if name not in PLACES]
         for name in choices:
             own = ALIASES.get(name, name)
             if not name.startswith(ENVIRONMENT) and own not in known:

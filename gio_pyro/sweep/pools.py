@@ -3,9 +3,7 @@
 Ray and Slurm need a file system that all machines share, and this library on each of them.
 """
 
-from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
@@ -15,7 +13,6 @@ from gio_pyro.sweep.attempts import STOPPED, Outcome, complete_run
 from gio_pyro.sweep.processes import Processes
 from gio_pyro.sweep.runs import Run
 
-Carry = Callable[[Run], Outcome]
 SCALE_ADVICE = "pip install 'gio-pyro[scale]'"
 
 
@@ -83,12 +80,13 @@ class RayPool:
         except Exception as error:  # of many kinds: addresses, time-outs, versions
             raise InputError(f"Expected a Ray cluster at {address}, but got {describe_error(error)}.") from error
         self.ray = ray
-        self.task = ray.remote(max_retries=3)(partial(_carried_out, processes=processes))
+        self.task = ray.remote(max_retries=3)(_carried_out)
+        self.processes = processes
         self.references: list[Any] = []
 
     def submit(self, run: Run) -> "Future[Outcome]":
         """Carry out a run when the cluster has a processor."""
-        reference = self.task.options(name=run.name).remote(run)
+        reference = self.task.options(name=run.name).remote(run, self.processes)
         self.references.append(reference)
         found: Future[Outcome] = reference.future()
         return found
@@ -125,13 +123,13 @@ class SlurmPool:
         except RuntimeError as error:
             raise InputError(f"Expected Slurm for --on slurm, but got {describe_error(error)}.") from error
         self.executor.update_parameters(**{"cpus_per_task": 1, "time": 24 * 60} | options)
-        self.carry: Carry = partial(_carried_out, processes=processes)
+        self.processes = processes
         self.waiting = ThreadPoolExecutor(64, thread_name_prefix="slurm")
         self.jobs: list[Any] = []
 
     def submit(self, run: Run) -> "Future[Outcome]":
         """Submit a job."""
-        job = self.executor.submit(self.carry, run)
+        job = self.executor.submit(_carried_out, run, self.processes)
         self.jobs.append(job)
         return self.waiting.submit(job.result)
 
