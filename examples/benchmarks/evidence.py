@@ -55,6 +55,30 @@ QUESTIONS = {
         {"explorer that seeks novelty (RND)": "--signal RandomNetworkDistillation --explorer Signal", "no signal": ""},
         common="--guide UniformGuide --temperature auto --train-freq 4",
     ),
+    "reward_free_cartpole": Question(
+        "What is control without reward worth? Steps that the pole stays up, at most 500.",
+        ("CartPole-v1",),
+        22_500,
+        {
+            "information, next state": "--temperature 1",
+            "information, state after 3 actions": '--temperature 1 --future "StateAfter(3)"',
+            "novelty (RND)": "--guide UniformGuide --signal RandomNetworkDistillation",
+            "entropy": "--guide UniformGuide --temperature 1",
+        },
+        common="--reward-weight 0",
+    ),
+    "bounds": Question(
+        "One step or the trajectory, and which future?",
+        ("Pendulum-v1",),
+        6_000,
+        {
+            "one step, next state": "",
+            "trajectory bound": "--objective trajectory_elbo",
+            "one step, state after 3 actions": '--future "StateAfter(3)"',
+            "one step, return": '--future "Return(50, 0.99)"',
+            "entropy": "--guide UniformGuide",
+        },
+    ),
 }
 
 

@@ -33,10 +33,11 @@ def shared(heading: str, kind: type) -> tuple[Any, ...]:
 
 
 def option_names(command: Callable[..., int]) -> list[str]:
-    """Return the names of all options of a command, those in groups included."""
+    """Return the names of all options of a command, those in groups included; what has no flag is none."""
     names: list[str] = []
     for parameter in signature(command).parameters.values():
-        names += [option.name for kind in _kinds(parameter) for option in fields(kind)] or [parameter.name]
+        if tyro.conf.Positional not in get_args(parameter.annotation):
+            names += [option.name for kind in _kinds(parameter) for option in fields(kind)] or [parameter.name]
     return names
 
 

@@ -119,7 +119,7 @@ class SweepOptions:
     steps: OptionalInt = None
     """Environment steps of each run, as of gio train."""
     device: str = "auto"
-    """Where tables, networks and replay are kept: cpu, cuda or auto."""
+    """Device of each run, as of gio train."""
     checkpoint_every: OptionalInt = None
     """Smallest number of environment steps between checkpoints, 5,000 by default."""
     quiet: bool = False

@@ -169,7 +169,7 @@ SAID = {
     "run without a checkpoint": (["--resume", "empty"], "stopped before its first checkpoint; start it again"),
 }
 """What some mistakes of `gio train` are answered."""
-ONE_OF = "a command, one of train, evaluate, diagnose, empowerment, recipes, completion, but got"
+ONE_OF = "a command, one of train, sweep, report, evaluate, diagnose, empowerment, recipes, completion, but got"
 TAKES = "arguments that gio train takes, but got"
 USAGE = {
     "no command": ([], f"{ONE_OF} none; see gio --help."),
