@@ -84,7 +84,9 @@ def briefly(words: list[str]) -> list[str]:
     _, command, *rest = words
     if "--variational" in rest:  # half a minute with the fewest steps; tests/cli runs it
         return [command, *rest[: rest.index("--variational")]]
-    if command != "train":
+    if command == "sweep" and "--seeds" in rest:
+        rest[rest.index("--seeds") + 1] = "0"
+    if command not in ("train", "sweep"):
         return [command, *rest]
     if "--steps" in rest:
         rest[rest.index("--steps") + 1] = "60"
