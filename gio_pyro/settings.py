@@ -74,9 +74,9 @@ class Settings:
     """Replayed states that are planned from anew in each update, for the habit of the guide HabitGuide: plans that were
     kept are of an older model."""
     explorer: str | None = None
-    """Second policy that collects data in turn with the first: "Signal", "Goals(horizon=20)" or file.py:Name (see
-    `gio_pyro.explorers`). It maximises the signal with both weights; the first policy then maximises the environment's
-    reward alone."""
+    """Second policy that collects data in turn with the first: "Signal", "Goals(horizon=20)", "Skills(8)" or
+    file.py:Name (see `gio_pyro.explorers`). Most seek the signal, with both weights; the first policy then maximises
+    the environment's reward alone."""
     explorer_share: float = 0.5
     """Share of the environment steps, in [0, 1], that the explorer takes once the policy improves. A turn is an
     episode, or 200 steps of a longer one."""
@@ -382,11 +382,6 @@ def _check_explorer(s: Settings) -> None:
     if not isinstance(s.explorer, str):
         raise InputError(
             f"Expected explorer to be a name or None, but got {shown(s.explorer)}; see gio_pyro.explorers."
-        )
-    if s.signal is None:
-        raise InputError(
-            f"Expected a signal for the explorer {shown(s.explorer)} to seek, but got none; name one, such as "
-            "signal PredictionError."
         )
     if s.signal_value:
         raise InputError(

@@ -14,7 +14,7 @@ from gio_pyro.nn.gradient_step import Figures
 from gio_pyro.programs import ActionSamples
 from gio_pyro.settings import Settings
 from gio_pyro.signals import Fitted
-from gio_pyro.signals.reward_mix import RewardMix
+from gio_pyro.signals.reward_mix import EnvironmentReward
 from gio_pyro.types import Transitions
 
 Act = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
@@ -29,8 +29,8 @@ class Source:
     fitted: Fitted
     settings: Settings
     """Settings of the agent."""
-    reward_mix: RewardMix
-    """Reward of the explorer: the signal, times its weight."""
+    reward_mix: EnvironmentReward
+    """Reward of the explorer: the signal, times its weight, and the environment's reward, times its own."""
     streams: int
     """N, the number of environments."""
     action_values: Callable[[Tensor, ActionSamples], Tensor]
@@ -48,6 +48,9 @@ class Explorer(nn.Module, ABC):
     Args:
         source: what it is built from.
     """
+
+    seeks_signal = True
+    """Whether it needs the agent to have a signal."""
 
     def __init__(self, source: Source) -> None:
         super().__init__()

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from torch import Tensor
 
+from gio_pyro.errors import InputError, shown
 from gio_pyro.explorers.base import Source
 from gio_pyro.explorers.names import explorer_named
 from gio_pyro.explorers.scheduler import ExplorerScheduler, NoExplorer
@@ -22,6 +23,9 @@ def scheduler_of(
 ) -> NoExplorer:
     """Return what schedules the explorer that the settings name, or the null object without one.
 
+    Raises:
+        InputError: an explorer that seeks a signal, without one.
+
     Args:
         settings: `explorer`, `explorer_share`, and the weights of the signal and the reward.
         fitted: what the explorer is built from.
@@ -29,8 +33,14 @@ def scheduler_of(
         streams: N, the number of environments stepped together.
         action_values: Q of K actions in each state, of the agent's critic.
     """
-    if settings.explorer is None or not isinstance(reward_mix, RewardMix):
+    if settings.explorer is None:
         return NoExplorer()
-    mix = signal_mix_of(settings, reward_mix.signal)
+    mix = signal_mix_of(settings, reward_mix.signal) if isinstance(reward_mix, RewardMix) else reward_mix
     source = Source(fitted, settings, mix, streams, action_values, explorer_named)
-    return ExplorerScheduler(explorer_named(settings.explorer, source), settings.explorer_share, streams)
+    explorer = explorer_named(settings.explorer, source)
+    if explorer.seeks_signal and mix is reward_mix:
+        raise InputError(
+            f"Expected a signal for the explorer {shown(settings.explorer)} to seek, but got none; name one, such as "
+            "signal PredictionError."
+        )
+    return ExplorerScheduler(explorer, settings.explorer_share, streams)

@@ -1,6 +1,5 @@
 """A goal-conditioned policy with goals in states of high signal that it has learned to reach."""
 
-from collections.abc import Hashable
 from dataclasses import replace
 from functools import cache
 from typing import Any
@@ -14,10 +13,11 @@ from gio_pyro.actor_critic.guide_reward import Entropy
 from gio_pyro.data.replay_buffer import Replay
 from gio_pyro.errors import InputError, shown
 from gio_pyro.explorers.base import Act, Explorer, Source
-from gio_pyro.explorers.goal_spaces import SEEN, GoalSpace, Wanted, goal_space_of
+from gio_pyro.explorers.goal_spaces import SEEN, Wanted, goal_space_of
+from gio_pyro.explorers.pairs import PairMasks
 from gio_pyro.explorers.scheduler import either
 from gio_pyro.nn.gradient_step import Figures
-from gio_pyro.types import Allowed, Spec, Transitions
+from gio_pyro.types import Spec, Transitions
 from gio_pyro.utils.checks import switch
 
 COLD = 0.02
@@ -155,22 +155,6 @@ class GoalExplorer(Explorer):
         """Return the optimisers of policy, critic, goals, and what acts between them."""
         own = steppers(self.control, self.temperature) | self.goals.optimisers
         return own | {f"between_{name}": one for name, one in self.between.optimisers().items()}
-
-
-class PairMasks:
-    """Action masks of pairs of a state and a goal, which are those of the state."""
-
-    def __init__(self, masks: Allowed, goals: GoalSpace) -> None:
-        self.masks, self.goals = masks, goals
-
-    def __call__(self, pairs: Tensor) -> Tensor | None:
-        """Return the flags of pairs `[B, ...]`, `[B, A]`."""
-        return self.masks(self.goals.state_of(pairs))
-
-    def key(self, pair: int) -> Hashable:
-        """Return the number of a pair and its present mask."""
-        own = getattr(self.masks, "key", int)
-        return (pair, own(int(self.goals.state_of(torch.tensor(pair)))))
 
 
 def drawn_goal(goal: Tensor, value: Tensor) -> Tensor | None:

@@ -7,11 +7,18 @@ from gio_pyro.explorers.base import Explorer, Source
 from gio_pyro.explorers.goals import GoalExplorer
 from gio_pyro.explorers.optimistic import OptimisticExplorer
 from gio_pyro.explorers.signal import SignalExplorer
+from gio_pyro.explorers.skills import SkillExplorer
 from gio_pyro.explorers.uniform import UniformExplorer
 from gio_pyro.programs.registry import Registry
 
 NAMES: Mapping[str, type[Explorer]] = MappingProxyType(
-    {"Signal": SignalExplorer, "Goals": GoalExplorer, "Optimistic": OptimisticExplorer, "Uniform": UniformExplorer}
+    {
+        "Signal": SignalExplorer,
+        "Goals": GoalExplorer,
+        "Optimistic": OptimisticExplorer,
+        "Skills": SkillExplorer,
+        "Uniform": UniformExplorer,
+    }
 )
 """The explorers that are known by name."""
 

@@ -8,7 +8,9 @@ from gio_pyro.explorers.base import Act, Explorer
 
 
 class UniformExplorer(Explorer):
-    """Uniform over the allowed actions, or over the action box."""
+    """Uniform over the allowed actions, or over the action box; it needs no signal."""
+
+    seeks_signal = False
 
     def behaviour(self, replay: Replay) -> Act:
         """Return the function that draws actions."""

@@ -12,6 +12,19 @@ PARTS = MappingProxyType(
 
 GOALS = (
     Recipe(
+        name="diayn",
+        title="DIAYN, diversity is all you need",
+        paper="Eysenbach et al., 2018, arXiv 1802.06070",
+        same="A soft actor-critic over states and skills, a skill for each episode, rewarded by how well a "
+        "discriminator tells it from the state: I(Z; S).",
+        left_out="The policy learns from the whole replay, each transition with a skill drawn anew, not only the one "
+        "that was meant; the agent's own policy learns the environment's reward from what skills did, instead of "
+        "starting from the best of them.",
+        settings=MappingProxyType({"guide": "UniformGuide", "explorer": "Skills(8)", "explorer_share": 1.0}),
+        finite=MappingProxyType({"temperature": 0.01}),
+        needs="states that are no images",
+    ),
+    Recipe(
         name="random_walk",
         title="Walk the random walk",
         paper="Mezghani et al., 2022, arXiv 2206.11733",

@@ -22,7 +22,7 @@ QUICK: dict[str, Any] = {"train_freq": 50, "gradient_steps": 1, "log_interval": 
 SMALL: dict[str, Any] = {
     "signal": "PredictionError", "learning_starts": 20, "batch_size": 8, "hidden": (8,), "log_interval": 20,
 }  # fmt: skip
-EVERY = ["Signal", "Goals(horizon=5)"]
+EVERY = ["Signal", "Goals(horizon=5)", "Skills(3)"]
 ALPHA = 0.02
 
 
@@ -286,7 +286,7 @@ def test_the_agents_policy_goes_on_from_that_of_the_explorer(tmp_path: Path):
 MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
     "unknown": (
         {"explorer": "Nobody"},
-        "Expected an explorer among Signal, Goals, Optimistic, Uniform, or file.py:Name, but got 'Nobody'",
+        "Expected an explorer among Signal, Goals, Optimistic, Skills, Uniform, or file.py:Name, but got 'Nobody'",
     ),
     "without a signal": ({"explorer": "Signal", "signal": None}, "Expected a signal for the explorer 'Signal' to seek"),
     "horizon 0": ({"explorer": "Goals(horizon=0)"}, "Expected horizon of the explorer Goals to be a whole number"),
