@@ -20,6 +20,7 @@ _CLASSES = {
     "Spec": "types",
     "Transitions": "types",
     "WorldSpec": "types",
+    "imitate": "agent.imitation",
     "learn_seeds": "agent",
 }
 _MODULES = [

@@ -18,6 +18,7 @@ from gio_pyro import testing as testing
 from gio_pyro.adapters.intrinsic_reward import IntrinsicReward as IntrinsicReward
 from gio_pyro.agent import GIO as GIO
 from gio_pyro.agent import learn_seeds as learn_seeds
+from gio_pyro.agent.imitation import imitate as imitate
 from gio_pyro.settings import Settings as Settings
 from gio_pyro.types import Seen as Seen
 from gio_pyro.types import Spec as Spec

@@ -2,6 +2,7 @@
 
 gio.py         `GIO`: collect → fit → evaluate → improve
 together.py    `learn_together`: the networks of several agents, updated by one graph
+imitation.py   `imitate`: the policy learns what the guide says that an expert did
 """
 
 from gio_pyro.agent.gio import GIO, OTHER_SEED

@@ -29,6 +29,7 @@ from gio_pyro.tabular.futures import (
 )
 from gio_pyro.tabular.grids import grid_world, klyubin_maze
 from gio_pyro.tabular.guides import bayes, fixed_posterior, fixed_prior, marginal, marginal_over, uniform
+from gio_pyro.tabular.imitation import Imitation, imitate
 from gio_pyro.tabular.information import mutual_information
 from gio_pyro.tabular.iteration import Solution, intrinsic_bellman, policy_iteration, posterior
 from gio_pyro.tabular.kalman import Kalman, KalmanSmoothed, kalman, kalman_smoother
@@ -48,6 +49,7 @@ __all__ = [
     "Capacity",
     "Filtered",
     "Future",
+    "Imitation",
     "Kalman",
     "KalmanSmoothed",
     "LinearGaussian",
@@ -78,6 +80,7 @@ __all__ = [
     "forward_filter",
     "grid_world",
     "grouped",
+    "imitate",
     "intrinsic_bellman",
     "kalman",
     "kalman_smoother",

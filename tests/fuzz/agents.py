@@ -105,6 +105,10 @@ CALLS: dict[str, Callable[[], Call]] = {
         {"episodes": 1, "deterministic": True, "seed": 0, "max_steps": 5, "environment": None},
     ),
     "GIO.intrinsic_reward": lambda: (agent().intrinsic_reward, {"state": torch.zeros(3, dtype=torch.long)}),
+    "imitate": lambda: (
+        gio.imitate,
+        {"agent": agent(), "observations": [0], "next_observations": [1], "iterations": 1, "seed": 0},
+    ),
     "learn_seeds": lambda: (
         gio.learn_seeds,
         {"environment": "Pendulum-v1", "seeds": (0, 1), "steps": 2, "callback": None},

@@ -116,6 +116,7 @@ CALLS: dict[str, Callable[[], Call]] = {
     "uniform": lambda: (tabular.uniform, {"mdp": mdp(), "policy": PI, "channel": channel(mdp())}),
     "marginal": lambda: (tabular.marginal, {"mdp": mdp(), "policy": PI, "channel": channel(mdp())}),
     "blahut_arimoto": of(tabular.blahut_arimoto, channel=CHANNEL, reward=[0.0, 0.5], allowed=[True, True], **QUICK),
+    "imitate": of(tabular.imitate, channel=CHANNEL, counts=[1.0, 2.0, 1.0], **QUICK),
     "mutual_information": of(tabular.mutual_information, channel=CHANNEL, source=[0.5, 0.5]),
     "discounted_visits": lambda: (tabular.discounted_visits, {"mdp": mdp(), "policy": PI}),
     "episode_visits": lambda: (tabular.episode_visits, {"mdp": mdp(), "policy": PI, "steps": 3}),
