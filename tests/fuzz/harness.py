@@ -120,8 +120,8 @@ def _cannot_be_built(kind: type) -> bool:
 
 
 RECORDS = (
-    "BeliefTree", "Bounds", "Capacity", "Filtered", "Fitted", "Imitation", "Kalman", "KalmanSmoothed", "LQG", "Outcomes",
-    "Plan", "Smoothed", "Solution", "Source",
+    "BeliefTree", "Bounds", "Capacity", "Filtered", "Fitted", "Imitation", "Kalman", "KalmanSmoothed", "LQG",
+    "Outcomes", "Plan", "Smoothed", "Solution", "Source",
 )  # fmt: skip
 """What functions return or pass on; none checks its fields, those who read them do."""
 
