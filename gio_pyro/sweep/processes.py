@@ -6,10 +6,15 @@ import signal
 import sys
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any
+
+STOPPED = 128 + signal.SIGTERM
+SERVER_LOST = 255
+"""What `multiprocessing` calls the exit status of a process whose server is gone."""
 
 
 class Processes:
@@ -33,16 +38,26 @@ class Processes:
         """Carry out one command and return its exit status, negative for a process that a signal killed."""
         process = self._context().Process(target=_carry_out, args=(self.main, arguments, log))
         with self.lock:
-            process.start()
-            self.alive.add(process)
             if self.stopping:
-                process.terminate()
-        try:
-            process.join()
-        finally:
-            with self.lock:
-                self.alive.discard(process)
+                return STOPPED
+            try:
+                process.start()
+            except (EOFError, OSError):  # the server was killed; the next start begins another
+                return -signal.SIGKILL
+            self.alive.add(process)
+        process.join()
+        with self.lock:
+            self.alive.discard(process)
+        if process.exitcode == SERVER_LOST:
+            return self._ended(process)
         return process.exitcode if process.exitcode is not None else -signal.SIGKILL
+
+    def _ended(self, process: BaseProcess) -> int:
+        """Let a process save and end whose exit status will never be known, since the server was killed."""
+        assert process.pid is not None
+        with suppress(ProcessLookupError):
+            os.kill(process.pid, signal.SIGTERM)
+        return STOPPED if self.stopping else -signal.SIGTERM
 
     def stop(self) -> None:
         """Ask all processes, also those that begin from now on, to save and end."""

@@ -72,7 +72,7 @@ class TestRuns:
 
     @pytest.mark.slow
     def test_those_of_a_killed_sweep_save_and_end_and_resume_finishes_them(self, tmp_path: Path):
-        """First a run is killed, then the sweep; the folders end as if nothing had happened."""
+        """A run is killed, the server that runs are forked from, then the sweep; the folders end as if nothing had."""
         words = ["sweep", "FrozenLake-v1", "--seeds", "0-1", "--steps", "30000", "--jobs", "2", "--out", "sweep"]
         command = [sys.executable, "-m", "gio_pyro", *words, "--checkpoint-every", "2000", "--quiet"]
         with subprocess.Popen(command, cwd=tmp_path, env=ENVIRONMENT) as process:
@@ -81,6 +81,9 @@ class TestRuns:
             first, *others = workers(process.pid)
             os.kill(first, signal.SIGKILL)
             wait_until(lambda: len(workers(process.pid)) == 2 and first not in workers(process.pid))
+            (server,) = servers(process.pid)
+            os.kill(server, signal.SIGKILL)
+            wait_until(lambda: len(workers(process.pid)) == 2 and server not in servers(process.pid))
             left = workers(process.pid)
             process.kill()
         wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in left))
@@ -164,8 +167,11 @@ class TestRuns:
 
 def workers(sweep: int) -> list[int]:
     """Return the processes that carry out runs: children of the server that the sweep forks them from."""
-    servers = [pid for pid, parent, command in processes() if parent == sweep and "forkserver" in command]
-    return [pid for pid, parent, _ in processes() if parent in servers]
+    return [pid for pid, parent, _ in processes() if parent in servers(sweep)]
+
+
+def servers(sweep: int) -> list[int]:
+    return [pid for pid, parent, command in processes() if parent == sweep and "forkserver" in command]
 
 
 def processes() -> Iterator[tuple[int, int, str]]:
