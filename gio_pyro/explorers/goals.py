@@ -1,8 +1,10 @@
 """A goal-conditioned policy with goals in states of high signal that it has learned to reach."""
 
+from __future__ import annotations
+
 from dataclasses import replace
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from gymnasium.spaces import Discrete
@@ -13,16 +15,23 @@ from gio_pyro.actor_critic.guide_reward import Entropy
 from gio_pyro.data.replay_buffer import Replay
 from gio_pyro.errors import InputError, shown
 from gio_pyro.explorers.base import Act, Explorer, Source
-from gio_pyro.explorers.goal_spaces import SEEN, Wanted, goal_space_of
+from gio_pyro.explorers.finite_goals import FiniteGoals
+from gio_pyro.explorers.goal_spaces import SEEN, GoalSpace, Wanted, goal_space_of
 from gio_pyro.explorers.pairs import PairMasks
 from gio_pyro.explorers.scheduler import either
+from gio_pyro.explorers.vector_goals import VectorGoals
 from gio_pyro.nn.gradient_step import Figures
 from gio_pyro.types import Spec, Transitions
 from gio_pyro.utils.checks import switch
 
+if TYPE_CHECKING:
+    from gio_pyro.explorers.goal_values import GoalValues
+
 COLD = 0.02
 """The temperature of the policy, times the horizon: the last step to a goal at the horizon is worth e⁻¹/horizon, 18
 times as much."""
+SIGNAL, LEARNED = "signal", "learned"
+"""What goals are chosen by."""
 LONGEST_WAY = 10_000
 """Largest number of steps to a goal, and of uniform actions after it; sequences of this length are sampled."""
 
@@ -55,9 +64,12 @@ class GoalExplorer(Explorer):
         among: where goals that are vectors come from: "seen", states that were seen ahead; "walk", a memory of states
             that are out of each other's reach as a network predicts (see `WalkGoals`); or "latent", a generative model
             of what lies ahead (see `LatentGoals`). Of finitely many states always those that are known to be reachable.
+        choose: "signal" draws goals in proportion to the signal where they are; "learned" in proportion to a learned
+            value of pursuing them from the present state, the π(g|s) of an upper level (see `goal_values.py`).
 
     Raises:
-        InputError: a number out of range, too many states, an unknown explorer, or parts that do not fit.
+        InputError: a number out of range, too many states, an unknown explorer, parts that do not fit, or a value that
+            is learned of other goals than states that were seen.
     """
 
     goal: Tensor
@@ -76,6 +88,7 @@ class GoalExplorer(Explorer):
         parts: Any = None,
         controllable: bool = False,
         among: str = SEEN,
+        choose: str = SIGNAL,
     ) -> None:
         super().__init__(source)
         _check(horizon, wander, near)
@@ -90,6 +103,7 @@ class GoalExplorer(Explorer):
         self.temperature = temperature_of(pairs, own)
         self.reward = Entropy()
         self.between = source.named(explore, source)
+        self.values = _values_of(choose, wanted, self.goals, source)
         self.greedy = isinstance(spec.action_space, Discrete)
         self.register_buffer("goal", self.goals.empty(source.streams))
         self.register_buffer("pursuing", torch.zeros(source.streams, dtype=torch.bool))
@@ -108,11 +122,18 @@ class GoalExplorer(Explorer):
         def act(state: Tensor, stream: Tensor) -> tuple[Tensor, Tensor]:
             for row in (self.left[stream] == 0).nonzero().flatten().tolist():
                 found = self.goals.candidates(known(), state[row]) if len(replay) else None
-                self._take(stream[row], None if found is None else drawn_goal(*found))
+                self._take(stream[row], None if found is None else drawn_goal(*self._valued(state[row], *found)))
             pairs = self.goals.join(state, self.goal[stream])
             return either(self.pursuing[stream], lambda i: toward(pairs[i]), lambda i: between(state[i], stream[i]))
 
         return act
+
+    def _valued(self, state: Tensor, goal: Tensor, signal: Tensor) -> tuple[Tensor, Tensor]:
+        """Return goals `[K, ...]` with what each is worth from a state: the signal there, or its value if learned."""
+        if self.values is None or not len(goal):
+            return goal, signal
+        learned = self.values(state, goal).to(signal)
+        return goal, torch.where(learned.isnan(), signal, learned)
 
     def _take(self, stream: Tensor, goal: Tensor | None) -> None:
         """Choose a goal for one environment, or none, which means uniform actions."""
@@ -147,14 +168,36 @@ class GoalExplorer(Explorer):
         """Train on hindsight goals; return the losses and the share of goals reached so far."""
         rows = self.goals.relabelled(replay, self.source.settings.batch_size)
         self.goals.learn(replay)
-        found = self.control.improve(rows, self.reward, self.temperature, step)
+        valued = {} if self.values is None else self.values.learn(replay, self.goals, self.source.reward_mix.read)
+        found = valued | self.control.improve(rows, self.reward, self.temperature, step)
         found |= {f"between_{name}": value for name, value in self.between.improve(replay, step).items()}
         return found | {"reached": self.tally[1] / self.tally[0].clamp_min(1)}
 
     def optimisers(self) -> dict[str, torch.optim.Optimizer]:
         """Return the optimisers of policy, critic, goals, and what acts between them."""
         own = steppers(self.control, self.temperature) | self.goals.optimisers
+        own |= {} if self.values is None else self.values.optimisers
         return own | {f"between_{name}": one for name, one in self.between.optimisers().items()}
+
+
+def _values_of(choose: str, wanted: Wanted, goals: GoalSpace, source: Source) -> GoalValues | None:
+    """Return the learned values of goals, None where they are drawn by the signal."""
+    if choose == SIGNAL:
+        return None
+    if choose != LEARNED:
+        raise InputError(f"Expected choose to be {SIGNAL} or {LEARNED}, but got {shown(choose)}; name one.")
+    from gio_pyro.explorers.goal_values import NetworkGoalValues, TableGoalValues
+
+    s = source.settings
+    if isinstance(goals, FiniteGoals):
+        return TableGoalValues(goals.states, s.discount)
+    if type(goals) is not VectorGoals:
+        raise InputError(
+            f"Expected whole states that were seen as goals whose value is learned, but got {wanted.among}"
+            f"{'' if wanted.parts is None else ' and parts'}; leave one of them out."
+        )
+    hidden, rate = source.fitted.spec.hidden, s.target_rate
+    return NetworkGoalValues(goals, s.discount, hidden=tuple(hidden), learning_rate=s.learning_rate, rate=rate)
 
 
 def drawn_goal(goal: Tensor, value: Tensor) -> Tensor | None:

@@ -22,7 +22,7 @@ QUICK: dict[str, Any] = {"train_freq": 50, "gradient_steps": 1, "log_interval": 
 SMALL: dict[str, Any] = {
     "signal": "PredictionError", "learning_starts": 20, "batch_size": 8, "hidden": (8,), "log_interval": 20,
 }  # fmt: skip
-EVERY = ["Signal", "Goals(horizon=5)", "Skills(3)"]
+EVERY = ["Signal", "Goals(horizon=5)", "Goals(horizon=5, choose='learned')", "Skills(3)"]
 ALPHA = 0.02
 
 
