@@ -1,0 +1,144 @@
+"""Does it control as well as what people use? Stable-Baselines3 on the environments of deep_control.py, as many steps.
+
+    pip install -c constraints.txt -e ".[benchmarks]"
+    python examples/benchmarks/peers.py                    # what is missing, half an hour of one core; then the table
+    python examples/benchmarks/peers.py --table            # the table alone
+
+SAC with its own defaults, DQN with the settings that RL Baselines3 Zoo tuned for each environment
+(https://github.com/DLR-RM/rl-baselines3-zoo, hyperparams/dqn.yml of 22e3ff2). The rows of this library are those of
+deep_control.py: one table of settings for each kind of action, and a temperature. A result is the mean return of 20
+episodes with the most probable action. Statistics are those of `gio report`.
+"""
+
+import csv
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import torch
+from kept import Kept, command_line
+
+from gio_pyro.sweep.comparison import compare
+from gio_pyro.sweep.results import Result
+from gio_pyro.sweep.tables import interval_text, number
+
+HERE = Path(__file__).parent / "results"
+RESULTS, OWN = HERE / "peers.csv", HERE / "deep_control.csv"
+KEYS = ("environment", "method", "steps", "seed")
+EPISODES, EVALUATION_SEED = 20, 1_000_003
+OURS = "gio_pyro"
+NAMES = {"gio": OURS, "soft": f"{OURS}, UniformGuide"}
+
+
+@dataclass(frozen=True)
+class Peer:
+    """An algorithm of Stable-Baselines3 in an environment."""
+
+    environment: str
+    steps: int
+    algorithm: str
+    settings: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def method(self) -> str:
+        """What the table calls it."""
+        return f"{self.algorithm}, {'tuned' if self.settings else 'defaults'}"
+
+
+WIDE = {"net_arch": [256, 256]}
+PEERS = (
+    Peer("Pendulum-v1", 6_000, "SAC"),
+    Peer(
+        "CartPole-v1",
+        50_000,
+        "DQN",
+        {
+            "learning_rate": 2.3e-3,
+            "batch_size": 64,
+            "buffer_size": 100_000,
+            "learning_starts": 1_000,
+            "target_update_interval": 10,
+            "train_freq": 256,
+            "gradient_steps": 128,
+            "exploration_fraction": 0.16,
+            "exploration_final_eps": 0.04,
+            "policy_kwargs": WIDE,
+        },
+    ),
+    Peer(
+        "Acrobot-v1",
+        50_000,
+        "DQN",
+        {
+            "learning_rate": 6.3e-4,
+            "batch_size": 128,
+            "buffer_size": 50_000,
+            "learning_starts": 0,
+            "target_update_interval": 250,
+            "train_freq": 4,
+            "gradient_steps": -1,
+            "exploration_fraction": 0.12,
+            "exploration_final_eps": 0.1,
+            "policy_kwargs": WIDE,
+        },
+    ),
+)
+
+
+def run(peer: Peer, seed: int) -> dict[str, object]:
+    """Train and evaluate; return the row."""
+    import stable_baselines3
+    from stable_baselines3.common.evaluation import evaluate_policy
+    from stable_baselines3.common.monitor import Monitor
+
+    torch.set_num_threads(1)
+    start = time.process_time()
+    agent = getattr(stable_baselines3, peer.algorithm)("MlpPolicy", peer.environment, seed=seed, **peer.settings)
+    agent.learn(peer.steps)
+    env = Monitor(gym.make(peer.environment))
+    env.reset(seed=EVALUATION_SEED)
+    mean, _ = evaluate_policy(agent, env, EPISODES)
+    row = {"environment": peer.environment, "method": peer.method, "steps": peer.steps, "seed": seed}
+    return row | {"return": float(mean), "seconds": round(time.process_time() - start)}
+
+
+def results(kept: Kept) -> list[Result]:
+    """Return the runs of the peers, and those of this library with as many steps."""
+    budgets = {(peer.environment, str(peer.steps)) for peer in PEERS}
+    with OWN.open(newline="") as file:
+        own = [row for row in csv.DictReader(file) if (row["environment"], row["steps"]) in budgets]
+    rows = [row | {"method": NAMES[row["method"]]} for row in own] + [*kept.rows.values()]
+    return [Result(row["environment"], row["method"], int(row["seed"]), float(row["return"]), "", {}) for row in rows]
+
+
+def table(kept: Kept) -> list[str]:
+    """Return a line for each method in each environment, in Markdown."""
+    steps = {peer.environment: peer.steps for peer in PEERS}
+    lines = ["| environment | steps | beside Stable-Baselines3 | seeds | IQM | 95 % interval | lowest to highest |"]
+    lines.append("|---" * 7 + "|")
+    for comparison in compare(results(kept)):
+        for method in comparison.methods:
+            cells = [comparison.environment, f"{steps[comparison.environment]:,}", method.name, str(len(method.all))]
+            cells += [number(method.iqm), interval_text(method.low, method.high)]
+            lines.append(f"| {' | '.join([*cells, f'{number(method.all.min())} to {number(method.all.max())}'])} |")
+    return lines
+
+
+def main() -> None:
+    """Run what is missing and print the table."""
+    parser = command_line(__doc__, RESULTS, seeds=5)
+    parser.add_argument("--table", action="store_true", help="print the table, run nothing")
+    options = parser.parse_args()
+    kept = Kept(options.results, KEYS)
+    for peer in PEERS if not options.table else ():
+        for seed in range(options.seeds):
+            if (peer.environment, peer.method, peer.steps, seed) not in kept:
+                kept.add([run(peer, seed)])
+                print(peer.environment, peer.method, seed, kept.numbers("return", environment=peer.environment)[-1])
+    print("\n".join(table(kept)))
+
+
+if __name__ == "__main__":
+    main()
