@@ -118,18 +118,20 @@ def comparisons(kept: Kept, name: str) -> list[Comparison]:
 
 
 def table(kept: Kept, name: str) -> list[str]:
-    """Return the table of a question in Markdown, a line for each method in each environment."""
-    lines = ["| environment | method | seeds | IQM | 95 % interval | lowest to highest | P(better than the control) |"]
-    lines.append("|" + "---|" * 7)
+    """Return a table of each environment of a question in Markdown, a line for each method, the best one first."""
+    parts = []
     for comparison in comparisons(kept, name):
+        head = f"| {comparison.environment}, {QUESTIONS[name].steps:,} steps | seeds | IQM | 95 % interval |"
+        lines = [f"{head} lowest to highest | P(better than the control) |", "|" + "---|" * 6]
         for method in comparison.methods:
             pair = comparison.pair(method.name)
             better = "" if pair is None else f"{pair.probability:.2f} {interval_text(pair.low, pair.high, '.2f')}"
-            cells = [comparison.environment, method.name, str(len(method.all)), number(method.iqm)]
-            cells += [interval_text(method.low, method.high)]
-            cells += [f"{number(method.all.min())} to {number(method.all.max())}", better]
-            lines.append(f"| {' | '.join(cells)} |")
-    return lines
+            cells = [method.name, str(len(method.all)), number(method.iqm), interval_text(method.low, method.high)]
+            lines.append(
+                f"| {' | '.join([*cells, f'{number(method.all.min())} to {number(method.all.max())}', better])} |"
+            )
+        parts.append("\n".join(lines))
+    return "\n\n".join(parts).splitlines()
 
 
 def main() -> None:

@@ -1,7 +1,6 @@
 """Warn once per training failure mode (theory, section 8)."""
 
 import math
-import statistics
 import warnings
 from collections import deque
 from collections.abc import Mapping, Sequence
@@ -138,7 +137,8 @@ class ReturnHistory:
         latest = list(returns)[-EPISODES:]
         if len(latest) < EPISODES:
             return None
-        mean, error = statistics.fmean(latest), statistics.variance(latest) / EPISODES
+        mean = math.fsum(latest) / EPISODES
+        error = math.fsum((value - mean) ** 2 for value in latest) / (EPISODES - 1) / EPISODES
         fallen = self.best - mean
         much = fallen > FALL * (self.best - self.worst) and fallen > ERRORS * math.sqrt(error + self.error)
         best = self.best

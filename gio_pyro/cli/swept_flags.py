@@ -9,6 +9,7 @@ from gio_pyro.cli.options import SweepOptions
 from gio_pyro.cli.parsing import parse
 from gio_pyro.cli.train_command import train
 from gio_pyro.errors import InputError, unknown
+from gio_pyro.recipes import recipe_named
 from gio_pyro.settings import ALIASES
 from gio_pyro.sweep.variants import RECIPE, Variant, parse_choices, parse_range, split_values
 
@@ -47,12 +48,14 @@ class SweptFlags:
         return [*self.words(), *recipe, *(flag(name) for name in names if getattr(self.options, name))]
 
     def check(self, environment: str, *, search: bool) -> None:
-        """Raise `InputError` for flags that `gio train` would not take, each value of `--set` tried once.
+        """Raise `InputError` for flags that `gio train` would not take, each value that is varied tried once.
 
         Args:
             environment: the id.
             search: whether values may be ranges.
         """
+        for name in self.choices.get(RECIPE, ()):
+            recipe_named(name)
         for variant in self._each_choice(search=search):
             parse(["train", environment, *self.words(variant)], {"train": train, "sweep": train})
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from gymnasium.spaces import Discrete
@@ -17,13 +17,15 @@ from gio_pyro.actor_critic.guide_reward import Entropy
 from gio_pyro.data.replay_buffer import Replay
 from gio_pyro.errors import InputError
 from gio_pyro.explorers.base import Act, Explorer, Source
-from gio_pyro.explorers.discriminators import NetworkDiscriminator, TableDiscriminator
 from gio_pyro.explorers.pairs import FiniteSkillPairs, PairMasks, VectorSkillPairs
 from gio_pyro.nn import is_image
 from gio_pyro.nn.gradient_step import Figures
 from gio_pyro.settings import Settings
 from gio_pyro.types import Spec, Transitions
 from gio_pyro.utils.checks import whole
+
+if TYPE_CHECKING:
+    from gio_pyro.explorers.discriminators import Discriminator
 
 MOST_SKILLS, MOST_REMEMBERED = 1_000, 10_000_000
 
@@ -65,17 +67,7 @@ class SkillExplorer(Explorer):
         self.temperature = temperature_of(joint, own)
         self.reward = Entropy()
         remembered = whole("memory", memory, 1, MOST_REMEMBERED)
-        self.discriminator = (
-            TableDiscriminator(int(spec.state_space.n), self.count, remembered)
-            if isinstance(spec.state_space, Discrete)
-            else NetworkDiscriminator(
-                spec.state_space,  # type: ignore[arg-type]
-                self.count,
-                remembered,
-                hidden=spec.hidden,
-                learning_rate=own.learning_rate,
-            )
-        )
+        self.discriminator = _discriminator_of(spec, self.count, remembered, own.learning_rate)
         self.register_buffer("skill", torch.zeros(source.streams, dtype=torch.int64))
 
     def policy(self, skill: int) -> Callable[[Tensor], Distribution]:
@@ -141,6 +133,15 @@ def _pairs_of(spec: Spec, count: int) -> FiniteSkillPairs | VectorSkillPairs:
             "Expected states of numbers for the explorer Skills, but got images; wrap the environment to show numbers."
         )
     return VectorSkillPairs(space, count)
+
+
+def _discriminator_of(spec: Spec, count: int, memory: int, learning_rate: float) -> Discriminator:
+    from gio_pyro.explorers.discriminators import NetworkDiscriminator, TableDiscriminator
+
+    space: Any = spec.state_space
+    if isinstance(space, Discrete):
+        return TableDiscriminator(int(space.n), count, memory)
+    return NetworkDiscriminator(space, count, memory, hidden=spec.hidden, learning_rate=learning_rate)
 
 
 def _with_temperature(agent: Settings, temperature: float | str) -> Settings:

@@ -25,7 +25,8 @@ def _text_table(comparison: Comparison) -> str:
         "  ".join(cell.ljust(width) if not column else cell.rjust(width) for column, (cell, width) in enumerate(pairs))
         for pairs in (zip(row, widths, strict=True) for row in rows)
     ]
-    return "\n".join([comparison.environment, *(line.rstrip() for line in lines), reference_text(comparison)])
+    about = [reference_text(comparison)] if len(comparison.methods) > 1 else []
+    return "\n".join([comparison.environment, *(line.rstrip() for line in lines), *about])
 
 
 def reference_text(comparison: Comparison) -> str:
