@@ -14,7 +14,7 @@ import argparse
 import shlex
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from kept import Kept
@@ -82,9 +82,8 @@ QUESTIONS = {
 }
 
 
-def missing(kept: Kept, name: str, method: str) -> list[tuple[str, int]]:
+def missing(kept: Kept, name: str, question: Question, method: str) -> list[tuple[str, int]]:
     """Return environments and seeds of a method that have no row."""
-    question = QUESTIONS[name]
     return [
         (environment, seed)
         for environment in question.environments
@@ -93,10 +92,10 @@ def missing(kept: Kept, name: str, method: str) -> list[tuple[str, int]]:
     ]
 
 
-def carry_out(kept: Kept, name: str, method: str, folder: Path, jobs: int) -> None:
+def carry_out(kept: Kept, name: str, question: Question, method: str, folder: Path, jobs: int) -> None:
     """Run one sweep and keep its rows."""
     out = folder / name / "".join(letter if letter.isalnum() else "_" for letter in method)
-    words = [*QUESTIONS[name].words(method), "--jobs", str(jobs), "--out", str(out)]
+    words = [*question.words(method), "--jobs", str(jobs), "--out", str(out)]
     print(f"gio {shlex.join(words)}", flush=True)
     subprocess.run([sys.executable, "-m", "gio_pyro", *words], check=False)
     version = ["git", "-C", str(RESULTS.parent), "describe", "--always", "--dirty", "--exclude", "*"]
@@ -104,12 +103,14 @@ def carry_out(kept: Kept, name: str, method: str, folder: Path, jobs: int) -> No
     for result in read_results([out]):
         if result.score == result.score:
             row = {"environment": result.environment, "method": method, "seed": result.seed, "return": result.score}
-            kept.add([{"question": name, **row, "steps": QUESTIONS[name].steps, "commit": commit}])
+            kept.add([{"question": name, **row, "steps": question.steps, "commit": commit}])
 
 
 def comparisons(kept: Kept, name: str) -> list[Comparison]:
     """Return what the rows of a question say, each method against the control."""
     rows = [row for row in kept.rows.values() if row["question"] == name]
+    if not rows:
+        return []
     results = [
         Result(row["environment"], row["method"], int(row["seed"]), float(row["return"]), "", {}) for row in rows
     ]
@@ -119,9 +120,9 @@ def comparisons(kept: Kept, name: str) -> list[Comparison]:
 
 def table(kept: Kept, name: str) -> list[str]:
     """Return a table of each environment of a question in Markdown, a line for each method, the best one first."""
-    parts = []
+    parts, steps = [], max((int(row["steps"]) for row in kept.rows.values() if row["question"] == name), default=0)
     for comparison in comparisons(kept, name):
-        head = f"| {comparison.environment}, {QUESTIONS[name].steps:,} steps | seeds | IQM | 95 % interval |"
+        head = f"| {comparison.environment}, {steps:,} steps | seeds | IQM | 95 % interval |"
         lines = [f"{head} lowest to highest | P(better than the control) |", "|" + "---|" * 6]
         for method in comparison.methods:
             pair = comparison.pair(method.name)
@@ -142,15 +143,19 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=Path("evidence"))
     parser.add_argument("--results", type=Path, default=RESULTS)
     parser.add_argument("--table", action="store_true", help="print the tables, run nothing")
+    parser.add_argument("--seeds", help="instead of those of the question, such as 0-1; for a trial")
+    parser.add_argument("--steps", type=int, help="instead of those of the question; for a trial")
     options = parser.parse_args()
+    other = {name: value for name in ("seeds", "steps") if (value := getattr(options, name)) is not None}
     kept = Kept(options.results, KEYS)
     for name in options.questions or QUESTIONS:
-        print(f"{name}: {QUESTIONS[name].asks}")
-        for method in QUESTIONS[name].methods if not options.table else ():
-            left = missing(kept, name, method)
+        question = replace(QUESTIONS[name], **other)
+        print(f"{name}: {question.asks}")
+        for method in question.methods if not options.table else ():
+            left = missing(kept, name, question, method)
             print(f"  {method}: {len(left)} runs are missing", flush=True)
             if left and options.questions:
-                carry_out(kept, name, method, options.folder, options.jobs)
+                carry_out(kept, name, question, method, options.folder, options.jobs)
         if options.table or options.questions:
             print("\n".join(table(kept, name)))
 

@@ -12,7 +12,7 @@ episodes with the most probable action. Statistics are those of `gio report`.
 
 import csv
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -109,7 +109,8 @@ def results(kept: Kept) -> list[Result]:
     budgets = {(peer.environment, str(peer.steps)) for peer in PEERS}
     with OWN.open(newline="") as file:
         own = [row for row in csv.DictReader(file) if (row["environment"], row["steps"]) in budgets]
-    rows = [row | {"method": NAMES[row["method"]]} for row in own] + [*kept.rows.values()]
+    peers = [row for row in kept.rows.values() if (row["environment"], row["steps"]) in budgets]
+    rows = [row | {"method": NAMES[row["method"]]} for row in own] + peers
     return [Result(row["environment"], row["method"], int(row["seed"]), float(row["return"]), "", {}) for row in rows]
 
 
@@ -130,9 +131,14 @@ def main() -> None:
     """Run what is missing and print the table."""
     parser = command_line(__doc__, RESULTS, seeds=5)
     parser.add_argument("--table", action="store_true", help="print the table, run nothing")
+    parser.add_argument("--only", default="", help="environments whose id contains this")
+    parser.add_argument("--steps", type=int, help="instead of those of the table; for a trial")
     options = parser.parse_args()
     kept = Kept(options.results, KEYS)
     for peer in PEERS if not options.table else ():
+        if options.only not in peer.environment:
+            continue
+        peer = replace(peer, steps=options.steps or peer.steps)
         for seed in range(options.seeds):
             if (peer.environment, peer.method, peer.steps, seed) not in kept:
                 kept.add([run(peer, seed)])

@@ -24,7 +24,7 @@ class Progress:
         self.bar: Any = None
         self.lines = not quiet and not sys.stderr.isatty()
         if not quiet and sys.stderr.isatty():
-            form = "{percentage:3.0f}% |{bar}| {n:.1f} of {total} runs, {elapsed} since, {remaining} left{postfix}"
+            form = "{percentage:3.0f}% |{bar}| {n:.1f} of {total} runs, {elapsed} elapsed, {remaining} left{postfix}"
             self.bar = tqdm(total=total, bar_format=form, file=sys.stderr)
 
     def show(self, running: Iterable[Run]) -> None:

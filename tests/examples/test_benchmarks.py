@@ -175,6 +175,38 @@ def test_a_comparison_runs_and_keeps_its_rows(script: str, rows: int, quick: tup
     assert results.read_text() == written
 
 
+@pytest.mark.slow
+def test_questions_are_answered_by_sweeps_whose_rows_are_kept(tmp_path):
+    results = tmp_path / "rows.csv"
+    words = ("mountain_car", "--seeds", "0", "--steps", "60", "--jobs", "2", "--folder", tmp_path, "--results", results)
+    first = run("evidence.py", *words)
+    assert first.returncode == 0, first.stderr
+    assert "gio sweep MountainCarContinuous-v0 --steps 60 --seeds 0 --guide UniformGuide" in first.stdout
+    assert "| MountainCarContinuous-v0, 60 steps | seeds | IQM | 95 % interval | lowest to highest |" in first.stdout
+    rows = list(csv.DictReader(results.read_text().splitlines()))
+    assert [(row["question"], row["seed"], row["steps"]) for row in rows] == [("mountain_car", "0", "60")] * 2
+    assert "gio sweep" not in run("evidence.py", *words).stdout
+    assert "no signal: 9 runs are missing" in run("evidence.py", "--results", results).stdout
+
+
+@pytest.mark.slow
+def test_the_throughput_of_sweeps_is_measured_in_pairs(tmp_path):
+    done = run("throughput.py", "--quick", "--pairs", "1", "--results", tmp_path / "rows.csv")
+    assert done.returncode == 0, done.stderr
+    rows = list(csv.DictReader((tmp_path / "rows.csv").read_text().splitlines()))
+    assert [(row["environment"], row["jobs"]) for row in rows] == [("FrozenLake-v1", "1"), ("FrozenLake-v1", "2")]
+
+
+@pytest.mark.slow
+def test_peers_are_trained_and_compared_with_rows_of_as_many_steps(tmp_path):
+    quick = ("--only", "CartPole", "--seeds", "1", "--steps", "1100", "--results", tmp_path / "rows.csv")
+    done = run("peers.py", *quick)
+    assert done.returncode == 0, done.stderr
+    assert "DQN, tuned,50000" not in (tmp_path / "rows.csv").read_text()
+    assert "| CartPole-v1 | 50,000 | gio_pyro | 5 |" in done.stdout
+    assert "DQN" not in done.stdout.split("| beside")[1], "fewer steps are not compared"
+
+
 def test_a_spoiled_guide_is_twice_as_sure_of_the_same():
     agent = GIO("Pendulum-v1", hidden=(4,), seed=0)
     state = torch.randn(5, 3)
