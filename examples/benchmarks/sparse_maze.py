@@ -44,13 +44,13 @@ from kept import COLOURS, Kept, announce, command_line
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from scipy.stats import bootstrap, trim_mean
 
 import gio_pyro as gio
 import gio_pyro.envs
 from gio_pyro import tabular
 from gio_pyro.actor_critic.behaviour import mode
 from gio_pyro.diagnostics import policy_table
+from gio_pyro.sweep.statistics import interquartile_mean, interval, pooled_mean
 
 RESULTS = Path(__file__).parent / "results" / "sparse_maze.csv"
 SIZES = (0, 10, 40)
@@ -174,22 +174,9 @@ def between(kept: Kept, useless: int, method: str) -> np.ndarray:
     return np.sort([float(row["solved"] or row["steps"]) - float(row["first"]) for row in rows if row["first"]])
 
 
-def iqm(steps: np.ndarray, axis: int = -1) -> Any:
-    """Return the interquartile mean."""
-    return trim_mean(steps, 0.25, axis=axis)
-
-
 def censored(steps: np.ndarray, got: int) -> bool:
     """Return whether a run without a figure is among those that the mean keeps."""
     return got < len(steps) - len(steps) // 4
-
-
-def interval(steps: np.ndarray) -> tuple[float, float]:
-    """Return a 95 % bootstrap interval of the interquartile mean, by percentiles."""
-    if len(set(steps)) < 2:
-        return float(steps[0]), float(steps[0])
-    found = bootstrap((steps,), iqm, n_resamples=2_000, method="percentile", rng=np.random.default_rng(0))
-    return float(found.confidence_interval.low), float(found.confidence_interval.high)
 
 
 def cell(kept: Kept, useless: int, method: str, figure: str) -> str:
@@ -198,9 +185,9 @@ def cell(kept: Kept, useless: int, method: str, figure: str) -> str:
     if not len(steps):
         return "-"
     if not got:
-        return f"> {iqm(steps):,.0f} (0 of {len(steps)})"
-    low, high = interval(steps)
-    text = f"{'> ' if censored(steps, got) else ''}{iqm(steps):,.0f} [{low:,.0f}, {high:,.0f}]"
+        return f"> {interquartile_mean(steps):,.0f} (0 of {len(steps)})"
+    low, high = interval(pooled_mean, [steps])
+    text = f"{'> ' if censored(steps, got) else ''}{interquartile_mean(steps):,.0f} [{low:,.0f}, {high:,.0f}]"
     return text if got == len(steps) else f"{text} ({got} of {len(steps)})"
 
 
@@ -210,7 +197,7 @@ def rest(kept: Kept, useless: int, method: str) -> str:
     if not len(steps):
         return "-"
     found = "" if len(steps) == of else f" ({len(steps)} of {of})"
-    return f"{iqm(steps):,.0f} ({steps[0]:,.0f} to {steps[-1]:,.0f}){found}"
+    return f"{interquartile_mean(steps):,.0f} ({steps[0]:,.0f} to {steps[-1]:,.0f}){found}"
 
 
 def table(kept: Kept) -> str:
@@ -236,8 +223,10 @@ def draw(kept: Kept, path: Path) -> None:
                     continue
                 y = len(METHODS) - place - offset
                 axes.plot(steps, np.full(len(steps), y), "|", color=colour, alpha=0.5, markersize=6)
-                axes.plot(interval(steps), (y, y), color=colour, linewidth=2)
-                axes.plot(iqm(steps), y, ">" if censored(steps, got) else "o", color=colour, markersize=5)
+                axes.plot(interval(pooled_mean, [steps]), (y, y), color=colour, linewidth=2)
+                axes.plot(
+                    interquartile_mean(steps), y, ">" if censored(steps, got) else "o", color=colour, markersize=5
+                )
         axes.axvline(BUDGET, color="0.7", linewidth=0.8, linestyle="--")
         axes.set(xscale="log", xlim=(100, BUDGET * 1.3), title=f"{useless} useless actions", xlabel="environment steps")
         axes.set_yticks(range(len(METHODS), 0, -1), [LABELS[method] for method in METHODS])

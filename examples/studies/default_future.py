@@ -33,11 +33,12 @@ from kept import Kept, command_line
 import gio_pyro as gio
 import gio_pyro.envs
 from gio_pyro.diagnostics import compare_with_exact, exact_world
+from gio_pyro.sweep.statistics import interval
 
 RESULTS = Path(__file__).parent / "results" / "default_future.csv"
 KEYS = ("world", "steps", "seed", "future")
 FUTURES = ("NextState", "NextStateAndReward")
-EPISODES, EVALUATION_SEED, RESAMPLES = 20, 1_000_003, 10_000
+EPISODES, EVALUATION_SEED = 20, 1_000_003
 
 
 @dataclass(frozen=True)
@@ -158,7 +159,7 @@ def bias(kept: Kept, name: str, steps: int, future: str) -> str:
 def change(pair: tuple[np.ndarray, np.ndarray]) -> str:
     """Return the mean of the paired differences and its interval."""
     differences = pair[1] - pair[0]
-    low, high = interval(differences)
+    low, high = interval(lambda strata: strata[0].mean(-1), [differences])
     return f"{differences.mean():+.3g} [{low:+.3g}, {high:+.3g}]"
 
 
@@ -169,13 +170,6 @@ def paired(kept: Kept, name: str, steps: int, column: str) -> tuple[np.ndarray, 
     seeds = [seed for seed in sorted({seed for seed, _ in of}) if all((seed, future) in of for future in FUTURES)]
     first, second = (np.array([of[seed, future] for seed in seeds]) for future in FUTURES)
     return first, second
-
-
-def interval(differences: np.ndarray) -> tuple[float, float]:
-    """Return a 95 % bootstrap interval of the mean, by percentiles."""
-    means = np.random.default_rng(0).choice(differences, (RESAMPLES, len(differences))).mean(1)
-    low, high = np.percentile(means, (2.5, 97.5))
-    return float(low), float(high)
 
 
 if __name__ == "__main__":
