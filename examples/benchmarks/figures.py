@@ -18,6 +18,7 @@ import belief_optimum
 import cartpole
 import deep_control
 import default_agent
+import evidence
 import filters
 import finite_control
 import hidden_control
@@ -26,11 +27,13 @@ import linear_guides
 import mutual_information
 import noisy_tv
 import objectives
+import peers
 import planning
 import pyro_elbo
 import sparse_maze
 import speed
 import stacked_seeds
+import throughput
 import useless_actions
 from kept import Kept
 
@@ -39,6 +42,7 @@ import critic_and_policy
 import default_future
 import dreaming
 import latent_variables
+import projection
 import training_schedules
 
 RESULTS = Path(__file__).parent / "results"
@@ -79,6 +83,13 @@ def plans() -> list[str]:
     return "\n\n".join("\n".join(part) for part in parts).splitlines()
 
 
+def questions() -> list[str]:
+    """Return the tables of the questions of evidence.py that have rows."""
+    kept = rows(evidence)
+    parts = ["\n".join(evidence.table(kept, name)) for name in evidence.QUESTIONS]
+    return "\n\n".join(part for part in parts if part).splitlines()
+
+
 TABLES: dict[str, Callable[[], list[str]]] = {
     "belief_optimum": lambda: belief_optimum.table(rows(belief_optimum)),
     "critic_and_policy": lambda: critic_and_policy.table(
@@ -92,6 +103,7 @@ TABLES: dict[str, Callable[[], list[str]]] = {
     "latent_variables": lambda: [
         *latent_variables.table(Kept(STUDIES / "results" / "latent_variables.csv", latent_variables.KEYS))
     ],
+    "evidence": questions,
     "filters": lambda: filters.table(rows(filters)),
     "hidden_control": lambda: hidden_control.table(rows(hidden_control)),
     "finite_control": lambda: finite_control.table(finite_control.read(RESULTS / "finite_control.csv").values()),
@@ -99,11 +111,14 @@ TABLES: dict[str, Callable[[], list[str]]] = {
     "intrinsic_control": lambda: intrinsic_control.table(rows(intrinsic_control)),
     "linear_guides": lambda: linear_guides.table(rows(linear_guides)),
     "mutual_information": lambda: mutual_information.table(rows(mutual_information)),
+    "peers": lambda: peers.table(rows(peers)),
     "planning": plans,
+    "projection": lambda: projection.table(Kept(STUDIES / "results" / "projection.csv", projection.KEYS)),
     "pyro_elbo": lambda: pyro_elbo.table(rows(pyro_elbo)),
     "sparse_maze": maze,
     "speed": lambda: speed.table(rows(speed)),
     "stacked_seeds": lambda: stacked_seeds.table(rows(stacked_seeds)),
+    "throughput": lambda: throughput.table(rows(throughput)),
     "training_schedules": schedules,
     "useless_actions": lambda: useless_actions.table(rows(useless_actions)),
 }

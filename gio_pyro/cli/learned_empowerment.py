@@ -8,7 +8,7 @@ from gymnasium.spaces import Discrete
 from torch import Tensor
 
 from gio_pyro import tabular
-from gio_pyro.cli import report
+from gio_pyro.cli import output
 from gio_pyro.cli.environment_flags import make_environment, vector_arguments
 from gio_pyro.empowerment import learn_empowerment
 from gio_pyro.errors import GioError, InputError
@@ -63,7 +63,7 @@ def _compare_with_exact(env: Any, horizon: int, nats: Tensor) -> None:
         print(f"There is no exact value to compare with: {error}")
         return
     met = tabular.reachable(mdp) & ~mdp.terminal
-    rows = [(f"exact, {name}", text) for name, text in report.nats_rows(exact[met])]
+    rows = [(f"exact, {name}", text) for name, text in output.nats_rows(exact[met])]
     off = (nats - exact)[met].abs()
     rows.append(("mean error", f"{off.mean():.4f} nats, over {int(met.sum())} states that can be reached"))
     nats[~met] = torch.nan

@@ -9,7 +9,7 @@ from typing import Any
 from gio_pyro import diagnostics, tabular
 from gio_pyro.agent import GIO
 from gio_pyro.checkpointing import file_format
-from gio_pyro.cli import report
+from gio_pyro.cli import output
 from gio_pyro.cli.environment_arguments import parse_arguments
 from gio_pyro.cli.environment_flags import other_environment, vector_arguments
 from gio_pyro.cli.learned_empowerment import learned_empowerment
@@ -117,7 +117,7 @@ def _resumed_run(
         flags = ", ".join(map(flag, refused))
         raise InputError(f"Expected --resume to keep the run's own settings, but got {flags} as well.")
     assert run.resume is not None
-    learner, folder = report.load_run(
+    learner, folder = output.load_run(
         run.resume, env=env, wrappers=collection.wrapper, device=run.device, future=agent.future, **programs, **again
     )
     folder.claim()
@@ -133,7 +133,7 @@ def evaluate(
     agent, _, other = _open(run, parts, elsewhere)
     played = agent.evaluate(episodes, deterministic=deterministic, seed=seed, environment=other)
     rows = [
-        ("return, played", report.mean_of(played)),
+        ("return, played", output.mean_of(played)),
         ("episode length", f"{sum(played.lengths) / len(played.lengths):.4g} steps"),
     ]
     if other is None and exact_world(agent) is not None:
@@ -176,7 +176,7 @@ def _diagnose_filter(agent: GIO, run: Path, other: Env | Vector | None) -> int:
 def _open(run: Path, parts: OwnParts, elsewhere: OtherEnvironment) -> tuple[GIO, RunFolder, Env | Vector | None]:
     """Load a run, and make the other environment to play in, if any."""
     named = asdict(parts)
-    agent, folder = report.load_run(run, env=named.pop("env"), wrappers=named.pop("wrapper"), **named)
+    agent, folder = output.load_run(run, env=named.pop("env"), wrappers=named.pop("wrapper"), **named)
     arguments = parse_arguments(elsewhere.env_arg)
     return agent, folder, other_environment(agent.env, elsewhere.environment, arguments, parts.wrapper)
 
@@ -198,12 +198,12 @@ def empowerment(
     grid = grid_of(environment)
     path = Path(f"{env.replace('/', '-')}-empowerment-{horizon}.png") if out is None else out
     if grid is not None or out is not None:
-        report.require_new(path)
+        output.require_new(path)
     if variational:
         nats = learned_empowerment(environment, env, arguments, horizon, steps=steps, updates=updates, seed=seed)
     else:
         nats = tabular.empowerment(tabular.TabularMDP.from_env(environment), horizon)
-    print(table(report.nats_rows(nats[~nats.isnan()])))
+    print(table(output.nats_rows(nats[~nats.isnan()])))
     if grid is None:
         print(f"{env} is not a grid with one state per cell: no map is drawn.", file=sys.stderr)
         return 0

@@ -74,6 +74,6 @@ def report(
             all are compared together, too. May be given several times.
         out: Folder of the report; the folder report inside FOLDER by default. Files of an earlier report are replaced.
     """
-    from gio_pyro.cli.reporting import report as print_report
+    from gio_pyro.cli.report import report as print_report
 
     return print_report(folder, by, against, scale, out)

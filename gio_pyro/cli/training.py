@@ -14,7 +14,7 @@ import torch
 
 from gio_pyro import diagnostics, tabular
 from gio_pyro.agent import GIO
-from gio_pyro.cli import report
+from gio_pyro.cli import output
 from gio_pyro.cli.environment_flags import make_environment
 from gio_pyro.cli.film import can_film, render_gif
 from gio_pyro.cli.run_folder import RunFolder
@@ -183,7 +183,7 @@ def _learn(agent: GIO, folder: RunFolder, plan: Plan, *, quiet: bool) -> list[in
             figures = metrics | more | _exact_return(agent, table)
             folder.log(figures)
             if not quiet and not terminal:
-                print(report.progress_line(figures, plan.end), file=sys.stderr, flush=True)
+                print(output.progress_line(figures, plan.end), file=sys.stderr, flush=True)
             ended = agent.collector.episodes
             if agent.steps - saved >= plan.checkpoint_every:
                 agent.save(folder.path)
@@ -268,7 +268,7 @@ def _play(agent: GIO, folder: RunFolder, before: dict[str, Any]) -> dict[str, fl
         "steps": agent.steps,
     }
     folder.write_json("summary.json", summary)
-    print("\n" + table(report.played_rows(summary)))
+    print("\n" + table(output.played_rows(summary)))
     lines = {"untrained": before.get("return_before"), "after, most probable actions": after.mean}
     return {name: value for name, value in lines.items() if value is not None}
 
@@ -281,7 +281,7 @@ def _compare(agent: GIO, folder: RunFolder) -> dict[str, float]:
         print(f"\nThere is no exact return to compare with: {error}")
         return {}
     folder.write_json("summary.json", {**asdict(exact), "share_of_gap": exact.share_of_gap, "steps": agent.steps})
-    print("\n" + table(report.training_rows(exact)))
+    print("\n" + table(output.training_rows(exact)))
     return {"optimal": exact.return_optimal, "uniform": exact.return_uniform}
 
 

@@ -138,3 +138,13 @@ def test_leave_one_out_is_read_with_latent_actions_and_with_weights(tmp_path):
     assert [row["likelihood"] for row in rows] == [*latent, "predicted tail", "weights"]
     assert all(0 <= float(row["above_1"]) <= float(row["above_0.7"]) <= 1 for row in rows)
     assert run("leave_one_out.py", results) == shown
+
+
+@pytest.mark.slow
+def test_the_projection_comes_to_the_known_optimum_at_a_cost_that_hardly_grows(tmp_path):
+    rows = studied("projection.py", tmp_path, "dimensions seed steps kl largest ms")
+    for dimensions in ("1", "17"):
+        kl = [float(row["kl"]) for row in rows if row["dimensions"] == dimensions]
+        assert kl[-1] < kl[0] / 2
+    assert number(rows, "kl", dimensions="1", steps="300") < 0.2
+    assert number(rows, "ms", dimensions="17", steps="300") < 3 * number(rows, "ms", dimensions="1", steps="300")

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from gio_pyro.cli import report, training
+from gio_pyro.cli import output, training
 from tests.cli.shell import gio
 from tests.environments import register
 
@@ -20,7 +20,7 @@ FIGURES = {"rollout/ep_rew_mean": -1234.5678, "intrinsic/nats": 0.12345, "time/f
     ("mean", "shown"), [(-1234.5678, "return -1235"), (0.25, "return 0.25"), (float("nan"), "return not known yet")]
 )
 def test_a_line_of_progress_has_step_return_nats_and_speed(mean: float, shown: str):
-    line = report.progress_line({**FIGURES, "rollout/ep_rew_mean": mean, "time/total_timesteps": 1500.0}, 40_000)
+    line = output.progress_line({**FIGURES, "rollout/ep_rew_mean": mean, "time/total_timesteps": 1500.0}, 40_000)
     assert line == f"step 1,500 of 40,000: {shown}, 0.1235 nats, 1,234 steps per second"
 
 
