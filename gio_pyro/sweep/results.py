@@ -153,7 +153,9 @@ def named(results: Sequence[Result], by: Sequence[str] = ()) -> list[Result]:
     A setting that follows from those before it, as those of a recipe do, is left out of the name.
     """
     names = list(by) or _distinguishing(results)
-    return [replace(result, method=_method(result, names)) for result in results]
+    whole, short = ([form(result, names) for result in results] for form in (_method, _short_method))
+    same = len(set(zip(whole, short, strict=True))) == len(set(whole)) == len(set(short))
+    return [replace(result, method=method) for result, method in zip(results, short if same else whole, strict=True)]
 
 
 def _distinguishing(results: Sequence[Result]) -> list[str]:
@@ -185,3 +187,12 @@ def _method(result: Result, names: Sequence[str]) -> str:
         return next((value for value in kept.values() if value != "null"), "all runs")
     words = [f"{name}={result.settings.get(name, 'null')}" for name in names]
     return " ".join(words).replace("=null", "=none")
+
+
+def _short_method(result: Result, names: Sequence[str]) -> str:
+    """Return the name of a method with programs and parts by their own names, and without those that it lacks."""
+    if not names:
+        return _method(result, names)
+    values = [(name, result.settings.get(name, "null")) for name in names]
+    words = [value if name in FIRST else f"{name}={value}" for name, value in values if value != "null"]
+    return " ".join(words) or f"no {' '.join(names)}"

@@ -54,10 +54,22 @@ class TestNames:
         write_run(tmp_path / "a", recipe="vime", signal="InformationGain", temperature=0.1)
         write_run(tmp_path / "b", recipe="rnd", signal="RandomNetworkDistillation", temperature=0.1)
         write_run(tmp_path / "c", signal=None, temperature=0.1)
-        assert methods(tmp_path) == {"recipe=vime", "recipe=rnd", "recipe=none"}
+        assert methods(tmp_path) == {"vime", "rnd", "no recipe"}
         write_run(tmp_path / "d", recipe="rnd", signal="RandomNetworkDistillation", temperature=0.2)
-        assert "recipe=rnd temperature=0.2" in methods(tmp_path)
+        assert "rnd temperature=0.2" in methods(tmp_path)
         assert methods(tmp_path, "temperature") == {"temperature=0.1", "temperature=0.2"}
+
+    def test_programs_and_parts_go_by_their_own_names_unless_that_is_ambiguous(self, tmp_path: Path):
+        write_run(tmp_path / "a" / "1", guide="UniformGuide", signal="Novelty")
+        write_run(tmp_path / "a" / "2", guide="UniformGuide")
+        write_run(tmp_path / "a" / "3")
+        assert methods(tmp_path / "a") == {"UniformGuide Novelty", "UniformGuide", "FlowGuide"}
+        write_run(tmp_path / "b" / "1", explorer="Both", signal=None)
+        write_run(tmp_path / "b" / "2", explorer=None, signal="Both")
+        assert methods(tmp_path / "b", "explorer", "signal") == {
+            "explorer=Both signal=none",
+            "explorer=none signal=Both",
+        }
 
     def test_where_nothing_differs_the_recipe_or_the_guide_is_the_name(self, tmp_path: Path):
         write_run(tmp_path / "a" / "1")
