@@ -122,10 +122,12 @@ def draw(kept: Kept, path: Path, looks: Sequence[int]) -> None:
         left.plot(looks, [median(one) for one in each], "o-", color=colour, label=f"{dimensions}")
         left.fill_between(looks, [min(one) for one in each], [max(one) for one in each], color=colour, alpha=0.15)
     left.set(xscale="log", yscale="log", xlabel="projections", ylabel="KL to the optimum (nats)")
+    left.minorticks_off()
+    left.set_xticks(looks, [f"{look:,}" for look in looks])
     left.legend(frameon=False, fontsize=8, title="numbers of an action", ncols=2)
     cost = [median(kept.numbers("ms", dimensions=d, steps=looks[-1])) for d in DIMENSIONS]
     right.plot(DIMENSIONS, cost, "o-", color=COLOURS[0])
-    right.set(xlabel="numbers of an action", ylabel="CPU ms a projection", ylim=(0, None))
+    right.set(xlabel="numbers of an action", ylabel="CPU ms a projection", ylim=(0, 1.15 * max(cost)))
     FigureCanvasAgg(figure).print_png(str(path))
 
 
