@@ -255,6 +255,11 @@ class TestMistakes:
         assert capsys.readouterr().err.startswith(f"gio: {message}")
 
 
+def test_neither_a_sweep_nor_a_report_waits_for_torch():
+    code = "import sys, gio_pyro.cli.report, gio_pyro.cli.sweeping; print({'torch', 'pyro'} & {*sys.modules})"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "set()\n"
+
+
 class TestReport:
     def test_it_prints_tables_and_writes_them_with_figures_and_a_page(
         self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
