@@ -1,12 +1,13 @@
 """`gio report`: read runs, compare their returns, print the tables and write the report."""
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from gio_pyro.cli.report_files import write_report
 from gio_pyro.errors import InputError
 from gio_pyro.sweep.comparison import compare
-from gio_pyro.sweep.results import read_results
+from gio_pyro.sweep.results import read_results, repeated
 from gio_pyro.sweep.tables import text_tables
 
 OWN = "report"
@@ -30,6 +31,11 @@ def report(
     results = read_results(paths, [name.replace("-", "_") for name in by])
     comparisons = compare(results, against, dict(map(_scale, scales)))
     print(text_tables(comparisons))
+    if same := repeated(results):
+        print(
+            f"Note: {same} runs have the environment, method and seed of another one, and count as well.",
+            file=sys.stderr,
+        )
     title = f"Returns of {', '.join(path.name for path in paths)}"
     print(f"\npage: {write_report(target, title, results, comparisons)}")
     return 0

@@ -11,7 +11,7 @@ from gio_pyro.cli.options import SweepOptions
 from gio_pyro.cli.stopping import Stopped, collect_signals, status_of
 from gio_pyro.cli.swept_flags import SweptFlags
 from gio_pyro.errors import InputError
-from gio_pyro.sweep.attempts import COMPLETE, FAILED, STOPPED, Outcome
+from gio_pyro.sweep.attempts import COMPLETE, FAILED, STOPPED, Outcome, outcome_on_disk
 from gio_pyro.sweep.carry_out import carry_out
 from gio_pyro.sweep.folder import SweepFolder
 from gio_pyro.sweep.pools import Pool, pool_named
@@ -64,10 +64,14 @@ def _begun(
     name = environments[0].rpartition(":")[2].replace("/", "-")
     folder = SweepFolder.first_free(name) if options.out is None else SweepFolder(options.out)
     try:
+        if folder.search() is not None:
+            raise InputError(f"Expected another --out, but {folder.path} is that of a search; go on with --resume.")
         if options.search is None:
             each = [(v, e, s) for s in seeds for e in environments for v in variants(flags.choices)]
             folder.add([_run(folder, e, v, s, flags.words(v)) for v, e, s in each])
             return folder, None
+        if folder.runs():
+            raise InputError(f"Expected a new folder for a search, but {folder.path} has runs; name another --out.")
         if len(environments) > 1:
             raise InputError(
                 f"Expected one ENV beside --search, but got {len(environments)}; search in each by itself."
@@ -128,13 +132,15 @@ def _searched(
         if not trials:
             break
         runs = {trial: _trial_runs(folder, plan, trial) for trial in trials}
-        folder.add(run for each in runs.values() for run in each)
-        outcomes |= _all([run for each in runs.values() for run in each], folder, pool, stop, quiet=quiet)
+        every = {run.name: run for each in runs.values() for run in each}  # trials may have the same values
+        folder.add(every.values())
+        outcomes |= _all([*every.values()], folder, pool, stop, quiet=quiet)
         for trial, each in runs.items():
             if not any(outcomes[run.name].status == STOPPED for run in each):
                 search.tell(trial.number, fmean(_score(run) for run in each))
         trials = []
-    folder.write_table({run.name: outcomes.get(run.name, Outcome(COMPLETE)) for run in folder.runs()})
+    outcomes = {run.name: outcomes.get(run.name) or outcome_on_disk(run) for run in folder.runs()}
+    folder.write_table(outcomes)
     if best := search.best():
         print(f"best of {search.ended()}: {best[0]}, mean return {best[1]:.4g}")
     return outcomes

@@ -15,7 +15,7 @@ from gio_pyro.sweep.variants import RECIPE, Variant, parse_choices, parse_range,
 
 PASSED_ON = ("steps", "device", "checkpoint_every")
 """Options of a sweep that are those of its runs."""
-PLACES = ("out", "resume", "quiet", "seed")
+PLACES = ("out", "resume", "quiet", "seed", "env_arg")
 """Options of `gio train` that a sweep has in another form."""
 ENVIRONMENT = "env."
 """Prefix of arguments of the environment."""
@@ -107,7 +107,8 @@ class SweptFlags:
     def _each_choice(self, *, search: bool) -> Iterator[Variant]:
         """Yield combinations in which every value is once: of a range its lower end; of the others the first."""
         choices = {
-            name: [self._end(name, value, search=search) for value in each] for name, each in self.choices.items()
+            name: [self._end(name, value, search=search and len(each) == 1) for value in each]
+            for name, each in self.choices.items()
         }
         first = {name: values[0] for name, values in choices.items()}
         yield Variant(tuple(first.items()))
@@ -121,8 +122,10 @@ class SweptFlags:
         if found is None:
             return value
         if not search:
-            raise InputError(f"Expected values of {name} between commas, but got {value!r}; ranges are for --search N.")
-        return f"{found.low:g}"
+            raise InputError(
+                f"Expected values of {name} between commas, but got {value!r}; one range alone is for --search N."
+            )
+        return str(int(found.low)) if found.whole else f"{found.low:.6g}"
 
 
 def _as_words(option: "Field[Any]", value: Any) -> list[str]:

@@ -67,11 +67,12 @@ class Discriminator(nn.Module):
 
     @torch.no_grad()
     def information(self) -> Tensor:
-        """Return the mean of log q(z|s) + log K over what is remembered: a lower bound on I(Z; S) there, nats."""
-        state, skill = self.known()
-        if not len(skill):
+        """Return the mean of log q(z|s) + log K over the latest states: a lower bound on I(Z; S) there, nats."""
+        count = min(int(self.stored), self.memory, BATCH)
+        if not count:
             return torch.zeros((), device=self.stored.device)
-        state, skill = state[-BATCH:], skill[-BATCH:]
+        latest = (self.stored - 1 - torch.arange(count, device=self.stored.device)) % self.memory
+        state, skill = self.states[latest], self.skills[latest]
         return self.log_q(state).gather(-1, skill[:, None]).mean() + math.log(self.count)
 
 

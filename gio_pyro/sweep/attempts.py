@@ -10,7 +10,7 @@ from gio_pyro.errors import InputError
 from gio_pyro.sweep.runs import CHECKPOINT, Run, is_complete
 from gio_pyro.utils import files
 
-COMPLETE, FAILED, STOPPED = "complete", "failed", "stopped"
+COMPLETE, FAILED, STOPPED, WAITING = "complete", "failed", "stopped", "waiting"
 ATTEMPTS = 3
 """Times that a run is begun or resumed before its sweep goes on without it."""
 PATIENCE = 120.0
@@ -54,6 +54,8 @@ def complete_run(run: Run, start: Start, stopped: Callable[[], bool] = lambda: F
             return outcome(STOPPED)
         if not _wait_until_free(Path(run.folder), stopped):
             return outcome(FAILED, f"another process is at work in {run.folder}")
+        if is_complete(run.folder):  # by the process that was at work there
+            return outcome(COMPLETE)
         _remove_without_checkpoint(Path(run.folder))
         status = start(run.command(), run.log)
         if status == 0:
@@ -84,6 +86,16 @@ def _remove_without_checkpoint(folder: Path) -> None:
     """Remove the folder of a run that was killed before it wrote a checkpoint."""
     if folder.exists() and not (folder / CHECKPOINT).exists():
         shutil.rmtree(folder)
+
+
+def outcome_on_disk(run: Run) -> Outcome:
+    """Return how a run ended that an earlier process carried out, as its folder and its log say."""
+    if is_complete(run.folder):
+        return Outcome(COMPLETE)
+    if run.path.exists():
+        return Outcome(STOPPED)
+    said = last_line(Path(run.log))
+    return Outcome(FAILED, said) if said else Outcome(WAITING)
 
 
 def last_line(path: Path) -> str:

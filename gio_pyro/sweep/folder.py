@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from gio_pyro.errors import InputError
-from gio_pyro.sweep.attempts import Outcome
+from gio_pyro.sweep.attempts import WAITING, Outcome
 from gio_pyro.sweep.runs import SUMMARY, Run, read_json, score_of, steps_taken
 from gio_pyro.utils import files
 
@@ -120,7 +120,7 @@ class SweepFolder:
         text = io.StringIO(newline="")
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(COLUMNS)
-        writer.writerows(self._row(run, outcomes.get(run.name, Outcome("waiting"))) for run in self.runs())
+        writer.writerows(self._row(run, outcomes.get(run.name, Outcome(WAITING))) for run in self.runs())
         files.write_file(self.path / TABLE, text.getvalue())
 
     def _row(self, run: Run, outcome: Outcome) -> tuple[Any, ...]:

@@ -13,6 +13,8 @@ from gio_pyro.sweep.attempts import STOPPED, Outcome, complete_run
 from gio_pyro.sweep.processes import Processes
 from gio_pyro.sweep.runs import Run
 
+CANCELLED = ("CancelledError", "TaskCancelledError", "WorkerCrashedError", "UncompletedJobError")
+"""Errors of futures, Ray and submitit for runs that did not come to their end."""
 SCALE_ADVICE = "pip install 'gio-pyro[scale]'"
 
 
@@ -53,8 +55,9 @@ class LocalPool:
         self.processes.stop()
 
     def close(self) -> None:
-        """Wait for the threads."""
-        self.threads.shutdown()
+        """Stop what still runs, which is nothing unless the sweep failed, and wait for the threads."""
+        self.processes.stop()
+        self.threads.shutdown(cancel_futures=True)
 
 
 class RayPool:
@@ -177,7 +180,7 @@ def outcome_of(ended: "Future[Outcome]") -> Outcome:
     try:
         return ended.result()
     except BaseException as error:  # cancellation is of another base class
-        if type(error).__name__ in ("CancelledError", "TaskCancelledError", "WorkerCrashedError"):
+        if type(error).__name__ in CANCELLED:
             return Outcome(STOPPED)
         return Outcome("failed", describe_error(error) if isinstance(error, Exception) else type(error).__name__)
 

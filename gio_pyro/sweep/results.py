@@ -4,7 +4,7 @@ import csv
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,8 @@ CURVES = ("exact/return", "eval/mean_reward", "rollout/ep_rew_mean")
 """Metrics that are drawn as the curve of a run; the first that it has."""
 FIRST = ("recipe", "model", "guide", "world_model", "filter", "future", "signal", "explorer", "planner")
 """Settings that name a method before others do."""
+FILLED_IN = ("max_episode_steps", "map_name")
+"""Arguments that Gymnasium gives environments by itself."""
 NOT_COMPARED = ("seed", "log_interval")
 COLUMNS = ("environment", "method", "seed", "return")
 
@@ -38,6 +40,8 @@ class Result:
     """What may differ among runs, as text."""
     curve: tuple[Array, Array] | None = None
     """Environment steps `[T]` and returns `[T]` while training."""
+    arguments: Mapping[str, str] = field(default_factory=dict)
+    """Arguments of the environment, as text; part of its name where they may matter."""
 
 
 def read_results(paths: Iterable[Path], by: Sequence[str] = ()) -> list[Result]:
@@ -51,22 +55,23 @@ def read_results(paths: Iterable[Path], by: Sequence[str] = ()) -> list[Result]:
     Raises:
         InputError: a path without runs, a setting that no run has, or a table without these columns.
     """
-    found: list[Result] = []
-    tables: list[Result] = []
-    for path in dict.fromkeys(paths):
+    runs: dict[Path, Path] = {}
+    tables: dict[Path, list[Result]] = {}
+    for path in paths:
         if path.is_file() and path.suffix == ".csv":
-            tables += _read_table(path)
+            tables[path.resolve()] = _read_table(path)
             continue
         folders = sorted({file.parent for file in path.rglob(CONFIG)})
         if not folders:
             raise InputError(
                 f"Expected run folders in {path}, but there are none; give those of gio train or gio sweep."
             )
-        found += [_read_run(folder) for folder in folders]
+        runs |= {folder.resolve(): folder for folder in folders}
+    found = [_read_run(folder) for folder in runs.values()]
     known = {name for result in found for name in result.settings}
     if missing := [name for name in by if name not in known]:
         raise InputError(f"Expected --by to name settings, but no run has {missing[0]!r}; see config.json of a run.")
-    return [*named(found, by), *tables]
+    return [*named(_in_environments(found), by), *(result for each in tables.values() for result in each)]
 
 
 def _read_run(folder: Path) -> Result:
@@ -75,6 +80,7 @@ def _read_run(folder: Path) -> Result:
     score = score_of(read_json(folder / SUMMARY)) if config.get("reported") is True else math.nan
     return Result(
         environment=_environment(config.get("environment")),
+        arguments=_arguments(config.get("environment")),
         method="",
         seed=seed if isinstance(seed, int) else 0,
         score=score,
@@ -85,13 +91,37 @@ def _read_run(folder: Path) -> Result:
 
 
 def _environment(record: Any) -> str:
-    """Return the id of an environment with its arguments that are not defaults of `gymnasium.make`, as text."""
+    """Return the id of an environment and its wrappers, as text."""
     if not isinstance(record, dict):
         return "unknown environment"
-    given = {k: v for k, v in (record.get("kwargs") or {}).items() if k not in ("max_episode_steps", "map_name")}
     wrappers = [str(name).rpartition(":")[2] for name in record.get("wrappers") or ()]
-    named = [f"{name}={_text(value)}" for name, value in sorted(given.items())]
-    return " ".join([str(record.get("id")), *named, *wrappers])
+    return " ".join([str(record.get("id")), *wrappers])
+
+
+def _arguments(record: Any) -> dict[str, str]:
+    given = record.get("kwargs") if isinstance(record, dict) else None
+    return {name: _text(value) for name, value in sorted((given or {}).items())}
+
+
+def _in_environments(results: Sequence[Result]) -> list[Result]:
+    """Return the results with the arguments of their environments in the names of these.
+
+    Those that Gymnasium fills in by itself are left out where all runs of an environment agree about them.
+    """
+    differing = {
+        (group[0].environment, name)
+        for group in _divided([[*results]], lambda result: result.environment)
+        for name in FILLED_IN
+        if len({result.arguments.get(name) for result in group}) > 1
+    }
+
+    def name_of(result: Result) -> str:
+        own = [
+            (k, v) for k, v in result.arguments.items() if k not in FILLED_IN or (result.environment, k) in differing
+        ]
+        return " ".join([result.environment, *(f"{name}={value}" for name, value in own)])
+
+    return [replace(result, environment=name_of(result)) for result in results]
 
 
 def _settings(config: Mapping[str, Any]) -> dict[str, str]:
@@ -116,7 +146,9 @@ def _read_table(path: Path) -> list[Result]:
             raise InputError(f"Expected the columns {', '.join(COLUMNS)} in {path}, but got {reader.fieldnames}.")
         try:
             return [
-                Result(row["environment"], row["method"], int(row["seed"]), float(row["return"]), str(path), {})
+                Result(
+                    row["environment"], row["method"], int(row["seed"]), float(row["return"] or "nan"), str(path), {}
+                )
                 for row in reader
             ]
         except (ValueError, TypeError) as error:
@@ -145,6 +177,11 @@ def _two(cells: Sequence[str], places: tuple[int, int]) -> tuple[float, float] |
         return float(cells[places[0]]), float(cells[places[1]])
     except ValueError:
         return None
+
+
+def repeated(results: Sequence[Result]) -> int:
+    """Return how many runs have the environment, method and seed of another one: they are no further evidence."""
+    return len(results) - len({(result.environment, result.method, result.seed) for result in results})
 
 
 def named(results: Sequence[Result], by: Sequence[str] = ()) -> list[Result]:

@@ -11,7 +11,7 @@ from gio_pyro.sweep.variants import Range, Variant, parse_range
 
 STUDY = "study.log"
 SEED = 0
-"""Seed of the sampler."""
+"""Seed of the sampler of the first trial; that of each further one is the next."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,6 @@ class Search:
             storage=JournalStorage(JournalFileBackend(str(folder / STUDY))),
             study_name="sweep",
             direction="maximize",
-            sampler=optuna.samplers.TPESampler(seed=SEED, constant_liar=True),
             load_if_exists=True,
         )
 
@@ -63,7 +62,9 @@ class Search:
         ]
 
     def ask(self) -> Trial:
-        """Return the next trial."""
+        """Return the next trial, the same in a search that was interrupted."""
+        number = len(self.study.get_trials(deepcopy=False))
+        self.study.sampler = self.optuna.samplers.TPESampler(seed=SEED + number, constant_liar=True)
         trial = self.study.ask()
         for name, values in self.space.items():
             if isinstance(values, list):

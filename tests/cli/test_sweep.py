@@ -131,11 +131,14 @@ class TestRuns:
         assert re.search(r"best of 2: temperature=0\.\d+ discount=0\.9\d?, mean return", capsys.readouterr().out)
         plan = json.loads((sweep / "sweep.json").read_text())
         assert len(plan["runs"]) == len(rows(sweep)) == 4
-        plan["search"]["trials"] = 3
+        plan["search"]["trials"] = 4
         (sweep / "sweep.json").write_text(json.dumps(plan))
         assert gio("sweep", "--resume", sweep, "--quiet") == 0
-        assert "best of 3" in capsys.readouterr().out
+        assert "best of 4" in capsys.readouterr().out
         assert {row["status"] for row in rows(sweep).values()} == {"complete"}
+        assert len(rows(sweep)) == 8, "further values, not the same again"
+        assert gio("sweep", "FrozenLake-v1", "--out", sweep, "--seeds", 9) == 2
+        assert "is that of a search" in capsys.readouterr().err
 
     @pytest.mark.slow
     def test_ray_carries_them_out(self, tmp_path: Path):
@@ -218,6 +221,11 @@ class TestMistakes:
             (
                 ["A-v0", "--set", "recipe=vime", "--recipe", "rnd"],
                 "Expected --recipe or --set recipe=..., but got both",
+            ),
+            (["A-v0", "--set", "env_arg=a=1"], "Expected flags of gio train after --set among"),
+            (
+                ["A-v0", "--set", "temperature=0.1..1,2", "--search", "3"],
+                "Expected values of temperature between commas",
             ),
             (["A-v0", "--set", "temperature=0.1..1"], "Expected values of temperature between commas"),
             (["A-v0", "--search", "0", "--set", "steps=1,2"], "Expected --search to be at least 1"),

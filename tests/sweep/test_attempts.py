@@ -1,6 +1,8 @@
 """A run is brought to its end whatever happens to its process. Cost: a second; no run takes place."""
 
 import json
+import shutil
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import replace
@@ -10,10 +12,11 @@ import pytest
 
 from gio_pyro.errors import InputError
 from gio_pyro.sweep import attempts
-from gio_pyro.sweep.attempts import Outcome, complete_run
+from gio_pyro.sweep.attempts import Outcome, complete_run, outcome_on_disk
 from gio_pyro.sweep.carry_out import carry_out
 from gio_pyro.sweep.folder import SweepFolder
-from gio_pyro.sweep.pools import outcome_of
+from gio_pyro.sweep.pools import LocalPool, outcome_of
+from gio_pyro.sweep.processes import Processes
 from gio_pyro.sweep.progress import Progress
 from gio_pyro.sweep.runs import Run, is_complete, resumed_with, share_done
 from gio_pyro.utils import files
@@ -200,6 +203,38 @@ def test_how_far_a_run_is_can_be_read_while_it_writes(tmp_path: Path):
     assert share_done(tmp_path) == 0.499
     (tmp_path / "metrics.csv").write_text("a,time/total_timesteps,b\n")
     assert share_done(tmp_path) == 0
+
+
+def test_a_run_that_another_process_completed_meanwhile_is_complete(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def finished(folder: Path, stopped: Callable[[], bool]) -> bool:
+        Machine(0).start(run_in(tmp_path).command(), run_in(tmp_path).log)
+        return True
+
+    monkeypatch.setattr(attempts, "_wait_until_free", finished)
+    machine = Machine()
+    assert complete_run(run_in(tmp_path), machine.start).status == "complete"
+    assert machine.commands == []
+
+
+def test_how_a_run_ended_can_be_read_later(tmp_path: Path):
+    run = run_in(tmp_path)
+    assert outcome_on_disk(run).status == "waiting"
+    complete_run(run, Machine(2).start)
+    assert outcome_on_disk(run).status == "stopped"
+    shutil.rmtree(run.folder)
+    assert outcome_on_disk(run) == Outcome("failed", "Expected luck, but got none.")
+    complete_run(run, Machine(0).start)
+    assert outcome_on_disk(run).status == "complete"
+
+
+def test_a_sweep_that_fails_itself_lets_no_further_run_begin(tmp_path: Path):
+    began = []
+    pool = LocalPool(Processes("no:where", ()), 1)
+    pool.processes.start = lambda arguments, log: began.append(log) or time.sleep(0.2) or 143  # type: ignore[method-assign]
+    futures = [pool.submit(run_in(tmp_path, str(number))) for number in range(5)]
+    pool.close()
+    assert len(began) <= 1
+    assert all(outcome_of(future).status == "stopped" for future in futures)
 
 
 def test_a_cancelled_run_is_stopped_and_a_lost_one_failed():

@@ -10,7 +10,7 @@ import pytest
 
 from gio_pyro.errors import InputError
 from gio_pyro.sweep.comparison import EVERY, compare
-from gio_pyro.sweep.results import Result, read_curve, read_results
+from gio_pyro.sweep.results import Result, read_curve, read_results, repeated
 from gio_pyro.sweep.tables import methods_csv, pairs_csv, text_tables
 
 
@@ -80,7 +80,12 @@ class TestNames:
     def test_arguments_of_environments_tell_them_apart(self, tmp_path: Path):
         write_run(tmp_path / "a", kwargs={"max_episode_steps": 5, "gravity": 9})
         write_run(tmp_path / "b")
-        assert {result.environment for result in read_results([tmp_path])} == {"A-v0 gravity=9", "A-v0"}
+        assert {result.environment for result in read_results([tmp_path / "b"])} == {"A-v0"}
+        write_run(tmp_path / "c", environment="B-v0", kwargs={"map_name": "4x4"})
+        write_run(tmp_path / "d", environment="B-v0", kwargs={"map_name": "8x8"}, seed=1)
+        assert {result.environment for result in read_results([tmp_path])} == {
+            "A-v0 gravity=9 max_episode_steps=5", "A-v0", "B-v0 map_name=4x4", "B-v0 map_name=8x8",
+        }  # fmt: skip
 
 
 class TestReading:
@@ -95,6 +100,17 @@ class TestReading:
         assert (sorted(method.all), method.missing) == ([1, 2, 4], 3)
         assert "3 + 3 without return" in text_tables([comparison])
 
+    def test_a_folder_that_is_named_twice_is_read_once(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+        write_run(tmp_path / "sweeps" / "a" / "1")
+        monkeypatch.chdir(tmp_path)
+        given = [Path("sweeps"), Path("sweeps/a"), tmp_path / "sweeps" / "a" / "1"]
+        assert len(read_results(given)) == 1
+
+    def test_runs_that_repeat_another_are_counted(self, tmp_path: Path):
+        for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+            write_run(tmp_path / name, seed=seed)
+        assert repeated(read_results([tmp_path])) == 1
+
     def test_a_folder_whose_config_is_damaged_is_a_run_without_a_return(self, tmp_path: Path):
         (write_run(tmp_path / "a") / "config.json").write_text("{")
         (result,) = read_results([tmp_path])
@@ -103,7 +119,9 @@ class TestReading:
 
     def test_tables_of_another_library_are_read_beside(self, tmp_path: Path):
         write_run(tmp_path / "runs" / "a", 3.0)
-        (tmp_path / "sac.csv").write_text("environment,method,seed,return,commit\nA-v0,SAC,0,2.5,x\nA-v0,SAC,1,3.5,x\n")
+        (tmp_path / "sac.csv").write_text(
+            "environment,method,seed,return\nA-v0,SAC,0,2.5\nA-v0,SAC,1,3.5\nA-v0,SAC,2,\n"
+        )
         (comparison,) = compare(read_results([tmp_path / "runs", tmp_path / "sac.csv"]), against="SAC")
         assert [(method.name, *method.all) for method in comparison.methods] == [("FlowGuide", 3), ("SAC", 2.5, 3.5)]
         assert comparison.pair("FlowGuide").probability == 0.5  # type: ignore[union-attr]
