@@ -117,11 +117,11 @@ def results(kept: Kept) -> list[Result]:
 def table(kept: Kept) -> list[str]:
     """Return a line for each method in each environment, in Markdown."""
     steps = {peer.environment: peer.steps for peer in PEERS}
-    lines = ["| environment | steps | beside Stable-Baselines3 | seeds | IQM | 95 % interval | lowest to highest |"]
+    lines = ["| beside Stable-Baselines3 | environment | steps | seeds | IQM | 95 % interval | lowest to highest |"]
     lines.append("|---" * 7 + "|")
     for comparison in compare(results(kept)):
         for method in comparison.methods:
-            cells = [comparison.environment, f"{steps[comparison.environment]:,}", method.name, str(len(method.all))]
+            cells = [method.name, comparison.environment, f"{steps[comparison.environment]:,}", str(len(method.all))]
             cells += [number(method.iqm), interval_text(method.low, method.high)]
             lines.append(f"| {' | '.join([*cells, f'{number(method.all.min())} to {number(method.all.max())}'])} |")
     return lines

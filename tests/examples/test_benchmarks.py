@@ -203,7 +203,7 @@ def test_peers_are_trained_and_compared_with_rows_of_as_many_steps(tmp_path):
     done = run("peers.py", *quick)
     assert done.returncode == 0, done.stderr
     assert "DQN, tuned,50000" not in (tmp_path / "rows.csv").read_text()
-    assert "| CartPole-v1 | 50,000 | gio_pyro | 5 |" in done.stdout
+    assert "| gio_pyro | CartPole-v1 | 50,000 | 5 |" in done.stdout
     assert "DQN" not in done.stdout.split("| beside")[1], "fewer steps are not compared"
 
 
