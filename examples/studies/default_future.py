@@ -157,9 +157,10 @@ def bias(kept: Kept, name: str, steps: int, future: str) -> str:
 
 
 def change(pair: tuple[np.ndarray, np.ndarray]) -> str:
-    """Return the mean of the paired differences and its interval."""
+    """Return the mean of the paired differences and its interval, which is the difference itself for one pair."""
     differences = pair[1] - pair[0]
-    low, high = interval(lambda strata: strata[0].mean(-1), [differences])
+    many = len(differences) > 1
+    low, high = interval(lambda strata: strata[0].mean(-1), [differences]) if many else np.repeat(differences, 2)
     return f"{differences.mean():+.3g} [{low:+.3g}, {high:+.3g}]"
 
 
