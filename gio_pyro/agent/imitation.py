@@ -14,8 +14,9 @@ from gymnasium.spaces import Discrete
 from torch import Tensor
 
 from gio_pyro.agent.gio import GIO
-from gio_pyro.errors import InputError, TrainingError
-from gio_pyro.futures import NextState, unwrapped_future
+from gio_pyro.collection.predict import encode_query
+from gio_pyro.errors import InputError
+from gio_pyro.futures.spec import is_next_state
 from gio_pyro.nn.gradient_step import Descent, Figures, adam
 from gio_pyro.programs import example, log_probs, without_validation
 from gio_pyro.settings import finite_world
@@ -68,7 +69,7 @@ def imitate(
 def _require_guide_of_next_states(agent: GIO) -> None:
     if agent.beliefs.learns:
         raise InputError("Expected an agent that sees its states, but got one with a world model; make one without.")
-    if not isinstance(unwrapped_future(agent.future), NextState):
+    if not is_next_state(agent.future):
         raise InputError(f"Expected an agent with the future NextState, but got {agent.future}; train one with it.")
     if agent.guide.ignores_future:
         raise InputError(
@@ -100,15 +101,10 @@ def _read(agent: GIO, observations: Any, next_observations: Any) -> tuple[Tensor
 
 
 def _states(agent: GIO, observations: Any) -> Tensor:
-    encoder = agent.collector.observations
-    if not encoder.batched(observations):
+    if not agent.collector.observations.batched(observations):
         raise InputError("Expected observations [N, ...] of N moments, but got one; add an axis in front.")
-    try:
-        encoded = encoder.encode(observations)
-    except TrainingError as error:  # here they are the caller's, not the environment's
-        raise InputError("Expected finite observations, but got one with NaN or infinity; correct it.") from error
-    masks = agent.collector.environments.masks
-    states, _ = masks.add_to_query(encoded, observations, None, many=True)
+    encoded = encode_query(agent.collector, observations, many=True)
+    states, _ = agent.collector.environments.masks.add_to_query(encoded, observations, None, many=True)
     return torch.as_tensor(states, device=agent.device)
 
 

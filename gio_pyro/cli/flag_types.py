@@ -62,8 +62,8 @@ Int = Annotated[int, _INT]
 RunPath = Annotated[Path, _one(_path, "RUN", "a path")]
 OptionalInt = Annotated[int | None, _INT, _NO_DEFAULT]
 OptionalText = Annotated[str | None, _TEXT, _NO_DEFAULT]
-OptionalPath = Annotated[Path | None, _one(_path, "PATH", "a path"), _NO_DEFAULT]
 PATH = _one(_path, "PATH", "a path")
+OptionalPath = Annotated[Path | None, PATH, _NO_DEFAULT]
 Repeated = Annotated[tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="TEXT", help_behavior_hint="")]
 EnvironmentArguments = Annotated[
     tuple[str, ...],

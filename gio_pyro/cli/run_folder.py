@@ -28,14 +28,14 @@ from typing import TYPE_CHECKING, Any
 
 from gio_pyro.checkpointing import specs
 from gio_pyro.errors import InputError
+from gio_pyro.sweep.runs import METRICS, STEPS
 from gio_pyro.utils import files
 
 if TYPE_CHECKING:
     from gio_pyro.agent import GIO
 
 
-STEPS = "time/total_timesteps"
-METRICS, DAMAGED = "metrics.csv", "metrics.damaged.csv"
+DAMAGED = "metrics.damaged.csv"
 
 
 class RunFolder:
@@ -125,11 +125,7 @@ class RunFolder:
 
     def read_json(self, name: str) -> dict[str, Any]:
         """Return what `write_json` wrote; an empty dictionary where the file is missing or damaged."""
-        try:
-            content = json.loads((self.path / name).read_text())
-        except (OSError, ValueError):
-            return {}
-        return content if isinstance(content, dict) else {}
+        return files.read_json(self.path / name)
 
     def log(self, metrics: dict[str, float]) -> None:
         """Append the metrics of one report to `metrics.csv` and TensorBoard.

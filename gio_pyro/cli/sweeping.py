@@ -9,7 +9,7 @@ from typing import Any
 
 from gio_pyro.cli.options import SweepOptions
 from gio_pyro.cli.stopping import Stopped, collect_signals, status_of
-from gio_pyro.cli.swept_flags import SweptFlags
+from gio_pyro.cli.swept_flags import SweptFlags, resumed_with
 from gio_pyro.errors import InputError
 from gio_pyro.sweep.attempts import COMPLETE, FAILED, STOPPED, Outcome, outcome_on_disk
 from gio_pyro.sweep.carry_out import carry_out
@@ -17,7 +17,7 @@ from gio_pyro.sweep.folder import SweepFolder
 from gio_pyro.sweep.pools import Pool, pool_named
 from gio_pyro.sweep.processes import Processes
 from gio_pyro.sweep.progress import Progress
-from gio_pyro.sweep.runs import SUMMARY, Run, read_json, resumed_with, run_name, score_of
+from gio_pyro.sweep.runs import Run, run_name
 from gio_pyro.sweep.search import Search, Trial
 from gio_pyro.sweep.variants import Variant, parse_seeds, variants
 
@@ -137,7 +137,7 @@ def _searched(
         outcomes |= _all([*every.values()], folder, pool, stop, quiet=quiet)
         for trial, each in runs.items():
             if not any(outcomes[run.name].status == STOPPED for run in each):
-                search.tell(trial.number, fmean(_score(run) for run in each))
+                search.tell(trial.number, fmean(run.score for run in each))
         trials = []
     outcomes = {run.name: outcomes.get(run.name) or outcome_on_disk(run) for run in folder.runs()}
     folder.write_table(outcomes)
@@ -149,10 +149,6 @@ def _searched(
 def _trial_runs(folder: SweepFolder, plan: Mapping[str, Any], trial: Trial) -> list[Run]:
     words = [*plan["flags"], *SweptFlags.varied(trial.variant)]
     return [_run(folder, plan["environment"], trial.variant, seed, words) for seed in plan["seeds"]]
-
-
-def _score(run: Run) -> float:
-    return score_of(read_json(run.path / SUMMARY))
 
 
 def _run(folder: SweepFolder, environment: str, variant: Variant, seed: int, words: Sequence[str]) -> Run:

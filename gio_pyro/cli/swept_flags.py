@@ -5,7 +5,7 @@ from dataclasses import Field, fields
 from typing import Any
 
 from gio_pyro.cli.option_groups import flag, grouped_options
-from gio_pyro.cli.options import SweepOptions
+from gio_pyro.cli.options import OwnParts, SweepOptions
 from gio_pyro.cli.parsing import parse
 from gio_pyro.cli.train_command import train
 from gio_pyro.errors import InputError, unknown
@@ -126,6 +126,22 @@ class SweptFlags:
                 f"Expected values of {name} between commas, but got {value!r}; one range alone is for --search N."
             )
         return str(int(found.low)) if found.whole else f"{found.low:.6g}"
+
+
+def resumed_with(environment: str, words: Sequence[str]) -> tuple[str, ...]:
+    """Return the arguments that resuming a run needs again: what is not part of the library, and the device.
+
+    Args:
+        environment: the id.
+        words: arguments of the command that began the run.
+    """
+    own = {flag(option.name) for option in fields(OwnParts)}
+    again = [environment] if ":" in environment else []
+    for word in words:
+        name, _, value = word.partition("=")
+        if name in ("--wrapper", "--device") or (name in own and ":" in value):
+            again.append(word)
+    return tuple(again)
 
 
 def _as_words(option: "Field[Any]", value: Any) -> list[str]:

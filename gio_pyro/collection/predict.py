@@ -33,15 +33,25 @@ def predict_actions(
     """
     observations, actions = collector.observations, collector.actions
     many = observations.batched(observation)
-    try:
-        encoded = observations.encode(observation) if many else observations.encode_one(observation)
-    except TrainingError as error:  # here it is the caller's observation, not the environment's
-        raise InputError("Expected a finite observation, but got one with NaN or infinity; correct it.") from error
+    encoded = encode_query(collector, observation, many=many)
     if not len(encoded):
         return actions.decode(np.zeros((0, *(actions.space.shape or ())), dtype=np.int64)), memory
     states, allowed = collector.environments.masks.add_to_query(encoded, observation, action_masks, many=many)
     chosen, after = act(states, allowed, memory, _flags(episode_start, memory, len(encoded)))
     return actions.decode(chosen) if many else actions.decode_one(chosen), after
+
+
+def encode_query(collector: Collector, observation: Any, *, many: bool) -> Array:
+    """Return an observation of the caller, or a batch of them, encoded, `[N, ...]`, without action masks.
+
+    Raises:
+        InputError: an observation that is not one of the space, or not finite.
+    """
+    observations = collector.observations
+    try:
+        return observations.encode(observation) if many else observations.encode_one(observation)
+    except TrainingError as error:  # here it is the caller's observation, not the environment's
+        raise InputError("Expected a finite observation, but got one with NaN or infinity; correct it.") from error
 
 
 def _flags(episode_start: Any, memory: Memory, count: int) -> Array:

@@ -6,8 +6,6 @@ from collections.abc import Iterator
 from functools import partial
 from typing import TYPE_CHECKING
 
-import jinja2
-
 from gio_pyro.diagnostics import FILTER, GUIDE, INFORMATION, MODEL, Diagnosis, to_arviz, words
 from gio_pyro.diagnostics.advice import MEANING, advice
 from gio_pyro.diagnostics.dimension_names import action_names, future_names
@@ -17,6 +15,7 @@ from gio_pyro.diagnostics.page_parts import Group, Question
 from gio_pyro.diagnostics.program_graphs import program_graphs
 from gio_pyro.diagnostics.report_figures import bounds_plot, k_hat_plot, predictive_checks, rank_histograms
 from gio_pyro.diagnostics.words import notes
+from gio_pyro.utils.pages import rendered
 
 if TYPE_CHECKING:
     from gio_pyro.agent import GIO
@@ -32,15 +31,9 @@ def page(agent: GIO, diagnosis: Diagnosis, title: str) -> str:
         diagnosis: the result of `diagnose`.
         title: of the page.
     """
-    templates = jinja2.Environment(
-        loader=jinja2.PackageLoader("gio_pyro.diagnostics"),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    return templates.get_template(TEMPLATE).render(
+    return rendered(
+        "gio_pyro.diagnostics",
+        TEMPLATE,
         title=title,
         believed=diagnosis.believed,
         conclusion=diagnosis.conclusion,

@@ -10,6 +10,7 @@ from torch import Tensor
 from gio_pyro import tabular
 from gio_pyro.errors import InputError, raised_by, shown
 from gio_pyro.futures.base import Future, FutureLike
+from gio_pyro.futures.one_step import NextState
 from gio_pyro.futures.wrapped import as_future, unwrapped_future
 from gio_pyro.programs import example
 from gio_pyro.types import Allowed, Spec, Transitions
@@ -108,6 +109,11 @@ def reads_reward(future: FutureLike, spec: Spec) -> bool:
         for reward in (-LARGE * one, LARGE * one)
     )
     return not torch.equal(least, most)
+
+
+def is_next_state(future: FutureLike) -> bool:
+    """Return whether a future is the next state, and its model thereby one of the dynamics."""
+    return isinstance(unwrapped_future(future), NextState)
 
 
 def steps_of(future: FutureLike) -> int:

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from gio_pyro.data.replay_buffer import Replay
 from gio_pyro.errors import InputError, TrainingError, raised_by
-from gio_pyro.futures import Future, NextState, unwrapped_future
+from gio_pyro.futures import Future
+from gio_pyro.futures.spec import is_next_state
 from gio_pyro.nn import restore_optimiser
 from gio_pyro.nn.gradient_step import Descent, Figures, Loss, adam
 from gio_pyro.nn.traced import Traced
@@ -36,7 +37,7 @@ class Fitted:
     @property
     def predicts_next_state(self) -> bool:
         """Whether the future is the next state, and the model thereby one of the dynamics."""
-        return isinstance(unwrapped_future(self.future), NextState)
+        return is_next_state(self.future)
 
 
 class Signal(Picklable, nn.Module, ABC):

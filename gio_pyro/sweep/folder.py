@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from gio_pyro.errors import InputError
-from gio_pyro.sweep.attempts import WAITING, Outcome
-from gio_pyro.sweep.runs import SUMMARY, Run, read_json, score_of, steps_taken
+from gio_pyro.sweep.attempts import COMPLETE, WAITING, Outcome
+from gio_pyro.sweep.runs import Run, steps_taken
 from gio_pyro.utils import files
 
 PLAN, TABLE = "sweep.json", "runs.csv"
@@ -76,7 +76,7 @@ class SweepFolder:
         return found if isinstance(found, dict) else None
 
     def _plan(self) -> dict[str, Any]:
-        return read_json(self.path / PLAN) if self.is_sweep(self.path) else {"runs": {}}
+        return files.read_json(self.path / PLAN) if self.is_sweep(self.path) else {"runs": {}}
 
     def _run(self, name: str, entry: Mapping[str, Any]) -> Run:
         return Run(
@@ -124,7 +124,7 @@ class SweepFolder:
         files.write_file(self.path / TABLE, text.getvalue())
 
     def _row(self, run: Run, outcome: Outcome) -> tuple[Any, ...]:
-        score = score_of(read_json(Path(run.folder) / SUMMARY)) if outcome.status == "complete" else float("nan")
+        score = run.score if outcome.status == COMPLETE else float("nan")
         taken = steps_taken(run.folder)
         return run.name, run.environment, run.variant, run.seed, outcome.status, taken, score, outcome.error
 

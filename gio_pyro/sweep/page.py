@@ -5,11 +5,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
-import jinja2
-
 from gio_pyro.sweep.comparison import Comparison
 from gio_pyro.sweep.results import Result
 from gio_pyro.sweep.tables import HEADER, cells, reference_text
+from gio_pyro.utils.pages import rendered
 
 TEMPLATE = "report.html"
 CAPTIONS = MappingProxyType(
@@ -36,19 +35,13 @@ def page(
         comparisons: what is said about them.
         figures: PNG files by environment and kind, which are put into the page.
     """
-    templates = jinja2.Environment(
-        loader=jinja2.PackageLoader("gio_pyro.sweep"),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        undefined=jinja2.StrictUndefined,
-    )
     pictures = {
         environment: {kind: base64.b64encode(path.read_bytes()).decode() for kind, path in files.items()}
         for environment, files in figures.items()
     }
-    return templates.get_template(TEMPLATE).render(
+    return rendered(
+        "gio_pyro.sweep",
+        TEMPLATE,
         title=title,
         about=_about(results),
         header=HEADER,

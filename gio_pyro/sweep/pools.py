@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from gio_pyro.errors import InputError, describe_error
-from gio_pyro.sweep.attempts import STOPPED, Outcome, complete_run
+from gio_pyro.sweep.attempts import FAILED, STOPPED, Outcome, complete_run
 from gio_pyro.sweep.processes import Processes
 from gio_pyro.sweep.runs import Run
 
@@ -182,7 +182,7 @@ def outcome_of(ended: "Future[Outcome]") -> Outcome:
     except BaseException as error:  # cancellation is of another base class
         if type(error).__name__ in CANCELLED:
             return Outcome(STOPPED)
-        return Outcome("failed", describe_error(error) if isinstance(error, Exception) else type(error).__name__)
+        return Outcome(FAILED, describe_error(error) if isinstance(error, Exception) else type(error).__name__)
 
 
 def _carried_out(run: Run, processes: Processes) -> Outcome:

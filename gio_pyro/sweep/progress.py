@@ -8,7 +8,7 @@ from typing import Any
 from tqdm import tqdm
 
 from gio_pyro.sweep.attempts import COMPLETE, Outcome
-from gio_pyro.sweep.runs import SUMMARY, Run, read_json, score_of, share_done
+from gio_pyro.sweep.runs import Run, share_done
 
 
 class Progress:
@@ -53,6 +53,5 @@ class Progress:
 def told(run: Run, outcome: Outcome) -> str:
     """Return how a run ended, as text."""
     if outcome.status == COMPLETE:
-        score = score_of(read_json(run.path / SUMMARY))
-        return f"complete, return {score:.4g}, {outcome.seconds:.0f} s"
+        return f"complete, return {run.score:.4g}, {outcome.seconds:.0f} s"
     return f"{outcome.status}: {outcome.error}" if outcome.error else outcome.status

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from gio_pyro.errors import InputError
-from gio_pyro.sweep.runs import CONFIG, METRICS, STEPS, SUMMARY, read_json, score_of
+from gio_pyro.sweep.runs import CONFIG, METRICS, STEPS, SUMMARY, score_of
+from gio_pyro.utils.files import read_json
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 

@@ -1,13 +1,14 @@
 """The runs of a sweep: their command-line arguments, names, and what their folders say about them."""
 
-import json
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
+
+from gio_pyro.utils.files import read_json
 
 CONFIG, SUMMARY, METRICS, CHECKPOINT = "config.json", "summary.json", "metrics.csv", "checkpoint.pt"
 STEPS = "time/total_timesteps"
@@ -49,6 +50,11 @@ class Run:
     def name(self) -> str:
         """The name of the run folder."""
         return self.path.name
+
+    @property
+    def score(self) -> float:
+        """The return that its summary says; NaN where there is none."""
+        return score_of(read_json(self.path / SUMMARY))
 
     def command(self) -> list[str]:
         """Return the arguments of the command that begins the run, or resumes it where it has a checkpoint."""
@@ -97,36 +103,3 @@ def score_of(summary: Mapping[str, Any]) -> float:
     """Return the return of a finished run from its summary; NaN where there is none."""
     found = next((summary[name] for name in SCORES if isinstance(summary.get(name), int | float)), None)
     return float("nan") if found is None else float(found)
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """Return the content of a JSON file; an empty dictionary where the file is missing or damaged."""
-    try:
-        content = json.loads(path.read_text())
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
-
-
-def resumed_with(environment: str, flags: Sequence[str]) -> tuple[str, ...]:
-    """Return the arguments that resuming a run needs again: what is not part of the library.
-
-    Args:
-        environment: the id.
-        flags: `--name=value` each.
-    """
-    again = [environment] if ":" in environment else []
-    for flag in flags:
-        name, _, value = flag.partition("=")
-        if name in ("--wrapper", "--device") or (name in OWN and ":" in value):
-            again.append(flag)
-    return tuple(again)
-
-
-OWN = tuple(
-    f"--{name}"
-    for name in (
-        "model", "guide", "world-model", "filter", "future", "signal", "explorer", "planner", "objective", "optim",
-    )
-)  # fmt: skip
-"""Flags of programs and other parts, which may be the user's own: `file.py:Name`."""

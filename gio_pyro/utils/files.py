@@ -1,12 +1,13 @@
 """Write files atomically, and lock folders for one process at a time."""
 
+import json
 import os
 import re
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from gio_pyro.errors import InputError, shown
 
@@ -53,6 +54,15 @@ def write_file(path: Path, content: bytes | str) -> None:
             file.write(content.encode() if isinstance(content, str) else content)
     except OSError as error:
         raise InputError(f"Expected to write {path}, but: {error}; make room, or take another folder.") from error
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Return the object in a JSON file; an empty dictionary where the file is missing or damaged."""
+    try:
+        content = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
 
 
 def require_suffix(path: Path, suffix: str) -> None:

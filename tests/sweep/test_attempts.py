@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from gio_pyro.cli.swept_flags import resumed_with
 from gio_pyro.errors import InputError
 from gio_pyro.sweep import attempts
 from gio_pyro.sweep.attempts import Outcome, complete_run, outcome_on_disk
@@ -18,7 +19,7 @@ from gio_pyro.sweep.folder import SweepFolder
 from gio_pyro.sweep.pools import LocalPool, outcome_of
 from gio_pyro.sweep.processes import Processes
 from gio_pyro.sweep.progress import Progress
-from gio_pyro.sweep.runs import Run, is_complete, resumed_with, share_done
+from gio_pyro.sweep.runs import Run, is_complete, share_done
 from gio_pyro.utils import files
 
 
