@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from multiprocessing.process import BaseProcess
@@ -13,6 +14,8 @@ from pkgutil import resolve_name
 from typing import Any
 
 STOPPED = 128 + signal.SIGTERM
+STARTS = 20
+"""Times that a start is tried while the server that processes are forked from is gone."""
 SERVER_LOST = 255
 """What `multiprocessing` calls the exit status of a process whose server is gone."""
 
@@ -36,15 +39,20 @@ class Processes:
 
     def start(self, arguments: list[str], log: str) -> int:
         """Carry out one command and return its exit status, negative for a process that a signal killed."""
-        process = self._context().Process(target=_carry_out, args=(self.main, arguments, log))
-        with self.lock:
-            if self.stopping:
-                return STOPPED
-            try:
-                process.start()
-            except (EOFError, OSError):  # the server was killed; the next start begins another
-                return -signal.SIGKILL
-            self.alive.add(process)
+        process: BaseProcess | None = None
+        for _ in range(STARTS):
+            with self.lock:
+                if self.stopping:
+                    return STOPPED
+                new = self._context().Process(target=_carry_out, args=(self.main, arguments, log))
+                with suppress(EOFError, OSError):  # the server was killed; a later start finds or begins another
+                    new.start()
+                    process = new
+                    self.alive.add(new)
+                    break
+            time.sleep(0.5)
+        if process is None:
+            return -signal.SIGKILL
         process.join()
         with self.lock:
             self.alive.discard(process)
