@@ -2,7 +2,8 @@
 
 Each wrapper is copied attribute by attribute. `copy.deepcopy` would not do: with `gymnasium.utils.EzPickle` it returns
 a new environment made from the original arguments. Attributes that cannot be copied, such as locks, windows or
-simulators in C, are taken from a remade environment if it has the same ones; the copy is reset before use.
+simulators in C, are taken from a remade environment if it has the same ones, after a reset where need be; the copy is
+reset before use.
 """
 
 import gc
@@ -160,6 +161,8 @@ def _take_from_remade(missing: list[tuple[Any, str]], old: list[Any], remake: Ca
         [layer for layer in reversed(each) if not is_display_wrapper(layer)] for each in (old, wrapper_chain(new))
     ]
     counterparts = {id(one): other for one, other in zip(*chains, strict=False) if type(one) is type(other)}
+    if any(name not in vars(counterparts.get(id(layer), layer)) for layer, name in missing):
+        _reset(chains[1][0], f"{type(first).__name__}.{name}")
     target: Any
     for layer, name in missing:
         where = f"{type(layer).__name__}.{name}"
@@ -168,6 +171,14 @@ def _take_from_remade(missing: list[tuple[Any, str]], old: list[Any], remake: Ca
             raise CannotCopy(where)
         target = vars(memo[id(layer)])
         target[name] = _replacement(vars(layer)[name], remade[name], where, memo, MAX_DEPTH)
+
+
+def _reset(base: Any, where: str) -> None:
+    """Reset the innermost remade environment: some have attributes only then, as the bodies of Box2D."""
+    try:
+        base.reset()
+    except Exception as error:  # the class is the environment's own
+        raise CannotCopy(where) from error
 
 
 def _replacement(value: Any, new: Any, where: str, memo: Memo, depth: int) -> Any:

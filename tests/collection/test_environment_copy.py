@@ -41,6 +41,10 @@ class Locked(Script):
         super().__init__(sizes)
         self.lock, self.size, self.window = threading.Lock(), 1, None
 
+    def reset(self, **arguments: Any) -> Any:
+        self.bodies = [threading.Lock()]  # as Box2D's, which are there from the first episode on
+        return super().reset(**arguments)
+
 
 def cart() -> Any:
     return gym.make("CartPole-v1")
@@ -175,6 +179,7 @@ def test_what_cannot_be_copied_comes_from_one_made_again_or_is_refused(
 ):
     monkeypatch.setitem(gym.registry, "Locked-v0", EnvSpec(id="Locked-v0", entry_point=Locked))
     env = Mine(gym.make("Locked-v0", disable_env_checker=True)) if registered else Mine(Locked())
+    env.reset()
     env.unwrapped.size, env.unwrapped.window = 5, threading.Lock()
     if not registered:
         with pytest.raises(InputError, match=r"but Locked\.lock cannot be; pass another one to play in \(environment="):
@@ -183,6 +188,7 @@ def test_what_cannot_be_copied_comes_from_one_made_again_or_is_refused(
     twin = copy_environment(env).unwrapped
     assert (twin.size, twin.window) == (5, None)
     assert twin.lock is not env.unwrapped.lock
+    assert twin.bodies[0] is not env.unwrapped.bodies[0]
     env.unwrapped.extra = threading.Lock()
     with pytest.raises(InputError, match=r"Locked\.extra cannot be"):
         copy_environment(env)
