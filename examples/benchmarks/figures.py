@@ -15,14 +15,13 @@ from pathlib import Path
 from types import ModuleType
 
 import belief_optimum
-import cartpole
 import deep_control
 import default_agent
 import evidence
 import filters
 import finite_control
+import first_steps
 import hidden_control
-import intrinsic_control
 import linear_guides
 import mutual_information
 import noisy_tv
@@ -38,9 +37,11 @@ import useless_actions
 from kept import Kept
 
 sys.path.append(str(Path(__file__).parents[1] / "studies"))
+import assumptions
 import critic_and_policy
 import default_future
 import dreaming
+import empowerment_errors
 import latent_variables
 import projection
 import training_schedules
@@ -57,6 +58,11 @@ def rows(module: ModuleType) -> Kept:
     return Kept(RESULTS / f"{module.__name__}.csv", module.KEYS)
 
 
+def study(module: ModuleType) -> Kept:
+    """Return the rows of a study that keeps them in `Kept`."""
+    return Kept(STUDIES / "results" / f"{module.__name__}.csv", module.KEYS)
+
+
 def maze() -> list[str]:
     """Return two of the three tables of sparse_maze.py."""
     _, success, rest = sparse_maze.table(rows(sparse_maze)).strip().split("\n\n")
@@ -65,7 +71,7 @@ def maze() -> list[str]:
 
 def schedules() -> list[str]:
     """Return the table of training_schedules.py, and the returns of Pendulum, seed by seed."""
-    kept = Kept(STUDIES / "results" / "training_schedules.csv", training_schedules.KEYS)
+    kept = study(training_schedules)
     return [*training_schedules.table(kept), "", *training_schedules.largest(kept)]
 
 
@@ -91,29 +97,25 @@ def questions() -> list[str]:
 
 
 TABLES: dict[str, Callable[[], list[str]]] = {
+    "assumptions": lambda: assumptions.table(study(assumptions)),
     "belief_optimum": lambda: belief_optimum.table(rows(belief_optimum)),
-    "critic_and_policy": lambda: critic_and_policy.table(
-        Kept(STUDIES / "results" / "critic_and_policy.csv", critic_and_policy.KEYS)
-    ),
+    "critic_and_policy": lambda: critic_and_policy.table(study(critic_and_policy)),
     "deep_control": lambda: deep_control.table(deep_control.read(RESULTS / "deep_control.csv").values()),
     "default_agent": defaults,
-    "default_future": lambda: default_future.table(
-        Kept(STUDIES / "results" / "default_future.csv", default_future.KEYS)
-    ),
-    "latent_variables": lambda: [
-        *latent_variables.table(Kept(STUDIES / "results" / "latent_variables.csv", latent_variables.KEYS))
-    ],
+    "default_future": lambda: default_future.table(study(default_future)),
+    "empowerment_errors": lambda: empowerment_errors.table(study(empowerment_errors)),
     "evidence": questions,
     "filters": lambda: filters.table(rows(filters)),
     "hidden_control": lambda: hidden_control.table(rows(hidden_control)),
+    "first_steps": lambda: first_steps.table(rows(first_steps)),
     "finite_control": lambda: finite_control.table(finite_control.read(RESULTS / "finite_control.csv").values()),
     "objectives": lambda: objectives.table(RESULTS),
-    "intrinsic_control": lambda: intrinsic_control.table(rows(intrinsic_control)),
+    "latent_variables": lambda: [*latent_variables.table(study(latent_variables))],
     "linear_guides": lambda: linear_guides.table(rows(linear_guides)),
     "mutual_information": lambda: mutual_information.table(rows(mutual_information)),
     "peers": lambda: peers.table(rows(peers)),
     "planning": plans,
-    "projection": lambda: projection.table(Kept(STUDIES / "results" / "projection.csv", projection.KEYS)),
+    "projection": lambda: projection.table(study(projection)),
     "pyro_elbo": lambda: pyro_elbo.table(rows(pyro_elbo)),
     "sparse_maze": maze,
     "speed": lambda: speed.table(rows(speed)),
@@ -139,23 +141,13 @@ def dreams() -> Iterator[str]:
     yield f"without dreams not within {dreaming.STEPS}, and after {', '.join(map(str, others))} and {last}"
 
 
-def networks() -> Iterator[str]:
-    """Yield what cartpole.py says of dreams on the page: every return."""
-    with_dreams, without = (
-        ", ".join(f"{value:.0f}" for value in rows(cartpole).numbers("return", method=method))
-        for method in ("dreams", "without dreams")
-    )
-    yield f"returned {with_dreams} after {cartpole.STEPS['dreams']:,} steps"
-    yield f"and without dreams {without} (`examples/benchmarks/cartpole.py`"
-
-
 def empowerment() -> Iterator[str]:
     """Yield what the study of learned empowerment says on the page: its largest error."""
     kept = Kept(STUDIES / "results" / "variational_empowerment.csv", ("maze", "horizon", "seed"))
     rows = [row for row in kept.rows.values() if row["maze"] != "cost"]
     seeds, horizons = len({row["seed"] for row in rows}), {int(row["horizon"]) for row in rows}
     most = max(float(row["error"]) for row in rows)
-    count = {3: "three"}[seeds]
+    count = {3: "three", 5: "five"}[seeds]
     yield f"the mean error is at most {most:.3f} nats for n up to {max(horizons)}, {count} seeds each"
 
 
@@ -188,7 +180,6 @@ def readme() -> Iterator[str]:
 
 
 PIECES: dict[str, Callable[[], Iterator[str]]] = {
-    "cartpole": networks,
     "dreaming": dreams,
     "noisy_tv": television,
     "variational_empowerment": empowerment,

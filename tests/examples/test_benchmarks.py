@@ -146,15 +146,8 @@ def test_the_sparse_maze_runs_every_member_keeps_its_rows_and_draws(tmp_path):
 @pytest.mark.parametrize(
     ("script", "rows", "quick", "shows"),
     [
-        ("cartpole.py", 1, ("--only", "without dreams", "--seeds", "1", "--steps", "100"), "| without dreams | 100 |"),
         pytest.param(
             "linear_guides.py", 8, ("--seeds", "1", "--steps", "2"), "| `wake_sleep` | ", marks=pytest.mark.slow
-        ),
-        (
-            "intrinsic_control.py",
-            2,
-            ("--only", "information", "--seeds", "1", "--steps", "20", "40"),
-            "| information | 40 |",
         ),
         (
             "noisy_tv.py",
@@ -195,6 +188,14 @@ def test_the_throughput_of_sweeps_is_measured_in_pairs(tmp_path):
     assert done.returncode == 0, done.stderr
     rows = list(csv.DictReader((tmp_path / "rows.csv").read_text().splitlines()))
     assert [(row["environment"], row["jobs"]) for row in rows] == [("FrozenLake-v1", "1"), ("FrozenLake-v1", "2")]
+
+
+def test_a_new_users_commands_are_read_from_the_readme():
+    readme = (EXAMPLES.parent / "README.md").read_text()
+    first, train, again, second, tests = module("first_steps").commands(readme)
+    assert (train, again, tests) == ("gio train", "gio train", "pytest")
+    assert first.startswith("pip install -c constraints.txt -e .")
+    assert second.endswith('".[test]"')
 
 
 @pytest.mark.slow

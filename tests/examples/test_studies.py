@@ -8,8 +8,12 @@ import math
 from pathlib import Path
 
 import pytest
+import torch
+
+from gio_pyro import tabular
 
 from .scripts import run as started
+from .scripts import script
 
 Rows = list[dict[str, str]]
 
@@ -111,6 +115,49 @@ def test_learned_empowerment_is_compared_with_the_exact_and_timed(tmp_path):
     assert float(rows[0]["rank_most"]) == pytest.approx(0.909, abs=0.001)
     assert results.with_suffix(".png").stat().st_size > 10_000
     assert run("variational_empowerment.py", results) == shown
+
+
+def test_the_pendulum_of_cells_moves_as_the_physics_say():
+    grid = script("pendulum_grid")
+    p, places = grid.transition(), grid.places()
+    torch.testing.assert_close(p.sum(-1), torch.ones_like(p[..., 0]))
+    hanging = int(((places[:, 0] - torch.pi).abs() + places[:, 1].abs()).argmin())
+    speed = torch.einsum("at,t->a", p[hanging], places[:, 1])
+    torch.testing.assert_close(speed, torch.tensor([-1.1, 0.0, 1.1], dtype=torch.float64), atol=0.1, rtol=0)
+    assert grid.make().reset(seed=0)[0].shape == grid.seen()[0].shape
+
+
+@pytest.mark.slow
+def test_ways_of_estimating_empowerment_are_compared_with_the_exact_value(tmp_path):
+    results = tmp_path / "rows.csv"
+    shown = run("empowerment_errors.py", results)
+    with results.open(newline="") as file:
+        uniform, contrastive, gaussian = csv.DictReader(file)
+    assert [row["method"] for row in (uniform, contrastive, gaussian)] == [
+        "uniform actions",
+        "contrastive",
+        "Gaussian channel",
+    ]
+    assert float(uniform["exact"]) == pytest.approx(2.029651 * math.log(2), abs=1e-5)
+    errors = script("empowerment_errors")
+    maze = errors.world("klyubin")
+    exact = tabular.mutual_information(maze.mdp.transition, maze.mdp.uniform)[maze.free]
+    torch.testing.assert_close(errors.uniform_information(maze.channel(1)), exact)
+    assert "| klyubin | contrastive | " in shown
+    assert run("empowerment_errors.py", results) == shown
+
+
+def test_the_assumptions_of_the_theorem_are_measured_on_exact_optima(tmp_path):
+    results = tmp_path / "rows.csv"
+    shown = run("assumptions.py", results)
+    with results.open(newline="") as file:
+        lake, *others = csv.DictReader(file)
+    assert [row["environment"] for row in others] == ["CliffWalking-v1", "Taxi-v4"]
+    # from a uniform first policy KL is what is left of log A
+    assert float(lake["kl"]) == pytest.approx(math.log(4) - float(lake["entropy"]), abs=1e-5)
+    assert 0 <= float(lake["least_paid"]) <= float(lake["most_paid"]) <= math.log(4)
+    assert float(lake["q"]) < float(lake["q_bound"])
+    assert "| FrozenLake-v1 | exact |" in shown
 
 
 @pytest.mark.slow
