@@ -38,13 +38,9 @@ def measure(only: str) -> list[dict[str, object]]:
         clone, home = Path(folder) / "clone", Path(folder) / "venv"
         subprocess.run(["git", "clone", "--quiet", str(ROOT), str(clone)], check=True)
         subprocess.run([sys.executable, "-m", "venv", str(home)], check=True)
-        commit = subprocess.run(
-            ["git", "-C", str(clone), "rev-parse", "--short", "HEAD"], capture_output=True, text=True
-        )
-        path = f"{home / 'bin'}{os.pathsep}{os.environ['PATH']}"
-        environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-        environment |= {"PATH": path, "TMPDIR": folder, "GIO_PYRO_CACHE": str(Path(folder) / "compiled")}
-        done: list[str] = []
+        head = ["git", "-C", str(clone), "rev-parse", "--short", "HEAD"]
+        commit = subprocess.run(head, capture_output=True, text=True, check=True).stdout.strip()
+        environment, done = _environment(Path(folder), home), list[str]()
         for command in commands((clone / "README.md").read_text()):
             if "pip" not in command and only not in command:
                 continue
@@ -56,11 +52,16 @@ def measure(only: str) -> list[dict[str, object]]:
             passed = re.findall(r"(\d+) passed", ran.stdout)
             name = f"{command}, again" if command in done else command
             done.append(command)
-            rows.append(
-                {"command": name, "commit": commit.stdout.strip(), "seconds": seconds, "tests": (passed or [""])[-1]}
-            )
+            rows.append({"command": name, "commit": commit, "seconds": seconds, "tests": (passed or [""])[-1]})
             print(f"{seconds:6.0f} s  {name}", flush=True)
     return rows
+
+
+def _environment(folder: Path, home: Path) -> dict[str, str]:
+    """Return the variables of a new user: the virtual environment first, nothing compiled, no other checkout."""
+    own = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    path = f"{home / 'bin'}{os.pathsep}{own['PATH']}"
+    return own | {"PATH": path, "TMPDIR": str(folder), "GIO_PYRO_CACHE": str(folder / "compiled")}
 
 
 def table(kept: Kept) -> list[str]:

@@ -167,7 +167,7 @@ def main() -> int:
             if (world.environment, seed) not in kept:
                 row = learned(world, seed) if world.steps else exact(world)
                 kept.add([{"environment": world.environment, "seed": seed, "steps": world.steps} | row])
-                print("  ".join(kept[world.environment, seed].values()), flush=True)
+            print("  ".join(kept[world.environment, seed].values()), flush=True)
     draw(kept, options.results.with_suffix(".png"))
     print("\n".join(table(kept)))
     return 0

@@ -258,7 +258,7 @@ def main() -> int:
                 for seed in range(options.seeds if method == CONTRASTIVE and not options.quick else 1):
                     if (name, horizon, method, seed) not in kept:
                         kept.add([run(name, horizon, method, seed, quick=options.quick)])
-                        print("  ".join(kept[name, horizon, method, seed].values()), flush=True)
+                    print("  ".join(kept[name, horizon, method, seed].values()), flush=True)
     print("\n".join(table(kept)))
     return 0
 
