@@ -12,7 +12,7 @@ from mkdocs.structure.files import File, Files
 
 ROOT = Path(__file__).parents[2]
 PAGES = {"README.md": "index.md", "CONTRIBUTING.md": "contributing.md", "CHANGELOG.md": "changelog.md"}
-ALONE = {"index.md", "theory.md", "results.md"}
+ALONE = {"index.md", "theory.md"}
 """Pages that are the only one of their tab, where a list of its pages would be one line."""
 PICTURES = (".png", ".gif", ".svg")
 LINK = re.compile(r"(!?)\[([^\]]*)\]\((?!https?:|#)([^)\s]+)\)")

@@ -1,9 +1,9 @@
-"""The tables of docs/results.md, from the rows that are kept: compare them, or put them in.
+"""The tables of docs/results.md and of the pages beside it, from the rows that are kept: compare them, or put them in.
 
-    python examples/benchmarks/figures.py                # which tables of the page are not those of the rows
+    python examples/benchmarks/figures.py                # which tables of the pages are not those of the rows
     python examples/benchmarks/figures.py --write        # put them in; the words around them are yours to read again
 
-Each table is made by the script whose rows it shows, and is found in the page by the first two cells of its head.
+Each table is made by the script whose rows it shows, and is found in its page by the first two cells of its head.
 Exit status 1 where a table differs.
 """
 
@@ -43,13 +43,27 @@ import default_future
 import dreaming
 import empowerment_errors
 import latent_variables
+import posterior_bias
 import projection
 import training_schedules
+import when_assumptions_fail
 
 RESULTS = Path(__file__).parent / "results"
 STUDIES = Path(__file__).parents[1] / "studies"
 ROOT = Path(__file__).parents[2]
+WORDS = dict(
+    enumerate(
+        ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
+    )
+)
 PAGE = ROOT / "docs" / "results.md"
+PAGES_OF_THEIR_OWN = {
+    "assumptions": "assumptions.md",
+    "posterior_bias": "posterior_bias.md",
+    "projection": "projection.md",
+    "when_assumptions_fail": "assumptions.md",
+}
+"""In docs/, by the name of the script."""
 README = ROOT / "README.md"
 
 
@@ -116,6 +130,7 @@ TABLES: dict[str, Callable[[], list[str]]] = {
     "peers": lambda: peers.table(rows(peers)),
     "planning": plans,
     "projection": lambda: projection.table(study(projection)),
+    "posterior_bias": lambda: posterior_bias.table(study(posterior_bias)),
     "pyro_elbo": lambda: pyro_elbo.table(rows(pyro_elbo)),
     "sparse_maze": maze,
     "speed": lambda: speed.table(rows(speed)),
@@ -123,8 +138,14 @@ TABLES: dict[str, Callable[[], list[str]]] = {
     "throughput": lambda: throughput.table(rows(throughput)),
     "training_schedules": schedules,
     "useless_actions": lambda: useless_actions.table(rows(useless_actions)),
+    "when_assumptions_fail": lambda: when_assumptions_fail.table(study(when_assumptions_fail)),
 }
-"""By the name of its script: what it prints for the page, tables and sentences, with blank lines between them."""
+"""By the name of its script: what it prints for its page, tables and sentences, with blank lines between them."""
+
+
+def page_of(name: str) -> Path:
+    """Return the page of a script."""
+    return PAGE.with_name(PAGES_OF_THEIR_OWN.get(name, PAGE.name))
 
 
 def dreams() -> Iterator[str]:
@@ -147,8 +168,7 @@ def empowerment() -> Iterator[str]:
     rows = [row for row in kept.rows.values() if row["maze"] != "cost"]
     seeds, horizons = len({row["seed"] for row in rows}), {int(row["horizon"]) for row in rows}
     most = max(float(row["error"]) for row in rows)
-    count = {3: "three", 5: "five"}[seeds]
-    yield f"the mean error is at most {most:.3f} nats for n up to {max(horizons)}, {count} seeds each"
+    yield f"the mean error is at most {most:.3f} nats for n up to {max(horizons)}, {WORDS[seeds]} seeds each"
 
 
 def television() -> Iterator[str]:
@@ -170,13 +190,38 @@ def television() -> Iterator[str]:
 
 
 def readme() -> Iterator[str]:
-    """Yield what the README says of the default agent: the median return before and after, and its range."""
+    """Yield what the README says with numbers: of times, the default agent, and agents without reward."""
+    yield from waited()
+    yield from unpaid()
     kept = rows(default_agent)
     before, after, *_ = default_agent.medians(kept, default_agent.STEPS)
     first, last = (re.split(r"  +", line)[1] for line in (before, after))
     seeds = len(kept.numbers("return_after", guide="learned", steps=default_agent.STEPS))
     yield f"Over {seeds} seeds the median return rises from {first.split()[0]} to {last}"
     yield f"in {default_agent.STEPS:,} steps"
+
+
+def waited() -> Iterator[str]:
+    """Yield how long a new user waits, in tens of seconds and in minutes."""
+    seconds = {row["command"]: float(row["seconds"]) for row in rows(first_steps).rows.values()}
+    first, again = (round(seconds[name], -1) for name in ("gio train", "gio train, again"))
+    yield f"learns Pendulum-v1; {first:.0f} s, later runs {again:.0f} s"
+    yield f"the tests; {WORDS[round(seconds['pytest'] / 60)]} minutes"
+
+
+def unpaid() -> Iterator[str]:
+    """Yield what is reached without any reward, on CartPole and on the frozen lake."""
+    kept = rows(evidence)
+    of = {"question": "reward_free_cartpole"}
+    information = kept.numbers("return", **of, method="information, next state")
+    entropy = kept.numbers("return", **of, method="entropy")
+    assert set(information) == {500.0}
+    count = WORDS[len(information)]
+    yield f"With {count} of {count} seeds the first keeps the pole up for 500 of 500 steps"
+    yield f"(`--guide UniformGuide`) for {min(entropy):.0f} to {max(entropy):.0f} "
+    lake = {"world": "FrozenLake, not slippery, no reward", "future": "NextState"}
+    nats, exact = (study(default_future).numbers(column, **lake) for column in ("nats", "exact"))
+    yield f"{sum(nats) / len(nats):.2f} of {sum(exact) / len(exact):.2f} nats a step"
 
 
 PIECES: dict[str, Callable[[], Iterator[str]]] = {
@@ -190,17 +235,18 @@ PIECES: dict[str, Callable[[], Iterator[str]]] = {
 def main() -> int:
     """Compare or write, and return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--write", action="store_true", help="put the tables into docs/results.md")
+    parser.add_argument("--write", action="store_true", help="put the tables into the pages")
     options = parser.parse_args()
     differs = False
     for name in TABLES:
-        before = PAGE.read_text()
+        page = page_of(name)
+        before = page.read_text()
         after = updated(before, name)
         if after != before:
             differs = True
             print(f"{name}: {'written' if options.write else 'differs from its rows'}", flush=True)
             if options.write:
-                PAGE.write_text(after)
+                page.write_text(after)
     text = " ".join(PAGE.read_text().split())
     missing = [piece for pieces in PIECES.values() for piece in pieces() if piece not in text]
     print(*(f"not on the page: {piece}" for piece in missing), sep="\n", end="")

@@ -1,4 +1,4 @@
-"""The figures that docs/theory.md, docs/worlds.md and docs/results.md work out by hand: computed, without sampling.
+"""The figures that README.md and pages of docs/ work out by hand: computed, without sampling.
 
     python examples/studies/worked.py                            # ten seconds: prints each where it stands in the text
 
@@ -104,7 +104,19 @@ def lake(mdp: tabular.TabularMDP, actions: Tensor) -> float:
     return float(tabular.expected_return(mdp, torch.nn.functional.one_hot(actions, mdp.actions).double(), 100))
 
 
+def readme() -> Iterator[str]:
+    """Yield a piece of README.md: how long the optimum of entropy stays out of the holes of the frozen lake."""
+    lake = tabular.TabularMDP.from_env(gym.make("FrozenLake-v1", is_slippery=False))
+    known = {"discount": lake.discount, "start": lake.start, "terminal": lake.terminal}
+    unpaid = tabular.TabularMDP(lake.transition, torch.zeros_like(lake.reward), **known)
+    alive = (~lake.terminal).double()[:, None].expand_as(lake.reward)
+    clock = tabular.TabularMDP(lake.transition, alive, **known)
+    policy = tabular.policy_iteration(unpaid, 1.0, guide=tabular.uniform).policy
+    yield f"falls into a hole after {float(tabular.expected_return(clock, policy, 100)):.1f} steps"
+
+
 PAGES: dict[str, Callable[[], Iterator[str]]] = {
+    "README.md": readme,
     "docs/theory.md": theory,
     "docs/worlds.md": worlds,
     "docs/results.md": results,
