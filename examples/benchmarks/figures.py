@@ -51,11 +51,7 @@ import when_assumptions_fail
 RESULTS = Path(__file__).parent / "results"
 STUDIES = Path(__file__).parents[1] / "studies"
 ROOT = Path(__file__).parents[2]
-WORDS = dict(
-    enumerate(
-        ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
-    )
-)
+WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
 PAGE = ROOT / "docs" / "results.md"
 PAGES_OF_THEIR_OWN = {
     "assumptions": "assumptions.md",
