@@ -13,6 +13,7 @@ from gio_pyro.envs.hidden_catalogue import NoisyFrozenLake, RepeatFirst, Tiger, 
 from gio_pyro.envs.linear_gaussian import LinearGaussianWorld
 from gio_pyro.envs.partial_views import CartPolePositions, PendulumAngle, PendulumPixels
 from gio_pyro.envs.registry import HIDDEN_IDS, IDS, register
+from gio_pyro.envs.swing_up import CartPoleSwingUp
 
 register()
 
@@ -20,6 +21,7 @@ __all__ = [
     "HIDDEN_IDS",
     "IDS",
     "CartPolePositions",
+    "CartPoleSwingUp",
     "GridWorld",
     "HiddenState",
     "HiddenWorld",

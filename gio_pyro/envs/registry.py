@@ -22,6 +22,10 @@ HIDDEN: MappingProxyType[str, tuple[str, int | None]] = MappingProxyType(
     }
 )
 """Worlds with hidden states: where in `gio_pyro.envs` they are made, and their time limits, steps."""
+CONTROL: MappingProxyType[str, tuple[str, int | None]] = MappingProxyType(
+    {"CartPoleSwingUp": ("swing_up:CartPoleSwingUp", 500)}
+)
+"""Worlds of classic control that are seen whole: where in `gio_pyro.envs` they are made, and their time limits."""
 IDS = tuple(f"{NAMESPACE}{name}-v0" for name in LIMITS)
 """Ids of the worlds with a map."""
 HIDDEN_IDS = tuple(f"{NAMESPACE}{name}-v0" for name in HIDDEN)
@@ -31,6 +35,7 @@ HIDDEN_IDS = tuple(f"{NAMESPACE}{name}-v0" for name in HIDDEN)
 def register() -> None:
     """Register the ids with Gymnasium, except those registered already."""
     maps = {name: (f"catalogue:{name}", limit) for name, limit in LIMITS.items()}
-    for id_, (place, limit) in zip((*IDS, *HIDDEN_IDS), {**maps, **HIDDEN}.values(), strict=True):
+    for name, (place, limit) in {**maps, **HIDDEN, **CONTROL}.items():
+        id_ = f"{NAMESPACE}{name}-v0"
         if id_ not in gym.registry:
             gym.register(id_, entry_point=f"gio_pyro.envs.{place}", max_episode_steps=limit)
