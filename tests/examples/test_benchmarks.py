@@ -294,3 +294,12 @@ def test_hidden_control_keeps_a_row_for_each_method_and_goes_on_from_its_checkpo
     assert [(row["method"], row["step"]) for row in rows] == [
         (method, step) for method in ("world", "memoryless") for step in ("30", "40")
     ]
+
+
+@pytest.mark.slow
+def test_skills_play_in_the_worlds_of_the_questions(tmp_path):
+    quick = ("--only", "Pendulum", "--seeds", "1", "--steps", "20", "--results", tmp_path / "rows.csv")
+    done = run("skills.py", *quick)
+    assert done.returncode == 0, done.stderr
+    assert "| Pendulum-v1, 20 steps | best | 1 | -" in done.stdout
+    assert (tmp_path / "rows.csv").read_text().count("\n") == 9

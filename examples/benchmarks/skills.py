@@ -1,0 +1,96 @@
+"""How long the skills of DIAYN keep the pole up, and how they swing the pendulum, beside other agents without reward.
+
+    python examples/benchmarks/skills.py                  # an hour of one core; rows in the file are not run again
+    python examples/benchmarks/skills.py --table          # the table alone
+
+The recipe `diayn` with its eight skills, for as many steps as the questions `reward_free_cartpole` and
+`reward_free_pendulum` of evidence.py have, seeds 0 to 9. Each skill plays five episodes with its most probable actions.
+The mean over skills is what a skill is worth that is drawn at random, the best one what a user may choose who can see
+the return; agents that are paid for information have no such choice.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import torch
+from evidence import QUESTIONS
+from kept import Kept, command_line
+from torch.distributions import Categorical
+
+import gio_pyro as gio
+from gio_pyro.sweep.comparison import compare
+from gio_pyro.sweep.results import Result
+from gio_pyro.sweep.tables import interval_text, number
+
+RESULTS = Path(__file__).parent / "results" / "skills.csv"
+KEYS = ("environment", "seed", "skill")
+ASKED = ("reward_free_cartpole", "reward_free_pendulum")
+STEPS = {QUESTIONS[name].environments[0]: QUESTIONS[name].steps for name in ASKED}
+SKILLS, EPISODES, EVALUATION_SEED = 8, 5, 1_000_003
+
+
+def play(agent: gio.GIO, env: gym.Env[Any, Any], skill: int, seed: int) -> float:
+    """Return the mean return of a skill's most probable actions."""
+    policy, actions, earned = agent.explorer.explorer.policy(skill), agent.collector.actions, 0.0
+    for episode in range(EPISODES):
+        seen, _ = env.reset(seed=seed + episode)
+        done = False
+        while not done:
+            pi: Any = policy(torch.as_tensor(seen)[None])
+            best = pi.logits.argmax(-1) if isinstance(pi, Categorical) else pi.mean
+            seen, reward, terminated, truncated, _ = env.step(actions.decode_one(best[0].numpy()))
+            earned, done = earned + float(reward), terminated or truncated
+    return earned / EPISODES
+
+
+def run(environment: str, seed: int, steps: int) -> list[dict[str, object]]:
+    """Learn, and return a row for each skill."""
+    agent = gio.GIO(environment, recipe="diayn", reward_weight=0, seed=seed)
+    agent.learn(steps)
+    env, rows = gym.make(environment), list[dict[str, object]]()
+    with torch.no_grad():
+        for skill in range(SKILLS):
+            earned = play(agent, env, skill, EVALUATION_SEED + 100 * seed)
+            rows.append({"environment": environment, "seed": seed, "skill": skill, "return": earned, "steps": steps})
+    return rows
+
+
+def table(kept: Kept) -> list[str]:
+    """Return the mean and the best of the skills of each seed in Markdown."""
+    lines = ["| skills of DIAYN | of eight | seeds | IQM | 95 % interval | lowest to highest |", "|---" * 6 + "|"]
+    results = []
+    for environment in STEPS:
+        for seed in sorted({int(row["seed"]) for row in kept.rows.values() if row["environment"] == environment}):
+            skills = kept.numbers("return", environment=environment, seed=seed)
+            for name, score in (("mean", sum(skills) / len(skills)), ("best", max(skills))):
+                results.append(Result(environment, name, seed, score, "", {}))
+    for comparison in compare(results):
+        for method in sorted(comparison.methods, key=lambda method: method.name, reverse=True):
+            steps = {row["steps"] for row in kept.rows.values() if row["environment"] == comparison.environment}
+            what = f"{comparison.environment}, {int(steps.pop()):,} steps"
+            cells = [what, method.name, str(len(method.all)), number(method.iqm)]
+            cells.append(interval_text(method.low, method.high))
+            lines.append(f"| {' | '.join(cells)} | {number(method.all.min())} to {number(method.all.max())} |")
+    return lines
+
+
+def main() -> None:
+    """Run what is missing and print the table."""
+    parser = command_line(__doc__, RESULTS, seeds=10)
+    parser.add_argument("--table", action="store_true", help="print the table, run nothing")
+    parser.add_argument("--only", default="", help="environments whose id contains this")
+    parser.add_argument("--steps", type=int, help="instead of those of the questions; for a trial")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    kept = Kept(options.results, KEYS)
+    for environment, steps in STEPS.items() if not options.table else ():
+        for seed in range(options.seeds if options.only in environment else 0):
+            if (environment, seed, SKILLS - 1) not in kept:
+                kept.add(run(environment, seed, options.steps or steps))
+                print(environment, seed, kept.numbers("return", environment=environment, seed=seed), flush=True)
+    print("\n".join(table(kept)))
+
+
+if __name__ == "__main__":
+    main()
