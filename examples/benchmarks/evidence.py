@@ -108,6 +108,7 @@ QUESTIONS = {
             "MIRL, temperature at most 0.2": "--guide MovingMarginalGuide --temperature loss:0.05:0.01:0.005:0.2",
             "entropy": "--guide UniformGuide",
         },
+        seeds="0-4",
         common="--hidden 64 64 --greedy --uniform-share 0.2",
     ),
     "bounds": Question(
