@@ -111,13 +111,22 @@ QUESTIONS = {
         seeds="0-4",
         common="--hidden 64 64 --greedy --uniform-share 0.2",
     ),
+    "control": Question(
+        "Does it control as well as what people use? Beside Stable-Baselines3: peers.py.",
+        ("LunarLanderContinuous-v3", "Hopper-v5", "Walker2d-v5", "HalfCheetah-v5"),
+        100_000,
+        {"information, next state": ""},
+        seeds="0-4",
+        common="--temperature auto:0.2",
+    ),
     "bounds": Question(
         "One step or the trajectory, and which future?",
         ("Pendulum-v1",),
         6_000,
         {
             "one step, next state": "",
-            "trajectory bound": "--objective trajectory_elbo",
+            "one step, next state, by the ELBO": "--objective elbo",
+            "trajectory bound, by the ELBO": "--objective trajectory_elbo",
             "one step, state after 3 actions": '--future "StateAfter(3)"',
             "one step, return": '--future "Return(50, 0.99)"',
             "entropy": "--guide UniformGuide",
