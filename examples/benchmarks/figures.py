@@ -220,8 +220,17 @@ def unpaid() -> Iterator[str]:
     yield f"{sum(nats) / len(nats):.2f} of {sum(exact) / len(exact):.2f} nats a step"
 
 
+def novelty() -> Iterator[str]:
+    """Yield how often novelty alone does not keep the pole up."""
+    survived = rows(evidence).numbers("return", question="reward_free_cartpole", method="novelty (RND)")
+    fell = [steps for steps in survived if steps < 475]
+    few, all_ = WORDS[len(fell)], WORDS[len(survived)]
+    yield f"{few} of its {all_} seeds end between {min(fell):.0f} and {max(fell):.0f} steps"
+
+
 PIECES: dict[str, Callable[[], Iterator[str]]] = {
     "dreaming": dreams,
+    "evidence": novelty,
     "noisy_tv": television,
     "variational_empowerment": empowerment,
 }
