@@ -128,7 +128,7 @@ QUESTIONS = {
             "one step, next state, by the ELBO": "--objective elbo",
             "trajectory bound, by the ELBO": "--objective trajectory_elbo",
             "one step, state after 3 actions": '--future "StateAfter(3)"',
-            "one step, return": '--future "Return(50, 0.99)"',
+            "one step, return of 10 steps": '--future "Return(10, 0.99)"',
             "entropy": "--guide UniformGuide",
         },
     ),
