@@ -88,8 +88,13 @@ def world(name: str) -> World:
         return World(mdp, pendulum_grid.seen(), places, cell, period, moves)
     places = torch.as_tensor(np.stack([env.unwrapped.coordinates(state) for state in range(mdp.states)])).double()
     shown = states(env, mdp.states)
-    views = nn.functional.one_hot(shown).float() if shown.ndim == 1 else shown.flatten(1).float() / 255
+    views = nn.functional.one_hot(shown).float() if shown.ndim == 1 else standardised(shown.flatten(1).float())
     return World(mdp, views, places, torch.ones(2, dtype=torch.float64), None, _steps(mdp, places))
+
+
+def standardised(pixels: Tensor) -> Tensor:
+    """Return pixels with mean 0 and deviation 1 each, those that never change as 0."""
+    return (pixels - pixels.mean(0)) / pixels.std(0).clamp_min(1e-6)
 
 
 def _steps(mdp: tabular.TabularMDP, places: Tensor) -> Tensor:
