@@ -131,7 +131,7 @@ def draw(kept: Kept, path: Path) -> None:
     """Draw entropy, support and the share of the bound that Q reaches, a dot for each seed."""
     figure = Figure(figsize=(11, 3.6), layout="constrained", dpi=120)
     panels = figure.subplots(1, 3, sharey=True)
-    names = [world.environment for world in WORLDS]
+    names = [world.environment for world in WORLDS if kept.numbers("kl", environment=world.environment)]
     for (column, extreme, label), axes in zip(
         (
             ("entropy", "least_entropy", "entropy of the optimal policy, nats"),
@@ -151,6 +151,7 @@ def draw(kept: Kept, path: Path) -> None:
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(axis="x", color="0.9")
     panels[0].invert_yaxis()
+    panels[2].axvline(1, color="0.5", linestyle="--", linewidth=0.8)
     panels[0].set_title("dot: mean over states, bar: its extreme", fontsize="small", loc="left")
     FigureCanvasAgg(figure).print_png(str(path))
 
