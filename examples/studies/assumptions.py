@@ -109,7 +109,7 @@ def table(kept: Kept) -> list[str]:
     """Return the figures of each world in Markdown, medians over seeds."""
     lines = [
         "| optimum of | how | seeds | entropy, nats: mean (least) | KL(π* ‖ π_0), nats: mean (largest) "
-        "| paid for a state, nats | largest |Q| (bound) |",
+        "| paid for a state, nats | size of Q: largest (bound) |",
         "|---" * 7 + "|",
     ]
     for world in WORLDS:

@@ -209,11 +209,11 @@ def draw(kept: Kept, path: Path) -> None:
     time_.plot(x, [float(row["milliseconds"]) for row in rows], "o-", color=COLOURS[0])
     error.axhline(ERROR, color="0.5", linestyle="--", linewidth=0.8)
     rank.axhline(RANK, color="0.5", linestyle="--", linewidth=0.8)
-    error.set(xlabel="n (actions)", ylabel="mean error (nats)", xticks=HORIZONS, ylim=(0, None))
+    error.set(xlabel="n (actions)", ylabel="mean error (nats)", xticks=HORIZONS, ylim=(0, 1.7 * ERROR))
     rank.set(xlabel="n (actions)", ylabel="rank correlation\n(bar: the most)", xticks=HORIZONS, ylim=(None, 1.005))
     time_.set(xlabel="n (actions)", ylabel="an update (ms)", xticks=COSTS, ylim=(0, None))
     time_.set_title("of 5ⁿ sequences, none enumerated", fontsize="medium")
-    error.legend(frameon=False)
+    error.legend(frameon=False, ncols=2)
     for axes in (error, rank, time_):
         axes.spines[["top", "right"]].set_visible(False)
     FigureCanvasAgg(figure).print_png(str(path))

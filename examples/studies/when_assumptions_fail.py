@@ -169,7 +169,7 @@ class Case:
 
 
 CASES = {
-    "control": Case("nothing"),
+    "control": Case("nothing (control)"),
     "missing": Case("π₀ lacks an action", left=0.0),
     "rare": Case("π₀ gives it 1e-12", left=1e-12),
     "cold": Case("temperature 0.003", temperature=0.003),
@@ -301,11 +301,11 @@ def table(kept: Kept, names: Sequence[str] = tuple(CASES)) -> list[str]:
 
         falls, gap = column("falls"), column("gap")
         gap[gap < ROUNDING] = 0
-        gains = ", ".join(f"{np.median(column(f'gain_{n}')):.1g}" for n in (1, 5, 20))
-        most = f"{column('largest_fall').max():.1g}" if falls.any() else "-"
+        gains = ", ".join(f"{np.median(column(f'gain_{n}')):.2g}" for n in (1, 5, 20))
+        most = f"{column('largest_fall').max():.2g}" if falls.any() else "-"
         lines.append(
             f"| {CASES[name].title} | {(falls > 0).sum()} of {len(falls)} | {int(falls.sum())} | {most} | {gains} "
-            f"| {np.median(gap):.1g} | {gap.max():.2g} | {column('entropy_nats').mean():.2f} |"
+            f"| {np.median(gap):.2g} | {gap.max():.2g} | {column('entropy_nats').mean():.2f} |"
         )
     return lines
 
