@@ -122,9 +122,14 @@ def table(kept: Kept) -> list[str]:
         lines.append(
             f"| {world.environment} | {how} | {seeds if world.steps else ''} "
             f"| {n['entropy']:.2f} ({n['least_entropy']:.2f}) | {n['kl']:.2f} ({n['largest_kl']:.2f}) "
-            f"| {low:.2f} to {high:.2f} | {n['q']:.3g} ({n['q_bound']:.3g}) |"
+            f"| {low:.2f} to {high:.2f} | {size(n['q'])} ({size(n['q_bound'])}) |"
         )
     return lines
+
+
+def size(value: float) -> str:
+    """Return a number with three digits, large ones as whole numbers."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def draw(kept: Kept, path: Path) -> None:
