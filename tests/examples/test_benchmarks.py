@@ -67,6 +67,7 @@ def test_deep_control_runs_keeps_its_rows_and_says_what_was_missed(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings(r"ignore:jax\.:DeprecationWarning")  # where sbx is installed
 def test_the_speed_benchmark_prints_paired_ratios_floors_and_aims(tmp_path):
     pytest.importorskip("stable_baselines3")
     results = tmp_path / "speed.csv"
