@@ -4,8 +4,8 @@
     python examples/benchmarks/first_steps.py --only train
 
 The commands are read from README.md, cut at `&&` and timed one by one from outside; `gio train` is run a second time
-once its update has been compiled, for which the script waits. Nothing that an earlier run compiled is found. What is installed comes from pip's
-cache, if it is there.
+once its update has been compiled, for which the script waits. Nothing that an earlier run compiled is found. What is
+installed comes from pip's cache, if it is there.
 """
 
 import os
