@@ -19,7 +19,7 @@ from pathlib import Path
 
 from kept import Kept
 
-from gio_pyro.sweep.comparison import Comparison, compare
+from gio_pyro.sweep.comparison import Comparison, Method, compare
 from gio_pyro.sweep.results import Result, read_results
 from gio_pyro.sweep.tables import interval_text, number
 from gio_pyro.sweep.variants import parse_seeds
@@ -171,6 +171,12 @@ def comparisons(kept: Kept, name: str) -> list[Comparison]:
     return compare(results, against=control if any(row["method"] == control for row in rows) else None)
 
 
+def scores(method: Method) -> list[str]:
+    """Return seeds, interquartile mean, its interval and the range of a method as texts."""
+    span = f"{number(method.all.min())} to {number(method.all.max())}"
+    return [str(len(method.all)), number(method.iqm), interval_text(method.low, method.high), span]
+
+
 def table(kept: Kept, name: str) -> list[str]:
     """Return a table of each environment of a question in Markdown, a line for each method, the best one first."""
     parts, steps = [], max((int(row["steps"]) for row in kept.rows.values() if row["question"] == name), default=0)
@@ -180,10 +186,7 @@ def table(kept: Kept, name: str) -> list[str]:
         for method in comparison.methods:
             pair = comparison.pair(method.name)
             better = "" if pair is None else f"{pair.probability:.2f} {interval_text(pair.low, pair.high, '.2f')}"
-            cells = [method.name, str(len(method.all)), number(method.iqm), interval_text(method.low, method.high)]
-            lines.append(
-                f"| {' | '.join([*cells, f'{number(method.all.min())} to {number(method.all.max())}', better])} |"
-            )
+            lines.append(f"| {' | '.join([method.name, *scores(method), better])} |")
         parts.append("\n".join(lines))
     return "\n\n".join(parts).splitlines()
 

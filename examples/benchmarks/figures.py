@@ -46,6 +46,7 @@ import latent_variables
 import posterior_bias
 import projection
 import training_schedules
+import variational_empowerment
 import when_assumptions_fail
 
 RESULTS = Path(__file__).parent / "results"
@@ -125,8 +126,8 @@ TABLES: dict[str, Callable[[], list[str]]] = {
     "mutual_information": lambda: mutual_information.table(rows(mutual_information)),
     "peers": lambda: peers.table(rows(peers)),
     "planning": plans,
-    "projection": lambda: projection.table(study(projection)),
     "posterior_bias": lambda: posterior_bias.table(study(posterior_bias)),
+    "projection": lambda: projection.table(study(projection)),
     "pyro_elbo": lambda: pyro_elbo.table(rows(pyro_elbo)),
     "sparse_maze": maze,
     "speed": lambda: speed.table(rows(speed)),
@@ -160,8 +161,7 @@ def dreams() -> Iterator[str]:
 
 def empowerment() -> Iterator[str]:
     """Yield what the study of learned empowerment says on the page: its largest error."""
-    kept = Kept(STUDIES / "results" / "variational_empowerment.csv", ("maze", "horizon", "seed"))
-    rows = [row for row in kept.rows.values() if row["maze"] != "cost"]
+    rows = [row for row in study(variational_empowerment).rows.values() if row["maze"] != "cost"]
     seeds, horizons = len({row["seed"] for row in rows}), {int(row["horizon"]) for row in rows}
     most = max(float(row["error"]) for row in rows)
     yield f"the mean error is at most {most:.3f} nats for n up to {max(horizons)}, {WORDS[seeds]} seeds each"

@@ -18,11 +18,11 @@ from typing import Any
 
 import gymnasium as gym
 import torch
+from evidence import scores
 from kept import Kept, command_line
 
 from gio_pyro.sweep.comparison import compare
 from gio_pyro.sweep.results import Result
-from gio_pyro.sweep.tables import interval_text, number
 
 HERE = Path(__file__).parent / "results"
 RESULTS, OWN = HERE / "peers.csv", HERE / "deep_control.csv"
@@ -121,9 +121,8 @@ def table(kept: Kept) -> list[str]:
     lines.append("|---" * 7 + "|")
     for comparison in compare(results(kept)):
         for method in comparison.methods:
-            cells = [method.name, comparison.environment, f"{steps[comparison.environment]:,}", str(len(method.all))]
-            cells += [number(method.iqm), interval_text(method.low, method.high)]
-            lines.append(f"| {' | '.join([*cells, f'{number(method.all.min())} to {number(method.all.max())}'])} |")
+            what = [method.name, comparison.environment, f"{steps[comparison.environment]:,}"]
+            lines.append(f"| {' | '.join([*what, *scores(method)])} |")
     return lines
 
 

@@ -14,14 +14,13 @@ from typing import Any
 
 import gymnasium as gym
 import torch
-from evidence import QUESTIONS
+from evidence import QUESTIONS, scores
 from kept import Kept, command_line
 from torch.distributions import Categorical
 
 import gio_pyro as gio
 from gio_pyro.sweep.comparison import compare
 from gio_pyro.sweep.results import Result
-from gio_pyro.sweep.tables import interval_text, number
 
 RESULTS = Path(__file__).parent / "results" / "skills.csv"
 KEYS = ("environment", "seed", "skill")
@@ -69,9 +68,7 @@ def table(kept: Kept) -> list[str]:
         for method in sorted(comparison.methods, key=lambda method: method.name, reverse=True):
             steps = {row["steps"] for row in kept.rows.values() if row["environment"] == comparison.environment}
             what = f"{comparison.environment}, {int(steps.pop()):,} steps"
-            cells = [what, method.name, str(len(method.all)), number(method.iqm)]
-            cells.append(interval_text(method.low, method.high))
-            lines.append(f"| {' | '.join(cells)} | {number(method.all.min())} to {number(method.all.max())} |")
+            lines.append(f"| {' | '.join([what, method.name, *scores(method)])} |")
     return lines
 
 

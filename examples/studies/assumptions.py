@@ -81,8 +81,7 @@ def exact(world: World) -> dict[str, object]:
     states = (met > 0) & ~mdp.terminal
     policy = solved.policy[states]
     entropy = torch.special.entr(policy).sum(-1)
-    first = mdp.uniform[states]
-    kl = torch.where(policy > 0, policy * (policy.clamp_min(1e-300).log() - first.log()), 0.0).sum(-1)
+    kl = -entropy - torch.special.xlogy(policy, mdp.uniform[states]).sum(-1)
     paid = tabular.mutual_information(mdp.transition, solved.policy)[states]
     most = float(mdp.reward[states].abs().max() + alpha * paid.abs().max())
     return figures(entropy, kl, paid, float(solved.q[states].abs().max()), most / (1 - float(mdp.discount)))

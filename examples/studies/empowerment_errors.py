@@ -69,8 +69,12 @@ class World:
         """The states in which an episode may begin, `[S]` booleans."""
         return self.mdp.start > 0
 
+    def sequences(self, horizon: int) -> Tensor:
+        """Return all sequences of actions, `[Aⁿ, n]`, the last action running fastest."""
+        return torch.cartesian_prod(*[torch.arange(len(self.moves))] * horizon).reshape(-1, horizon)
+
     def channel(self, horizon: int) -> Tensor:
-        """Return p(s_n | s, a_1..a_n) of the free states, `[S, Aⁿ, S]`, the last action running fastest."""
+        """Return p(s_n | s, a_1..a_n) of the free states, `[S, Aⁿ, S]`, in the order of `sequences`."""
         p = torch.eye(self.mdp.states, dtype=torch.float64)[self.free][:, None]
         for _ in range(horizon):
             p = torch.einsum("sut,tav->suav", p, self.mdp.transition).flatten(1, 2)
@@ -110,8 +114,7 @@ def _steps(mdp: tabular.TabularMDP, places: Tensor) -> Tensor:
 
 def uniform_information(channel: Tensor) -> Tensor:
     """Return the information of uniform sequences about the final state, `[S]` nats."""
-    mean = channel.mean(1, keepdim=True)
-    return torch.where(channel > 0, channel * (channel / mean).log(), 0.0).sum(-1).mean(-1)
+    return tabular.mutual_information(channel, channel.new_full(channel.shape[:2], 1 / channel.shape[1]))
 
 
 def gaussian(of: World, horizon: int, channel: Tensor) -> Tensor:
@@ -121,9 +124,7 @@ def gaussian(of: World, horizon: int, channel: Tensor) -> Tensor:
         turns = (channel.mean(1) * torch.exp(1j * of.places[:, 0])).sum(-1).angle()
         around = (place[..., 0] - turns[:, None] + of.around / 2).remainder(of.around) - of.around / 2
         place = torch.stack([around, place[..., 1]], -1)
-    count = len(of.moves)
-    sequences = torch.cartesian_prod(*[torch.arange(count)] * horizon).reshape(-1, horizon)
-    inputs = of.moves[sequences].flatten(1)
+    inputs = of.moves[of.sequences(horizon)].flatten(1)
     inputs = inputs - inputs.mean(0)
     ends = torch.einsum("sut,std->sud", channel, place)
     centred = ends - ends.mean(1, keepdim=True)
@@ -165,9 +166,8 @@ class Critic(nn.Module):
 def contrastive(of: World, horizon: int, channel: Tensor, seed: int, updates: int) -> Tensor:
     """Return the learned information of uniform sequences, `[S]` nats."""
     torch.manual_seed(seed)
-    views, count = of.views[of.free], len(of.moves)
-    sequences = torch.cartesian_prod(*[torch.arange(count)] * horizon).reshape(-1, horizon)
-    shown = nn.functional.one_hot(sequences, count).flatten(1).float()
+    views = of.views[of.free]
+    shown = nn.functional.one_hot(of.sequences(horizon), len(of.moves)).flatten(1).float()
     joint = Critic(views.shape[1] + shown.shape[1], of.views.shape[1])
     state = Critic(views.shape[1], of.views.shape[1])
     optimiser = torch.optim.Adam([*joint.parameters(), *state.parameters()], RATE)
