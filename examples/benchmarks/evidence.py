@@ -11,6 +11,7 @@ Methods of a question differ only in what their flags say: the control is the sa
 """
 
 import argparse
+import os
 import shlex
 import subprocess
 import sys
@@ -24,7 +25,8 @@ from gio_pyro.sweep.results import Result, read_results
 from gio_pyro.sweep.tables import interval_text, number
 from gio_pyro.sweep.variants import parse_seeds
 
-RESULTS = Path(__file__).parent / "results" / "evidence.csv"
+HERE = Path(__file__).parent
+RESULTS = HERE / "results" / "evidence.csv"
 KEYS = ("question", "environment", "method", "seed")
 
 
@@ -68,7 +70,7 @@ QUESTIONS = {
         common="--reward-weight 0",
     ),
     "reward_free_pendulum": Question(
-        "What does the pendulum do without reward? Its return, which is 0 upright and -16 for a step hanging down.",
+        "Does the pendulum stand without reward? Share of the second half of an episode that it is upright.",
         ("Pendulum-v1",),
         10_000,
         {
@@ -78,10 +80,10 @@ QUESTIONS = {
             "novelty (RND)": "--guide UniformGuide --signal RandomNetworkDistillation",
             "entropy": "--guide UniformGuide --temperature 1",
         },
-        common="--reward-weight 0",
+        common="--reward-weight 0 --wrapper upright:Upright",
     ),
     "reward_free_acrobot": Question(
-        "Does the acrobot swing up without reward? Its return, -1 for each step until it does, at least -500.",
+        "Does the acrobot swing up without reward? Share of the second half of an episode that its tip is up.",
         ("Acrobot-v1",),
         20_000,
         {
@@ -90,7 +92,7 @@ QUESTIONS = {
             "novelty (RND)": "--guide UniformGuide --signal RandomNetworkDistillation",
             "entropy": "--guide UniformGuide --temperature 1",
         },
-        common="--reward-weight 0",
+        common="--reward-weight 0 --wrapper upright:Upright",
     ),
     "dreams": Question(
         "Do rollouts in a learned model save steps where states are vectors? Returns after few steps.",
@@ -149,8 +151,9 @@ def carry_out(kept: Kept, name: str, question: Question, method: str, folder: Pa
     """Run one sweep and keep its rows."""
     out = folder / name / "".join(letter if letter.isalnum() else "_" for letter in method)
     words = [*question.words(method), "--jobs", str(jobs), "--out", str(out)]
-    print(f"gio {shlex.join(words)}", flush=True)
-    subprocess.run([sys.executable, "-m", "gio_pyro", *words], check=False)
+    print(f"PYTHONPATH=examples/benchmarks gio {shlex.join(words)}", flush=True)
+    path = os.pathsep.join([str(HERE), *filter(None, [os.environ.get("PYTHONPATH")])])
+    subprocess.run([sys.executable, "-m", "gio_pyro", *words], env=os.environ | {"PYTHONPATH": path}, check=False)
     version = ["git", "-C", str(RESULTS.parent), "describe", "--always", "--dirty", "--exclude", "*"]
     commit = subprocess.run(version, capture_output=True, text=True, check=False).stdout.strip()
     for result in read_results([out]):
