@@ -1,13 +1,15 @@
-"""Does it control as well as what people use? Stable-Baselines3 on the environments of deep_control.py, as many steps.
+"""Does it control as well as what people use? Stable-Baselines3 on the same environments, for as many steps.
 
     pip install -c constraints.txt -e ".[benchmarks]"
-    python examples/benchmarks/peers.py                    # what is missing, half an hour of one core; then the table
+    python examples/benchmarks/peers.py                    # what is missing, ten hours of one core; then the table
+    python examples/benchmarks/peers.py --only Pendulum    # one environment
     python examples/benchmarks/peers.py --table            # the table alone
 
 SAC with its own defaults, DQN with the settings that RL Baselines3 Zoo tuned for each environment
 (https://github.com/DLR-RM/rl-baselines3-zoo, hyperparams/dqn.yml of 22e3ff2). The rows of this library are those of
-deep_control.py: one table of settings for each kind of action, and a temperature. A result is the mean return of 20
-episodes with the most probable action. Statistics are those of `gio report`.
+deep_control.py and of the question `control` of evidence.py: one table of settings for each kind of action, and a
+temperature. A result is the mean return of 20 episodes with the most probable action. Statistics are those of
+`gio report`.
 """
 
 import csv
@@ -18,6 +20,7 @@ from typing import Any
 
 import gymnasium as gym
 import torch
+from evidence import RESULTS as EVIDENCE
 from evidence import scores
 from kept import Kept, command_line
 
@@ -48,8 +51,25 @@ class Peer:
 
 
 WIDE = {"net_arch": [256, 256]}
+OFTEN = {
+    "learning_rate": 6.3e-4,
+    "batch_size": 128,
+    "buffer_size": 50_000,
+    "learning_starts": 0,
+    "target_update_interval": 250,
+    "train_freq": 4,
+    "gradient_steps": -1,
+    "exploration_fraction": 0.12,
+    "exploration_final_eps": 0.1,
+    "policy_kwargs": WIDE,
+}
+"""The Zoo's settings of Acrobot and LunarLander."""
 PEERS = (
     Peer("Pendulum-v1", 6_000, "SAC"),
+    *(
+        Peer(environment, 100_000, "SAC")
+        for environment in ("LunarLanderContinuous-v3", "Hopper-v5", "Walker2d-v5", "HalfCheetah-v5")
+    ),
     Peer(
         "CartPole-v1",
         50_000,
@@ -67,23 +87,8 @@ PEERS = (
             "policy_kwargs": WIDE,
         },
     ),
-    Peer(
-        "Acrobot-v1",
-        50_000,
-        "DQN",
-        {
-            "learning_rate": 6.3e-4,
-            "batch_size": 128,
-            "buffer_size": 50_000,
-            "learning_starts": 0,
-            "target_update_interval": 250,
-            "train_freq": 4,
-            "gradient_steps": -1,
-            "exploration_fraction": 0.12,
-            "exploration_final_eps": 0.1,
-            "policy_kwargs": WIDE,
-        },
-    ),
+    Peer("Acrobot-v1", 50_000, "DQN", OFTEN),
+    Peer("LunarLander-v3", 100_000, "DQN", OFTEN),
 )
 
 
@@ -106,12 +111,17 @@ def run(peer: Peer, seed: int) -> dict[str, object]:
 
 def results(kept: Kept) -> list[Result]:
     """Return the runs of the peers, and those of this library with as many steps."""
+    own = [row | {"method": NAMES[row["method"]]} for row in read(OWN) if row["method"] in NAMES]
+    asked = [row | {"method": OURS} for row in read(EVIDENCE) if row["question"] == "control"]
     budgets = {(peer.environment, str(peer.steps)) for peer in PEERS}
-    with OWN.open(newline="") as file:
-        own = [row for row in csv.DictReader(file) if (row["environment"], row["steps"]) in budgets]
-    peers = [row for row in kept.rows.values() if (row["environment"], row["steps"]) in budgets]
-    rows = [row | {"method": NAMES[row["method"]]} for row in own] + peers
+    rows = [row for row in (*own, *asked, *kept.rows.values()) if (row["environment"], row["steps"]) in budgets]
     return [Result(row["environment"], row["method"], int(row["seed"]), float(row["return"]), "", {}) for row in rows]
+
+
+def read(path: Path) -> list[dict[str, str]]:
+    """Return the rows of a CSV file."""
+    with path.open(newline="") as file:
+        return [*csv.DictReader(file)]
 
 
 def table(kept: Kept) -> list[str]:

@@ -21,9 +21,9 @@ class Upright(gym.Wrapper[Any, Any, Any, Any]):
 
     def __init__(self, env: gym.Env[Any, Any]) -> None:
         super().__init__(env)
-        assert env.spec is not None and env.spec.max_episode_steps is not None
-        self.upright = {"Pendulum-v1": pendulum, "Acrobot-v1": acrobot}[env.spec.id]
-        self.limit, self.taken = env.spec.max_episode_steps, 0
+        spec: Any = env.spec
+        self.upright = {"Pendulum-v1": pendulum, "Acrobot-v1": acrobot}[spec.id]
+        self.limit, self.taken = int(spec.max_episode_steps), 0
 
     def reset(self, **given: Any) -> tuple[Any, dict[str, Any]]:
         """Begin an episode."""
@@ -45,6 +45,6 @@ def pendulum(seen: np.ndarray) -> bool:
 
 
 def acrobot(seen: np.ndarray) -> bool:
-    """Return whether the tip is more than one link above the axis; it sees cosine and sine of both angles, and speeds."""
+    """Return whether the tip is more than a link above the axis; it sees cosine and sine of two angles, and speeds."""
     first, first_sine, second, second_sine = seen[:4]
     return bool(-first - (first * second - first_sine * second_sine) > 1)

@@ -8,6 +8,8 @@ import os
 import subprocess
 import sys
 
+import gymnasium as gym
+import numpy as np
 import pytest
 import torch
 
@@ -189,6 +191,28 @@ def test_the_throughput_of_sweeps_is_measured_in_pairs(tmp_path):
     assert done.returncode == 0, done.stderr
     rows = list(csv.DictReader((tmp_path / "rows.csv").read_text().splitlines()))
     assert [(row["environment"], row["jobs"]) for row in rows] == [("FrozenLake-v1", "1"), ("FrozenLake-v1", "2")]
+
+
+@pytest.mark.parametrize("name", ["Pendulum-v1", "Acrobot-v1"])
+def test_steps_upright_are_paid_in_the_second_half_of_an_episode_that_only_time_ends(name):
+    env = module("upright").Upright(gym.make(name))
+    env.reset(seed=0)
+    own, rng, limit = env.unwrapped, np.random.default_rng(0), env.spec.max_episode_steps
+    is_up = {
+        "Pendulum-v1": lambda: np.cos(own.state[0]) >= np.cos(np.pi / 10),
+        "Acrobot-v1": own._terminal,
+    }[name]
+    up, paid, ended = [], [], []
+    for _ in range(limit):
+        own.state = rng.uniform(-np.pi, np.pi, 2 if name == "Pendulum-v1" else 4)
+        _, reward, *ends, _ = env.step(env.action_space.sample())
+        up.append(bool(is_up()))
+        paid.append(reward)
+        ended.append(ends)
+    half = limit // 2
+    assert paid == [0.0] * half + [is_up / half for is_up in up[half:]]
+    assert 0 < sum(up[half:]) < half
+    assert ended == [[False, False]] * (limit - 1) + [[False, True]]
 
 
 def test_a_new_users_commands_are_read_from_the_readme():
