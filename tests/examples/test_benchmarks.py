@@ -200,7 +200,7 @@ def test_steps_upright_are_paid_in_the_second_half_of_an_episode_that_only_time_
     own, rng, limit = env.unwrapped, np.random.default_rng(0), env.spec.max_episode_steps
     is_up = {
         "Pendulum-v1": lambda: np.cos(own.state[0]) >= np.cos(np.pi / 10),
-        "Acrobot-v1": own._terminal,
+        "Acrobot-v1": lambda: own._terminal(),
     }[name]
     up, paid, ended = [], [], []
     for _ in range(limit):
