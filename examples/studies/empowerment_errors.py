@@ -28,7 +28,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pendulum_grid
 import torch
 import variational_empowerment
 from kept import Kept, command_line
@@ -37,6 +36,7 @@ from variational_empowerment import BATCH, HORIZONS, MAZES, SETTINGS, states
 
 from gio_pyro import tabular
 from gio_pyro.empowerment import gaussian_capacity
+from gio_pyro.envs.noisy_pendulum import CELL, TORQUES
 from gio_pyro.nn import mlp
 
 RESULTS = Path(__file__).parent / "results" / "empowerment_errors.csv"
@@ -87,9 +87,9 @@ def world(name: str) -> World:
     mdp = tabular.TabularMDP.from_env(env)
     if name == "pendulum":
         period = 2 * torch.pi
-        places, cell = pendulum_grid.places(), torch.tensor(pendulum_grid.CELL, dtype=torch.float64)
-        moves = torch.tensor(pendulum_grid.TORQUES, dtype=torch.float64)[:, None]
-        return World(mdp, pendulum_grid.seen(), places, cell, period, moves)
+        places, cell = torch.as_tensor(env.unwrapped.places), torch.tensor(CELL, dtype=torch.float64)
+        moves = torch.tensor(TORQUES, dtype=torch.float64)[:, None]
+        return World(mdp, states(env, mdp.states), places, cell, period, moves)
     places = torch.as_tensor(np.stack([env.unwrapped.coordinates(state) for state in range(mdp.states)])).double()
     shown = states(env, mdp.states)
     views = nn.functional.one_hot(shown).float() if shown.ndim == 1 else standardised(shown.flatten(1).float())

@@ -11,6 +11,7 @@ from gio_pyro.envs.grid_world import GridWorld
 from gio_pyro.envs.hidden import HiddenState, HiddenWorld
 from gio_pyro.envs.hidden_catalogue import NoisyFrozenLake, RepeatFirst, Tiger, TMaze
 from gio_pyro.envs.linear_gaussian import LinearGaussianWorld
+from gio_pyro.envs.noisy_pendulum import NoisyPendulum
 from gio_pyro.envs.partial_views import CartPolePositions, PendulumAngle, PendulumPixels
 from gio_pyro.envs.registry import HIDDEN_IDS, IDS, register
 from gio_pyro.envs.swing_up import CartPoleSwingUp
@@ -29,6 +30,7 @@ __all__ = [
     "LinearGaussianWorld",
     "Maze",
     "NoisyFrozenLake",
+    "NoisyPendulum",
     "NoisyTV",
     "PendulumAngle",
     "PendulumPixels",

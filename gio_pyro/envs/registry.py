@@ -23,7 +23,7 @@ HIDDEN: MappingProxyType[str, tuple[str, int | None]] = MappingProxyType(
 )
 """Worlds with hidden states: where in `gio_pyro.envs` they are made, and their time limits, steps."""
 CONTROL: MappingProxyType[str, tuple[str, int | None]] = MappingProxyType(
-    {"CartPoleSwingUp": ("swing_up:CartPoleSwingUp", 500)}
+    {"CartPoleSwingUp": ("swing_up:CartPoleSwingUp", 500), "NoisyPendulum": ("noisy_pendulum:NoisyPendulum", 100)}
 )
 """Worlds of classic control that are seen whole: where in `gio_pyro.envs` they are made, and their time limits."""
 IDS = tuple(f"{NAMESPACE}{name}-v0" for name in LIMITS)

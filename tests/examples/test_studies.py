@@ -117,16 +117,6 @@ def test_learned_empowerment_is_compared_with_the_exact_and_timed(tmp_path):
     assert run("variational_empowerment.py", results) == shown
 
 
-def test_the_pendulum_of_cells_moves_as_the_physics_say():
-    grid = script("pendulum_grid")
-    p, places = grid.transition(), grid.places()
-    torch.testing.assert_close(p.sum(-1), torch.ones_like(p[..., 0]))
-    hanging = int(((places[:, 0] - torch.pi).abs() + places[:, 1].abs()).argmin())
-    speed = torch.einsum("at,t->a", p[hanging], places[:, 1])
-    torch.testing.assert_close(speed, torch.tensor([-1.1, 0.0, 1.1], dtype=torch.float64), atol=0.1, rtol=0)
-    assert grid.make().reset(seed=0)[0].shape == grid.seen()[0].shape
-
-
 @pytest.mark.slow
 def test_ways_of_estimating_empowerment_are_compared_with_the_exact_value(tmp_path):
     results = tmp_path / "rows.csv"
