@@ -49,13 +49,32 @@ class Question:
         return ["sweep", *self.environments, *shlex.split(flags)]
 
 
+NOVELTY = {"explorer that seeks novelty (RND)": "--signal RandomNetworkDistillation --explorer Signal", "no signal": ""}
+SPARSE = "--guide UniformGuide --temperature auto --train-freq 4"
+"""Flags of all questions to sparse rewards where actions are continuous."""
 QUESTIONS = {
     "mountain_car": Question(
         "Does a signal find a goal that noise does not? Without it, actions only cost.",
         ("MountainCarContinuous-v0",),
         50_000,
-        {"explorer that seeks novelty (RND)": "--signal RandomNetworkDistillation --explorer Signal", "no signal": ""},
-        common="--guide UniformGuide --temperature auto --train-freq 4",
+        NOVELTY,
+        common=SPARSE,
+    ),
+    "swing_up": Question(
+        "Does a signal find that a pole can stand? Steps of 500 that it does; uniform actions never get there.",
+        ("gio/CartPoleSwingUp-v0",),
+        50_000,
+        NOVELTY,
+        seeds="0-4",
+        common=SPARSE,
+    ),
+    "point_maze": Question(
+        "Does a signal find goals in a maze? Steps of 600 at the goal.",
+        ("gymnasium_robotics:PointMaze_Medium-v3",),
+        50_000,
+        NOVELTY,
+        seeds="0-4",
+        common=SPARSE,
     ),
     "reward_free_cartpole": Question(
         "What is control without reward worth? Steps that the pole stays up, at most 500.",
