@@ -43,6 +43,7 @@ import default_future
 import dreaming
 import empowerment_errors
 import latent_variables
+import pendulum_without_reward
 import posterior_bias
 import projection
 import training_schedules
@@ -125,6 +126,7 @@ TABLES: dict[str, Callable[[], list[str]]] = {
     "linear_guides": lambda: linear_guides.table(rows(linear_guides)),
     "mutual_information": lambda: mutual_information.table(rows(mutual_information)),
     "peers": lambda: peers.table(rows(peers)),
+    "pendulum_without_reward": lambda: pendulum_without_reward.table(study(pendulum_without_reward)),
     "planning": plans,
     "posterior_bias": lambda: posterior_bias.table(study(posterior_bias)),
     "projection": lambda: projection.table(study(projection)),

@@ -7,6 +7,7 @@ import csv
 import math
 from pathlib import Path
 
+import gymnasium as gym
 import pytest
 import torch
 
@@ -115,6 +116,18 @@ def test_learned_empowerment_is_compared_with_the_exact_and_timed(tmp_path):
     assert float(rows[0]["rank_most"]) == pytest.approx(0.909, abs=0.001)
     assert results.with_suffix(".png").stat().st_size > 10_000
     assert run("variational_empowerment.py", results) == shown
+
+
+def test_the_pendulum_that_is_paid_for_empowerment_stands_and_the_one_that_is_paid_for_information_does_not():
+    study = script("pendulum_without_reward")
+    mdp = tabular.TabularMDP.from_env(gym.make(study.WORLD), discount=study.DISCOUNT)
+    most = tabular.optimal_return(mdp, study.STEPS)
+    reward, empowerment, information, nothing = (
+        tabular.expected_return(mdp, study.best(mdp, paid), study.STEPS) for paid in study.objectives((1,))
+    )
+    assert most - 0.2 < reward <= most
+    assert 0.9 * most < empowerment < reward
+    assert max(information, nothing) < 0.15 * most
 
 
 @pytest.mark.slow
