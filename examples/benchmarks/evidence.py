@@ -89,7 +89,7 @@ QUESTIONS = {
         common="--reward-weight 0",
     ),
     "reward_free_pendulum": Question(
-        "Does a pendulum stand without reward? Steps of 100 that it does. (The exact optima: pendulum_without_reward.py.)",
+        "Does a pendulum stand without reward? Steps of 100 that it does; exact optima: pendulum_without_reward.py.",
         ("gio/NoisyPendulum-v0",),
         40_000,
         {

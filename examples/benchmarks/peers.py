@@ -113,7 +113,8 @@ def results(kept: Kept) -> list[Result]:
     """Return the runs of the peers, and those of this library with as many steps."""
     own = [row | {"method": NAMES[row["method"]]} for row in read(OWN) if row["method"] in NAMES]
     asked = [row | {"method": OURS} for row in read(EVIDENCE) if row["question"] == "control"]
-    budgets = {(peer.environment, str(peer.steps)) for peer in PEERS}
+    begun = {row["environment"] for row in kept.rows.values()}
+    budgets = {(peer.environment, str(peer.steps)) for peer in PEERS if peer.environment in begun}
     rows = [row for row in (*own, *asked, *kept.rows.values()) if (row["environment"], row["steps"]) in budgets]
     return [Result(row["environment"], row["method"], int(row["seed"]), float(row["return"]), "", {}) for row in rows]
 
