@@ -1,4 +1,4 @@
-"""How long the skills of DIAYN keep the pole up, and how they swing the pendulum, beside other agents without reward.
+"""How long the skills of DIAYN keep a pole up and make a pendulum stand, beside other agents without reward.
 
     python examples/benchmarks/skills.py                  # an hour of one core; rows in the file are not run again
     python examples/benchmarks/skills.py --table          # the table alone
@@ -38,7 +38,7 @@ def play(agent: gio.GIO, env: gym.Env[Any, Any], skill: int, seed: int) -> float
         while not done:
             pi: Any = policy(torch.as_tensor(seen)[None])
             best = pi.logits.argmax(-1) if isinstance(pi, Categorical) else pi.mean
-            seen, reward, terminated, truncated, _ = env.step(actions.decode_one(best[0].numpy()))
+            seen, reward, terminated, truncated, _ = env.step(actions.decode_one(best.numpy().reshape(-1)))
             earned, done = earned + float(reward), terminated or truncated
     return earned / EPISODES
 
