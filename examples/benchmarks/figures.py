@@ -101,6 +101,12 @@ def plans() -> list[str]:
     return "\n\n".join("\n".join(part) for part in parts).splitlines()
 
 
+def without_reward() -> list[str]:
+    """Return the tables of pendulum_without_reward.py."""
+    learned = Kept(pendulum_without_reward.LEARNED, pendulum_without_reward.LEARNED_KEYS)
+    return pendulum_without_reward.table(study(pendulum_without_reward), learned)
+
+
 def questions() -> list[str]:
     """Return the tables of the questions of evidence.py that have rows."""
     kept = rows(evidence)
@@ -126,7 +132,7 @@ TABLES: dict[str, Callable[[], list[str]]] = {
     "linear_guides": lambda: linear_guides.table(rows(linear_guides)),
     "mutual_information": lambda: mutual_information.table(rows(mutual_information)),
     "peers": lambda: peers.table(rows(peers)),
-    "pendulum_without_reward": lambda: pendulum_without_reward.table(study(pendulum_without_reward)),
+    "pendulum_without_reward": without_reward,
     "planning": plans,
     "posterior_bias": lambda: posterior_bias.table(study(posterior_bias)),
     "projection": lambda: projection.table(study(projection)),

@@ -7,40 +7,51 @@ state (`tabular.empowerment`), and the policies that maximise the discounted sum
 (`tabular.policy_iteration`) with γ = 0.99. Empowerment E_n(s') and the reward are paid beside an entropy of
 temperature 0.01, as to an agent with a signal; information I(S'; A | s) has temperature 1, as without reward the
 temperature is only a unit. What the policy is worth is its return, the steps of 100 that end upright, from any state.
+
+    python examples/benchmarks/evidence.py reward_free_pendulum
+    cd evidence/reward_free_pendulum/empowerment_of_1_action
+    python ../../../examples/studies/pendulum_without_reward.py --judge *-seed-*
+
+says of agents that learned E_n themselves what they fall short of: the error of E_n, mean over states, and the return
+of the policy that is best for E_n as they believe it. Where that is the agent's own, the estimate is at fault, and not
+the control.
 """
 
+import argparse
 from pathlib import Path
 
 import gymnasium as gym
 import torch
-from kept import Kept, command_line
+from kept import Kept
 from torch import Tensor
 
-import gio_pyro.envs  # noqa: F401 - registers the world
+import gio_pyro as gio
+import gio_pyro.envs  # registers the world
 from gio_pyro import tabular
 
-RESULTS = Path(__file__).parent / "results" / "pendulum_without_reward.csv"
+HERE = Path(__file__).parent / "results"
+RESULTS, LEARNED = HERE / "pendulum_without_reward.csv", HERE / "pendulum_without_reward-learned.csv"
 WORLD, STEPS, DISCOUNT, TEMPERATURE = "gio/NoisyPendulum-v0", 100, 0.99, 0.01
-KEYS = ("paid",)
+KEYS, LEARNED_KEYS = ("paid",), ("horizon", "seed")
 HORIZONS = (1, 2, 3, 4)
 TOLERANCE = 2e-3
 """The largest advantage that is left. For information, smaller ones take thousands of iterations."""
 
 
 def main() -> None:
-    """Compute what is missing, print the table."""
-    parser = command_line(__doc__, RESULTS, "without empowerment of more than one action")
+    """Compute what is missing, or judge runs, and print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--judge", nargs="*", type=Path, default=[], help="run folders of agents that learned E_n")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    kept = Kept(options.results, KEYS)
+    kept, learned = Kept(RESULTS, KEYS), Kept(LEARNED, LEARNED_KEYS)
     mdp = tabular.TabularMDP.from_env(gym.make(WORLD), discount=DISCOUNT)
-    for paid in objectives(HORIZONS[:1] if options.quick else HORIZONS):
+    for paid in objectives(HORIZONS):
         if (paid,) not in kept:
-            policy = best(mdp, paid)
-            worth = float(tabular.expected_return(mdp, policy, STEPS))
-            kept.add([{"paid": paid, "return": worth, "steps": STEPS}])
-            print(f"{paid}: {worth:.2f}", flush=True)
-    print("\n".join(table(kept)))
+            kept.add([{"paid": paid, "return": worth(mdp, best(mdp, paid)), "steps": STEPS}])
+    for folder in options.judge:
+        learned.add([judged(mdp, gio.GIO.load(folder))])
+    print("\n".join(table(kept, learned)))
 
 
 def objectives(horizons: tuple[int, ...]) -> list[str]:
@@ -55,8 +66,18 @@ def best(mdp: tabular.TabularMDP, paid: str) -> Tensor:
     if paid == "information, next state":
         return tabular.policy_iteration(with_reward(mdp, 0 * mdp.reward), 1.0, tolerance=TOLERANCE).policy
     if paid != "reward":
-        mdp = with_reward(mdp, mdp.transition @ tabular.empowerment(mdp, int(paid.split()[-1])))
+        mdp = paid_for(mdp, tabular.empowerment(mdp, int(paid.split()[-1])))
+    return greedy(mdp)
+
+
+def greedy(mdp: tabular.TabularMDP) -> Tensor:
+    """Return the policy that maximises the reward, and a little entropy, `[S, A]`."""
     return tabular.policy_iteration(mdp, TEMPERATURE, guide=tabular.uniform, tolerance=TOLERANCE).policy
+
+
+def paid_for(mdp: tabular.TabularMDP, empowerment: Tensor) -> tabular.TabularMDP:
+    """Return the MDP whose reward is the empowerment of the next state."""
+    return with_reward(mdp, mdp.transition @ empowerment)
 
 
 def with_reward(mdp: tabular.TabularMDP, reward: Tensor) -> tabular.TabularMDP:
@@ -64,10 +85,42 @@ def with_reward(mdp: tabular.TabularMDP, reward: Tensor) -> tabular.TabularMDP:
     return tabular.TabularMDP(mdp.transition, reward, discount=mdp.discount, start=mdp.start)
 
 
-def table(kept: Kept) -> list[str]:
-    """Return a line for each objective in Markdown."""
+def worth(mdp: tabular.TabularMDP, policy: Tensor) -> float:
+    """Return the expected return of an episode."""
+    return float(tabular.expected_return(mdp, policy, STEPS))
+
+
+def judged(mdp: tabular.TabularMDP, agent: gio.GIO) -> dict[str, object]:
+    """Return a row of what an agent with the signal Empowerment learned."""
+    signal, state = agent.reward_mix.signal, torch.arange(mdp.states)
+    horizon = signal.learner.horizon
+    with torch.no_grad():
+        believed = signal.learner(state).double()
+        policy = agent.policy(state).probs.double()
+    return {
+        "horizon": horizon,
+        "seed": agent.settings.seed,
+        "steps": agent.steps,
+        "error": float((believed - tabular.empowerment(mdp, horizon)).abs().mean()),
+        "return": worth(mdp, policy),
+        "best": worth(mdp, greedy(paid_for(mdp, believed))),
+    }
+
+
+def table(kept: Kept, learned: Kept) -> list[str]:
+    """Return a line for each objective, and for each agent, in Markdown."""
     lines = [f"| paid, and maximised exactly | return, of {STEPS} |", "|---|---|"]
-    return [*lines, *(f"| {paid} | {float(row['return']):.1f} |" for (paid,), row in kept.rows.items())]
+    lines += [f"| {paid} | {float(row['return']):.1f} |" for (paid,), row in kept.rows.items()]
+    lines += [
+        "",
+        "| learned E_n | seed | mean error, nats | return, exactly | of the best policy for it |",
+        "|---" * 5 + "|",
+    ]
+    for (n, seed), row in learned.rows.items():
+        lines.append(
+            f"| n = {n} | {seed} | {float(row['error']):.3f} | {float(row['return']):.1f} | {float(row['best']):.1f} |"
+        )
+    return lines
 
 
 if __name__ == "__main__":

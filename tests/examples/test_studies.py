@@ -11,6 +11,7 @@ import gymnasium as gym
 import pytest
 import torch
 
+import gio_pyro as gio
 from gio_pyro import tabular
 
 from .scripts import run as started
@@ -120,7 +121,8 @@ def test_learned_empowerment_is_compared_with_the_exact_and_timed(tmp_path):
 
 def test_the_pendulum_that_is_paid_for_empowerment_stands_and_the_one_that_is_paid_for_information_does_not():
     study = script("pendulum_without_reward")
-    mdp = tabular.TabularMDP.from_env(gym.make(study.WORLD), discount=study.DISCOUNT)
+    env = gym.make(study.WORLD)
+    mdp, places = tabular.TabularMDP.from_env(env, discount=study.DISCOUNT), env.unwrapped.places.round(9)
     most = tabular.optimal_return(mdp, study.STEPS)
     reward, empowerment, information, nothing = (
         tabular.expected_return(mdp, study.best(mdp, paid), study.STEPS) for paid in study.objectives((1,))
@@ -128,6 +130,30 @@ def test_the_pendulum_that_is_paid_for_empowerment_stands_and_the_one_that_is_pa
     assert most - 0.2 < reward <= most
     assert 0.9 * most < empowerment < reward
     assert max(information, nothing) < 0.15 * most
+    at_rest = [int((places == place).all(-1).argmax()) for place in ([0, 0], [round(math.pi, 9), 0])]
+    assert tabular.empowerment(mdp, 1)[at_rest].tolist() == pytest.approx([0.77, 0.66], abs=0.005)
+
+
+def test_agents_that_learned_empowerment_are_judged_by_the_exact_one():
+    """One that has learned for a moment, and the same agent with the exact values in the place of its own."""
+    study = script("pendulum_without_reward")
+    mdp = tabular.TabularMDP.from_env(gym.make(study.WORLD), discount=study.DISCOUNT)
+    exact = tabular.empowerment(mdp, 1)
+
+    class Exact(torch.nn.Module):
+        horizon = 1
+
+        def forward(self, state: torch.Tensor) -> torch.Tensor:
+            return exact[state]
+
+    agent = gio.GIO(study.WORLD, guide="UniformGuide", signal="Empowerment(1)", seed=7).learn(600)
+    row = study.judged(mdp, agent)
+    assert (row["horizon"], row["seed"], row["steps"]) == (1, 7, 600)
+    assert 0.2 < row["error"] < exact.mean()
+    agent.reward_mix.signal.learner = Exact()
+    knowing = study.judged(mdp, agent)
+    assert (knowing["error"], knowing["return"]) == (0, row["return"])
+    assert knowing["best"] == pytest.approx(64.9, abs=0.1)
 
 
 @pytest.mark.slow
