@@ -12,15 +12,14 @@ temperature. A result is the mean return of 20 episodes with the most probable a
 `gio report`.
 """
 
-import csv
 import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import evidence
 import gymnasium as gym
 import torch
-from evidence import RESULTS as EVIDENCE
 from evidence import scores
 from kept import Kept, command_line
 
@@ -111,18 +110,13 @@ def run(peer: Peer, seed: int) -> dict[str, object]:
 
 def results(kept: Kept) -> list[Result]:
     """Return the runs of the peers, and those of this library with as many steps."""
-    own = [row | {"method": NAMES[row["method"]]} for row in read(OWN) if row["method"] in NAMES]
-    asked = [row | {"method": OURS} for row in read(EVIDENCE) if row["question"] == "control"]
+    deep, asked = Kept(OWN, KEYS).rows.values(), Kept(evidence.RESULTS, evidence.KEYS).rows.values()
+    own = [row | {"method": NAMES[row["method"]]} for row in deep if row["method"] in NAMES]
+    own += [row | {"method": OURS} for row in asked if row["question"] == "control"]
     begun = {row["environment"] for row in kept.rows.values()}
     budgets = {(peer.environment, str(peer.steps)) for peer in PEERS if peer.environment in begun}
-    rows = [row for row in (*own, *asked, *kept.rows.values()) if (row["environment"], row["steps"]) in budgets]
+    rows = [row for row in (*own, *kept.rows.values()) if (row["environment"], row["steps"]) in budgets]
     return [Result(row["environment"], row["method"], int(row["seed"]), float(row["return"]), "", {}) for row in rows]
-
-
-def read(path: Path) -> list[dict[str, str]]:
-    """Return the rows of a CSV file."""
-    with path.open(newline="") as file:
-        return [*csv.DictReader(file)]
 
 
 def table(kept: Kept) -> list[str]:

@@ -11,7 +11,7 @@ from gymnasium.spaces import Box, Discrete
 from gio_pyro.envs.arguments import choice
 from gio_pyro.envs.maps import Layout
 from gio_pyro.envs.rendering import OBSERVATION_SIDE, RENDER_SIDE, RGBImage, channel_colour, layout_text, picture
-from gio_pyro.envs.tables import Outcome, Table
+from gio_pyro.envs.tables import Table, draw
 from gio_pyro.errors import InputError, shown
 
 RealVector = np.ndarray[Any, np.dtype[np.float32]]
@@ -98,7 +98,7 @@ class GridWorld(gym.Env[Any, Any]):
                 f"Expected an action from 0 ({self.actions[0]}) to {len(self.actions) - 1} ({self.actions[-1]}), but "
                 f"got {shown(action)}; give a whole number."
             )
-        _, self.state, reward, terminated = self._sample(self.P[self.state][int(action)])
+        _, self.state, reward, terminated = draw(self.P[self.state][int(action)], self.np_random)
         return self._observation(), reward, terminated, False, {}
 
     def render(self) -> Any:
@@ -140,11 +140,3 @@ class GridWorld(gym.Env[Any, Any]):
         cell, channel = self._cell_and_channel(state)
         place = divmod(cell, self.layout.columns)
         return np.array(place if channel is None else (*place, channel), np.float32)
-
-    def _sample(self, row: Sequence[Outcome]) -> Outcome:
-        rest = self.np_random.random()
-        for outcome in row:
-            rest -= outcome[0]
-            if rest < 0:
-                return outcome
-        return row[-1]

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from gio_pyro.envs.arguments import choice
 from gio_pyro.envs.swing_up import UPRIGHT
-from gio_pyro.envs.tables import Table
+from gio_pyro.envs.tables import Table, draw
 from gio_pyro.errors import InputError, shown
 
 ANGLES, SPEEDS = 24, 17
@@ -73,9 +73,8 @@ class NoisyPendulum(gym.Env[Any, Any]):
         """Hold a torque for 0.2 s."""
         if not self.action_space.contains(action):
             raise InputError(f"Expected an action 0, 1 or 2, for {TORQUES} N m, but got {shown(action)}.")
-        cumulative = self.probabilities[self.state, int(action)].cumsum()
-        self.state = min(int(cumulative.searchsorted(self.np_random.random(), side="right")), len(self.places) - 1)
-        return self._seen(), float(np.cos(self.places[self.state, 0]) >= UPRIGHT), False, False, {}
+        _, self.state, reward, _ = draw(self.P[self.state][int(action)], self.np_random)
+        return self._seen(), reward, False, False, {}
 
     def _seen(self) -> Any:
         return self.state if self.observations == "state" else self.views[self.state].copy()

@@ -3,6 +3,8 @@
 from collections.abc import Collection, Sequence
 from types import MappingProxyType
 
+from numpy.random import Generator
+
 from gio_pyro.envs.maps import DOOR, GOAL, Layout, Move
 from gio_pyro.errors import InputError
 
@@ -64,6 +66,16 @@ def add_screen(table: Table, screens: Collection[int], channels: int) -> Table:
             after[len(rows)] = [(1 / len(drawn), to, 0.0, ended) for to in drawn]
             shown[state] = after
     return shown
+
+
+def draw(row: Sequence[Outcome], random: Generator) -> Outcome:
+    """Draw an outcome from a row of the table, with one number of the generator."""
+    rest = random.random()
+    for outcome in row:
+        rest -= outcome[0]
+        if rest < 0:
+            return outcome
+    return row[-1]
 
 
 def reachable_states(table: Table, start: int) -> set[int]:
