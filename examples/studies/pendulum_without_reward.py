@@ -95,7 +95,7 @@ def judged(mdp: tabular.TabularMDP, agent: gio.GIO) -> dict[str, object]:
     signal, state = agent.reward_mix.signal, torch.arange(mdp.states)
     horizon = signal.learner.horizon
     with torch.no_grad():
-        believed = signal.learner(state).double()
+        believed = signal.estimate(state).double()
         policy = agent.policy(state).probs.double()
     return {
         "horizon": horizon,

@@ -178,7 +178,8 @@ class GIO(Picklable):
             self.temperature = temperature_of(self.spec, s).to(self.device)
         self.reward = reward_named(s.intrinsic, self.model, self.guide, self.future, samples=s.samples)
         self.reading = reward_named("imagined", self.model, self.guide, self.future, samples=s.samples)
-        fitted = Fitted(self.spec, self.future, self.model, self.guide, self.policy, self.replay)
+        programs = self.model, self.guide, self.policy
+        fitted = Fitted(self.spec, self.future, *programs, self.replay, graphs=s.compile is not False)
         with MemoryCheck("the signal and dreams", REDUCE_ADVICE):
             self.reward_mix = reward_mix_of(s, fitted).to(self.device)
             self.dreaming = self._dreams(fitted).to(self.device)

@@ -18,6 +18,7 @@ never enumerated.
 """
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -30,6 +31,8 @@ from gio_pyro.empowerment.options import Options
 from gio_pyro.errors import InputError, shown
 from gio_pyro.nn import deduplicated, encoder, mlp
 from gio_pyro.nn.gradient_step import Descent, Figures, adam
+from gio_pyro.nn.graphs import GraphedFunction, Progress, Sources
+from gio_pyro.nn.step_sizes import scale_step_sizes
 from gio_pyro.programs import Guide, construct, detached, fitting, resolve
 from gio_pyro.types import PyroProgram, Spec
 
@@ -73,6 +76,7 @@ class VariationalEmpowerment:
         hidden: units of each hidden layer.
         learning_rate: learning rate of Adam for the guide and ψ.
         device: device of the networks.
+        graphs: whether steps run as captured graphs after the first ones: the same numbers in less time.
 
     Raises:
         InputError: a horizon below 1, or actions that are not Discrete.
@@ -89,6 +93,7 @@ class VariationalEmpowerment:
         hidden: Sequence[int] = (128, 128),
         learning_rate: float = 1e-2,
         device: torch.device | None = None,
+        graphs: bool = True,
     ) -> None:
         require_horizon(horizon)
         if not isinstance(actions, Discrete):
@@ -97,7 +102,7 @@ class VariationalEmpowerment:
                 "gio_pyro.models.LinearChannelModel."
             )
         count = int(actions.n)
-        self.horizon, self.learning_rate = horizon, learning_rate
+        self.horizon, self.rate = horizon, 1.0
         sequences = MultiDiscrete([count] * horizon)
         spec = Spec(states, sequences, states, hidden=tuple(hidden), action_parts=(count,) * horizon)
         self.source = SourceDistribution(states, count, horizon, hidden).to(device)
@@ -105,12 +110,27 @@ class VariationalEmpowerment:
         slow = list(self.source.sequences.parameters())
         fast = [*self.guide.parameters(), *self.source.encoder.parameters(), *self.source.level.parameters()]
         groups = [{"params": fast, "lr": learning_rate}, {"params": slow, "lr": SOURCE_RATE * learning_rate}]
-        self.descent = Descent("empowerment", self._loss, adam(groups, learning_rate))
+        optimiser = adam(groups, learning_rate)
+        self.optimiser, self.descent = optimiser, Descent("empowerment", self._loss, optimiser)
+        sources, progress = (
+            Sources([self.source, self.guide], [optimiser]),
+            Progress("auto" if graphs else False, captured_only=True),
+        )
+        self.steps = {
+            rests: GraphedFunction(partial(self.descent.step, rests), sources, progress) for rests in (True, False)
+        }
+        """Gradient steps by whether the source stays fixed."""
 
     def observe(self, options: Options) -> None:
         """Update the input statistics with new sequences."""
         self.source.observe(options.state)
         self.guide.observe(options.state, options.actions, options.final)
+        self.recheck()
+
+    def recheck(self) -> None:
+        """Compare tensors with those of the graphs at the next step: other code, which may replace them, has run."""
+        for step in self.steps.values():
+            step.recheck()
 
     def update(self, options: Options, *, rate: float = 1.0, source_rests: bool = False) -> Figures:
         """Take one gradient step of all three networks and return its figures, nats.
@@ -120,10 +140,10 @@ class VariationalEmpowerment:
             rate: factor of the learning rates.
             source_rests: whether to keep the source fixed, while the guide is inaccurate.
         """
-        fast, slow = self.descent.optimiser.param_groups  # type: ignore[union-attr]
-        fast["lr"] = rate * self.learning_rate
-        slow["lr"] = rate * SOURCE_RATE * self.learning_rate
-        return self.descent.step(source_rests, *options.tensors())
+        if rate != self.rate:
+            scale_step_sizes([self.optimiser], rate)
+            self.rate = rate
+        return self.steps[source_rests](*options.tensors())
 
     def _loss(self, source_rests: bool, *tensors: Tensor) -> tuple[Tensor, Figures]:
         options = Options(*tensors)

@@ -33,6 +33,8 @@ class Fitted:
     policy: Policy
     replay: Replay | None = None
     """Replay buffer, for signals that need sequences."""
+    graphs: bool = True
+    """Whether gradient steps may run as captured graphs; not with the setting `compile=False`."""
 
     @property
     def predicts_next_state(self) -> bool:

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.optim.swa_utils import AveragedModel
 
 from gio_pyro.empowerment.options import options_from_sequences
 from gio_pyro.empowerment.variational import VariationalEmpowerment
 from gio_pyro.errors import InputError
+from gio_pyro.nn import restore_optimiser
 from gio_pyro.nn.gradient_step import Figures
 from gio_pyro.signals.base import Fitted, Signal, as_fitted
 from gio_pyro.types import Transitions, finite
 
 STEP = 5e-3
 """Adam's step size; smaller than that of `learn_empowerment`, since it is not annealed to 0."""
+RECENCY = 8
+"""η of the average of ψ: the weight of a network of k updates ago in t falls as (1 - k/t)^η."""
 
 
 class Empowerment(Signal):
@@ -24,6 +29,10 @@ class Empowerment(Signal):
     It rewards states in which action sequences have many distinguishable outcomes. The sequences are read from replay;
     importance weights ω/μ correct for the behaviour policy, which is closed-loop. The effective sample size falls with
     n, so n should be small. The empowerment of a terminal state is 0.
+
+    What is read is ψ with weights that are averaged over the updates, since those of a constant step size wander about
+    as much as states differ. The average is the polynomial one (Shamir and Zhang, 2013, arXiv 1212.1824), so that the
+    first ones are forgotten.
 
     Args:
         fitted: spaces and replay of the agent.
@@ -44,9 +53,15 @@ class Empowerment(Signal):
             raise InputError("Expected a replay to read sequences from, but there is none; use the signal in GIO.")
         spec = fitted.spec
         self.learner = VariationalEmpowerment(
-            spec.state_space, spec.action_space, horizon, hidden=spec.hidden[:2], learning_rate=STEP
+            spec.state_space,
+            spec.action_space,
+            horizon,
+            hidden=spec.hidden[:2],
+            learning_rate=STEP,
+            graphs=fitted.graphs,
         )
         self.source, self.guide = self.learner.source, self.learner.guide
+        self.averaged = AveragedModel(self.source, multi_avg_fn=polynomial_average).requires_grad_(False)
         self.actions = finite(spec.action_space, "action")
         self.updates, self.batch_size, self.rest = updates, batch_size, rest
         self.done = 0
@@ -71,21 +86,38 @@ class Empowerment(Signal):
                     self.fitted.replay.sequences(self.batch_size, self.learner.horizon), self.actions
                 )
                 if len(options):
-                    figures = self.learner.update(options, source_rests=self.done < self.rest)
+                    again = torch.arange(self.batch_size, device=options.state.device) % len(options)
+                    figures = self.learner.update(options[again], source_rests=self.done < self.rest)
                     self.done += 1
+            if figures:
+                self.averaged.update_parameters(self.source)
         return {f"empowerment_{name}": value for name, value in figures.items() if "gradient" not in name}
 
     def read(self, rows: Transitions) -> Tensor:
         """Return ψ(s'), `[B]` nats; 0 after termination."""
-        return self.learner(rows.next_state) * ~rows.terminated
+        return self.estimate(rows.next_state) * ~rows.terminated
+
+    @torch.no_grad()
+    def estimate(self, state: Tensor) -> Tensor:
+        """Return ψ(s), the averaged estimate of E_n(s), `[B]` nats, of states `[B, ...]`."""
+        source: Any = self.averaged.module
+        level: Tensor = source.evaluate(state)[1]
+        return level
 
     def get_extra_state(self) -> Any:
         """Return the optimiser's state and the number of steps."""
-        assert self.learner.descent.optimiser is not None
-        return {"optimiser": self.learner.descent.optimiser.state_dict(), "done": self.done}
+        return {"optimiser": self.learner.optimiser.state_dict(), "done": self.done}
 
     def set_extra_state(self, state: Any) -> None:
         """Restore what `get_extra_state` returned."""
-        assert self.learner.descent.optimiser is not None
-        self.learner.descent.optimiser.load_state_dict(state["optimiser"])
+        restore_optimiser(self.learner.optimiser, state["optimiser"])
+        self.learner.recheck()
         self.done = int(state["done"])
+
+
+@torch.no_grad()
+def polynomial_average(average: Sequence[Tensor], latest: Sequence[Tensor], before: Tensor | int) -> None:
+    """Move an average of `before` ≥ 1 sets of parameters towards the latest one, in place."""
+    weight = (RECENCY + 1) / (before + 1 + RECENCY)
+    for mean, tensor in zip(average, latest, strict=True):
+        mean += weight * (tensor - mean)

@@ -88,6 +88,23 @@ def test_a_resting_source_stays_where_it_is():
     assert not all(torch.equal(a, b) for a, b in zip(before, learner.source.sequences.parameters(), strict=True))
 
 
+def test_steps_as_graphs_are_the_same_steps():
+    """Bit for bit, also where the source begins to learn and the learning rates fall."""
+    drawn = torch.Generator().manual_seed(0)
+    learned = []
+    for graphs in (True, False):
+        torch.manual_seed(0)
+        learner = VariationalEmpowerment(gym.spaces.Discrete(5), gym.spaces.Discrete(3), 2, hidden=(8,), graphs=graphs)
+        drawn.manual_seed(0)
+        for number in range(260):
+            state, final = torch.randint(5, (2, 16), generator=drawn)
+            options = Options(state, torch.randint(3, (16, 2), generator=drawn), final, torch.full((16,), -2.2))
+            learner.update(options, rate=1 - number / 400, source_rests=number < 130)
+        assert all(bool(step.routes) == graphs for step in learner.steps.values())
+        learned.append([*learner.source.parameters(), *learner.guide.parameters()])
+    assert all(map(torch.equal, *learned))
+
+
 @pytest.mark.parametrize("horizon", [0, -1, 1.5, True, "2", None])
 def test_a_horizon_is_a_whole_number(horizon: Any):
     with pytest.raises(InputError, match=r"^Expected a horizon of at least 1 action, a whole number, but got"):
