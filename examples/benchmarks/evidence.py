@@ -102,6 +102,19 @@ QUESTIONS = {
         seeds="0-4",
         common="--reward-weight 0",
     ),
+    "reward_free_pendulum_seen": Question(
+        "The same where angle and speed are seen, and learned by networks.",
+        ("gio/NoisyPendulum-v0",),
+        40_000,
+        {
+            "empowerment of 1 action": '--guide UniformGuide --signal "Empowerment(1)"',
+            "information, next state": "--temperature 1",
+            "novelty (RND)": "--guide UniformGuide --signal RandomNetworkDistillation",
+            "entropy": "--guide UniformGuide --temperature 1",
+        },
+        seeds="0-4",
+        common="--reward-weight 0 --env.observations coordinates",
+    ),
     "reward_free_acrobot": Question(
         "Does the acrobot swing up without reward? Share of the second half of an episode that its tip is up.",
         ("Acrobot-v1",),
@@ -158,13 +171,11 @@ QUESTIONS = {
 
 
 def missing(kept: Kept, name: str, question: Question, method: str) -> list[tuple[str, int]]:
-    """Return environments and seeds of a method that have no row."""
-    return [
-        (environment, seed)
-        for environment in question.environments
-        for seed in parse_seeds(question.seeds)
-        if (name, environment, method, seed) not in kept
-    ]
+    """Return environments and seeds of a method that have no row; a row names wrappers and arguments as well."""
+    rows = [row for row in kept.rows.values() if (row["question"], row["method"]) == (name, method)]
+    done = {(row["environment"].split()[0], int(row["seed"])) for row in rows}
+    wanted = [(environment, seed) for environment in question.environments for seed in parse_seeds(question.seeds)]
+    return [run for run in wanted if (run[0].split(":")[-1], run[1]) not in done and run not in done]
 
 
 def carry_out(kept: Kept, name: str, question: Question, method: str, folder: Path, jobs: int) -> None:
