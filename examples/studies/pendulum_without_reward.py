@@ -12,9 +12,9 @@ temperature is only a unit. What the policy is worth is its return, the steps of
     cd evidence/reward_free_pendulum/empowerment_of_1_action
     python ../../../examples/studies/pendulum_without_reward.py --judge *-seed-*
 
-says of agents that learned E_n themselves what they fall short of: the error of E_n, mean over states, and the return
-of the policy that is best for E_n as they believe it. Where that is the agent's own, the estimate is at fault, and not
-the control.
+says of agents that learned E_n themselves what they fall short of: the error of E_n, mean over states, the return of
+their most probable actions, and that of the policy that is best for E_n as they believe it. Where these two are the
+same, the estimate is at fault, and not the control. (Agents of the question `reward_free_pendulum_seen`, likewise.)
 """
 
 import argparse
@@ -22,17 +22,19 @@ from pathlib import Path
 
 import gymnasium as gym
 import torch
+from gymnasium.spaces import Discrete
 from kept import Kept
 from torch import Tensor
+from torch.nn.functional import one_hot
 
 import gio_pyro as gio
-import gio_pyro.envs  # registers the world
 from gio_pyro import tabular
+from gio_pyro.envs import NoisyPendulum
 
 HERE = Path(__file__).parent / "results"
 RESULTS, LEARNED = HERE / "pendulum_without_reward.csv", HERE / "pendulum_without_reward-learned.csv"
 WORLD, STEPS, DISCOUNT, TEMPERATURE = "gio/NoisyPendulum-v0", 100, 0.99, 0.01
-KEYS, LEARNED_KEYS = ("paid",), ("horizon", "seed")
+KEYS, LEARNED_KEYS = ("paid",), ("seen", "horizon", "seed")
 HORIZONS = (1, 2, 3, 4)
 TOLERANCE = 2e-3
 """The largest advantage that is left. For information, smaller ones take thousands of iterations."""
@@ -92,12 +94,14 @@ def worth(mdp: tabular.TabularMDP, policy: Tensor) -> float:
 
 def judged(mdp: tabular.TabularMDP, agent: gio.GIO) -> dict[str, object]:
     """Return a row of what an agent with the signal Empowerment learned."""
-    signal, state = agent.reward_mix.signal, torch.arange(mdp.states)
-    horizon = signal.learner.horizon
+    signal, finite = agent.reward_mix.signal, isinstance(agent.spec.state_space, Discrete)
+    horizon, pendulum = signal.learner.horizon, NoisyPendulum()
+    state = torch.arange(mdp.states) if finite else torch.as_tensor(pendulum.views)
     with torch.no_grad():
         believed = signal.estimate(state).double()
-        policy = agent.policy(state).probs.double()
+        policy = one_hot(agent.policy(state).probs.argmax(-1), mdp.actions).double()
     return {
+        "seen": "index" if finite else "angle and speed",
         "horizon": horizon,
         "seed": agent.settings.seed,
         "steps": agent.steps,
@@ -113,13 +117,12 @@ def table(kept: Kept, learned: Kept) -> list[str]:
     lines += [f"| {paid} | {float(row['return']):.1f} |" for (paid,), row in kept.rows.items()]
     lines += [
         "",
-        "| learned E_n | seed | mean error, nats | return, exactly | of the best policy for it |",
-        "|---" * 5 + "|",
+        "| learned E_n | state seen as | seed | mean error, nats | return, exactly | of the best policy for it |",
+        "|---" * 6 + "|",
     ]
-    for (n, seed), row in learned.rows.items():
-        lines.append(
-            f"| n = {n} | {seed} | {float(row['error']):.3f} | {float(row['return']):.1f} | {float(row['best']):.1f} |"
-        )
+    for (seen, n, seed), row in learned.rows.items():
+        numbers = f"{float(row['error']):.3f} | {float(row['return']):.1f} | {float(row['best']):.1f}"
+        lines.append(f"| n = {n} | {seen} | {seed} | {numbers} |")
     return lines
 
 
