@@ -13,24 +13,25 @@ temperature follows from its reward: at 0.01, wandering on for ever (1.3 nats a 
 
 A result is the mean return of 20 evaluation episodes after the last step, with the most probable action (`return`) and
 with drawn actions (`return_drawn`); in MiniGrid, the share of these episodes that reach the goal. Rows already in the
-CSV file are not run again, and a run that was cut short goes on from its last checkpoint. The seconds are those of a
-machine that was busy with other things. (The `sac` rows of the file are from a first version of this script, which
-drew other seeds for the evaluation and did not draw actions.) Exit status 1 if a bound is missed.
+CSV file are not run again; the others are runs of `gio sweep`, and one that was cut short goes on from its last
+checkpoint. The seconds are those of a machine that was busy with other things. (The `sac` rows of the file are from a
+first version of this script, which drew other seeds for the evaluation and did not draw actions.) Exit status 1 if a
+bound is missed.
 """
 
 import argparse
-import csv
 import statistics
 import sys
 import time
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import gymnasium as gym
 import torch
-from finite_control import write
+from kept import Kept, Row
+from swept import agents
 
 import gio_pyro as gio
 from gio_pyro.errors import GioWarning
@@ -39,8 +40,6 @@ from gio_pyro.settings import CONTINUOUS, NETWORK
 RESULTS = Path(__file__).parent / "results" / "deep_control.csv"
 EPISODES = 20
 EVALUATION_SEED = 1_000_003
-SAVED_EVERY = 5_000
-"""Environment steps after which a running agent is saved, to go on exactly there if the script is stopped."""
 KEYS = ("environment", "method", "steps", "seed")
 
 
@@ -82,29 +81,31 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, help="how many seeds; those of the table by default")
     parser.add_argument("--steps", type=int, help="environment steps of every run, instead of the table's")
     parser.add_argument("--results", type=Path, default=RESULTS)
-    parser.add_argument("--runs", type=Path, default=Path("runs/deep_control"), help="where running agents are saved")
+    parser.add_argument("--folder", type=Path, default=Path("runs/deep_control"), help="where the sweeps are")
+    parser.add_argument("--jobs", type=int, default=1, help="how many runs at once")
     parser.add_argument("--no-compile", action="store_true", help="run the update as it stands")
     options = parser.parse_args()
     torch.set_num_threads(1)
     warnings.simplefilter("ignore", GioWarning)  # MiniGrid's mission is text and left out
     for name, settings in (("finite actions", NETWORK), ("continuous actions", CONTINUOUS)):
         print(f"{name}:", ", ".join(f"{key}={value}" for key, value in settings.items()), flush=True)
-    missed = 0
+    missed, kept = 0, Kept(options.results, KEYS)
     for task in TASKS:
         if options.only in task.environment:
-            missed += run_task(task, options)
-    print("\n".join(["", *table(read(options.results).values())]))
+            missed += run_task(task, kept, options)
+    print("\n".join(["", *table(kept.rows.values())]))
     return 1 if missed else 0
 
 
-def table(rows: Iterable[dict[str, str]]) -> list[str]:
+def table(rows: Iterable[Row]) -> list[str]:
     """Return every seed of every task that was run as Markdown."""
     lines = ["| environment | steps | result, seed by seed, or median and range | aim |", "|---" * 4 + "|"]
     for task in TASKS:
         text = []
         for method in task.methods:
             key = {"environment": task.environment, "method": method, "steps": str(task.steps)}
-            values = [float(row["success" if task.success else "return"]) for row in rows if row.items() >= key.items()]
+            found = sorted((row for row in rows if row.items() >= key.items()), key=lambda row: int(row["seed"]))
+            values = [float(row["success" if task.success else "return"]) for row in found]
             if values:
                 label = "" if len(task.methods) == 1 else f"`{method}`: "
                 text.append(label + listed(values, 2 if task.success else 0))
@@ -130,21 +131,22 @@ def aim(task: Task) -> str:
     return f"{least} in {task.needed} of {task.seeds}"
 
 
-def run_task(task: Task, options: argparse.Namespace) -> bool:
+def run_task(task: Task, kept: Kept, options: argparse.Namespace) -> bool:
     """Run what is missing of one task, print its rows, and return whether its bound was missed."""
     steps, missed = options.steps or task.steps, False
     means: dict[str, float] = {}
     for method in (options.method,) if options.method else task.methods:
-        solved, seeds, returns = 0, options.seeds or task.seeds, []
-        for seed in range(options.first, options.first + seeds):
-            row = run(task, method, steps, seed, options)
-            solved += keeps(task, row)
-            returns.append(float(row["return"]))
+        seeds = range(options.first, options.first + (options.seeds or task.seeds))
+        run_missing(task, method, steps, seeds, kept, options)
+        keys = [(task.environment, method, steps, seed) for seed in seeds]
+        rows = [kept[key] for key in keys if key in kept]  # a run that failed has none
+        for row in rows:
             print("  ".join(f"{name} {value}" for name, value in row.items()), flush=True)
+        solved = sum(keeps(task, row) for row in rows)
         if task.bound is not None and method == "gio":
-            print(f"{task.environment}: {solved} of {seeds} seeds at {task.bound} or better, {task.needed} needed")
-            missed |= solved < min(task.needed, seeds)
-        means[method] = sum(returns) / len(returns)
+            print(f"{task.environment}: {solved} of {len(seeds)} seeds at {task.bound} or better, {task.needed} needed")
+            missed |= solved < min(task.needed, len(seeds))
+        means[method] = sum(float(row["return"]) for row in rows) / max(len(rows), 1)
     if task.rival in means and "gio" in means:
         least = means[task.rival] - 0.1 * abs(means[task.rival])
         print(f"{task.environment}: mean return gio {means['gio']:.0f}, {task.rival} {means[task.rival]:.0f}")
@@ -152,33 +154,38 @@ def run_task(task: Task, options: argparse.Namespace) -> bool:
     return missed
 
 
-def run(task: Task, method: str, steps: int, seed: int, options: argparse.Namespace) -> dict[str, str]:
-    """Return the row of one run, from the file or from a run that is then added to it."""
-    key = (task.environment, method, str(steps), str(seed))
-    rows = read(options.results)
-    if key not in rows:
-        start, compiled = time.perf_counter(), not options.no_compile
-        figures = sac(task, steps, seed) if method == "sac" else ours(task, method, steps, seed, compiled, options.runs)
-        figures |= {"seconds": f"{time.perf_counter() - start:.0f}"}
-        temperature = "auto" if method == "sac" else str(task.temperature)
-        row = dict(zip(KEYS, key, strict=True)) | {"temperature": temperature} | figures
-        rows = read(options.results) | {key: row}  # others may have written meanwhile
-        write(options.results, sorted(rows.values(), key=place_of))
-    return rows[key]
+def run_missing(
+    task: Task, method: str, steps: int, seeds: Sequence[int], kept: Kept, options: argparse.Namespace
+) -> None:
+    """Add the rows of the runs of a method that are missing."""
+    missing = [seed for seed in seeds if (task.environment, method, steps, seed) not in kept]
+    if not missing:
+        return
+    if method == "sac":
+        for seed in missing:
+            start = time.perf_counter()
+            figures = sac(task, steps, seed)
+            add(kept, task, method, steps, seed, figures | {"seconds": f"{time.perf_counter() - start:.0f}"})
+        return
+    flags = ["--temperature", str(task.temperature)]
+    flags += ["--guide", "UniformGuide"] if method == "soft" else []
+    flags += ["--compile", "False"] if options.no_compile else []
+    folder = options.folder / f"{task.environment.rpartition(':')[2]}-{method}-{steps}"
+    for seed, agent, seconds in agents(task.environment, steps, missing, flags, folder, options.jobs):
+        add(kept, task, method, steps, seed, judged(agent) | {"seconds": seconds})
 
 
-def ours(task: Task, method: str, steps: int, seed: int, compiled: bool, runs: Path) -> dict[str, str]:
-    """Learn with this library and return what the policy earns; a run that was cut short goes on where it was saved."""
-    place = runs / f"{task.environment.rpartition(':')[2]}-{method}-{steps}-{seed}"
-    if place.exists():
-        agent = gio.GIO.load(place, environment=task.environment)
-    else:
-        guide = "UniformGuide" if method == "soft" else None
-        agent = gio.GIO(task.environment, temperature=task.temperature, guide=guide, seed=seed, compile=compiled)
-    while agent.steps < steps:
-        agent.learn(min(SAVED_EVERY, steps - agent.steps)).save(place)
-    nats = agent.metrics()["intrinsic/nats"]
-    best, drawn = (agent.evaluate(EPISODES, deterministic=d, seed=EVALUATION_SEED + 100 * seed) for d in (True, False))
+def add(kept: Kept, task: Task, method: str, steps: int, seed: int, figures: dict[str, str]) -> None:
+    """Add the row of a run."""
+    temperature = "auto" if method == "sac" else str(task.temperature)
+    key: dict[str, object] = dict(zip(KEYS, (task.environment, method, steps, seed), strict=True))
+    kept.add([key | {"temperature": temperature} | figures])
+
+
+def judged(agent: gio.GIO) -> dict[str, str]:
+    """Return what the policy earns."""
+    nats, first = agent.metrics()["intrinsic/nats"], EVALUATION_SEED + 100 * agent.settings.seed
+    best, drawn = (agent.evaluate(EPISODES, deterministic=d, seed=first) for d in (True, False))
     return {
         "return": f"{best.mean:.6g}",
         "return_drawn": f"{drawn.mean:.6g}",
@@ -206,23 +213,9 @@ def sac(task: Task, steps: int, seed: int) -> dict[str, str]:
     return {"return": f"{means[0]:.6g}", "return_drawn": f"{means[1]:.6g}", **blank, "hidden": str(hidden[0])}
 
 
-def keeps(task: Task, row: dict[str, str]) -> bool:
+def keeps(task: Task, row: Row) -> bool:
     """Whether a row keeps the task's bound."""
     return task.bound is not None and float(row["success" if task.success else "return"]) >= task.bound
-
-
-def read(path: Path) -> dict[tuple[str, ...], dict[str, str]]:
-    """Return the rows that are there, by environment, method, steps and seed."""
-    if not path.exists():
-        return {}
-    with path.open(newline="") as file:
-        return {tuple(row[key] for key in KEYS): row for row in csv.DictReader(file)}
-
-
-def place_of(row: dict[str, str]) -> tuple[int, str, int, str]:
-    """Return where a row stands in the file: in the order of the tasks, then method, steps and seed."""
-    order = [task.environment for task in TASKS]
-    return order.index(row["environment"]), row["method"], int(row["steps"]), row["seed"]
 
 
 if __name__ == "__main__":

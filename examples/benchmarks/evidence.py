@@ -11,22 +11,20 @@ Methods of a question differ only in what their flags say: the control is the sa
 """
 
 import argparse
-import os
 import shlex
 import subprocess
-import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from kept import Kept
+from swept import swept
 
 from gio_pyro.sweep.comparison import Comparison, Method, compare
-from gio_pyro.sweep.results import Result, read_results
+from gio_pyro.sweep.results import Result
 from gio_pyro.sweep.tables import interval_text, number
 from gio_pyro.sweep.variants import parse_seeds
 
-HERE = Path(__file__).parent
-RESULTS = HERE / "results" / "evidence.csv"
+RESULTS = Path(__file__).parent / "results" / "evidence.csv"
 KEYS = ("question", "environment", "method", "seed")
 
 
@@ -44,9 +42,9 @@ class Question:
     """Flags of all methods."""
 
     def words(self, method: str) -> list[str]:
-        """Return the arguments of `gio sweep`, without the folder."""
+        """Return the arguments of `gio sweep` but for folder and jobs."""
         flags = f"--steps {self.steps} --seeds {self.seeds} {self.common} {self.methods[method]}"
-        return ["sweep", *self.environments, *shlex.split(flags)]
+        return [*self.environments, *shlex.split(flags)]
 
 
 NOVELTY = {"explorer that seeks novelty (RND)": "--signal RandomNetworkDistillation --explorer Signal", "no signal": ""}
@@ -181,16 +179,11 @@ def missing(kept: Kept, name: str, question: Question, method: str) -> list[tupl
 def carry_out(kept: Kept, name: str, question: Question, method: str, folder: Path, jobs: int) -> None:
     """Run one sweep and keep its rows."""
     out = folder / name / "".join(letter if letter.isalnum() else "_" for letter in method)
-    words = [*question.words(method), "--jobs", str(jobs), "--out", str(out)]
-    print(f"PYTHONPATH=examples/benchmarks gio {shlex.join(words)}", flush=True)
-    path = os.pathsep.join([str(HERE), *filter(None, [os.environ.get("PYTHONPATH")])])
-    subprocess.run([sys.executable, "-m", "gio_pyro", *words], env=os.environ | {"PYTHONPATH": path}, check=False)
     version = ["git", "-C", str(RESULTS.parent), "describe", "--always", "--dirty", "--exclude", "*"]
     commit = subprocess.run(version, capture_output=True, text=True, check=False).stdout.strip()
-    for result in read_results([out]):
-        if result.score == result.score:
-            row = {"environment": result.environment, "method": method, "seed": result.seed, "return": result.score}
-            kept.add([{"question": name, **row, "steps": question.steps, "commit": commit}])
+    for result in swept(question.words(method), out, jobs):
+        row = {"environment": result.environment, "method": method, "seed": result.seed, "return": result.score}
+        kept.add([{"question": name, **row, "steps": question.steps, "commit": commit}])
 
 
 def comparisons(kept: Kept, name: str) -> list[Comparison]:

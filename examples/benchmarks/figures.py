@@ -118,7 +118,7 @@ TABLES: dict[str, Callable[[], list[str]]] = {
     "assumptions": lambda: assumptions.table(study(assumptions)),
     "belief_optimum": lambda: belief_optimum.table(rows(belief_optimum)),
     "critic_and_policy": lambda: critic_and_policy.table(study(critic_and_policy)),
-    "deep_control": lambda: deep_control.table(deep_control.read(RESULTS / "deep_control.csv").values()),
+    "deep_control": lambda: deep_control.table(rows(deep_control).rows.values()),
     "default_agent": defaults,
     "default_future": lambda: default_future.table(study(default_future)),
     "empowerment_errors": lambda: empowerment_errors.table(study(empowerment_errors)),

@@ -16,6 +16,7 @@ import gymnasium as gym
 import torch
 from evidence import QUESTIONS, scores
 from kept import Kept, command_line
+from swept import agents
 from torch.distributions import Categorical
 
 import gio_pyro as gio
@@ -27,6 +28,7 @@ KEYS = ("environment", "seed", "skill")
 ASKED = ("reward_free_cartpole", "reward_free_pendulum")
 STEPS = {QUESTIONS[name].environments[0]: QUESTIONS[name].steps for name in ASKED}
 SKILLS, EPISODES, EVALUATION_SEED = 8, 5, 1_000_003
+FLAGS = ("--recipe", "diayn", "--reward-weight", "0")
 
 
 def play(agent: gio.GIO, env: gym.Env[Any, Any], skill: int, seed: int) -> float:
@@ -43,15 +45,14 @@ def play(agent: gio.GIO, env: gym.Env[Any, Any], skill: int, seed: int) -> float
     return earned / EPISODES
 
 
-def run(environment: str, seed: int, steps: int) -> list[dict[str, object]]:
-    """Learn, and return a row for each skill."""
-    agent = gio.GIO(environment, recipe="diayn", reward_weight=0, seed=seed)
-    agent.learn(steps)
+def judged(agent: gio.GIO, environment: str, seed: int) -> list[dict[str, object]]:
+    """Return a row for each skill of an agent."""
     env, rows = gym.make(environment), list[dict[str, object]]()
     with torch.no_grad():
         for skill in range(SKILLS):
             earned = play(agent, env, skill, EVALUATION_SEED + 100 * seed)
-            rows.append({"environment": environment, "seed": seed, "skill": skill, "return": earned, "steps": steps})
+            row = {"environment": environment, "seed": seed, "skill": skill}
+            rows.append(row | {"return": earned, "steps": agent.steps})
     return rows
 
 
@@ -78,14 +79,19 @@ def main() -> None:
     parser.add_argument("--table", action="store_true", help="print the table, run nothing")
     parser.add_argument("--only", default="", help="environments whose id contains this")
     parser.add_argument("--steps", type=int, help="instead of those of the questions; for a trial")
+    parser.add_argument("--folder", type=Path, default=Path("runs/skills"), help="where the sweeps are")
+    parser.add_argument("--jobs", type=int, default=1, help="how many runs at once")
     options = parser.parse_args()
     torch.set_num_threads(1)
     kept = Kept(options.results, KEYS)
     for environment, steps in STEPS.items() if not options.table else ():
-        for seed in range(options.seeds if options.only in environment else 0):
-            if (environment, seed, SKILLS - 1) not in kept:
-                kept.add(run(environment, seed, options.steps or steps))
-                print(environment, seed, kept.numbers("return", environment=environment, seed=seed), flush=True)
+        asked = range(options.seeds if options.only in environment else 0)
+        missing = [seed for seed in asked if (environment, seed, SKILLS - 1) not in kept]
+        folder = options.folder / environment.rpartition("/")[2]
+        runs = agents(environment, options.steps or steps, missing, FLAGS, folder, options.jobs) if missing else ()
+        for seed, agent, _ in runs:
+            kept.add(judged(agent, environment, seed))
+            print(environment, seed, kept.numbers("return", environment=environment, seed=seed), flush=True)
     print("\n".join(table(kept)))
 
 

@@ -58,7 +58,7 @@ def test_objectives_prints_every_objective_beside_the_exact_posterior(tmp_path):
 def test_deep_control_runs_keeps_its_rows_and_says_what_was_missed(tmp_path):
     results = tmp_path / "deep.csv"
     command = ("deep_control.py", "--only", "CartPole", "--steps", "1100", "--seeds", "1", "--no-compile")
-    command = (*command, "--runs", tmp_path / "runs")
+    command = (*command, "--folder", tmp_path / "runs")
     first = run(*command, "--results", results)
     assert first.returncode == 1
     assert "CartPole-v1: 0 of 1 seeds at 475 or better" in first.stdout
@@ -320,7 +320,7 @@ def test_hidden_control_keeps_a_row_for_each_method_and_goes_on_from_its_checkpo
 
 @pytest.mark.slow
 def test_skills_play_in_the_worlds_of_the_questions(tmp_path):
-    done = run("skills.py", "--seeds", "1", "--steps", "20", "--results", tmp_path / "rows.csv")
+    done = run("skills.py", "--seeds", "1", "--steps", "20", "--results", tmp_path / "rows.csv", "--folder", tmp_path)
     assert done.returncode == 0, done.stderr
     assert "| CartPole-v1, 20 steps | mean | 1 | " in done.stdout
     assert "| gio/NoisyPendulum-v0, 20 steps | best | 1 | " in done.stdout

@@ -1,0 +1,44 @@
+"""Runs of `gio sweep`, for scripts that keep more of an agent than its return, or other rows."""
+
+import json
+import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import gio_pyro as gio
+from gio_pyro.sweep.results import Result, read_results
+
+HERE = Path(__file__).parent
+
+
+def swept(words: Sequence[str], folder: Path, jobs: int) -> list[Result]:
+    """Carry out a sweep, printed before it begins, and return its complete runs; one that was cut short goes on.
+
+    Args:
+        words: arguments of `gio sweep` but for its folder and its jobs; wrappers may be in this directory.
+        folder: where the runs are.
+        jobs: how many run at once.
+    """
+    words = ["sweep", *words, "--jobs", str(jobs), "--out", str(folder)]
+    print(f"PYTHONPATH=examples/benchmarks gio {shlex.join(words)}", flush=True)
+    path = os.pathsep.join([str(HERE), *filter(None, [os.environ.get("PYTHONPATH")])])
+    subprocess.run([sys.executable, "-m", "gio_pyro", *words], env=os.environ | {"PYTHONPATH": path}, check=False)
+    return [result for result in read_results([folder]) if result.score == result.score]
+
+
+def agents(
+    environment: str, steps: int, seeds: Sequence[int], flags: Sequence[str], folder: Path, jobs: int
+) -> Iterator[tuple[int, gio.GIO, str]]:
+    """Yield seed, agent and seconds of each complete run of a sweep; a run of a few steps has no time."""
+    listed = ",".join(map(str, seeds))
+    found = swept([environment, "--steps", str(steps), "--seeds", listed, *flags], folder, jobs)
+    for result in found:
+        if result.seed in seeds:
+            place = Path(result.source)
+            summary = json.loads((place / "summary.json").read_text())
+            speed = summary.get("steps_per_second")
+            seconds = f"{summary['steps'] / speed:.0f}" if speed else ""
+            yield result.seed, gio.GIO.load(place, environment=environment), seconds
