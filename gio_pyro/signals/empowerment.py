@@ -104,6 +104,14 @@ class Empowerment(Signal):
         level: Tensor = source.evaluate(state)[1]
         return level
 
+    def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *others: Any) -> None:
+        """Load what was saved before there was an average as one that begins with the network."""
+        if f"{prefix}averaged.n_averaged" not in state_dict:
+            for name, tensor in self.averaged.state_dict().items():
+                latest = state_dict.get(name.replace("module.", f"{prefix}source.", 1))
+                state_dict[f"{prefix}averaged.{name}"] = torch.zeros_like(tensor) if latest is None else latest
+        super()._load_from_state_dict(state_dict, prefix, *others)
+
     def get_extra_state(self) -> Any:
         """Return the optimiser's state and the number of steps."""
         return {"optimiser": self.learner.optimiser.state_dict(), "done": self.done}

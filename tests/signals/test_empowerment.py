@@ -31,3 +31,12 @@ def test_the_average_wanders_less_than_the_network():
     rows = agent.replay.all()
     paid = signal.estimate(rows.next_state) * ~rows.terminated
     assert torch.equal(agent.reward_mix.read(rows), paid)
+
+
+def test_what_was_saved_without_an_average_begins_with_the_network():
+    agent, other = (GIO("gio/SlipperyLine-v0", signal="Empowerment(2)", **QUICK | {"seed": s}) for s in (0, 1))
+    saved = agent.learn(100).reward_mix.signal.state_dict()
+    signal, state = other.reward_mix.signal, torch.arange(6)
+    signal.load_state_dict({name: value for name, value in saved.items() if not name.startswith("averaged.")})
+    assert torch.equal(signal.estimate(state), agent.reward_mix.signal.learner(state))
+    assert not torch.equal(signal.estimate(state), agent.reward_mix.signal.estimate(state))
