@@ -63,7 +63,6 @@ QUESTIONS = {
         ("gio/CartPoleSwingUp-v0",),
         50_000,
         NOVELTY,
-        seeds="0-4",
         common=SPARSE,
     ),
     "point_maze": Question(

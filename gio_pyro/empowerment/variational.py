@@ -112,10 +112,8 @@ class VariationalEmpowerment:
         groups = [{"params": fast, "lr": learning_rate}, {"params": slow, "lr": SOURCE_RATE * learning_rate}]
         optimiser = adam(groups, learning_rate)
         self.optimiser, self.descent = optimiser, Descent("empowerment", self._loss, optimiser)
-        sources, progress = (
-            Sources([self.source, self.guide], [optimiser]),
-            Progress("auto" if graphs else False, captured_only=True),
-        )
+        sources = Sources([self.source, self.guide], [optimiser])
+        progress = Progress("auto" if graphs else False, captured_only=True)
         self.steps = {
             rests: GraphedFunction(partial(self.descent.step, rests), sources, progress) for rests in (True, False)
         }

@@ -70,6 +70,7 @@ class Empowerment(Signal):
         """Update input normalisers with new transitions."""
         self.source.observe(rows.state)
         self.guide.observe(rows.state, rows.action, rows.next_state)
+        self.learner.recheck()
 
     def update(self, rows: Transitions) -> Figures:
         """Take `updates` gradient steps on sequences of replay; `rows` are single transitions and are not used."""
