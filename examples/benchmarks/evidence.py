@@ -48,6 +48,12 @@ class Question:
 
 
 NOVELTY = {"explorer that seeks novelty (RND)": "--signal RandomNetworkDistillation --explorer Signal", "no signal": ""}
+UNPAID = {
+    "information, next state": "--temperature 1",
+    "novelty (RND)": "--guide UniformGuide --signal RandomNetworkDistillation",
+    "entropy": "--guide UniformGuide --temperature 1",
+}
+"""What agents without reward are paid for instead."""
 SPARSE = "--guide UniformGuide --temperature auto --train-freq 4"
 """Flags of all questions to sparse rewards where actions are continuous."""
 QUESTIONS = {
@@ -77,12 +83,7 @@ QUESTIONS = {
         "What is control without reward worth? Steps that the pole stays up, at most 500.",
         ("CartPole-v1",),
         22_500,
-        {
-            "information, next state": "--temperature 1",
-            "information, state after 3 actions": '--temperature 1 --future "StateAfter(3)"',
-            "novelty (RND)": "--guide UniformGuide --signal RandomNetworkDistillation",
-            "entropy": "--guide UniformGuide --temperature 1",
-        },
+        {"information, state after 3 actions": '--temperature 1 --future "StateAfter(3)"', **UNPAID},
         common="--reward-weight 0",
     ),
     "reward_free_pendulum": Question(
@@ -92,9 +93,7 @@ QUESTIONS = {
         {
             "empowerment of 1 action": '--guide UniformGuide --signal "Empowerment(1)"',
             "empowerment of 2 actions": '--guide UniformGuide --signal "Empowerment(2)"',
-            "information, next state": "--temperature 1",
-            "novelty (RND)": "--guide UniformGuide --signal RandomNetworkDistillation",
-            "entropy": "--guide UniformGuide --temperature 1",
+            **UNPAID,
         },
         seeds="0-4",
         common="--reward-weight 0",
@@ -103,12 +102,7 @@ QUESTIONS = {
         "The same where angle and speed are seen, and learned by networks.",
         ("gio/NoisyPendulum-v0",),
         40_000,
-        {
-            "empowerment of 1 action": '--guide UniformGuide --signal "Empowerment(1)"',
-            "information, next state": "--temperature 1",
-            "novelty (RND)": "--guide UniformGuide --signal RandomNetworkDistillation",
-            "entropy": "--guide UniformGuide --temperature 1",
-        },
+        {"empowerment of 1 action": '--guide UniformGuide --signal "Empowerment(1)"', **UNPAID},
         seeds="0-4",
         common="--reward-weight 0 --env.observations coordinates",
     ),
@@ -116,12 +110,7 @@ QUESTIONS = {
         "Does the acrobot swing up without reward? Share of the second half of an episode that its tip is up.",
         ("Acrobot-v1",),
         20_000,
-        {
-            "information, next state": "--temperature 1",
-            "information, state after 3 actions": '--temperature 1 --future "StateAfter(3)"',
-            "novelty (RND)": "--guide UniformGuide --signal RandomNetworkDistillation",
-            "entropy": "--guide UniformGuide --temperature 1",
-        },
+        {"information, state after 3 actions": '--temperature 1 --future "StateAfter(3)"', **UNPAID},
         common="--reward-weight 0 --wrapper upright:Upright",
     ),
     "dreams": Question(
