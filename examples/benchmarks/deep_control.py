@@ -146,7 +146,8 @@ def run_task(task: Task, kept: Kept, options: argparse.Namespace) -> bool:
         if task.bound is not None and method == "gio":
             print(f"{task.environment}: {solved} of {len(seeds)} seeds at {task.bound} or better, {task.needed} needed")
             missed |= solved < min(task.needed, len(seeds))
-        means[method] = sum(float(row["return"]) for row in rows) / max(len(rows), 1)
+        if rows:
+            means[method] = statistics.mean(float(row["return"]) for row in rows)
     if task.rival in means and "gio" in means:
         least = means[task.rival] - 0.1 * abs(means[task.rival])
         print(f"{task.environment}: mean return gio {means['gio']:.0f}, {task.rival} {means[task.rival]:.0f}")
