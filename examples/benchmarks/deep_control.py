@@ -160,8 +160,6 @@ def run_missing(
 ) -> None:
     """Add the rows of the runs of a method that are missing."""
     missing = [seed for seed in seeds if (task.environment, method, steps, seed) not in kept]
-    if not missing:
-        return
     if method == "sac":
         for seed in missing:
             start = time.perf_counter()

@@ -157,11 +157,14 @@ QUESTIONS = {
 
 
 def missing(kept: Kept, name: str, question: Question, method: str) -> list[tuple[str, int]]:
-    """Return environments and seeds of a method that have no row; a row names wrappers and arguments as well."""
+    """Return environments and seeds of a method that have no row.
+
+    A row names wrappers and arguments behind the environment, and not the module that registers it.
+    """
     rows = [row for row in kept.rows.values() if (row["question"], row["method"]) == (name, method)]
     done = {(row["environment"].split()[0], int(row["seed"])) for row in rows}
     wanted = [(environment, seed) for environment in question.environments for seed in parse_seeds(question.seeds)]
-    return [run for run in wanted if (run[0].split(":")[-1], run[1]) not in done and run not in done]
+    return [(environment, seed) for environment, seed in wanted if (environment.rpartition(":")[2], seed) not in done]
 
 
 def carry_out(kept: Kept, name: str, question: Question, method: str, folder: Path, jobs: int) -> None:

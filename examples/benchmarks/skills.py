@@ -88,8 +88,7 @@ def main() -> None:
         asked = range(options.seeds if options.only in environment else 0)
         missing = [seed for seed in asked if (environment, seed, SKILLS - 1) not in kept]
         folder = options.folder / environment.rpartition("/")[2]
-        runs = agents(environment, options.steps or steps, missing, FLAGS, folder, options.jobs) if missing else ()
-        for seed, agent, _ in runs:
+        for seed, agent, _ in agents(environment, options.steps or steps, missing, FLAGS, folder, options.jobs):
             kept.add(judged(agent, environment, seed))
             print(environment, seed, kept.numbers("return", environment=environment, seed=seed), flush=True)
     print("\n".join(table(kept)))

@@ -33,6 +33,8 @@ def agents(
     environment: str, steps: int, seeds: Sequence[int], flags: Sequence[str], folder: Path, jobs: int
 ) -> Iterator[tuple[int, gio.GIO, str]]:
     """Yield seed, agent and seconds of each complete run of a sweep; a run of a few steps has no time."""
+    if not seeds:
+        return
     listed = ",".join(map(str, seeds))
     found = swept([environment, "--steps", str(steps), "--seeds", listed, *flags], folder, jobs)
     for result in found:

@@ -95,8 +95,8 @@ def worth(mdp: tabular.TabularMDP, policy: Tensor) -> float:
 def judged(mdp: tabular.TabularMDP, agent: gio.GIO) -> dict[str, object]:
     """Return a row of what an agent with the signal Empowerment learned."""
     signal, finite = agent.reward_mix.signal, isinstance(agent.spec.state_space, Discrete)
-    horizon, pendulum = signal.learner.horizon, NoisyPendulum()
-    state = torch.arange(mdp.states) if finite else torch.as_tensor(pendulum.views)
+    horizon = signal.learner.horizon
+    state = torch.arange(mdp.states) if finite else torch.as_tensor(NoisyPendulum().views)
     with torch.no_grad():
         believed = signal.estimate(state).double()
         policy = one_hot(agent.policy(state).probs.argmax(-1), mdp.actions).double()

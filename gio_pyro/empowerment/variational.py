@@ -110,12 +110,12 @@ class VariationalEmpowerment:
         slow = list(self.source.sequences.parameters())
         fast = [*self.guide.parameters(), *self.source.encoder.parameters(), *self.source.level.parameters()]
         groups = [{"params": fast, "lr": learning_rate}, {"params": slow, "lr": SOURCE_RATE * learning_rate}]
-        optimiser = adam(groups, learning_rate)
-        self.optimiser, self.descent = optimiser, Descent("empowerment", self._loss, optimiser)
-        sources = Sources([self.source, self.guide], [optimiser])
+        self.optimiser = adam(groups, learning_rate)
+        descent = Descent("empowerment", self._loss, self.optimiser)
+        sources = Sources([self.source, self.guide], [self.optimiser])
         progress = Progress("auto" if graphs else False, captured_only=True)
         self.steps = {
-            rests: GraphedFunction(partial(self.descent.step, rests), sources, progress) for rests in (True, False)
+            rests: GraphedFunction(partial(descent.step, rests), sources, progress) for rests in (True, False)
         }
         """Gradient steps by whether the source stays fixed."""
 
