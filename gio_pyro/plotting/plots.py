@@ -20,6 +20,8 @@ LATEST = "rollout/ep_rew_latest"
 WALL = "#"
 CELLS = MappingProxyType({"S": "start", "G": "goal", "H": "hole", WALL: "wall", "+": "door"})
 """Names of cells by their label in FrozenLake and in the example worlds."""
+COMPRESSION = 3
+"""Of zlib: a twentieth larger than with its default of 6, in half the time."""
 ARROWS = {"FrozenLake": "←↓→↑", "CliffWalking": "↑→↓←"}
 """The directions of the actions of known grid worlds, in order."""
 
@@ -180,5 +182,5 @@ def save(figure: Figure, path: Path) -> None:
     """Write a figure as a PNG file, atomically."""
     require_suffix(path, ".png")
     picture = io.BytesIO()
-    FigureCanvasAgg(figure).print_png(picture)
+    FigureCanvasAgg(figure).print_png(picture, pil_kwargs={"compress_level": COMPRESSION})
     write_file(path, picture.getvalue())

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from gio_pyro.plotting.plots import save
@@ -16,6 +18,8 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 MOST_LINES = len(COLOURS)
 MOST_BARS = 40
 DPI = 110
+KEY_ROW = 0.18
+"""Inches."""
 LONGEST = 48
 """Characters of a method's name in a figure."""
 
@@ -56,15 +60,16 @@ def mean_returns(path: Path, bars: Sequence[Bar], title: str, label: str) -> Non
     left = 0.03 + 0.0105 * max(len(_short(bar.name)) for bar in shown)
     figure = Figure(figsize=(7, height), dpi=DPI)
     axes: Axes = figure.add_axes((left, 0.5 / height, 0.97 - left, 1 - 0.8 / height))
-    for row, bar in enumerate(shown):
-        colour = _colour(row)
-        axes.plot(bar.each, np.full(len(bar.each), row), "o", color=colour, alpha=0.25, markersize=4, linewidth=0)
-        if np.isfinite([bar.low, bar.high]).all():
-            axes.plot([bar.low, bar.high], [row, row], color=colour, linewidth=6, alpha=0.45, solid_capstyle="butt")
-        axes.plot([bar.middle], [row], "|", color=colour, markersize=14, markeredgewidth=2.5)
-    axes.set_yticks(range(len(shown)), [_short(bar.name) for bar in shown], fontsize=8)
-    axes.set(ylim=(len(shown) - 0.4, -0.6), xlabel=label)
-    axes.set_title(_rest(title, len(bars), len(shown)), fontsize=9)
+    rows, colours = np.arange(len(shown)), [_colour(row) for row in range(len(shown))]
+    of = np.repeat(rows, [len(bar.each) for bar in shown])  # the row of each run
+    runs = np.concatenate([bar.each for bar in shown])
+    axes.scatter(runs, of, 25, [colours[row] for row in of], alpha=0.25, linewidths=0)
+    axes.hlines(rows, [bar.low for bar in shown], [bar.high for bar in shown], colours, linewidth=6, alpha=0.45)
+    axes.scatter([bar.middle for bar in shown], rows, 196, colours, marker="|", linewidths=2.5)
+    axes.set_yticks(rows, [_short(bar.name) for bar in shown], fontsize=8)
+    axes.set(ylim=(len(shown) - 0.4, -0.6))
+    _labels(axes, height - 0.8, label)
+    _title(axes, title, len(bars), len(shown))
     _plain(axes)
     axes.grid(axis="x", color="0.92")
     save(figure, path)
@@ -82,24 +87,40 @@ def lines(path: Path, drawn: Sequence[Line], title: str, x_label: str, y_label: 
         steps: whether the lines are steps.
     """
     shown = drawn[:MOST_LINES]
-    legend = 0.18 * (1 + (len(shown) + 1) // 2)
+    legend = KEY_ROW * (1 + (len(shown) + 1) // 2)
     height = 3.4 + legend
     figure = Figure(figsize=(7, height), dpi=DPI)
     axes: Axes = figure.add_axes((0.11, (0.5 + legend) / height, 0.86, 1 - (0.8 + legend) / height))
     for row, line in enumerate(shown):
         step = {"drawstyle": "steps-post"} if steps else {}
-        axes.plot(line.x, line.y, color=_colour(row), label=_short(line.name), linewidth=1.6, **step)  # type: ignore[arg-type]
-        filled = {"step": "post"} if steps else {}
-        axes.fill_between(line.x, line.low, line.high, color=_colour(row), alpha=0.18, linewidth=0, **filled)  # type: ignore[arg-type]
-    axes.set(xlabel=x_label, ylabel=y_label)
+        axes.plot(line.x, line.y, color=_colour(row), linewidth=1.6, **step)  # type: ignore[arg-type]
+    colours = [_colour(row) for row, line in enumerate(shown) if np.isfinite(line.low).all()]
+    bands = [_outline(line, steps) for line in shown if np.isfinite(line.low).all()]
+    axes.add_collection(PolyCollection(bands, facecolors=colours, alpha=0.18, linewidths=0))
+    _labels(axes, height - 0.8 - legend, x_label, y_label)
     axes.xaxis.set_major_locator(MaxNLocator(6))
-    axes.set_title(_rest(title, len(drawn), len(shown)), fontsize=9)
-    axes.legend(
-        frameon=False, fontsize=7, loc="upper center", bbox_to_anchor=(0.5, -0.42 / (height - 0.8 - legend)), ncols=2
-    )
+    _title(axes, title, len(drawn), len(shown))
+    _key(figure, [line.name for line in shown], height)
     _plain(axes)
     axes.grid(color="0.92")
     save(figure, path)
+
+
+def _outline(line: Line, steps: bool) -> np.ndarray:
+    """Return the corners `[., 2]` of the band of a line."""
+    x, low, high = line.x, line.low, line.high
+    if steps:
+        x, low, high = np.repeat(x, 2)[1:], np.repeat(low, 2)[:-1], np.repeat(high, 2)[:-1]
+    return np.concatenate([np.stack([x, low], 1), np.stack([x, high], 1)[::-1]])
+
+
+def _key(figure: Figure, names: Sequence[str], height: float) -> None:
+    """Write the names of lines in two columns at the bottom, each behind its colour; `legend` takes twice as long."""
+    rows = (len(names) + 1) // 2
+    for number, name in enumerate(names):
+        x, y = 0.12 + 0.44 * (number // rows), KEY_ROW * (rows - number % rows - 0.1) / height
+        figure.add_artist(Line2D([x, x + 0.03], [y, y], color=_colour(number), linewidth=1.6))
+        figure.text(x + 0.04, y, _short(name), fontsize=7, verticalalignment="center_baseline")
 
 
 def _plain(axes: Axes) -> None:
@@ -115,5 +136,14 @@ def _short(name: str) -> str:
     return name if len(name) <= LONGEST else f"{name[: LONGEST - 3]}..."
 
 
-def _rest(title: str, every: int, shown: int) -> str:
-    return title if every == shown else f"{title}; the first {shown} of {every} methods"
+def _title(axes: Axes, title: str, every: int, shown: int) -> None:
+    """Set the title at a fixed height: to look for a free one, Matplotlib would lay out all ticks once more."""
+    rest = "" if every == shown else f"; the first {shown} of {every} methods"
+    axes.set_title(f"{title}{rest}", fontsize=9, y=1.0)
+
+
+def _labels(axes: Axes, inside: float, x: str, y: str = "") -> None:
+    """Set labels at fixed places, for the same reason; `inside` is the height of the axes, inches."""
+    axes.set(xlabel=x, ylabel=y)
+    axes.xaxis.set_label_coords(0.5, -0.27 / inside)
+    axes.yaxis.set_label_coords(-0.085, 0.5)

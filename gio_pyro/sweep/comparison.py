@@ -153,11 +153,10 @@ def _curve(strata: Sequence[Sequence[Result]]) -> Band | None:
         return None
     grid = np.linspace(first, last, POINTS)
     table = np.stack([np.interp(grid, steps, returns) for steps, returns in curves], 1)  # [K, N]
-    by_point = np.moveaxis(table, 0, 1)  # runs are resampled as a whole
 
     def means(drawn: Sequence[Array]) -> Array:
-        chosen = by_point[drawn[0].astype(int)]  # [draws, N, K]
-        return np.asarray(pooled_mean([np.moveaxis(chosen, 1, 2)]))
+        """Return the means `[draws, K]` over drawn runs, each of them a whole curve."""
+        return np.asarray(pooled_mean([table[:, drawn[0].astype(int)]])).T
 
     low, high = interval(means, [np.arange(len(curves), dtype=float)], points=POINTS)
     return Band(grid, np.asarray(pooled_mean([table])), low, high)

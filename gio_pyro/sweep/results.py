@@ -167,17 +167,19 @@ def read_curve(path: Path) -> tuple[Array, Array] | None:
     if name is None or STEPS not in columns:
         return None
     places = columns.index(STEPS), columns.index(name)
-    rows = [_two(line.split(","), places) for line in lines if line.count(",") == len(columns) - 1]
-    table = np.array([row for row in rows if row is not None], dtype=float).reshape(-1, 2)
+    enough = max(places) + 1
+    cells = [line.split(",", enough) for line in lines if line.count(",") == len(columns) - 1]
+    table = np.array([[_number(row[place]) for place in places] for row in cells]).reshape(-1, 2)
     table = table[np.isfinite(table).all(1)]
     return (table[:, 0], table[:, 1]) if len(table) else None
 
 
-def _two(cells: Sequence[str], places: tuple[int, int]) -> tuple[float, float] | None:
+def _number(cell: str) -> float:
+    """Return the number in a cell; NaN for another text."""
     try:
-        return float(cells[places[0]]), float(cells[places[1]])
+        return float(cell)
     except ValueError:
-        return None
+        return math.nan
 
 
 def repeated(results: Sequence[Result]) -> int:

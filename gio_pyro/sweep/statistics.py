@@ -35,8 +35,8 @@ def improvement(first: Strata, second: Strata) -> Any:
 
     It is the mean over environments; a tie counts one half. Scores `[..., N]` and `[..., M]` give `[...]`.
     """
-    each = [np.sign(x[..., :, None] - y[..., None, :]).mean((-2, -1)) for x, y in zip(first, second, strict=True)]
-    return (np.mean(each, axis=0) + 1) / 2
+    pairs = [(x[..., :, None], y[..., None, :]) for x, y in zip(first, second, strict=True)]
+    return np.mean([((x > y).mean((-2, -1)) + (x >= y).mean((-2, -1))) / 2 for x, y in pairs], axis=0)
 
 
 def profile(strata: Strata, thresholds: Array) -> Array:
@@ -50,7 +50,7 @@ def profile(strata: Strata, thresholds: Array) -> Array:
 
 def pooled_mean(strata: Strata) -> Any:
     """Return the interquartile mean of all scores of all environments together; they must have one scale."""
-    return interquartile_mean(np.concatenate([*strata], axis=-1))
+    return interquartile_mean(strata[0] if len(strata) == 1 else np.concatenate([*strata], axis=-1))
 
 
 def resampled(strata: Strata, draws: int, generator: np.random.Generator) -> list[Array]:
