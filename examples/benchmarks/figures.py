@@ -126,7 +126,9 @@ TABLES: dict[str, Callable[[], list[str]]] = {
     "filters": lambda: filters.table(rows(filters)),
     "hidden_control": lambda: hidden_control.table(rows(hidden_control)),
     "first_steps": lambda: first_steps.table(rows(first_steps)),
-    "finite_control": lambda: finite_control.table(finite_control.read(RESULTS / "finite_control.csv").values()),
+    "finite_control": lambda: finite_control.table(
+        Kept(RESULTS / "finite_control.csv", finite_control.KEYS).rows.values()
+    ),
     "objectives": lambda: objectives.table(RESULTS),
     "latent_variables": lambda: [*latent_variables.table(study(latent_variables))],
     "linear_guides": lambda: linear_guides.table(rows(linear_guides)),

@@ -9,38 +9,43 @@ largest value in brackets; the last table has the return of every seed. Each run
 again.
 """
 
-import argparse
 import statistics
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from finite_control import line, read, run, write
+from finite_control import KEYS, run
+from kept import Kept, Row, command_line
 
 RESULTS = Path(__file__).parent / "results"
 WORLDS = ("FrozenLake-v1", "CliffWalking-v1")
 TEMPERATURE, STEPS = 0.1, 20_000
 EXACT = "exact posterior"
-KINDS: dict[str, dict[str, str]] = {
-    **{name: {"objective": name} for name in ("elbo", "forward_kl", "sleep", "wake_sleep", "joint_elbo")},
-    EXACT: {"guide": "BayesGuide"},
+KINDS = {
+    **{name: ("--objective", name) for name in ("elbo", "forward_kl", "sleep", "wake_sleep", "joint_elbo")},
+    EXACT: ("--guide", "BayesGuide"),
 }
-"""The one-step objectives; those of pieces are compared in examples/studies/trajectory_bound.py."""
+"""Flags of each. The one-step objectives; those of pieces are compared in examples/studies/trajectory_bound.py."""
 COLUMNS = ("amortisation_gap", "model_error", "information_learned", "information_exact", "return_learned")
 
 
 def main() -> int:
     """Run what is missing and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=int, default=5)
+    parser = command_line(__doc__, RESULTS, seeds=5)
+    parser.add_argument("--only", default="", help="worlds whose id contains this")
     parser.add_argument("--steps", type=int, default=STEPS)
-    parser.add_argument("--results", type=Path, default=RESULTS)
+    parser.add_argument("--folder", type=Path, default=Path("runs/objectives"), help="where the sweeps are")
+    parser.add_argument("--jobs", type=int, default=1, help="how many runs at once")
     options = parser.parse_args()
     torch.set_num_threads(1)
     print(f"{'world':<16} {'objective':<16}" + "".join(f"{name:>28}" for name in COLUMNS))
-    for world in WORLDS:
-        for kind, arguments in KINDS.items():
-            rows = runs(world, options.steps, options.seeds, options.results / name_of(kind), arguments)
+    for world in filter(lambda world: options.only in world, WORLDS):
+        for kind, flags in KINDS.items():
+            kept = Kept(options.results / name_of(kind), KEYS)
+            keys = [(world, TEMPERATURE, options.steps, seed) for seed in range(options.seeds)]
+            run(kept, keys, flags, options.folder / f"{world}-{kind.replace(' ', '_')}", options.jobs)
+            rows = [kept[key] for key in keys]
             print(f"{world:<16} {kind:<16}" + "".join(f"{summary(rows, name):>28}" for name in COLUMNS), flush=True)
     print("\n".join(["", *table(options.results, options.steps)]))
     return 0
@@ -59,8 +64,10 @@ def table(results: Path, steps: int = STEPS) -> list[str]:
         "|---" * 6 + "|",
     ]
     for kind in KINDS:
-        rows = [row for row in read(results / name_of(kind)).values() if row["steps"] == str(steps)]
+        rows = [row for row in Kept(results / name_of(kind), KEYS).rows.values() if row["steps"] == str(steps)]
         of = {world: [row for row in rows if row["environment"] == world] for world in WORLDS}
+        if not all(of.values()):
+            continue  # some worlds were left out
         medians = [
             statistics.median(float(row[name]) for row in of[world])
             for name in ("amortisation_gap", "model_error")
@@ -73,19 +80,7 @@ def table(results: Path, steps: int = STEPS) -> list[str]:
     return lines
 
 
-def runs(world: str, steps: int, seeds: int, path: Path, arguments: dict[str, str]) -> list[dict[str, str]]:
-    """Return one row a seed, from the file where it has them."""
-    rows = read(path)
-    for seed in range(seeds):
-        key = (world, str(TEMPERATURE), str(steps), str(seed))
-        if key not in rows:
-            rows[key] = run(world, TEMPERATURE, steps, seed, **arguments)
-            print(line(rows[key]), file=sys.stderr)
-            write(path, list(rows.values()))
-    return [rows[world, str(TEMPERATURE), str(steps), str(seed)] for seed in range(seeds)]
-
-
-def summary(rows: list[dict[str, str]], name: str) -> str:
+def summary(rows: Sequence[Row], name: str) -> str:
     """Return the median and, in brackets, the value of largest size."""
     values = [float(row[name]) for row in rows]
     return f"{statistics.median(values):.4f} ({max(values, key=abs):.4f})"

@@ -22,6 +22,8 @@ FIRST = ("recipe", "model", "guide", "world_model", "filter", "future", "signal"
 """Settings that name a method before others do."""
 FILLED_IN = ("max_episode_steps", "map_name")
 """Arguments that Gymnasium gives environments by itself."""
+LONGEST_ARGUMENT = 40
+"""Characters; longer ones, such as the maps of mazes, are in config.json, and in a name where they tell runs apart."""
 NOT_COMPARED = ("seed", "log_interval")
 COLUMNS = ("environment", "method", "seed", "return")
 
@@ -107,20 +109,21 @@ def _arguments(record: Any) -> dict[str, str]:
 def _in_environments(results: Sequence[Result]) -> list[Result]:
     """Return the results with the arguments of their environments in the names of these.
 
-    Those that Gymnasium fills in by itself are left out where all runs of an environment agree about them.
+    Those that Gymnasium fills in by itself, and long ones, are left out where all runs of an environment agree.
     """
     differing = {
         (group[0].environment, name)
         for group in _divided([[*results]], lambda result: result.environment)
-        for name in FILLED_IN
+        for name in {name for result in group for name in result.arguments}
         if len({result.arguments.get(name) for result in group}) > 1
     }
 
+    def shown(environment: str, name: str, value: str) -> bool:
+        return (environment, name) in differing or (name not in FILLED_IN and len(value) <= LONGEST_ARGUMENT)
+
     def name_of(result: Result) -> str:
-        own = [
-            (k, v) for k, v in result.arguments.items() if k not in FILLED_IN or (result.environment, k) in differing
-        ]
-        return " ".join([result.environment, *(f"{name}={value}" for name, value in own)])
+        own = [f"{name}={text}" for name, text in result.arguments.items() if shown(result.environment, name, text)]
+        return " ".join([result.environment, *own])
 
     return [replace(result, environment=name_of(result)) for result in results]
 

@@ -34,21 +34,24 @@ def test_the_exact_tier_is_timed_and_certified():
     assert "10,000 binary channels" in done.stdout
 
 
+@pytest.mark.slow
 def test_finite_control_runs_keeps_its_rows_and_says_what_was_missed(tmp_path):
     results = tmp_path / "rows.csv"
-    arguments = ("--only", "CliffWalking", "--seeds", "1", "--steps", "500", "--results", str(results))
-    first = run("finite_control.py", *arguments)
+    arguments = ("--only", "FrozenLake", "--seeds", "1", "--steps", "500", "--results", str(results))
+    first = run("finite_control.py", *arguments, "--folder", str(tmp_path / "runs"))
     assert first.returncode in (0, 1), first.stderr
     rows = results.read_bytes()
-    again = run("finite_control.py", *arguments)
+    again = run("finite_control.py", *arguments, "--folder", str(tmp_path / "nothing"))
     assert results.read_bytes() == rows
-    assert again.stdout == first.stdout
+    sweeps = ("PYTHONPATH", "sweep folder", "1 of 1 runs")
+    assert again.stdout.splitlines() == [row for row in first.stdout.splitlines() if not row.startswith(sweeps)]
     assert "settings: temperature=0.01" in first.stdout
 
 
 @pytest.mark.slow
 def test_objectives_prints_every_objective_beside_the_exact_posterior(tmp_path):
-    done = run("objectives.py", "--seeds", "1", "--steps", "100", "--results", str(tmp_path))
+    where = ("--only", "FrozenLake", "--results", str(tmp_path), "--folder", str(tmp_path / "runs"))
+    done = run("objectives.py", "--seeds", "1", "--steps", "100", *where)
     assert done.returncode == 0, done.stderr
     for name in ("elbo", "joint_elbo", "forward_kl", "sleep", "wake_sleep", "exact posterior"):
         assert f" {name} " in done.stdout

@@ -86,6 +86,12 @@ class TestNames:
         assert {result.environment for result in read_results([tmp_path])} == {
             "A-v0 gravity=9 max_episode_steps=5", "A-v0", "B-v0 map_name=4x4", "B-v0 map_name=8x8",
         }  # fmt: skip
+        walls, other = [[1] * 20] * 2, [[0] * 20] * 2
+        write_run(tmp_path / "mazes" / "1", environment="C-v0", kwargs={"walls": walls, "goals": 1})
+        assert read_results([tmp_path / "mazes"])[0].environment == "C-v0 goals=1"
+        write_run(tmp_path / "mazes" / "2", environment="C-v0", kwargs={"walls": other, "goals": 1})
+        named = {result.environment for result in read_results([tmp_path / "mazes"])}
+        assert named == {f"C-v0 goals=1 walls={maze}" for maze in (walls, other)}
 
 
 class TestReading:
