@@ -118,9 +118,9 @@ def _key(figure: Figure, names: Sequence[str], height: float) -> None:
     """Write the names of lines in two columns at the bottom, each behind its colour; `legend` takes twice as long."""
     rows = (len(names) + 1) // 2
     for number, name in enumerate(names):
-        x, y = 0.12 + 0.44 * (number // rows), KEY_ROW * (rows - number % rows - 0.1) / height
+        x, y = 0.05 + 0.48 * (number // rows), KEY_ROW * (rows - number % rows - 0.1) / height
         figure.add_artist(Line2D([x, x + 0.03], [y, y], color=_colour(number), linewidth=1.6))
-        figure.text(x + 0.04, y, _short(name), fontsize=7, verticalalignment="center_baseline")
+        figure.text(x + 0.035, y, _short(name), fontsize=7, verticalalignment="center_baseline")
 
 
 def _plain(axes: Axes) -> None:
