@@ -170,8 +170,8 @@ def run_missing(
     flags += ["--guide", "UniformGuide"] if method == "soft" else []
     flags += ["--compile", "False"] if options.no_compile else []
     folder = options.folder / f"{task.environment.rpartition(':')[2]}-{method}-{steps}"
-    for seed, agent, seconds in agents(task.environment, steps, missing, flags, folder, options.jobs):
-        add(kept, task, method, steps, seed, judged(agent) | {"seconds": seconds})
+    for result, agent, seconds in agents(task.environment, steps, missing, flags, folder, options.jobs):
+        add(kept, task, method, steps, result.seed, judged(agent) | {"seconds": seconds})
 
 
 def add(kept: Kept, task: Task, method: str, steps: int, seed: int, figures: dict[str, str]) -> None:

@@ -53,7 +53,7 @@ def main() -> int:
         if options.only in environment:
             folder = options.folder / f"{environment}-{temperature}"
             keys = [(environment, temperature, options.steps or steps, seed) for seed in range(options.seeds)]
-            run(kept, keys, (), folder, options.jobs)
+            run(kept, keys, folder, options.jobs)
             print("\n".join(line(kept[key]) for key in keys), flush=True)
     rows = kept.rows.values()
     print("\n".join(["", *table(rows), ""]))
@@ -62,16 +62,20 @@ def main() -> int:
     return 1 if missed else 0
 
 
-def run(kept: Kept, keys: Sequence[tuple[str, float, int, int]], flags: Sequence[str], folder: Path, jobs: int) -> None:
-    """Add the rows that are missing of one environment, temperature and number of steps, with further flags."""
+def run(kept: Kept, keys: Sequence[tuple[str, float, int, int]], folder: Path, jobs: int) -> None:
+    """Add the rows that are missing of one environment, temperature and number of steps."""
     environment, temperature, steps, _ = keys[0]
     missing = [key[-1] for key in keys if key not in kept]
-    flags = ["--temperature", str(temperature), *flags]
-    for seed, agent, seconds in agents(environment, steps, missing, flags, folder, jobs):
-        report = gio.diagnostics.compare_with_exact(agent)
-        figures = asdict(report) | {"share_of_gap": report.share_of_gap, "amortisation_gap": report.amortisation_gap}
-        key = dict(zip(KEYS, (environment, temperature, steps, seed), strict=True))
-        kept.add([{**key, **figures, "seconds": seconds}])
+    flags = ("--temperature", str(temperature))
+    for result, agent, seconds in agents(environment, steps, missing, flags, folder, jobs):
+        kept.add([judged(agent, (environment, temperature, steps, result.seed), seconds)])
+
+
+def judged(agent: gio.GIO, key: tuple[str, float, int, int], seconds: str) -> dict[str, object]:
+    """Return the row of an agent, compared with the exact tier."""
+    report = gio.diagnostics.compare_with_exact(agent)
+    figures = asdict(report) | {"share_of_gap": report.share_of_gap, "amortisation_gap": report.amortisation_gap}
+    return {**dict(zip(KEYS, key, strict=True)), **figures, "seconds": seconds}
 
 
 def within(row: Row) -> bool:

@@ -11,22 +11,24 @@ again.
 
 import statistics
 import sys
-from collections.abc import Sequence
+from argparse import Namespace
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
-from finite_control import KEYS, run
+from finite_control import KEYS, judged
 from kept import Kept, Row, command_line
+from swept import agents
 
 RESULTS = Path(__file__).parent / "results"
 WORLDS = ("FrozenLake-v1", "CliffWalking-v1")
 TEMPERATURE, STEPS = 0.1, 20_000
 EXACT = "exact posterior"
-KINDS = {
-    **{name: ("--objective", name) for name in ("elbo", "forward_kl", "sleep", "wake_sleep", "joint_elbo")},
-    EXACT: ("--guide", "BayesGuide"),
-}
-"""Flags of each. The one-step objectives; those of pieces are compared in examples/studies/trajectory_bound.py."""
+OBJECTIVES = ("elbo", "forward_kl", "sleep", "wake_sleep", "joint_elbo")
+"""The one-step objectives; those of pieces are compared in examples/studies/trajectory_bound.py."""
+KINDS = (*OBJECTIVES, EXACT)
+SWEEPS = {OBJECTIVES: ("--set", f"objective={','.join(OBJECTIVES)}"), (EXACT,): ("--guide", "BayesGuide")}
+"""Flags of the sweeps, by what each runs."""
 COLUMNS = ("amortisation_gap", "model_error", "information_learned", "information_exact", "return_learned")
 
 
@@ -39,16 +41,28 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=1, help="how many runs at once")
     options = parser.parse_args()
     torch.set_num_threads(1)
+    kept = {kind: Kept(options.results / name_of(kind), KEYS) for kind in KINDS}
+    worlds = [world for world in WORLDS if options.only in world]
+    for world in worlds:
+        run(kept, world, options)
     print(f"{'world':<16} {'objective':<16}" + "".join(f"{name:>28}" for name in COLUMNS))
-    for world in filter(lambda world: options.only in world, WORLDS):
-        for kind, flags in KINDS.items():
-            kept = Kept(options.results / name_of(kind), KEYS)
-            keys = [(world, TEMPERATURE, options.steps, seed) for seed in range(options.seeds)]
-            run(kept, keys, flags, options.folder / f"{world}-{kind.replace(' ', '_')}", options.jobs)
-            rows = [kept[key] for key in keys]
+    for world in worlds:
+        for kind in KINDS:
+            rows = [kept[kind][world, TEMPERATURE, options.steps, seed] for seed in range(options.seeds)]
             print(f"{world:<16} {kind:<16}" + "".join(f"{summary(rows, name):>28}" for name in COLUMNS), flush=True)
     print("\n".join(["", *table(options.results, options.steps)]))
     return 0
+
+
+def run(kept: Mapping[str, Kept], world: str, options: Namespace) -> None:
+    """Add the rows of a world that are missing."""
+    keys = [(world, TEMPERATURE, options.steps, seed) for seed in range(options.seeds)]
+    for kinds, own in SWEEPS.items():
+        missing = [key[-1] for key in keys if any(key not in kept[kind] for kind in kinds)]
+        flags, folder = ("--temperature", str(TEMPERATURE), *own), options.folder / f"{world}-{kinds[0]}"
+        for result, agent, seconds in agents(world, options.steps, missing, flags, folder, options.jobs):
+            kind = result.settings["objective"] if kinds == OBJECTIVES else EXACT
+            kept[kind].add([judged(agent, (world, TEMPERATURE, options.steps, result.seed), seconds)])
 
 
 def name_of(kind: str) -> str:

@@ -88,9 +88,10 @@ def main() -> None:
         asked = range(options.seeds if options.only in environment else 0)
         missing = [seed for seed in asked if (environment, seed, SKILLS - 1) not in kept]
         folder = options.folder / environment.rpartition("/")[2]
-        for seed, agent, _ in agents(environment, options.steps or steps, missing, FLAGS, folder, options.jobs):
-            kept.add(judged(agent, environment, seed))
-            print(environment, seed, kept.numbers("return", environment=environment, seed=seed), flush=True)
+        for result, agent, _ in agents(environment, options.steps or steps, missing, FLAGS, folder, options.jobs):
+            kept.add(judged(agent, environment, result.seed))
+            found = kept.numbers("return", environment=environment, seed=result.seed)
+            print(environment, result.seed, found, flush=True)
     print("\n".join(table(kept)))
 
 

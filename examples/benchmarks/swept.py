@@ -31,8 +31,8 @@ def swept(words: Sequence[str], folder: Path, jobs: int) -> list[Result]:
 
 def agents(
     environment: str, steps: int, seeds: Sequence[int], flags: Sequence[str], folder: Path, jobs: int
-) -> Iterator[tuple[int, gio.GIO, str]]:
-    """Yield seed, agent and seconds of each complete run of a sweep; a run of a few steps has no time."""
+) -> Iterator[tuple[Result, gio.GIO, str]]:
+    """Yield result, agent and seconds of each complete run of a sweep; a run of a few steps has no time."""
     if not seeds:
         return
     listed = ",".join(map(str, seeds))
@@ -43,4 +43,4 @@ def agents(
             summary = json.loads((place / "summary.json").read_text())
             speed = summary.get("steps_per_second")
             seconds = f"{summary['steps'] / speed:.0f}" if speed else ""
-            yield result.seed, gio.GIO.load(place, environment=environment), seconds
+            yield result, gio.GIO.load(place, environment=environment), seconds

@@ -23,7 +23,7 @@ from gio_pyro.sweep.variants import Variant, parse_seeds, variants
 
 MAIN = "gio_pyro.cli.main:entry_point"
 """What a run calls."""
-PRELOAD = ("gio_pyro.cli.run_commands",)
+PRELOAD = ("gio_pyro.cli.preloaded",)
 """Modules that every run imports."""
 SEEDS = "0-4"
 

@@ -99,6 +99,7 @@ def lines(path: Path, drawn: Sequence[Line], title: str, x_label: str, y_label: 
     axes.add_collection(PolyCollection(bands, facecolors=colours, alpha=0.18, linewidths=0))
     _labels(axes, height - 0.8 - legend, x_label, y_label)
     axes.xaxis.set_major_locator(MaxNLocator(6))
+    axes.yaxis.set_major_locator(MaxNLocator(5))
     _title(axes, title, len(drawn), len(shown))
     _key(figure, [line.name for line in shown], height)
     _plain(axes)

@@ -7,7 +7,7 @@ import numpy as np
 
 from gio_pyro.errors import InputError, unknown
 from gio_pyro.sweep.results import Array, Result
-from gio_pyro.sweep.statistics import Strata, improvement, interval, pooled_mean, profile
+from gio_pyro.sweep.statistics import Strata, improvement, interval, pooled_mean, profile, resampled_means
 
 THRESHOLDS, POINTS = 101, 60
 """Points of a performance profile, and of a curve."""
@@ -156,7 +156,7 @@ def _curve(strata: Sequence[Sequence[Result]]) -> Band | None:
 
     def means(drawn: Sequence[Array]) -> Array:
         """Return the means `[draws, K]` over drawn runs, each of them a whole curve."""
-        return np.asarray(pooled_mean([table[:, drawn[0].astype(int)]])).T
+        return resampled_means(table, drawn[0].astype(int))
 
     low, high = interval(means, [np.arange(len(curves), dtype=float)], points=POINTS)
     return Band(grid, np.asarray(pooled_mean([table])), low, high)

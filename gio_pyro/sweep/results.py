@@ -169,10 +169,10 @@ def read_curve(path: Path) -> tuple[Array, Array] | None:
     name = next((name for name in CURVES if name in columns), None)
     if name is None or STEPS not in columns:
         return None
-    places = columns.index(STEPS), columns.index(name)
-    enough = max(places) + 1
+    x, y = columns.index(STEPS), columns.index(name)
+    enough = max(x, y) + 1
     cells = [line.split(",", enough) for line in lines if line.count(",") == len(columns) - 1]
-    table = np.array([[_number(row[place]) for place in places] for row in cells]).reshape(-1, 2)
+    table = np.array([[_number(row[x]), _number(row[y])] for row in cells]).reshape(-1, 2)
     table = table[np.isfinite(table).all(1)]
     return (table[:, 0], table[:, 1]) if len(table) else None
 

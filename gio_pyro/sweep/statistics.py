@@ -30,6 +30,24 @@ def interquartile_mean(scores: Array) -> Any:
     return np.sort(scores, axis=-1)[..., cut : count - cut].mean(-1)
 
 
+def resampled_means(curves: Array, drawn: np.ndarray[Any, np.dtype[np.int64]]) -> Array:
+    """Return the interquartile means of resampled curves at each point, `[draws, K]`.
+
+    The values of a point are sorted once, and each counts as often as its run was drawn, less what is cut.
+
+    Args:
+        curves: `[K, N]`.
+        drawn: the runs of each draw `[draws, N]`.
+    """
+    count, order = curves.shape[1], np.argsort(curves, axis=1)
+    times = np.stack([(drawn == run).sum(1, dtype=np.int32) for run in range(count)])  # [N, draws]
+    cut = np.int32(count // 4)
+    kept = np.clip(np.cumsum(times[order], axis=1, dtype=np.int32), cut, count - cut)  # [K, N, draws]
+    weights = np.diff(kept, axis=1, prepend=cut)
+    values = np.take_along_axis(curves, order, 1)
+    return np.asarray(np.einsum("knd,kn->dk", weights, values) / (count - 2 * cut))
+
+
 def improvement(first: Strata, second: Strata) -> Any:
     """Return the probability that a run of the first method has a higher score than one of the second.
 

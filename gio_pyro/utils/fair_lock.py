@@ -6,8 +6,9 @@ import time
 from collections import deque
 from itertools import takewhile
 
-FORK_TIMEOUT = 10.0
-"""Time that a fork waits for another thread to release the lock, seconds."""
+FORK_TIMEOUT = 60.0
+"""Time that a fork waits for another thread to release the lock, seconds. The first round of an agent, which captures
+graphs, takes ten and more on a busy machine."""
 POLL_INTERVAL = 0.0005
 """Time between two checks of the queue, seconds."""
 

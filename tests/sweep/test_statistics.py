@@ -7,7 +7,14 @@ import pytest
 from scipy.stats import mannwhitneyu, trim_mean
 
 from gio_pyro.sweep import statistics
-from gio_pyro.sweep.statistics import improvement, interquartile_mean, interval, pooled_mean, profile
+from gio_pyro.sweep.statistics import (
+    improvement,
+    interquartile_mean,
+    interval,
+    pooled_mean,
+    profile,
+    resampled_means,
+)
 
 RANDOM = np.random.default_rng(0)
 
@@ -16,6 +23,13 @@ RANDOM = np.random.default_rng(0)
 def test_the_interquartile_mean_is_scipys_trimmed_mean(count: int):
     scores = RANDOM.normal(size=(3, count))
     np.testing.assert_allclose(interquartile_mean(scores), trim_mean(scores, 0.25, axis=-1), rtol=1e-12)
+
+
+@pytest.mark.parametrize("count", [1, 3, 4, 10])
+def test_means_of_resampled_curves_are_those_of_the_drawn_runs(count: int):
+    curves, drawn = RANDOM.normal(size=(6, count)).round(1), RANDOM.integers(count, size=(20, count))
+    each = [interquartile_mean(curves[:, runs]) for runs in drawn]
+    np.testing.assert_allclose(resampled_means(curves, drawn), each, atol=1e-12)
 
 
 def test_the_probability_of_improvement_is_the_mann_whitney_statistic_averaged_over_environments():
