@@ -103,7 +103,6 @@ QUESTIONS = {
         ("gio/NoisyPendulum-v0",),
         40_000,
         {"empowerment of 1 action": '--guide UniformGuide --signal "Empowerment(1)"', **UNPAID},
-        seeds="0-4",
         common="--reward-weight 0 --env.observations coordinates",
     ),
     "reward_free_acrobot": Question(
