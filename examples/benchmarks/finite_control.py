@@ -54,7 +54,7 @@ def main() -> int:
             folder = options.folder / f"{environment}-{temperature}"
             keys = [(environment, temperature, options.steps or steps, seed) for seed in range(options.seeds)]
             run(kept, keys, folder, options.jobs)
-            print("\n".join(line(kept[key]) for key in keys), flush=True)
+            print("\n".join(line(kept[key]) for key in keys if key in kept), flush=True)
     rows = kept.rows.values()
     print("\n".join(["", *table(rows), ""]))
     missed = [row for row in rows if not within(row)]

@@ -48,8 +48,9 @@ def main() -> int:
     print(f"{'world':<16} {'objective':<16}" + "".join(f"{name:>28}" for name in COLUMNS))
     for world in worlds:
         for kind in KINDS:
-            rows = [kept[kind][world, TEMPERATURE, options.steps, seed] for seed in range(options.seeds)]
-            print(f"{world:<16} {kind:<16}" + "".join(f"{summary(rows, name):>28}" for name in COLUMNS), flush=True)
+            keys = [(world, TEMPERATURE, options.steps, seed) for seed in range(options.seeds)]
+            if rows := [kept[kind][key] for key in keys if key in kept[kind]]:
+                print(f"{world:<16} {kind:<16}" + "".join(f"{summary(rows, name):>28}" for name in COLUMNS))
     print("\n".join(["", *table(options.results, options.steps)]))
     return 0
 
