@@ -31,7 +31,7 @@ from pathlib import Path
 import gymnasium as gym
 import torch
 from kept import Kept, Row
-from swept import agents
+from swept import agents, sweep_options
 
 import gio_pyro as gio
 from gio_pyro.errors import GioWarning
@@ -81,8 +81,7 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, help="how many seeds; those of the table by default")
     parser.add_argument("--steps", type=int, help="environment steps of every run, instead of the table's")
     parser.add_argument("--results", type=Path, default=RESULTS)
-    parser.add_argument("--folder", type=Path, default=Path("runs/deep_control"), help="where the sweeps are")
-    parser.add_argument("--jobs", type=int, default=1, help="how many runs at once")
+    sweep_options(parser, "runs/deep_control")
     parser.add_argument("--no-compile", action="store_true", help="run the update as it stands")
     options = parser.parse_args()
     torch.set_num_threads(1)

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from kept import Kept
-from swept import swept
+from swept import sweep_options, swept
 
 from gio_pyro.sweep.comparison import Comparison, Method, compare
 from gio_pyro.sweep.results import Result
@@ -212,8 +212,7 @@ def main() -> None:
     """Say what is missing, carry it out, or print tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("questions", nargs="*", choices=[*QUESTIONS, []])
-    parser.add_argument("--jobs", type=int, default=1)
-    parser.add_argument("--folder", type=Path, default=Path("evidence"))
+    sweep_options(parser, "evidence")
     parser.add_argument("--results", type=Path, default=RESULTS)
     parser.add_argument("--table", action="store_true", help="print the tables, run nothing")
     parser.add_argument("--seeds", help="instead of those of the question, such as 0-1; for a trial")

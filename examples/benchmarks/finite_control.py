@@ -21,7 +21,7 @@ from pathlib import Path
 
 import torch
 from kept import Kept, Row, command_line
-from swept import agents
+from swept import agents, sweep_options
 
 import gio_pyro as gio
 
@@ -43,8 +43,7 @@ def main() -> int:
     parser = command_line(__doc__, RESULTS, seeds=5)
     parser.add_argument("--only", default="", help="run environments whose id contains this")
     parser.add_argument("--steps", type=int, help="environment steps of every run, instead of those above")
-    parser.add_argument("--folder", type=Path, default=Path("runs/finite_control"), help="where the sweeps are")
-    parser.add_argument("--jobs", type=int, default=1, help="how many runs at once")
+    sweep_options(parser, "runs/finite_control")
     options = parser.parse_args()
     torch.set_num_threads(1)
     print("settings:", ", ".join(f"{name}={value}" for name, value in asdict(gio.Settings()).items()), flush=True)

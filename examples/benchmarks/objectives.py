@@ -18,7 +18,7 @@ from pathlib import Path
 import torch
 from finite_control import KEYS, judged
 from kept import Kept, Row, command_line
-from swept import agents
+from swept import agents, sweep_options
 
 RESULTS = Path(__file__).parent / "results"
 WORLDS = ("FrozenLake-v1", "CliffWalking-v1")
@@ -37,8 +37,7 @@ def main() -> int:
     parser = command_line(__doc__, RESULTS, seeds=5)
     parser.add_argument("--only", default="", help="worlds whose id contains this")
     parser.add_argument("--steps", type=int, default=STEPS)
-    parser.add_argument("--folder", type=Path, default=Path("runs/objectives"), help="where the sweeps are")
-    parser.add_argument("--jobs", type=int, default=1, help="how many runs at once")
+    sweep_options(parser, "runs/objectives")
     options = parser.parse_args()
     torch.set_num_threads(1)
     kept = {kind: Kept(options.results / name_of(kind), KEYS) for kind in KINDS}

@@ -16,7 +16,7 @@ import gymnasium as gym
 import torch
 from evidence import QUESTIONS, scores
 from kept import Kept, command_line
-from swept import agents
+from swept import agents, sweep_options
 from torch.distributions import Categorical
 
 import gio_pyro as gio
@@ -79,8 +79,7 @@ def main() -> None:
     parser.add_argument("--table", action="store_true", help="print the table, run nothing")
     parser.add_argument("--only", default="", help="environments whose id contains this")
     parser.add_argument("--steps", type=int, help="instead of those of the questions; for a trial")
-    parser.add_argument("--folder", type=Path, default=Path("runs/skills"), help="where the sweeps are")
-    parser.add_argument("--jobs", type=int, default=1, help="how many runs at once")
+    sweep_options(parser, "runs/skills")
     options = parser.parse_args()
     torch.set_num_threads(1)
     kept = Kept(options.results, KEYS)

@@ -1,5 +1,6 @@
 """Runs of `gio sweep`, for scripts that keep more of an agent than its return, or other rows."""
 
+import argparse
 import json
 import os
 import shlex
@@ -12,6 +13,12 @@ import gio_pyro as gio
 from gio_pyro.sweep.results import Result, read_results
 
 HERE = Path(__file__).parent
+
+
+def sweep_options(parser: argparse.ArgumentParser, folder: str) -> None:
+    """Add --folder, with its default, and --jobs."""
+    parser.add_argument("--folder", type=Path, default=Path(folder), help="where the sweeps are")
+    parser.add_argument("--jobs", type=int, default=1, help="how many runs at once")
 
 
 def swept(words: Sequence[str], folder: Path, jobs: int) -> list[Result]:

@@ -20,10 +20,10 @@ LATEST = "rollout/ep_rew_latest"
 WALL = "#"
 CELLS = MappingProxyType({"S": "start", "G": "goal", "H": "hole", WALL: "wall", "+": "door"})
 """Names of cells by their label in FrozenLake and in the example worlds."""
-COMPRESSION = 3
-"""Of zlib: a twentieth larger than with its default of 6, in half the time."""
 ARROWS = {"FrozenLake": "←↓→↑", "CliffWalking": "↑→↓←"}
 """The directions of the actions of known grid worlds, in order."""
+COMPRESSION = 3
+"""Of zlib: pictures are 7 % larger than with its default, 6, and take 40 % less time to encode."""
 
 
 def learning_curve(

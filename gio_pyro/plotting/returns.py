@@ -19,7 +19,7 @@ MOST_LINES = len(COLOURS)
 MOST_BARS = 40
 DPI = 110
 KEY_ROW = 0.18
-"""Inches."""
+"""Height of a row of the key, inches."""
 LONGEST = 48
 """Characters of a method's name in a figure."""
 
@@ -87,21 +87,22 @@ def lines(path: Path, drawn: Sequence[Line], title: str, x_label: str, y_label: 
         steps: whether the lines are steps.
     """
     shown = drawn[:MOST_LINES]
-    legend = KEY_ROW * (1 + (len(shown) + 1) // 2)
-    height = 3.4 + legend
+    rows = (len(shown) + 1) // 2
+    key = KEY_ROW * (1 + rows)
+    height = 3.4 + key
     figure = Figure(figsize=(7, height), dpi=DPI)
-    axes: Axes = figure.add_axes((0.11, (0.5 + legend) / height, 0.86, 1 - (0.8 + legend) / height))
+    axes: Axes = figure.add_axes((0.11, (0.5 + key) / height, 0.86, 1 - (0.8 + key) / height))
+    style = "steps-post" if steps else "default"
     for row, line in enumerate(shown):
-        step = {"drawstyle": "steps-post"} if steps else {}
-        axes.plot(line.x, line.y, color=_colour(row), linewidth=1.6, **step)  # type: ignore[arg-type]
-    colours = [_colour(row) for row, line in enumerate(shown) if np.isfinite(line.low).all()]
-    bands = [_outline(line, steps) for line in shown if np.isfinite(line.low).all()]
-    axes.add_collection(PolyCollection(bands, facecolors=colours, alpha=0.18, linewidths=0))
-    _labels(axes, height - 0.8 - legend, x_label, y_label)
+        axes.plot(line.x, line.y, color=_colour(row), linewidth=1.6, drawstyle=style)
+    bounded = {row: _outline(line, steps) for row, line in enumerate(shown) if np.isfinite(line.low).all()}
+    colours = [_colour(row) for row in bounded]
+    axes.add_collection(PolyCollection([*bounded.values()], facecolors=colours, alpha=0.18, linewidths=0))
+    _labels(axes, height - 0.8 - key, x_label, y_label)
     axes.xaxis.set_major_locator(MaxNLocator(6))
     axes.yaxis.set_major_locator(MaxNLocator(5))
     _title(axes, title, len(drawn), len(shown))
-    _key(figure, [line.name for line in shown], height)
+    _key(figure, [line.name for line in shown], rows, height)
     _plain(axes)
     axes.grid(color="0.92")
     save(figure, path)
@@ -115,9 +116,8 @@ def _outline(line: Line, steps: bool) -> np.ndarray:
     return np.concatenate([np.stack([x, low], 1), np.stack([x, high], 1)[::-1]])
 
 
-def _key(figure: Figure, names: Sequence[str], height: float) -> None:
+def _key(figure: Figure, names: Sequence[str], rows: int, height: float) -> None:
     """Write the names of lines in two columns at the bottom, each behind its colour; `legend` takes twice as long."""
-    rows = (len(names) + 1) // 2
     for number, name in enumerate(names):
         x, y = 0.05 + 0.48 * (number // rows), KEY_ROW * (rows - number % rows - 0.1) / height
         figure.add_artist(Line2D([x, x + 0.03], [y, y], color=_colour(number), linewidth=1.6))
