@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gio_pyro.errors import InputError
-from gio_pyro.sweep.runs import CHECKPOINT, Run, is_complete
+from gio_pyro.sweep.runs import CHECKPOINT, Run, extend, is_complete
 from gio_pyro.utils import files
 
 COMPLETE, FAILED, STOPPED, WAITING = "complete", "failed", "stopped", "waiting"
@@ -48,15 +48,16 @@ def complete_run(run: Run, start: Start, stopped: Callable[[], bool] = lambda: F
         return Outcome(status, error, time.monotonic() - began)
 
     for _ in range(ATTEMPTS):
-        if is_complete(run.folder):
+        if is_complete(run):
             return outcome(COMPLETE)
         if stopped():
             return outcome(STOPPED)
         if not _wait_until_free(Path(run.folder), stopped):
             return outcome(FAILED, f"another process is at work in {run.folder}")
-        if is_complete(run.folder):  # by the process that was at work there
+        if is_complete(run):  # by the process that was at work there
             return outcome(COMPLETE)
         _remove_without_checkpoint(Path(run.folder))
+        extend(run)
         status = start(run.command(), run.log)
         if status == 0:
             return outcome(COMPLETE)
@@ -90,7 +91,7 @@ def _remove_without_checkpoint(folder: Path) -> None:
 
 def outcome_on_disk(run: Run) -> Outcome:
     """Return how a run ended that an earlier process carried out, as its folder and its log say."""
-    if is_complete(run.folder):
+    if is_complete(run):
         return Outcome(COMPLETE)
     if run.path.exists():
         return Outcome(STOPPED)

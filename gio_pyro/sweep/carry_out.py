@@ -33,7 +33,7 @@ def carry_out(
     outcomes: dict[str, Outcome] = {}
     waiting: dict[Future[Outcome], Run] = {}
     for run in runs:
-        if is_complete(run.folder):
+        if is_complete(run):
             outcomes[run.name] = Outcome(COMPLETE)
             progress.counts[COMPLETE] += 1
         else:

@@ -16,7 +16,7 @@ from typing import Any
 
 from gio_pyro.errors import InputError
 from gio_pyro.sweep.attempts import COMPLETE, WAITING, Outcome
-from gio_pyro.sweep.runs import Run, steps_taken
+from gio_pyro.sweep.runs import Run, end_of, steps_taken
 from gio_pyro.utils import files
 
 PLAN, TABLE = "sweep.json", "runs.csv"
@@ -96,20 +96,31 @@ class SweepFolder:
             search: what is searched for, in plain values; None leaves what the plan says.
 
         Raises:
-            InputError: a run that is in the plan with other arguments.
+            InputError: a run that is in the plan with other arguments than more steps.
         """
         plan = {run.name: run for run in self.runs()}
         for run in runs:
-            if run.name in plan and plan[run.name].arguments != run.arguments:
-                raise InputError(
-                    f"Expected {run.name} with the arguments {' '.join(plan[run.name].arguments)} that it has in "
-                    f"{self.path}, but got {' '.join(run.arguments)}; name another --out."
-                )
+            if run.name in plan:
+                self._check_same(plan[run.name], run)
             plan[run.name] = run
         entries = {name: _entry(run) for name, run in plan.items()}
         content = {"runs": entries, "search": self.search() if search is None else dict(search)}
         files.write_file(self.path / PLAN, json.dumps(content, indent=1) + "\n")
         return list(plan.values())
+
+    def _check_same(self, planned: Run, run: Run) -> None:
+        """Raise `InputError` unless a run is the one that is planned, or the same with more steps."""
+        if run.otherwise != planned.otherwise:
+            raise InputError(
+                f"Expected {run.name} with the arguments {' '.join(planned.arguments)} that it has in "
+                f"{self.path}, but got {' '.join(run.arguments)}; name another --out."
+            )
+        end = end_of(run.folder)
+        if end is not None and run.steps != planned.steps and (run.steps or 0) < end:
+            raise InputError(
+                f"Expected at least the {end} steps that {run.name} has in {self.path}, but got "
+                f"{'none' if run.steps is None else run.steps}; name another --out."
+            )
 
     def write_table(self, outcomes: Mapping[str, Outcome]) -> None:
         """Write `runs.csv`.

@@ -30,7 +30,7 @@ class Progress:
     def show(self, running: Iterable[Run]) -> None:
         """Show the progress, given the runs that have begun and not ended."""
         if self.bar is not None:
-            done = self.counts.total() + sum(share_done(run.folder) for run in running)
+            done = self.counts.total() + sum(share_done(run.folder, run.steps) for run in running)
             self.bar.update(max(done - self.bar.n, 0))
 
     def ended(self, run: Run, outcome: Outcome) -> None:

@@ -1,5 +1,6 @@
 """The runs of a sweep: their command-line arguments, names, and what their folders say about them."""
 
+import json
 import os
 import re
 from collections.abc import Mapping
@@ -8,10 +9,11 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from gio_pyro.utils.files import read_json
+from gio_pyro.utils.files import read_json, write_file
 
 CONFIG, SUMMARY, METRICS, CHECKPOINT = "config.json", "summary.json", "metrics.csv", "checkpoint.pt"
 STEPS = "time/total_timesteps"
+STEPS_FLAG = "--steps="
 LOGS = "logs"
 """Folder beside those of runs, for what they print."""
 LAST_BYTES = 8192
@@ -52,6 +54,17 @@ class Run:
         return self.path.name
 
     @property
+    def steps(self) -> int | None:
+        """Environment steps that it is to take; None where they are the default of its environment."""
+        found = [word.removeprefix(STEPS_FLAG) for word in self.arguments if word.startswith(STEPS_FLAG)]
+        return int(found[-1]) if found else None
+
+    @property
+    def otherwise(self) -> tuple[str, ...]:
+        """Its arguments but for the number of steps."""
+        return tuple(word for word in self.arguments if not word.startswith(STEPS_FLAG))
+
+    @property
     def score(self) -> float:
         """The return that its summary says; NaN where there is none."""
         return score_of(read_json(self.path / SUMMARY))
@@ -74,15 +87,40 @@ def run_name(environment: str, variant: str, seed: int) -> str:
     return f"{readable[: LONGEST_NAME - 9]}-{digest}"
 
 
-def is_complete(folder: str | Path) -> bool:
+def is_complete(run: Run) -> bool:
     """Return whether a run has taken all its steps and written its report."""
-    return read_json(Path(folder) / CONFIG).get("reported") is True
+    config = read_json(run.path / CONFIG)
+    return config.get("reported") is True and not _ends_early(run, config)
 
 
-def share_done(folder: str | Path) -> float:
-    """Return the share of its steps that a run has taken, from 0 to 1, as its last report says."""
+def extend(run: Run) -> None:
+    """Let a run that began with fewer steps go on to as many as it is to take."""
+    config = read_json(run.path / CONFIG)
+    if _ends_early(run, config):
+        longer = config | {"steps": run.steps, "reported": False}
+        write_file(run.path / CONFIG, json.dumps(longer, indent=2) + "\n")
+
+
+def end_of(folder: str | Path) -> int | None:
+    """Return the environment step at which a run is complete, as its folder says; None where it says nothing."""
     end = read_json(Path(folder) / CONFIG).get("steps")
-    if not isinstance(end, int) or end <= 0:
+    return end if isinstance(end, int) and end >= 0 else None
+
+
+def _ends_early(run: Run, config: Mapping[str, Any]) -> bool:
+    end = config.get("steps")
+    return run.steps is not None and isinstance(end, int) and end < run.steps
+
+
+def share_done(folder: str | Path, steps: int | None = None) -> float:
+    """Return the share of its steps that a run has taken, from 0 to 1, as its last report says.
+
+    Args:
+        folder: the run folder.
+        steps: how many it is to take, where that may be more than its folder says.
+    """
+    end = max(end_of(folder) or 0, steps or 0)
+    if not end:
         return 0.0
     return min(max(steps_taken(folder) / end, 0.0), 1.0)
 

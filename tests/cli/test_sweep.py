@@ -52,16 +52,18 @@ class TestRuns:
     @pytest.mark.slow
     def test_they_are_those_of_gio_train_bit_for_bit(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
         sweep, flags = tmp_path / "sweep", ("--initial-value", "neutral", "--hidden", "8", "4")
-        words = ("FrozenLake-v1", "--seeds", "0,7", "--set", "temperature=0.1,0.3", "--set", "env.is_slippery=false")
-        assert gio("sweep", *words, "--steps", 500, "--jobs", 2, "--quiet", "--out", sweep, *flags) == 0
+        words = ("FrozenLake-v1", "--set", "temperature=0.1,0.3", "--set", "env.is_slippery=false", "--out", sweep)
+        assert gio("sweep", *words, "--seeds", "0,7", "--steps", 500, "--jobs", 2, "--quiet", *flags) == 0
         assert "4 of 4 runs are complete" in capsys.readouterr().out
         assert {(row["settings"], row["seed"], row["status"]) for row in rows(sweep).values()} == {
             (f"temperature={temperature} env.is_slippery=false", seed, "complete")
             for temperature in ("0.1", "0.3")
             for seed in "07"
         }
+        assert gio("sweep", *words, "--seeds", 7, "--steps", 1000, "--quiet", *flags) == 0
+        assert {row["seed"]: row["steps"] for row in rows(sweep).values()} == {"0": "500", "7": "1000"}
         own = ("--temperature", 0.3, "--seed", 7, "--env.is_slippery=false", *flags)
-        assert train("FrozenLake-v1", *own, "--out", tmp_path / "own") == 0
+        assert train("FrozenLake-v1", *own, "--out", tmp_path / "own", steps=1000) == 0
         (same,) = (name for name, row in rows(sweep).items() if (row["settings"][12:15], row["seed"]) == ("0.3", "7"))
         same_runs(sweep / same, tmp_path / "own")
         capsys.readouterr()

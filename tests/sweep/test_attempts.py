@@ -21,6 +21,7 @@ from gio_pyro.sweep.processes import Processes
 from gio_pyro.sweep.progress import Progress
 from gio_pyro.sweep.runs import Run, is_complete, share_done
 from gio_pyro.utils import files
+from gio_pyro.utils.files import read_json
 
 
 def run_in(folder: Path, name: str = "one", seed: int = 0) -> Run:
@@ -50,6 +51,10 @@ class Machine:
             Path(log).parent.mkdir(exist_ok=True)
             Path(log).write_text("step 1\n\ngio: Expected luck, but got none.\n\n")
         return status
+
+
+def write_config(run: Run, **values: object) -> None:
+    (run.path / "config.json").write_text(json.dumps(values))
 
 
 def test_a_run_that_is_killed_is_resumed_with_parts_of_the_users_own(tmp_path: Path):
@@ -158,6 +163,20 @@ class TestFolder:
         assert "no room" in rows[4]
         folder.close()
 
+    def test_a_run_can_grow_but_not_shrink(self, tmp_path: Path):
+        folder = SweepFolder(tmp_path / "sweep")
+        one = run_in(folder.path, "a")
+        five, nine = (replace(one, arguments=(*one.arguments, f"--steps={steps}")) for steps in (5, 9))
+        folder.add([five])
+        assert complete_run(five, Machine(0).start).status == "complete"
+        assert folder.add([nine]) == [nine] == folder.runs()
+        assert (is_complete(five), is_complete(nine)) == (True, False)
+        write_config(nine, steps=9, reported=False)
+        for fewer, got in ((five, "5"), (one, "none")):
+            with pytest.raises(InputError, match=rf"^Expected at least the 9 steps that a has in .*, but got {got};"):
+                folder.add([fewer])
+        folder.close()
+
     def test_a_plan_can_grow_but_no_run_can_change(self, tmp_path: Path):
         folder = SweepFolder(tmp_path / "sweep")
         one, other = run_in(folder.path, "a"), run_in(folder.path, "b")
@@ -196,14 +215,26 @@ class TestFolder:
 
 def test_how_far_a_run_is_can_be_read_while_it_writes(tmp_path: Path):
     assert share_done(tmp_path) == 0
-    assert not is_complete(tmp_path)
+    assert not is_complete(run_in(tmp_path.parent, tmp_path.name))
     (tmp_path / "config.json").write_text('{"steps": 1000, "reported": false}')
     assert share_done(tmp_path) == 0
     rows = "\n".join(f"1.5,{step}.0,2" for step in range(0, 500, 1))
     (tmp_path / "metrics.csv").write_text(f"a,time/total_timesteps,b\n{rows}\n1.5,90")
     assert share_done(tmp_path) == 0.499
+    assert share_done(tmp_path, 4990) == 0.1
     (tmp_path / "metrics.csv").write_text("a,time/total_timesteps,b\n")
     assert share_done(tmp_path) == 0
+
+
+def test_one_that_is_to_take_more_steps_than_it_has_taken_goes_on(tmp_path: Path):
+    complete_run(run_in(tmp_path), Machine(0).start)
+    run = replace(run_in(tmp_path), arguments=("FrozenLake-v1", "--steps=9"))
+    killed = Machine(-9, 2)
+    assert complete_run(run, killed.start).status == "failed"
+    assert [command[-1] for command in killed.commands] == [f"--resume={run.folder}"] * 2
+    assert read_json(run.path / "config.json") == {"steps": 9, "reported": False}
+    write_config(run, steps=9, reported=True)
+    assert complete_run(run, Machine().start).status == "complete"
 
 
 def test_a_run_that_another_process_completed_meanwhile_is_complete(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
