@@ -8,32 +8,31 @@
 Methods: `world` is the agent with a world model; `memoryless` the same settings without one; `ppo` is RecurrentPPO of
 sb3-contrib with an LSTM of 64 units and its other defaults. A result is the mean return of 20 episodes with the most
 probable action, at each of the steps of the table (`return`); the last `--seeds` rows of each are all seeds that ran.
-Rows already in the CSV file are not run again, and a run that was cut short goes on from its last checkpoint.
+Rows already in the CSV file are not run again; the others are runs of `gio sweep`, which go on from one number of steps
+to the next, and from their last checkpoint where they were cut short. RecurrentPPO begins again.
 """
 
 import argparse
+import shlex
 import sys
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
 import torch
-from kept import Kept, announce, command_line
+from kept import Kept, command_line
+from long_memory import LongMemory
+from swept import agents, sweep_options
 
 import gio_pyro as gio
-import gio_pyro.envs
-from gio_pyro.guides import RecurrentFilter
 
 RESULTS = Path(__file__).parent / "results" / "hidden_control.csv"
 KEYS = ("environment", "method", "step", "seed")
 EPISODES = 20
 EVALUATION_SEED = 1_000_003
 METHODS = ("world", "memoryless", "ppo")
-SAVED_EVERY = 5_000
-"""Environment steps after which a running agent is saved."""
 
 
 @dataclass(frozen=True)
@@ -45,51 +44,28 @@ class Task:
     """Environment steps at which it is evaluated; the last one ends the run."""
     bound: float
     """Least mean return that an aim asks for."""
-    settings: Mapping[str, Any]
+    flags: str
     """Of the agent, with and without the world model."""
-    world: Mapping[str, Any] = field(default_factory=lambda: {"world_model": "RecurrentStateSpace"})
+    world: str
+    """Those of the world model."""
+    own: Mapping[str, Any] = field(default_factory=dict)
+    """Its parts that are not of the library, as `GIO.load` takes them."""
 
 
-COMMON: Mapping[str, Any] = {
-    "guide": "UniformGuide",
-    "information_weight": 0.0,
-    "consistency_weight": 0.0,
-    "hidden": (64, 64),
-    "train_freq": 2,
-    "improvements": 2,
-}
-"""Settings of every environment."""
-SHORT: Mapping[str, Any] = {"burn_in": 8, "piece_length": 16}
-"""Where the last few observations determine the state."""
-FINITE: Mapping[str, Any] = COMMON | {
-    "critic": "layer_norm",
-    "target_rate": 0.02,
-    "temperature": 1.0,
-    "train_freq": 4,
-    "improvements": 4,
-}
+COMMON = "--guide UniformGuide --hidden 64 64"
+"""Flags of every environment."""
+CONTINUOUS = f"{COMMON} --train-freq 2 --improvements 2"
+FINITE = f"{COMMON} --critic layer_norm --target-rate 0.02 --temperature 1 --train-freq 4 --improvements 4"
 """Chosen on seeds 100 and 101 of CartPole: there a step's reward is 1, as an even choice of actions is worth 0.7."""
-
-
-class LongMemory(RecurrentFilter):
-    """Begins with units that keep what they saw for up to 100 steps."""
-
-    longest = 100.0
-
-
+WORLD = "--world-model RecurrentStateSpace --information-weight 0 --consistency-weight 0"
+SHORT = f"{WORLD} --burn-in 8 --piece-length 16"
+"""Where the last few observations determine the state."""
+LONG = f"{WORLD} --burn-in 24 --piece-length 26 --filter long_memory:LongMemory"
 TASKS = (
-    Task(
-        "gio/CartPolePositions-v0", (20_000, 40_000, 60_000), 475.0, FINITE | SHORT | {"annealing": "linear:1:0:60000"}
-    ),
-    Task("gio/PendulumAngle-v0", (10_000, 20_000), -200.0, COMMON | SHORT),
-    Task("gio/PendulumPixels-v0", (25_000, 50_000), -300.0, COMMON | SHORT),
-    Task(
-        "gio/RepeatFirst-v0",
-        (20_000,),
-        0.95,
-        FINITE | {"burn_in": 24, "piece_length": 26},
-        {"world_model": "RecurrentStateSpace", "filter": LongMemory},
-    ),
+    Task("gio/CartPolePositions-v0", (20_000, 40_000, 60_000), 475.0, f"{FINITE} --annealing linear:1:0:60000", SHORT),
+    Task("gio/PendulumAngle-v0", (10_000, 20_000), -200.0, CONTINUOUS, SHORT),
+    Task("gio/PendulumPixels-v0", (25_000, 50_000), -300.0, CONTINUOUS, SHORT),
+    Task("gio/RepeatFirst-v0", (20_000,), 0.95, FINITE, LONG, {"filter": LongMemory}),
 )
 
 
@@ -100,100 +76,70 @@ def main() -> int:
     parser.add_argument("--method", choices=METHODS, help="one method instead of all")
     parser.add_argument("--first", type=int, default=0, help="the first seed")
     parser.add_argument("--steps", type=int, help="end every run here, and evaluate it here alone")
-    parser.add_argument("--runs", type=Path, default=Path("runs/hidden_control"), help="where running agents are saved")
+    sweep_options(parser, "runs/hidden_control")
     options = parser.parse_args()
     torch.set_num_threads(1)
     kept = Kept(options.results, KEYS)
     for task in TASKS:
-        if options.only not in task.environment:
-            continue
-        announce(task.settings, {"world": task.world})
-        for seed in range(options.first, options.first + options.seeds):
+        if options.only in task.environment:
             for method in (options.method,) if options.method else METHODS:
-                run(task, method, seed, kept, options)
+                run(task, method, kept, options)
     print("\n".join(["", *table(kept)]))
     return int(any(missed(task, kept) for task in TASKS if options.only in task.environment))
 
 
-def run(task: Task, method: str, seed: int, kept: Kept, options: argparse.Namespace) -> None:
-    """Add the rows of one run that are missing."""
+def run(task: Task, method: str, kept: Kept, options: argparse.Namespace) -> None:
+    """Add the rows of a method that are missing."""
     steps = task.steps if options.steps is None else (options.steps,)
-    if all((task.environment, method, step, seed) in kept for step in steps):
-        return
-    place = options.runs / f"{task.environment.rpartition('/')[2]}-{method}-{seed}"
-    learner = PPO(task, seed, place) if method == "ppo" else Ours(task, method, seed, place)
-    for step in steps:
-        start = time.process_time()
-        learner.learn(step)
-        spent = time.process_time() - start
+    seeds = range(options.first, options.first + options.seeds)
+    missing = [seed for seed in seeds if any((task.environment, method, step, seed) not in kept for step in steps)]
+    if method == "ppo":
+        found = (each for seed in missing for each in ppo(task, seed, steps))
+    else:
+        found = (each for step in steps for each in ours(task, method, step, missing, options))
+    for step, seed, figures in found:
         if (task.environment, method, step, seed) not in kept:
             row = {"environment": task.environment, "method": method, "step": step, "seed": seed}
-            kept.add([row | learner.played() | {"cpu_seconds": f"{spent:.0f}"}])
+            kept.add([row | figures])
             print("  ".join(map(str, kept[task.environment, method, step, seed].values())), flush=True)
 
 
-class Ours:
-    """The agent of this library, with or without a world model.
-
-    Args:
-        task: what to learn.
-        method: world or memoryless.
-        seed: of the agent.
-        place: where it is saved.
-    """
-
-    def __init__(self, task: Task, method: str, seed: int, place: Path) -> None:
-        self.place, self.seed = place, seed
-        world = task.world if method == "world" else {}
-        left_out = () if world else ("information_weight", "consistency_weight", "burn_in", "piece_length")
-        settings = {name: value for name, value in task.settings.items() if name not in left_out}
-        if (place / "checkpoint.pt").exists():
-            self.agent = gio.GIO.load(place, **world)
-        else:
-            self.agent = gio.GIO(task.environment, seed=seed, **world, **settings)
-
-    def learn(self, step: int) -> None:
-        """Learn up to a step, saving every `SAVED_EVERY`."""
-
-        def save(agent: gio.GIO, metrics: Mapping[str, float]) -> None:
-            if agent.steps % SAVED_EVERY == 0 or agent.steps >= step:
-                agent.save(self.place)
-
-        if self.agent.steps < step:
-            self.agent.learn(step - self.agent.steps, callback=save)
-
-    def played(self) -> dict[str, object]:
-        """Return the mean return with the most probable and with drawn actions."""
-        first = EVALUATION_SEED + 100 * self.seed
-        best, drawn = (self.agent.evaluate(EPISODES, deterministic=d, seed=first).mean for d in (True, False))
-        return {"return": best, "return_drawn": drawn}
+Found = Iterator[tuple[int, int, dict[str, object]]]
+"""Steps and seed of a run, and what it returns with the most probable and with drawn actions."""
 
 
-class PPO:
-    """RecurrentPPO of sb3-contrib; its arguments are those of `Ours`. It is not resumed."""
+def ours(task: Task, method: str, step: int, seeds: Sequence[int], options: argparse.Namespace) -> Found:
+    """Yield the agents of this library, with or without a world model, after a number of steps."""
+    world = method == "world"
+    flags = shlex.split(f"{task.flags} {task.world}" if world else task.flags)
+    folder = options.folder / f"{task.environment.rpartition('/')[2]}-{method}"
+    own = task.own if world else {}
+    for result, agent, _ in agents(task.environment, step, seeds, flags, folder, options.jobs, **own):
+        yield step, result.seed, judged(agent)
 
-    def __init__(self, task: Task, seed: int, place: Path) -> None:
-        from sb3_contrib import RecurrentPPO
 
-        policy = "CnnLstmPolicy" if "Pixels" in task.environment else "MlpLstmPolicy"
-        self.environment, self.seed = task.environment, seed
-        self.agent = RecurrentPPO(policy, gym.make(task.environment), seed=seed, device="cpu")
+def judged(agent: gio.GIO) -> dict[str, object]:
+    """Return what an agent earns."""
+    first = EVALUATION_SEED + 100 * agent.settings.seed
+    best, drawn = (agent.evaluate(EPISODES, deterministic=d, seed=first).mean for d in (True, False))
+    return {"return": best, "return_drawn": drawn}
 
-    def learn(self, step: int) -> None:
-        """Learn up to a step."""
-        self.agent.learn(step - self.agent.num_timesteps, reset_num_timesteps=False)
 
-    def played(self) -> dict[str, object]:
-        """Return the mean return with the most probable and with drawn actions."""
-        from stable_baselines3.common.evaluation import evaluate_policy
+def ppo(task: Task, seed: int, steps: Sequence[int]) -> Found:
+    """Yield RecurrentPPO of sb3-contrib after each number of steps."""
+    from sb3_contrib import RecurrentPPO
+    from stable_baselines3.common.evaluation import evaluate_policy
 
-        env = gym.make(self.environment)
-        env.reset(seed=EVALUATION_SEED + 100 * self.seed)
+    policy = "CnnLstmPolicy" if "Pixels" in task.environment else "MlpLstmPolicy"
+    agent = RecurrentPPO(policy, gym.make(task.environment), seed=seed, device="cpu")
+    for step in steps:
+        agent.learn(step - agent.num_timesteps, reset_num_timesteps=False)
+        env = gym.make(task.environment)
+        env.reset(seed=EVALUATION_SEED + 100 * seed)
         best, drawn = (
-            evaluate_policy(self.agent, env, n_eval_episodes=EPISODES, deterministic=d, warn=False)[0]
-            for d in (True, False)
+            evaluate_policy(agent, env, n_eval_episodes=EPISODES, deterministic=d, warn=False)[0] for d in (True, False)
         )
-        return {"return": float(best), "return_drawn": float(drawn)}
+        yield step, seed, {"return": float(best), "return_drawn": float(drawn)}
 
 
 def missed(task: Task, kept: Kept) -> bool:

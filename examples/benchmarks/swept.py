@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import gio_pyro as gio
 from gio_pyro.sweep.results import Result, read_results
@@ -37,9 +38,13 @@ def swept(words: Sequence[str], folder: Path, jobs: int) -> list[Result]:
 
 
 def agents(
-    environment: str, steps: int, seeds: Sequence[int], flags: Sequence[str], folder: Path, jobs: int
+    environment: str, steps: int, seeds: Sequence[int], flags: Sequence[str], folder: Path, jobs: int, **own: Any
 ) -> Iterator[tuple[Result, gio.GIO, str]]:
-    """Yield result, agent and seconds of each complete run of a sweep; a run of a few steps has no time."""
+    """Yield result, agent and seconds of each complete run of a sweep; a run of a few steps has no time.
+
+    Runs that are in the folder with fewer steps go on. `own` has parts of agents that are not of the library, as
+    `GIO.load` takes them.
+    """
     if not seeds:
         return
     listed = ",".join(map(str, seeds))
@@ -50,4 +55,4 @@ def agents(
             summary = json.loads((place / "summary.json").read_text())
             speed = summary.get("steps_per_second")
             seconds = f"{summary['steps'] / speed:.0f}" if speed else ""
-            yield result, gio.GIO.load(place, environment=environment), seconds
+            yield result, gio.GIO.load(place, environment=environment, **own), seconds

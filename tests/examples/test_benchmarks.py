@@ -310,7 +310,7 @@ def test_control_of_beliefs_is_compared_with_the_optimum_by_hand(tmp_path):
 
 @pytest.mark.slow
 def test_hidden_control_keeps_a_row_for_each_method_and_goes_on_from_its_checkpoint(tmp_path):
-    arguments = ("--only", "PendulumAngle", "--seeds", "1", "--results", tmp_path / "rows.csv", "--runs", tmp_path)
+    arguments = ("--only", "PendulumAngle", "--seeds", "1", "--results", tmp_path / "rows.csv", "--folder", tmp_path)
     for method in ("world", "memoryless"):
         first = run("hidden_control.py", *arguments, "--method", method, "--steps", "30")
         assert first.returncode == 0, first.stderr
