@@ -27,7 +27,8 @@ class Settings:
 
     temperature: float | str = 0.01
     """α > 0, the price of one nat in reward units: a number; "linear:FROM:TO:STEPS"; "auto" or "auto:START", which
-    learns it; or "loss:START:RATE", which follows the critic's loss (see `gio_pyro.schedules.temperature`)."""
+    learns it, with bounds as "auto:START:LEAST:MOST"; or "loss:START:RATE", which follows the critic's loss (see
+    `gio_pyro.schedules.temperature`)."""
     discount: float = 0.99
     """Discount factor γ in [0, 1)."""
     objective: str | None = None

@@ -1,7 +1,9 @@
 """The temperature α, reward units per nat: constant, scheduled, learned for a target entropy, or from the critic loss.
 
 `0.2` is constant; `"linear:0.5:0.05:20000"` changes linearly from 0.5 to 0.05 over the first 20,000 steps; `"auto"` and
-`"auto:0.2"` are learned, starting from 1 or 0.2 (Haarnoja et al., 2018, arXiv 1812.05905, equation 18).
+`"auto:0.2"` are learned, starting from 1 or 0.2 (Haarnoja et al., 2018, arXiv 1812.05905, equation 18);
+`"auto:START:LEAST:MOST"` keeps α in [LEAST, MOST]. Where nats are paid for information, a larger α need not raise the
+entropy: the policy with the most information may have less than the target, and without bounds α then rises for ever.
 
 `"loss:START:RATE"` follows the critic's mean squared error with every policy improvement,
 1/α ← (1 − RATE)/α + RATE/loss (Grau-Moya et al., 2019, MIRL): a large error raises α and so keeps the policy near its
@@ -55,8 +57,8 @@ class Temperature(nn.Module):
     """The temperature α: read by `at(step)`, learned by `update`.
 
     Args:
-        given: a constant, `"linear:FROM:TO:STEPS"`, `"auto"`, `"auto:START"`, `"loss"`, `"loss:START"`,
-            `"loss:START:RATE"` or `"loss:START:RATE:LEAST:MOST"`.
+        given: a constant, `"linear:FROM:TO:STEPS"`, `"auto"`, `"auto:START"`, `"auto:START:LEAST:MOST"`, `"loss"`,
+            `"loss:START"`, `"loss:START:RATE"` or `"loss:START:RATE:LEAST:MOST"`.
         target: target entropy of an automatic temperature, nats.
         learning_rate: Adam's step size for an automatic temperature.
 
@@ -72,6 +74,7 @@ class Temperature(nn.Module):
         self.target = target
         self.start, self.end, self.steps = numbers[:3]
         self.following = numbers[3:]
+        """Of `"loss"` its rate and bounds, of `"auto"` its bounds, if any."""
         self.register_buffer("inverse", torch.tensor(1 / self.start) if kind == "loss" else None)
         self.log_value = nn.Parameter(torch.tensor(math.log(self.start))) if kind == "auto" else None
         self.optimiser = (
@@ -101,6 +104,10 @@ class Temperature(nn.Module):
         # the gradient of log α (H − target)
         self.log_value.grad = (entropy.detach() - self.target * target_share).to(self.log_value)
         self.optimiser.step()
+        if self.following:
+            least, most = map(math.log, self.following)
+            with torch.no_grad():
+                self.log_value.clamp_(least, most)
 
     def _follow_loss(self, inverse: Tensor, loss: Tensor) -> None:
         """Update 1/α on the device, without synchronising with the host."""
@@ -110,16 +117,17 @@ class Temperature(nn.Module):
 
 
 def parse_temperature(given: float | str) -> tuple[str, tuple[float, ...]]:
-    """Return the kind of a temperature and its numbers: (start, end, steps), and for "loss" also (rate, least, most).
+    """Return the kind of a temperature and its numbers: (start, end, steps), and bounds of a learned one.
+
+    For "loss" (rate, least, most) follow, for "auto" (least, most) where they are given.
 
     Raises:
         InputError: text of another form, or a number out of range.
     """
     kind, numbers = parse_numbers(given)
     whole = len(numbers) == str(given).count(":")
-    if kind == "auto" and whole and len(numbers) < 2:
-        start = numbers[0] if numbers else 1.0
-        found: tuple[float, ...] = (start, start, 0.0)
+    if kind == "auto" and whole and len(numbers) in (0, 1, 3):
+        found: tuple[float, ...] = _auto_numbers(*numbers)
     elif kind == "loss" and whole and len(numbers) in (0, 1, 2, 4):
         found = _loss_numbers(*numbers)
     elif kind == "linear" and len(numbers) == 3 and 1 <= numbers[2] < math.inf:
@@ -141,7 +149,16 @@ def _expected_form(kind: str) -> str:
             'temperature "loss:START:RATE" or "loss:START:RATE:LEAST:MOST" with RATE above 0 and at most 1, and '
             f"START {span} and between its bounds"
         )
-    return f'temperature {span} (reward units per nat), "linear:FROM:TO:STEPS", "auto:START" or "loss:START:RATE"'
+    forms = '"linear:FROM:TO:STEPS", "auto:START", "auto:START:LEAST:MOST" with START between its bounds'
+    return f'temperature {span} (reward units per nat), {forms}, or "loss:START:RATE"'
+
+
+def _auto_numbers(start: float = 1.0, *bounds: float) -> tuple[float, ...]:
+    """Return the numbers of a learned temperature; all NaN if its bounds are out of range."""
+    least, most = bounds or (start, start)
+    if not MIN_TEMPERATURE <= least <= start <= most <= MAX_TEMPERATURE:
+        return (math.nan,) * 3
+    return start, start, 0.0, *bounds
 
 
 def _loss_numbers(start: float = 1.0, rate: float = LOSS_RATE, *bounds: float) -> tuple[float, ...]:

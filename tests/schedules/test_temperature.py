@@ -82,6 +82,17 @@ def test_a_learned_temperature_settles_where_a_policys_entropy_is_the_target():
     assert float(-(pi * pi.log()).sum()) == pytest.approx(0.5, abs=0.01)
 
 
+@pytest.mark.parametrize(("entropy", "end", "back"), [(0.0, 0.25, 1.0), (1.0, 0.1, 0.0)])
+def test_a_learned_temperature_stays_within_its_bounds_and_can_leave_them(entropy: float, end: float, back: float):
+    alpha = temperature("auto:0.2:0.1:0.25", target=0.5, learning_rate=0.1)
+    for _ in range(20):
+        alpha.update(torch.tensor(entropy))
+    assert float(alpha.at(0)) == pytest.approx(end)
+    for _ in range(20):
+        alpha.update(torch.tensor(back))
+    assert abs(float(alpha.at(0)) - end) > 0.01
+
+
 def test_a_learned_temperature_travels_in_the_state_dict():
     first, second = temperature("auto:0.2", target=0.5), temperature("auto:0.9", target=0.5)
     first.update(torch.tensor(0.0))
@@ -90,7 +101,21 @@ def test_a_learned_temperature_travels_in_the_state_dict():
 
 
 WRONG: list[Any] = [
-    *["Auto", "auto:", "auto:x", "auto:0", "auto:-1", "auto:nan", "auto:1:2", "", "0.2", "cosine:1:2:3"],
+    *[
+        "Auto",
+        "auto:",
+        "auto:x",
+        "auto:0",
+        "auto:-1",
+        "auto:nan",
+        "auto:1:2",
+        "auto:1:2:3",
+        "auto:1:0:2",
+        "auto:1:0.1:inf",
+        "",
+        "0.2",
+        "cosine:1:2:3",
+    ],
     *["linear", "linear:1:2", "linear:1:2:0", "linear:1:2:3:4", "linear:a:b:c", "linear:0:1:10", "linear:1:0:10"],
     *["linear:1:2:nan", "linear:1:2:inf", 0.0, -1.0, float("nan"), float("inf"), 1e-10, 1e10, None, True],
 ]
@@ -113,6 +138,7 @@ def test_what_is_no_temperature_is_refused_in_one_sentence(given: Any):
         ("linear:1:0.5:10", "linear", (1.0, 0.5, 10.0)),
         ("auto", "auto", (1.0, 1.0, 0.0)),
         ("auto:3", "auto", (3.0, 3.0, 0.0)),
+        ("auto:3:0.5:3", "auto", (3.0, 3.0, 0.0, 0.5, 3.0)),
     ],
 )
 def test_the_parts_of_a_temperature(given: float | str, kind: str, numbers: tuple[float, ...]):
