@@ -94,9 +94,9 @@ def is_complete(run: Run) -> bool:
 
 
 def extend(run: Run) -> None:
-    """Let a run that began with fewer steps go on to as many as it is to take."""
+    """Let a run that began with fewer steps, or whose folder no longer says with how many, go on to its own."""
     config = read_json(run.path / CONFIG)
-    if _ends_early(run, config):
+    if (run.path / CHECKPOINT).exists() and _ends_early(run, config):
         longer = config | {"steps": run.steps, "reported": False}
         write_file(run.path / CONFIG, json.dumps(longer, indent=2) + "\n")
 
@@ -109,7 +109,7 @@ def end_of(folder: str | Path) -> int | None:
 
 def _ends_early(run: Run, config: Mapping[str, Any]) -> bool:
     end = config.get("steps")
-    return run.steps is not None and isinstance(end, int) and end < run.steps
+    return run.steps is not None and not (isinstance(end, int) and end >= run.steps)
 
 
 def share_done(folder: str | Path, steps: int | None = None) -> float:

@@ -19,7 +19,7 @@ from gio_pyro.sweep.folder import SweepFolder
 from gio_pyro.sweep.pools import LocalPool, outcome_of
 from gio_pyro.sweep.processes import Processes
 from gio_pyro.sweep.progress import Progress
-from gio_pyro.sweep.runs import Run, is_complete, share_done
+from gio_pyro.sweep.runs import Run, extend, is_complete, share_done
 from gio_pyro.utils import files
 from gio_pyro.utils.files import read_json
 
@@ -227,14 +227,19 @@ def test_how_far_a_run_is_can_be_read_while_it_writes(tmp_path: Path):
 
 
 def test_one_that_is_to_take_more_steps_than_it_has_taken_goes_on(tmp_path: Path):
-    complete_run(run_in(tmp_path), Machine(0).start)
     run = replace(run_in(tmp_path), arguments=("FrozenLake-v1", "--steps=9"))
+    extend(run)
+    assert not run.path.exists()
+    complete_run(run_in(tmp_path), Machine(0).start)
     killed = Machine(-9, 2)
     assert complete_run(run, killed.start).status == "failed"
     assert [command[-1] for command in killed.commands] == [f"--resume={run.folder}"] * 2
     assert read_json(run.path / "config.json") == {"steps": 9, "reported": False}
     write_config(run, steps=9, reported=True)
     assert complete_run(run, Machine().start).status == "complete"
+    (run.path / "config.json").write_text('{"steps": 9, "rep')
+    complete_run(run, Machine(2).start)
+    assert read_json(run.path / "config.json")["steps"] == 9
 
 
 def test_a_run_that_another_process_completed_meanwhile_is_complete(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
