@@ -31,7 +31,9 @@ RESULTS, OWN = HERE / "peers.csv", HERE / "deep_control.csv"
 KEYS = ("environment", "method", "steps", "seed")
 EPISODES, EVALUATION_SEED = 20, 1_000_003
 OURS = "gio_pyro"
-NAMES = {"gio": OURS, "soft": f"{OURS}, UniformGuide"}
+SOFT = f"{OURS}, UniformGuide"
+NAMES = {"gio": OURS, "soft": SOFT, "information, next state": OURS, "entropy": SOFT}
+"""Names in the table by those of deep_control.py and evidence.py."""
 
 
 @dataclass(frozen=True)
@@ -111,8 +113,8 @@ def run(peer: Peer, seed: int) -> dict[str, object]:
 def results(kept: Kept) -> list[Result]:
     """Return the runs of the peers, and those of this library with as many steps."""
     deep, asked = Kept(OWN, KEYS).rows.values(), Kept(evidence.RESULTS, evidence.KEYS).rows.values()
-    own = [row | {"method": NAMES[row["method"]]} for row in deep if row["method"] in NAMES]
-    own += [row | {"method": OURS} for row in asked if row["question"] == "control"]
+    both = [*deep, *(row for row in asked if row["question"] == "control")]
+    own = [row | {"method": NAMES[row["method"]]} for row in both if row["method"] in NAMES]
     begun = {row["environment"] for row in kept.rows.values()}
     budgets = {(peer.environment, str(peer.steps)) for peer in PEERS if peer.environment in begun}
     rows = [row for row in (*own, *kept.rows.values()) if (row["environment"], row["steps"]) in budgets]
