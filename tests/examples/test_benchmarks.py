@@ -4,6 +4,7 @@ Cost: 100 s.
 """
 
 import csv
+import json
 import os
 import subprocess
 import sys
@@ -311,14 +312,14 @@ def test_control_of_beliefs_is_compared_with_the_optimum_by_hand(tmp_path):
 @pytest.mark.slow
 def test_hidden_control_keeps_a_row_for_each_method_and_goes_on_from_its_checkpoint(tmp_path):
     arguments = ("--only", "PendulumAngle", "--seeds", "1", "--results", tmp_path / "rows.csv", "--folder", tmp_path)
-    for method in ("world", "memoryless"):
-        first = run("hidden_control.py", *arguments, "--method", method, "--steps", "30")
-        assert first.returncode == 0, first.stderr
-        assert run("hidden_control.py", *arguments, "--method", method, "--steps", "40").returncode == 0
+    wanted = [("world", "30"), ("world", "40"), ("memoryless", "40")]
+    for method, steps in wanted:
+        done = run("hidden_control.py", *arguments, "--method", method, "--steps", steps)
+        assert done.returncode == 0, done.stderr
     rows = list(csv.DictReader((tmp_path / "rows.csv").read_text().splitlines()))
-    assert [(row["method"], row["step"]) for row in rows] == [
-        (method, step) for method in ("world", "memoryless") for step in ("30", "40")
-    ]
+    assert [(row["method"], row["step"]) for row in rows] == wanted
+    (config,) = tmp_path.glob("PendulumAngle-v0-world/*/config.json")
+    assert json.loads(config.read_text())["steps"] == 40
 
 
 @pytest.mark.slow
