@@ -42,8 +42,9 @@ def sweep(
     """Train with several seeds and settings, each run in a folder of its own, and compare the returns.
 
     Every run is what `gio train` with the same settings and seed would make, bit for bit. A sweep that was stopped or
-    killed goes on with --resume. Several recipes may be given with commas: --recipe gio,soft. Exit status 0: all runs
-    are complete, 1: some failed, which are rows of runs.csv.
+    killed goes on with --resume; the same command with more --steps lets its runs go on to that many. Several recipes
+    may be given with commas: --recipe gio,soft. Exit status 0: all runs are complete, 1: some failed, which are rows of
+    runs.csv.
 
     Args:
         env: Gymnasium environment ids, or module:id where a module registers one.
