@@ -36,7 +36,7 @@ from gio_pyro.data.replay_buffer import Replay
 from gio_pyro.guides import BayesGuide, CategoricalGuide, CategoricalNetworkGuide
 from gio_pyro.inference import Inference, Sleep
 from gio_pyro.models import CategoricalModel, CategoricalNetworkModel
-from gio_pyro.programs import Guide, Model, build_guide, build_model, without_validation
+from gio_pyro.programs import Guide, Model, Program, build_guide, build_model, without_validation
 from gio_pyro.types import Spec, Transitions
 
 RESULTS = Path(__file__).parent / "results" / "posterior_bias.csv"
@@ -111,6 +111,7 @@ def run(states: int, noise: float, transitions: int, seed: int, name: str) -> li
     first = torch.zeros(1, dtype=torch.long)
     model = build_model(program, spec, uniform, first)
     bayes = build_guide(BayesGuide, spec, model, uniform, first)
+    observe(model, replay)
     by_counts = information(counted(replay, states))
     dynamics, rows, done = Inference(model, bayes, nothing, learning_rate=1e-3), [], 0
     for reading, steps in readings.items():
@@ -165,6 +166,12 @@ def nothing(*_: object) -> Tensor:
     return torch.zeros(())
 
 
+def observe(program: Program, replay: Replay) -> None:
+    """Pass all transitions to a program, for its statistics."""
+    rows = replay.merged()
+    program.observe(rows.state, rows.action, rows.next_state)
+
+
 def fit(inference: Inference, replay: Replay, steps: int, size: int | None) -> None:
     """Take gradient steps on batches of `size`."""
     with without_validation():
@@ -181,6 +188,7 @@ def guides_beside(reading: str, spec: Spec, model: Model, bayes: Guide, replay: 
             continue
         program, steps, size = GUIDES[name]
         guide = build_guide(program, spec, model, uniform, torch.zeros(1, dtype=torch.long))
+        observe(guide, replay)
         model.requires_grad_(False)
         fit(Inference(model, guide, Sleep(4), learning_rate=1e-3), replay, steps, size)
         model.requires_grad_(True)

@@ -24,6 +24,7 @@ from gio_pyro.errors import InputError, shown, unknown
 from gio_pyro.inference.objectives import Elbo, Objective, dynamics
 from gio_pyro.inference.optimisers import Optim
 from gio_pyro.inference.pyro_elbo import PyroElbo
+from gio_pyro.nn import SeenValues
 from gio_pyro.nn.gradient_step import Descent, Figures, Loss
 from gio_pyro.nn.optimiser_state import grow_moments
 from gio_pyro.programs import Guide, Model, Program, detached, fitting
@@ -84,6 +85,7 @@ class Inference:
             "alternating": [("model", self._model_loss, explained), ("guide", self._guide_loss, (guide,))],
             "svi": [("programs", self._elbo_loss, (model, guide))],
         }
+        self._observed = False
         self.descents = [self._descent(name, loss, programs) for name, loss, programs in losses[training]]
 
     def _descent(self, name: str, loss: Loss, programs: tuple[Program, ...]) -> Descent:
@@ -131,11 +133,27 @@ class Inference:
 
         Returns:
             The terms of the loss before the step, nats, on the device.
+
+        Raises:
+            InputError: a table of the futures that were observed, without any.
         """
+        self._require_observed()
         figures: Figures = {}
         for descent in self.descents:
             figures |= descent.step(policy, future, *batch.tensors())
         return figures
+
+    def _require_observed(self) -> None:
+        """Raise `InputError` before the first step on a table that would learn nothing, without a word."""
+        if self._observed:
+            return
+        for program in (self.model, self.guide):
+            if not all(module.begun for module in program.modules() if isinstance(module, SeenValues)):
+                raise InputError(
+                    f"Expected data in the table of {program.name} before its first gradient step, but it has none; "
+                    "call its observe(state, action, future) with the transitions."
+                )
+        self._observed = True
 
     def _loss(self, policy: Policy, future: Tensor, *batch: Tensor) -> tuple[Tensor, Figures]:
         fixed, rows = detached(policy), _transitions(*batch)

@@ -19,6 +19,9 @@ class SeenValues(nn.Module):
     Args:
         rows: R.
         count: F, how many values there are.
+
+    Attributes:
+        begun: whether any value was listed.
     """
 
     values: Tensor
@@ -27,6 +30,7 @@ class SeenValues(nn.Module):
     def __init__(self, rows: int, count: int) -> None:
         super().__init__()
         self.count = count
+        self.begun = False
         self.register_buffer("values", torch.full((rows, 1), EMPTY))
 
     def place(self, row: Tensor, value: Tensor) -> Tensor:
@@ -55,6 +59,7 @@ class SeenValues(nn.Module):
             value: `[B]`.
             table: `[R, 1 + K, ...]`; it grows with the lists.
         """
+        self.begun = True
         new = self.place(row, value) == 0
         row, value = torch.unique(torch.stack([row[new], value[new]], -1), dim=0).unbind(-1)
         if not len(row):
@@ -102,6 +107,7 @@ def load_seen(table: nn.Parameter, seen: SeenValues | None, saved: Mapping[str, 
     rows = len(seen.values)
     if values.ndim == 2 and len(values) == rows and entries.shape[:2] == (rows, 1 + values.shape[1]):
         seen.values = seen.values.new_full(values.shape, EMPTY)
+        seen.begun = bool((values != EMPTY).any())
         resize(table, table.data.new_zeros(rows, 1 + values.shape[1], *table.shape[2:]))
     return seen
 
