@@ -3,8 +3,11 @@
 Both run a program on the same random batch (`ExampleBatch`) and raise the same error for the same defect.
 """
 
+from collections.abc import Sequence
+
 import torch
 from gymnasium.spaces import Box
+from torch import Tensor
 
 from gio_pyro.errors import ProgramError
 from gio_pyro.programs.check_batch import ExampleBatch, other_values, perturb, run_sites, support_size
@@ -148,7 +151,9 @@ def require_guide(guide: Guide, model: Model, spec: Spec, batch: ExampleBatch) -
 
     The futures are drawn from the prepared model: under a deterministic model no action explains any others.
     """
+    told = [batch.future]  # futures that model and guide observe; they may hold all others to be alike
     batch = batch.with_future(model.future(batch.policy, batch.state, batch.action).sample())
+    told.append(batch.future)
     guide.observe(batch.state, batch.action, batch.future)
     sites = run_sites(guide, batch.policy, batch.state, batch.future, data={ACTION: batch.action})
     require_unchanged(guide, batch)
@@ -159,12 +164,12 @@ def require_guide(guide: Guide, model: Model, spec: Spec, batch: ExampleBatch) -
     require_batch(guide, site, ACTION, spec.action_space)
     if run_sites(guide, batch.policy, batch.state, batch.future, data={})[ACTION]["is_observed"]:
         raise ProgramError(f'Expected {guide.name} to draw "action", but it observes values of its own; take obs away.')
-    _check_guide_scores(guide, batch, spec)
+    _check_guide_scores(guide, batch, spec, told)
     _check_extras(guide, batch, spec)
     require_unchanged(guide, batch)
 
 
-def _check_guide_scores(guide: Guide, batch: ExampleBatch, spec: Spec) -> None:
+def _check_guide_scores(guide: Guide, batch: ExampleBatch, spec: Spec, told: Sequence[Tensor]) -> None:
     score = require_repeatable(guide, lambda: guide.log_prob(batch.policy, batch.state, batch.future, batch.action))
     require_vectorised(
         guide,
@@ -181,7 +186,7 @@ def _check_guide_scores(guide: Guide, batch: ExampleBatch, spec: Spec) -> None:
         return
     scores = [
         guide.log_prob(batch.policy, batch.state, future, batch.action)
-        for future in other_values(spec.future_space, batch.future)
+        for future in (*told, *other_values(spec.future_space, batch.future))
     ]
     if all(torch.allclose(scores[0], other) for other in scores[1:]):
         raise ProgramError(

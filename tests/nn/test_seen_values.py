@@ -1,13 +1,19 @@
 """Tables of the values that were seen in each row."""
 
+import pytest
 import torch
 from gymnasium.spaces import Discrete
 from torch import nn
 
 from gio_pyro import nn as gio_nn
+from gio_pyro.errors import InputError
+from gio_pyro.guides import BayesGuide, CategoricalGuide
+from gio_pyro.inference import Inference, Sleep
 from gio_pyro.models import categorical as models
 from gio_pyro.nn import SeenValues
-from gio_pyro.types import Spec
+from gio_pyro.programs import build_guide, build_model
+from gio_pyro.types import Spec, Transitions
+from tests.finite import table_policy
 
 STATES, ACTIONS, FUTURES = 6, 2, 70
 SPEC = Spec(Discrete(STATES), Discrete(ACTIONS), Discrete(FUTURES))
@@ -61,3 +67,20 @@ def test_checkpoints_of_full_tables_and_of_any_number_of_places_load() -> None:
         fresh.load_state_dict(saved.state_dict())
         row = torch.arange(STATES * ACTIONS)
         assert torch.equal(fresh._outcome(row // ACTIONS, row % ACTIONS).probs, want)
+
+
+@pytest.mark.parametrize("guide", [BayesGuide, CategoricalGuide])
+def test_a_table_that_was_told_of_no_data_is_refused_instead_of_learning_nothing(guide: type[nn.Module]) -> None:
+    uniform, first = table_policy(torch.full((STATES, ACTIONS), 1 / ACTIONS)), torch.zeros(1, dtype=torch.long)
+    model = build_model(models.CategoricalModel, SPEC, uniform, first)
+    fit = Inference(model, build_guide(guide, SPEC, model, uniform, first), Sleep(1), learning_rate=0.1)
+    n, no = torch.arange(4), torch.zeros(4, dtype=torch.bool)
+    rows = Transitions(n, n % ACTIONS, n.float(), n, no, no, n.float(), n.float())
+    with pytest.raises(InputError, match=r"^Expected data in the table of CategoricalModel before its first gradient"):
+        fit.step(uniform, rows, n + 3)
+    model.observe(rows.state, rows.action, n + 3)
+    if guide is CategoricalGuide:
+        with pytest.raises(InputError, match=r"^Expected data in the table of CategoricalGuide before"):
+            fit.step(uniform, rows, n + 3)
+        fit.guide.observe(rows.state, rows.action, n + 3)
+    assert fit.step(uniform, rows, n + 3)["dynamics_nats"] < 0

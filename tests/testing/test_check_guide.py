@@ -170,7 +170,7 @@ every_fault = pytest.mark.parametrize(("program", "fragment"), FAULTS, ids=[p.__
 
 @pytest.mark.parametrize("model", FINITE)
 @pytest.mark.parametrize("name", GUIDES["finite"])
-@pytest.mark.parametrize("sizes", [(4, 3, 5), (7, 7, 7), (16, 4, 16), (3, 2, 1)])
+@pytest.mark.parametrize("sizes", [(4, 3, 5), (7, 7, 7), (16, 4, 16), (3, 2, 1), (300, 4, 300)])
 def test_every_guide_of_finite_worlds_passes_beside_every_model(name: str, model: str, sizes: tuple[int, ...]):
     check_guide(getattr(guides, name), getattr(models, model), Spec(*(Discrete(n) for n in sizes)))
 

@@ -193,7 +193,7 @@ every_fault = pytest.mark.parametrize(("program", "fragment"), FAULTS, ids=[p.__
 
 
 @pytest.mark.parametrize("name", FINITE)
-@pytest.mark.parametrize("sizes", [(4, 3, 5), (7, 7, 7), (16, 4, 16), (9, 1, 9)])
+@pytest.mark.parametrize("sizes", [(4, 3, 5), (7, 7, 7), (16, 4, 16), (9, 1, 9), (300, 4, 300)])
 def test_every_model_of_finite_worlds_passes(name: str, sizes: tuple[int, int, int]):
     check_model(getattr(models, name), Spec(*(Discrete(n) for n in sizes)))
 
