@@ -43,6 +43,7 @@ SIDE, MOVES = 4, ((0, -1), (1, 0), (0, 1), (-1, 0))
 EVERY, STEPS = 250, 4_000
 SHARE, HORIZON = 0.9, 5
 RESULTS = Path(__file__).parent / "results" / "dreaming.csv"
+KEYS = ("share", "seed", "steps")
 OPTIMUM = 0.7442
 GOOD = 0.6
 """Four fifths of the optimum: the return that counts as having learned the lake."""
@@ -128,7 +129,7 @@ def main() -> int:
     """Run what is missing, print and draw everything."""
     given = command_line(__doc__, RESULTS, "two reports of one seed", seeds=5).parse_args()
     seeds, steps = (1, 2 * EVERY) if given.quick else (given.seeds, STEPS)
-    kept = Kept(given.results, ("share", "seed", "steps"))
+    kept = Kept(given.results, KEYS)
     for seed in range(seeds):
         for share in (0.0, SHARE):
             if (share, seed, steps) not in kept:

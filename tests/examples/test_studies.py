@@ -41,6 +41,15 @@ def studied(script: str, tmp_path: Path, columns: str, words: tuple[str, ...] = 
     return rows
 
 
+def as_kept(script_name: str, rows: Rows, column: str, tolerance: float) -> None:
+    """Assert that rows say what the study's own rows say, which the documentation shows."""
+    study = script(script_name)
+    kept = study.Kept(study.RESULTS, study.KEYS)
+    for row in rows:
+        key = [row[name] for name in study.KEYS]
+        assert float(row[column]) == pytest.approx(float(kept[key][column]), abs=tolerance), key
+
+
 def number(rows: Rows, column: str, **where: str) -> float:
     (found,) = [float(row[column]) for row in rows if all(row[name] == value for name, value in where.items())]
     return found
@@ -68,6 +77,7 @@ def test_where_the_assumptions_hold_no_value_falls(tmp_path):
         assert max(float(row["largest_fall_of_a_state"]) for row in mine) < 1e-9
     gaps = {case: max(float(row["gap"]) for row in rows if row["case"] == case) for case in ("control", "missing")}
     assert gaps["control"] < 1e-3 < gaps["missing"]
+    as_kept("when_assumptions_fail", rows, "last", 1e-4)
 
 
 @pytest.mark.slow
@@ -81,6 +91,8 @@ def test_the_bias_is_the_sum_of_its_parts_and_small_where_every_pair_was_seen_of
             assert abs(parts[2]) < 1e-5
         if row["states"] == "4":
             assert abs(float(row["bias"])) < 0.05
+    as_kept("posterior_bias", rows, "bias", 0.01)
+    as_kept("posterior_bias", script("posterior_bias").run(256, 0.1, 5_000, 0, "table"), "bias", 0.02)
 
 
 @pytest.mark.slow
@@ -88,6 +100,7 @@ def test_dreams_are_compared_with_the_same_loop_without(tmp_path):
     rows = studied("dreaming.py", tmp_path, "share seed steps return")
     assert [(row["share"], row["steps"]) for row in rows] == [(x, y) for x in ("0", "0.9") for y in ("250", "500")]
     assert all(0 <= float(row["return"]) <= 0.7442 for row in rows)
+    as_kept("dreaming", rows, "return", 0.02)
 
 
 @pytest.mark.slow
