@@ -222,7 +222,8 @@ def table(kept: Kept) -> list[str]:
                 what = f"a return of {best:.4g}" if best > 0 else f"a cost of {-best:.4g}"
                 aim = f"at least {LEAST}" if best > 0 else f"at most {MOST_COST}"
                 each = ", ".join(f"{share(row):.3f}" for row in rows)
-                lines.append(f"| {task.world} | {method} | {int(rows[0]['steps']):,} | {what} | {each} | {aim} |")
+                name = f"slippery {task.world}" if task.arguments == LAKE else task.world
+                lines.append(f"| {name} | {method} | {int(rows[0]['steps']):,} | {what} | {each} | {aim} |")
     return lines
 
 
