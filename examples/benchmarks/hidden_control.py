@@ -9,14 +9,17 @@ Methods: `world` is the agent with a world model; `memoryless` the same settings
 sb3-contrib with an LSTM of 64 units and its other defaults. A result is the mean return of 20 episodes with the most
 probable action, at each of the steps of the table (`return`); the last `--seeds` rows of each are all seeds that ran.
 Rows already in the CSV file are not run again; the others are runs of `gio sweep`, which go on from one number of steps
-to the next, and from their last checkpoint where they were cut short. RecurrentPPO begins again.
+to the next, and from their last checkpoint where they were cut short; RecurrentPPO begins again. `seconds` are those
+from one number of steps to the next.
 """
 
 import argparse
 import shlex
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -92,11 +95,12 @@ def run(task: Task, method: str, kept: Kept, options: argparse.Namespace) -> Non
     """Add the rows of a method that are missing."""
     steps = task.steps if options.steps is None else (options.steps,)
     seeds = range(options.first, options.first + options.seeds)
-    missing = [seed for seed in seeds if any((task.environment, method, step, seed) not in kept for step in steps)]
+    missing = {step: [seed for seed in seeds if (task.environment, method, step, seed) not in kept] for step in steps}
     if method == "ppo":
-        found = (each for seed in missing for each in ppo(task, seed, steps))
+        found = (each for seed in sorted({*chain(*missing.values())}) for each in ppo(task, seed, steps))
     else:
-        found = (each for step in steps for each in ours(task, method, step, missing, options))
+        stretches = pairwise((0, *steps))
+        found = (each for stretch in stretches for each in ours(task, method, stretch, missing[stretch[1]], options))
     for step, seed, figures in found:
         if (task.environment, method, step, seed) not in kept:
             row = {"environment": task.environment, "method": method, "step": step, "seed": seed}
@@ -105,17 +109,18 @@ def run(task: Task, method: str, kept: Kept, options: argparse.Namespace) -> Non
 
 
 Found = Iterator[tuple[int, int, dict[str, object]]]
-"""Steps and seed of a run, and what it returns with the most probable and with drawn actions."""
+"""Steps and seed of a run, what it returns with the most probable and with drawn actions, and the time that it took."""
 
 
-def ours(task: Task, method: str, step: int, seeds: Sequence[int], options: argparse.Namespace) -> Found:
-    """Yield the agents of this library, with or without a world model, after a number of steps."""
-    world = method == "world"
+def ours(task: Task, method: str, stretch: tuple[int, int], seeds: Sequence[int], options: argparse.Namespace) -> Found:
+    """Yield the agents of this library, with or without a world model, at the end of a stretch of steps."""
+    (first, last), world = stretch, method == "world"
     flags = shlex.split(f"{task.flags} {task.world}" if world else task.flags)
     folder = options.folder / f"{task.environment.rpartition('/')[2]}-{method}"
     own = task.own if world else {}
-    for result, agent, _ in agents(task.environment, step, seeds, flags, folder, options.jobs, **own):
-        yield step, result.seed, judged(agent)
+    for result, agent, seconds in agents(task.environment, last, seeds, flags, folder, options.jobs, **own):
+        spent = f"{float(seconds) * (last - first) / last:.0f}" if seconds else ""
+        yield last, result.seed, judged(agent) | {"seconds": spent}
 
 
 def judged(agent: gio.GIO) -> dict[str, object]:
@@ -133,13 +138,15 @@ def ppo(task: Task, seed: int, steps: Sequence[int]) -> Found:
     policy = "CnnLstmPolicy" if "Pixels" in task.environment else "MlpLstmPolicy"
     agent = RecurrentPPO(policy, gym.make(task.environment), seed=seed, device="cpu")
     for step in steps:
+        start = time.process_time()
         agent.learn(step - agent.num_timesteps, reset_num_timesteps=False)
+        spent = f"{time.process_time() - start:.0f}"
         env = gym.make(task.environment)
         env.reset(seed=EVALUATION_SEED + 100 * seed)
         best, drawn = (
             evaluate_policy(agent, env, n_eval_episodes=EPISODES, deterministic=d, warn=False)[0] for d in (True, False)
         )
-        yield step, seed, {"return": float(best), "return_drawn": float(drawn)}
+        yield step, seed, {"return": float(best), "return_drawn": float(drawn), "seconds": spent}
 
 
 def missed(task: Task, kept: Kept) -> bool:

@@ -12,6 +12,7 @@ from typing import Any
 
 import gio_pyro as gio
 from gio_pyro.sweep.results import Result, read_results
+from gio_pyro.sweep.runs import end_of
 
 HERE = Path(__file__).parent
 
@@ -42,7 +43,7 @@ def agents(
 ) -> Iterator[tuple[Result, gio.GIO, str]]:
     """Yield result, agent and seconds of each complete run of a sweep; a run of a few steps has no time.
 
-    Runs that are in the folder with fewer steps go on. `own` has parts of agents that are not of the library, as
+    Runs that are in the folder with fewer steps go on, and those with more are left out. `own` has parts of agents that are not of the library, as
     `GIO.load` takes them.
     """
     if not seeds:
@@ -50,8 +51,8 @@ def agents(
     listed = ",".join(map(str, seeds))
     found = swept([environment, "--steps", str(steps), "--seeds", listed, *flags], folder, jobs)
     for result in found:
-        if result.seed in seeds:
-            place = Path(result.source)
+        place = Path(result.source)
+        if result.seed in seeds and end_of(place) == steps:
             summary = json.loads((place / "summary.json").read_text())
             speed = summary.get("steps_per_second")
             seconds = f"{summary['steps'] / speed:.0f}" if speed else ""
