@@ -43,8 +43,8 @@ def agents(
 ) -> Iterator[tuple[Result, gio.GIO, str]]:
     """Yield result, agent and seconds of each complete run of a sweep; a run of a few steps has no time.
 
-    Runs that are in the folder with fewer steps go on, and those with more are left out. `own` has parts of agents that are not of the library, as
-    `GIO.load` takes them.
+    Runs that are in the folder with fewer steps go on, and those with more are left out. `own` has parts of agents that
+    are not of the library, as `GIO.load` takes them.
     """
     if not seeds:
         return
