@@ -9,7 +9,7 @@ from gio_pyro.errors import InputError, unknown
 from gio_pyro.sweep.results import Array, Result
 from gio_pyro.sweep.statistics import Strata, improvement, interval, pooled_mean, profile, resampled_means
 
-THRESHOLDS, POINTS = 101, 60
+THRESHOLDS, POINTS = 101, 40
 """Points of a performance profile, and of a curve."""
 ALL_PAIRS = 8
 """Methods up to which all pairs are compared; beyond, each with the reference."""

@@ -172,9 +172,17 @@ def read_curve(path: Path) -> tuple[Array, Array] | None:
     x, y = columns.index(STEPS), columns.index(name)
     enough = max(x, y) + 1
     cells = [line.split(",", enough) for line in lines if line.count(",") == len(columns) - 1]
-    table = np.array([[_number(row[x]), _number(row[y])] for row in cells]).reshape(-1, 2)
+    table = np.array([_numbers([row[place] for row in cells]) for place in (x, y)]).T
     table = table[np.isfinite(table).all(1)]
     return (table[:, 0], table[:, 1]) if len(table) else None
+
+
+def _numbers(cells: Sequence[str]) -> list[float]:
+    """Return the numbers in cells; NaN for another text."""
+    try:
+        return [*map(float, cells)]
+    except ValueError:
+        return [*map(_number, cells)]
 
 
 def _number(cell: str) -> float:

@@ -13,7 +13,7 @@ Array = np.ndarray[Any, np.dtype[np.float64]]
 Strata = Sequence[Array]
 """Scores of the runs of each environment, `[N]` each."""
 
-DRAWS, DRAWS_OF_LINES = 5_000, 1_000
+DRAWS, DRAWS_OF_LINES = 5_000, 500
 """Resamplings for the interval of a number, and for those of a line at each of its points."""
 LEVEL = 0.95
 AT_ONCE = 20_000_000
