@@ -151,9 +151,8 @@ def require_guide(guide: Guide, model: Model, spec: Spec, batch: ExampleBatch) -
 
     The futures are drawn from the prepared model: under a deterministic model no action explains any others.
     """
-    told = [batch.future]  # futures that model and guide observe; they may hold all others to be alike
+    observed_by_model = batch.future
     batch = batch.with_future(model.future(batch.policy, batch.state, batch.action).sample())
-    told.append(batch.future)
     guide.observe(batch.state, batch.action, batch.future)
     sites = run_sites(guide, batch.policy, batch.state, batch.future, data={ACTION: batch.action})
     require_unchanged(guide, batch)
@@ -164,6 +163,7 @@ def require_guide(guide: Guide, model: Model, spec: Spec, batch: ExampleBatch) -
     require_batch(guide, site, ACTION, spec.action_space)
     if run_sites(guide, batch.policy, batch.state, batch.future, data={})[ACTION]["is_observed"]:
         raise ProgramError(f'Expected {guide.name} to draw "action", but it observes values of its own; take obs away.')
+    told = (observed_by_model, batch.future)  # model and guide may hold all others to be alike
     _check_guide_scores(guide, batch, spec, told)
     _check_extras(guide, batch, spec)
     require_unchanged(guide, batch)

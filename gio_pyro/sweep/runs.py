@@ -103,13 +103,17 @@ def extend(run: Run) -> None:
 
 def end_of(folder: str | Path) -> int | None:
     """Return the environment step at which a run is complete, as its folder says; None where it says nothing."""
-    end = read_json(Path(folder) / CONFIG).get("steps")
+    return _end(read_json(Path(folder) / CONFIG))
+
+
+def _end(config: Mapping[str, Any]) -> int | None:
+    end = config.get("steps")
     return end if isinstance(end, int) and end >= 0 else None
 
 
 def _ends_early(run: Run, config: Mapping[str, Any]) -> bool:
-    end = config.get("steps")
-    return run.steps is not None and not (isinstance(end, int) and end >= run.steps)
+    end = _end(config)
+    return run.steps is not None and (end is None or end < run.steps)
 
 
 def share_done(folder: str | Path, steps: int | None = None) -> float:

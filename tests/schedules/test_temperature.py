@@ -101,21 +101,8 @@ def test_a_learned_temperature_travels_in_the_state_dict():
 
 
 WRONG: list[Any] = [
-    *[
-        "Auto",
-        "auto:",
-        "auto:x",
-        "auto:0",
-        "auto:-1",
-        "auto:nan",
-        "auto:1:2",
-        "auto:1:2:3",
-        "auto:1:0:2",
-        "auto:1:0.1:inf",
-        "",
-        "0.2",
-        "cosine:1:2:3",
-    ],
+    *["Auto", "auto:", "auto:x", "auto:0", "auto:-1", "auto:nan", "auto:1:2", "", "0.2", "cosine:1:2:3"],
+    *["auto:1:2:3", "auto:1:0:2", "auto:1:0.1:inf"],
     *["linear", "linear:1:2", "linear:1:2:0", "linear:1:2:3:4", "linear:a:b:c", "linear:0:1:10", "linear:1:0:10"],
     *["linear:1:2:nan", "linear:1:2:inf", 0.0, -1.0, float("nan"), float("inf"), 1e-10, 1e10, None, True],
 ]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from gio_pyro.errors import InputError
-from gio_pyro.sweep.comparison import EVERY, POINTS, compare
+from gio_pyro.sweep.comparison import EVERY, compare
 from gio_pyro.sweep.results import Result, read_curve, read_results, repeated
 from gio_pyro.sweep.tables import methods_csv, pairs_csv, text_tables
 
@@ -186,7 +186,7 @@ class TestComparison:
             np.mean([(b > g) + (b == g) / 2 for g in (1, 2, 3, 4) for b in (0, 1, 1, 2)])
         )
         assert bad.curve is None
-        assert each[0].methods[0].curve.y.tolist() == pytest.approx([2.5] * POINTS)  # type: ignore[union-attr]
+        assert each[0].methods[0].curve.y.tolist() == pytest.approx([2.5] * 40)  # type: ignore[union-attr]
 
     def test_a_method_without_returns_is_last_and_compared_with_nothing(self):
         (comparison, _) = compare(results(none=[math.nan, math.nan], some=[1.0, 2]))
