@@ -137,7 +137,7 @@ QUESTIONS = {
         100_000,
         {"information, next state": "", "entropy": "--guide UniformGuide"},
         seeds="0-4",
-        common="--temperature auto:0.2",
+        common="--temperature auto:0.2:0.001:0.2",
     ),
     "bounds": Question(
         "One step or the trajectory, and which future?",

@@ -73,8 +73,10 @@ class Temperature(nn.Module):
         kind, numbers = parse_temperature(given)
         self.target = target
         self.start, self.end, self.steps = numbers[:3]
-        self.following = numbers[3:]
-        """Of `"loss"` its rate and bounds, of `"auto"` its bounds, if any."""
+        self.rate = numbers[3] if kind == "loss" else 0.0
+        """How fast 1/α follows the critic's loss."""
+        self.bounds = numbers[-2:] if len(numbers) > 3 else None
+        """Least and most α of `"loss"` and `"auto"`; None where none are given."""
         self.register_buffer("inverse", torch.tensor(1 / self.start) if kind == "loss" else None)
         self.log_value = nn.Parameter(torch.tensor(math.log(self.start))) if kind == "auto" else None
         self.optimiser = (
@@ -97,23 +99,21 @@ class Temperature(nn.Module):
             loss: the critic's loss, squared reward units, for `"loss"`; ignored if not finite.
             target_share: factor of the target, below 1 if masks forbid actions (see `allowed_entropy_share`).
         """
-        if self.inverse is not None and loss is not None:
-            self._follow_loss(self.inverse, loss.detach())
+        if self.inverse is not None and self.bounds and loss is not None:
+            self._follow_loss(self.inverse, loss.detach(), *self.bounds)
         if self.optimiser is None or self.log_value is None:
             return
         # the gradient of log α (H − target)
         self.log_value.grad = (entropy.detach() - self.target * target_share).to(self.log_value)
         self.optimiser.step()
-        if self.following:
-            least, most = map(math.log, self.following)
+        if self.bounds:
             with torch.no_grad():
-                self.log_value.clamp_(least, most)
+                self.log_value.clamp_(*map(math.log, self.bounds))
 
-    def _follow_loss(self, inverse: Tensor, loss: Tensor) -> None:
+    def _follow_loss(self, inverse: Tensor, loss: Tensor, least: float, most: float) -> None:
         """Update 1/α on the device, without synchronising with the host."""
-        rate, least, most = self.following
         aim = (1 / loss).clamp(1 / most, 1 / least)
-        inverse.lerp_(torch.where(torch.isfinite(loss), aim, inverse).to(inverse), rate)
+        inverse.lerp_(torch.where(torch.isfinite(loss), aim, inverse).to(inverse), self.rate)
 
 
 def parse_temperature(given: float | str) -> tuple[str, tuple[float, ...]]:
