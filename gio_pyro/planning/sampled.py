@@ -173,7 +173,9 @@ class PathIntegral(Planner):
 class CrossEntropy(PathIntegral):
     """The plan is fitted to the best sequences, in several rounds: the cross-entropy method (Rubinstein, 1999).
 
-    The prior is what the first sequences are drawn from, and does not count beyond that.
+    The prior is what the first sequences are drawn from, and does not count beyond that. The best sequences are often
+    the luckiest, also where only the fitted model leaves something to chance; more rounds make it worse, `particles`
+    with as many more draws make it better.
 
     Args:
         problem: what it is built from.
