@@ -115,7 +115,6 @@ def results(kept: Kept) -> list[Result]:
     deep, asked = Kept(OWN, KEYS).rows.values(), Kept(evidence.RESULTS, evidence.KEYS).rows.values()
     both = [*deep, *(row for row in asked if row["question"] == "control")]
     own = [row | {"method": NAMES[row["method"]]} for row in both if row["method"] in NAMES]
-    own = [row | {"environment": row["environment"].split()[0]} for row in own]  # without its arguments
     begun = {row["environment"] for row in kept.rows.values()}
     budgets = {(peer.environment, str(peer.steps)) for peer in PEERS if peer.environment in begun}
     rows = [row for row in (*own, *kept.rows.values()) if (row["environment"], row["steps"]) in budgets]

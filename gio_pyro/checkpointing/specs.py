@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from gymnasium.envs.registration import EnvSpec
 from gymnasium.vector import VectorEnv
 
 from gio_pyro.collection.make import VECTOR_ARGUMENTS, Env, Vector, register_example_worlds
@@ -36,12 +37,10 @@ def environment_record(env: Env | Vector) -> dict[str, Any] | None:
     spec = env.spec
     if spec is None:
         return None
-    limit = {} if spec.max_episode_steps is None else {"max_episode_steps": spec.max_episode_steps}
     wrappers = [w.entry_point for w in spec.additional_wrappers]
     wrappers += [reference(wrapper) for wrapper in spec.kwargs.get("wrappers", ())]
     try:
-        arguments = {name: value for name, value in spec.kwargs.items() if name != "wrappers"}
-        given = json.loads(json.dumps(limit | arguments, default=_json_default))
+        given = _arguments(spec)
     except TypeError:
         return None
     vector = {name: given.pop(name) for name in VECTOR_ARGUMENTS if name in given}
@@ -50,6 +49,29 @@ def environment_record(env: Env | Vector) -> dict[str, Any] | None:
     for name, value in (("vector", vector), ("wrappers", wrappers), ("around", around)):
         record |= {name: value} if value else {}
     return record
+
+
+def registered_arguments(env: Env | Vector) -> list[str]:
+    """Return the names of the arguments in the record of an environment that it is registered with, by value."""
+    import gymnasium as gym
+
+    record = environment_record(env)
+    registered = None if record is None else gym.registry.get(record["id"])
+    if record is None or registered is None:
+        return []
+    try:
+        own = _arguments(registered)
+    except TypeError:
+        return []
+    return [name for name, value in record["kwargs"].items() if name in own and own[name] == value]
+
+
+def _arguments(spec: EnvSpec) -> dict[str, Any]:
+    """Return the arguments of a specification as plain values; raise `TypeError` if there are others."""
+    limit = {} if spec.max_episode_steps is None else {"max_episode_steps": spec.max_episode_steps}
+    arguments = {name: value for name, value in spec.kwargs.items() if name != "wrappers"}
+    plain: dict[str, Any] = json.loads(json.dumps(limit | arguments, default=_json_default))
+    return plain
 
 
 def _json_default(item: Any) -> Any:

@@ -100,6 +100,7 @@ class RunFolder:
             "checkpoint_every": checkpoint_every,
             "reported": reported,
             "environment": specs.environment_record(agent.env),
+            "registered": specs.registered_arguments(agent.env),
             "programs": {k: specs.program_record(p, k) for k, p in agent.programs.items()},
             "future": specs.future_record(agent.future),
             "recipe": self.recipe or self.read_json("config.json").get("recipe"),

@@ -21,7 +21,7 @@ CURVES = ("exact/return", "eval/mean_reward", "rollout/ep_rew_mean")
 FIRST = ("recipe", "model", "guide", "world_model", "filter", "future", "signal", "explorer", "planner")
 """Settings that name a method before others do."""
 FILLED_IN = ("max_episode_steps", "map_name")
-"""Arguments that Gymnasium gives environments by itself."""
+"""Arguments that Gymnasium fills in, in runs of before config.json said which."""
 LONGEST_ARGUMENT = 40
 """Characters; longer ones, such as the maps of mazes, are in config.json, and in a name where they tell runs apart."""
 NOT_COMPARED = ("seed", "log_interval")
@@ -45,6 +45,8 @@ class Result:
     """Environment steps `[T]` and returns `[T]` while training."""
     arguments: Mapping[str, str] = field(default_factory=dict)
     """Arguments of the environment, as text; part of its name where they may matter."""
+    registered: Sequence[str] = ()
+    """Names of those that the environment is registered with."""
 
 
 def read_results(paths: Iterable[Path], by: Sequence[str] = ()) -> list[Result]:
@@ -84,6 +86,7 @@ def _read_run(folder: Path) -> Result:
     return Result(
         environment=_environment(config.get("environment")),
         arguments=_arguments(config.get("environment")),
+        registered=_registered(config.get("registered")),
         method="",
         seed=seed if isinstance(seed, int) else 0,
         score=score,
@@ -106,10 +109,14 @@ def _arguments(record: Any) -> dict[str, str]:
     return {name: _text(value) for name, value in sorted((given or {}).items())}
 
 
+def _registered(found: Any) -> Sequence[str]:
+    return [str(name) for name in found] if isinstance(found, list) else FILLED_IN
+
+
 def _in_environments(results: Sequence[Result]) -> list[Result]:
     """Return the results with the arguments of their environments in the names of these.
 
-    Those that Gymnasium fills in by itself, and long ones, are left out where all runs of an environment agree.
+    Those that it is registered with, and long ones, are left out where all runs of an environment agree.
     """
     differing = {
         (group[0].environment, name)
@@ -118,8 +125,11 @@ def _in_environments(results: Sequence[Result]) -> list[Result]:
         if len({result.arguments.get(name) for result in group}) > 1
     }
 
+    registered = {(result.environment, name) for result in results for name in result.registered}
+
     def shown(environment: str, name: str, value: str) -> bool:
-        return (environment, name) in differing or (name not in FILLED_IN and len(value) <= LONGEST_ARGUMENT)
+        place = environment, name
+        return place in differing or (place not in registered and len(value) <= LONGEST_ARGUMENT)
 
     def name_of(result: Result) -> str:
         own = [f"{name}={text}" for name, text in result.arguments.items() if shown(result.environment, name, text)]

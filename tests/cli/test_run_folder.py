@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+import gymnasium as gym
 import pytest
 
 from gio_pyro import GIO
@@ -85,6 +86,11 @@ class TestConfig:
         assert config["programs"] == {"model": "CategoricalModel", "guide": "BayesGuide"}
         assert config["environment"] == {"id": "FrozenLake-v1", "kwargs": {"map_name": "4x4", "max_episode_steps": 100}}
         assert config["future"] == "NextState"
+        assert {*config["registered"]} == {"map_name", "max_episode_steps"}
+
+    def test_says_which_arguments_an_environment_is_registered_with(self, folder: RunFolder):
+        folder.write_config(GIO(gym.make("FrozenLake-v1", map_name="8x8")))
+        assert json.loads((folder.path / "config.json").read_text())["registered"] == ["max_episode_steps"]
 
     def test_an_environment_without_a_spec_is_null(self, folder: RunFolder):
         folder.write_config(GIO(make()))

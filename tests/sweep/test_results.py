@@ -26,6 +26,7 @@ def write_run(
         "programs": {"model": "M", "guide": guide},
         "future": "NextState",
         "recipe": recipe,
+        "registered": given.pop("registered", None),
         "settings": {"seed": seed, "temperature": 0.1, "signal": None, "hidden": [8]} | given,
     }
     (folder / "config.json").write_text(json.dumps(config))
@@ -86,6 +87,11 @@ class TestNames:
         assert {result.environment for result in read_results([tmp_path])} == {
             "A-v0 gravity=9 max_episode_steps=5", "A-v0", "B-v0 map_name=4x4", "B-v0 map_name=8x8",
         }  # fmt: skip
+        lander = {"environment": "D-v0", "kwargs": {"continuous": True, "wind": 3}}
+        write_run(tmp_path / "landers" / "1", registered=["continuous"], **lander)
+        assert read_results([tmp_path / "landers"])[0].environment == "D-v0 wind=3"
+        write_run(tmp_path / "landers" / "2", seed=1, **lander)  # of before config.json said which
+        assert {result.environment for result in read_results([tmp_path / "landers"])} == {"D-v0 wind=3"}
         walls, other = [[1] * 20] * 2, [[0] * 20] * 2
         write_run(tmp_path / "mazes" / "1", environment="C-v0", kwargs={"walls": walls, "goals": 1})
         assert read_results([tmp_path / "mazes"])[0].environment == "C-v0 goals=1"
