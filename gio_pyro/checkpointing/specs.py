@@ -51,11 +51,10 @@ def environment_record(env: Env | Vector) -> dict[str, Any] | None:
     return record
 
 
-def registered_arguments(env: Env | Vector) -> list[str]:
+def registered_arguments(record: dict[str, Any] | None) -> list[str]:
     """Return the names of the arguments in the record of an environment that it is registered with, by value."""
     import gymnasium as gym
 
-    record = environment_record(env)
     registered = None if record is None else gym.registry.get(record["id"])
     if record is None or registered is None:
         return []

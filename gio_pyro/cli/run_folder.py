@@ -95,12 +95,13 @@ class RunFolder:
             checkpoint_every: smallest number of environment steps between checkpoints.
             reported: whether the final report is written.
         """
+        environment = specs.environment_record(agent.env)
         config = {
             "steps": steps,
             "checkpoint_every": checkpoint_every,
             "reported": reported,
-            "environment": specs.environment_record(agent.env),
-            "registered": specs.registered_arguments(agent.env),
+            "environment": environment,
+            "registered": specs.registered_arguments(environment),
             "programs": {k: specs.program_record(p, k) for k, p in agent.programs.items()},
             "future": specs.future_record(agent.future),
             "recipe": self.recipe or self.read_json("config.json").get("recipe"),

@@ -124,7 +124,6 @@ def _in_environments(results: Sequence[Result]) -> list[Result]:
         for name in {name for result in group for name in result.arguments}
         if len({result.arguments.get(name) for result in group}) > 1
     }
-
     registered = {(result.environment, name) for result in results for name in result.registered}
 
     def shown(environment: str, name: str, value: str) -> bool:
