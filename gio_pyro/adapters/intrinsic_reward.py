@@ -140,7 +140,7 @@ class IntrinsicReward(Picklable):
         return uniform_actions(self.spec, state)
 
     def update(self, samples: Samples) -> dict[str, float]:
-        """Add samples to replay and fit both programs; return the metrics of the last step, nats.
+        """Add samples to replay and fit signal and programs; return the metrics of the last step (see `fit`).
 
         Raises:
             InputError: invalid samples; see `gio_pyro.collection.samples`.
@@ -173,7 +173,9 @@ class IntrinsicReward(Picklable):
         return np.arange(first, first + len(read)).reshape(read.shape)
 
     def fit(self) -> dict[str, float]:
-        """Fit both programs to the observed samples; return the metrics of the last step, nats.
+        """Fit signal and programs to the observed samples; return the metrics of the last step.
+
+        The programs are fitted where the signal reads them, as the information does.
 
         Raises:
             InputError: no samples were observed yet.
@@ -183,7 +185,9 @@ class IntrinsicReward(Picklable):
         with self.random.use(), without_validation(), torch.enable_grad(), memory_errors(REDUCE_ADVICE):
             for _ in range(self.updates):
                 batch = self.replay.sample(self.batch_size)
-                figures = self.inference.step(self.policy, batch, self.future.of(batch)) | self.reward_mix.update(batch)
+                if self.signal.reads_programs:
+                    figures = self.inference.step(self.policy, batch, self.future.of(batch))
+                figures = figures | self.reward_mix.update(batch)
         self._programs_changed()
         metrics = {name: float(value) for name, value in figures.items()}
         if not all(np.isfinite(list(metrics.values()))):

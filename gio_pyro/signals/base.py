@@ -63,6 +63,9 @@ class Signal(Picklable, nn.Module, ABC):
     unit: str = "nats"
     episodic: bool = False
     """Whether the signal depends on a memory of the current episode; such a signal observes each step immediately."""
+    reads_programs: bool = True
+    """Whether the signal depends on the fitted model or guide. `IntrinsicReward`, which pays nothing else, does not fit
+    them for one that does not."""
     same_operations: bool = False
     """Whether `read` is a fixed series of tensor operations on the rows, so that it can be recorded (`trace`)."""
     descent: Descent | None = None

@@ -45,6 +45,8 @@ class Empowerment(Signal):
         InputError: a horizon below 1, actions that are not Discrete, or no replay.
     """
 
+    reads_programs = False
+
     def __init__(
         self, fitted: Fitted, horizon: int = 2, updates: int = 4, batch_size: int = 128, rest: int = 1_000
     ) -> None:

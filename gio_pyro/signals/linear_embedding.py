@@ -30,6 +30,7 @@ class LinearEmbedding(Signal):
     """
 
     unit = "squared features"
+    reads_programs = False
 
     def __init__(self, fitted: Fitted, *, size: int = 4, learning_rate: float = 1e-3) -> None:
         super().__init__(as_fitted(fitted))

@@ -52,7 +52,7 @@ class PredictionError(Signal):
         if features is None:
             require_one_step(self)
             return
-        self.unit = "squared features"
+        self.unit, self.reads_programs = "squared features", False
         self.icm = InverseFeatures(fitted.spec)
         self.learn("icm", self._loss, learning_rate)
 

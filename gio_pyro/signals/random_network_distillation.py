@@ -32,6 +32,7 @@ class RandomNetworkDistillation(Signal):
     """
 
     unit = "standard deviations of the error"
+    reads_programs = False
 
     def __init__(self, fitted: Fitted, *, outputs: int = 32, learning_rate: float = 1e-3) -> None:
         super().__init__(as_fitted(fitted))

@@ -38,6 +38,7 @@ class Reachability(Signal):
     """
 
     unit = "chance"
+    reads_programs = False
     episodic = True
 
     def __init__(

@@ -30,6 +30,7 @@ class ReconstructionError(Signal):
     """
 
     unit = "variances of a number"
+    reads_programs = False
 
     def __init__(self, fitted: Fitted, *, codes: int = 8, learning_rate: float = 1e-3, linear: bool = False) -> None:
         super().__init__(as_fitted(fitted))

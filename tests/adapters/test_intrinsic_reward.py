@@ -90,8 +90,11 @@ def test_any_signal_may_pay_and_goes_on_bit_for_bit(name: str, signal: str):
     env = gym.make(name)
     first, second = samples(env, 6, 2), samples(env, 6, 2, seed=5)
     whole, half, other = (IntrinsicReward(name, **settings) for _ in range(3))
+    before = [parameter.clone() for parameter in whole.model.parameters()]
     for reward in (whole, half):
         reward.update(first)
+    stays = all(map(torch.equal, before, whole.model.parameters()))
+    assert stays or whole.signal.reads_programs
     paid = whole.compute(second)
     assert paid.shape == (6, 2)
     assert np.isfinite(paid).all()

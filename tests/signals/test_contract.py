@@ -4,13 +4,14 @@ Cost: 2 s.
 """
 
 import copy
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from gio_pyro.errors import InputError, TrainingError
+from gio_pyro.errors import InputError, ProgramError, TrainingError
 from gio_pyro.models import BayesianModel, DirichletModel, EnsembleModel, GaussianModel
 from gio_pyro.programs import Model
 from gio_pyro.signals import NAMES, Fitted, Signal, signal_named
@@ -85,6 +86,21 @@ def test_a_reading_is_finite_and_changes_nothing(name: str, settings: Any, kind:
     assert equal(kept, contents(signal))
     assert torch.equal(stream, torch.get_rng_state())
     assert equal((model, guide), (contents(source.model), contents(source.guide)))
+
+
+@every_case
+def test_it_needs_the_programs_where_it_says_so(name: str, settings: Any, kind: Any, spec: Spec):
+    none: Any = None
+    source, data = fitted(kind, spec), some(spec)
+    without = replace(source, model=none, guide=none, policy=none)
+    if signal_named(name, source, **settings).reads_programs:
+        with pytest.raises((AttributeError, ProgramError)):
+            signal_named(name, without, **settings)(data)
+        return
+    signal = signal_named(name, without, **settings)
+    signal.observe(data)
+    signal.update(data)
+    assert bool(torch.isfinite(signal(data)).all())
 
 
 @every_case
