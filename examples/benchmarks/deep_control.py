@@ -28,8 +28,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import gymnasium as gym
 import torch
+from judged import EPISODES, mean_return
 from kept import Kept, Row
 from swept import agents, sweep_options
 
@@ -38,7 +38,6 @@ from gio_pyro.errors import GioWarning
 from gio_pyro.settings import CONTINUOUS, NETWORK
 
 RESULTS = Path(__file__).parent / "results" / "deep_control.csv"
-EPISODES = 20
 EVALUATION_SEED = 1_000_003
 KEYS = ("environment", "method", "steps", "seed")
 
@@ -197,16 +196,12 @@ def judged(agent: gio.GIO) -> dict[str, str]:
 def sac(task: Task, steps: int, seed: int) -> dict[str, str]:
     """Learn with Stable-Baselines3's SAC, its own defaults and our network sizes, and return the same."""
     from stable_baselines3 import SAC
-    from stable_baselines3.common.evaluation import evaluate_policy
 
     hidden = gio.Settings().hidden
     agent = SAC("MlpPolicy", task.environment, policy_kwargs={"net_arch": list(hidden)}, seed=seed, device="cpu")
     agent.learn(steps)
-    env = gym.make(task.environment)
-    env.reset(seed=EVALUATION_SEED + 100 * seed)
-    means = [
-        evaluate_policy(agent, env, n_eval_episodes=EPISODES, deterministic=d, warn=False)[0] for d in (True, False)
-    ]
+    first = EVALUATION_SEED + 100 * seed
+    means = [mean_return(agent, task.environment, first, deterministic=d) for d in (True, False)]
     blank = {"success": "", "success_drawn": "", "nats": ""}
     return {"return": f"{means[0]:.6g}", "return_drawn": f"{means[1]:.6g}", **blank, "hidden": str(hidden[0])}
 

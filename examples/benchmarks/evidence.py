@@ -133,7 +133,7 @@ QUESTIONS = {
     ),
     "control": Question(
         "Does it control as well as what people use? Beside Stable-Baselines3: peers.py.",
-        ("LunarLanderContinuous-v3", "Hopper-v5", "Walker2d-v5", "HalfCheetah-v5"),
+        ("LunarLander-v3", "LunarLanderContinuous-v3", "Hopper-v5", "Walker2d-v5", "HalfCheetah-v5"),
         100_000,
         {"information, next state": "", "entropy": "--guide UniformGuide"},
         seeds="0-4",

@@ -25,6 +25,7 @@ from typing import Any
 
 import gymnasium as gym
 import torch
+from judged import EPISODES, mean_return
 from kept import Kept, command_line
 from long_memory import LongMemory
 from swept import agents, sweep_options
@@ -33,7 +34,6 @@ import gio_pyro as gio
 
 RESULTS = Path(__file__).parent / "results" / "hidden_control.csv"
 KEYS = ("environment", "method", "step", "seed")
-EPISODES = 20
 EVALUATION_SEED = 1_000_003
 METHODS = ("world", "memoryless", "ppo")
 
@@ -133,7 +133,6 @@ def judged(agent: gio.GIO) -> dict[str, object]:
 def ppo(task: Task, seed: int, steps: Sequence[int]) -> Found:
     """Yield RecurrentPPO of sb3-contrib after each number of steps."""
     from sb3_contrib import RecurrentPPO
-    from stable_baselines3.common.evaluation import evaluate_policy
 
     policy = "CnnLstmPolicy" if "Pixels" in task.environment else "MlpLstmPolicy"
     agent = RecurrentPPO(policy, gym.make(task.environment), seed=seed, device="cpu")
@@ -141,12 +140,9 @@ def ppo(task: Task, seed: int, steps: Sequence[int]) -> Found:
         start = time.process_time()
         agent.learn(step - agent.num_timesteps, reset_num_timesteps=False)
         spent = f"{time.process_time() - start:.0f}"
-        env = gym.make(task.environment)
-        env.reset(seed=EVALUATION_SEED + 100 * seed)
-        best, drawn = (
-            evaluate_policy(agent, env, n_eval_episodes=EPISODES, deterministic=d, warn=False)[0] for d in (True, False)
-        )
-        yield step, seed, {"return": float(best), "return_drawn": float(drawn), "seconds": spent}
+        first = EVALUATION_SEED + 100 * seed
+        best, drawn = (mean_return(agent, task.environment, first, deterministic=d) for d in (True, False))
+        yield step, seed, {"return": best, "return_drawn": drawn, "seconds": spent}
 
 
 def missed(task: Task, kept: Kept) -> bool:

@@ -8,8 +8,8 @@
 SAC with its own defaults, DQN with the settings that RL Baselines3 Zoo tuned for each environment
 (https://github.com/DLR-RM/rl-baselines3-zoo, hyperparams/dqn.yml of 22e3ff2). The rows of this library are those of
 deep_control.py and of the question `control` of evidence.py: one table of settings for each kind of action, and a
-temperature. A result is the mean return of 20 episodes with the most probable action. Statistics are those of
-`gio report`.
+temperature. A result is the mean return of 20 episodes with the most probable action, for each seed those in which this
+library is judged. Statistics are those of `gio report`.
 """
 
 import time
@@ -18,18 +18,18 @@ from pathlib import Path
 from typing import Any
 
 import evidence
-import gymnasium as gym
 import torch
 from evidence import scores
+from judged import mean_return
 from kept import Kept, command_line
 
+from gio_pyro.agent import OTHER_SEED
 from gio_pyro.sweep.comparison import compare
 from gio_pyro.sweep.results import Result
 
 HERE = Path(__file__).parent / "results"
 RESULTS, OWN = HERE / "peers.csv", HERE / "deep_control.csv"
 KEYS = ("environment", "method", "steps", "seed")
-EPISODES, EVALUATION_SEED = 20, 1_000_003
 OURS = "gio_pyro"
 SOFT = f"{OURS}, UniformGuide"
 NAMES = {"gio": OURS, "soft": SOFT, "information, next state": OURS, "entropy": SOFT}
@@ -96,18 +96,20 @@ PEERS = (
 def run(peer: Peer, seed: int) -> dict[str, object]:
     """Train and evaluate; return the row."""
     import stable_baselines3
-    from stable_baselines3.common.evaluation import evaluate_policy
-    from stable_baselines3.common.monitor import Monitor
 
     torch.set_num_threads(1)
     start = time.process_time()
     agent = getattr(stable_baselines3, peer.algorithm)("MlpPolicy", peer.environment, seed=seed, **peer.settings)
     agent.learn(peer.steps)
-    env = Monitor(gym.make(peer.environment))
-    env.reset(seed=EVALUATION_SEED + 100 * seed)  # the episodes on which deep_control.py judges this seed
-    mean, _ = evaluate_policy(agent, env, EPISODES)
+    mean = mean_return(agent, peer.environment, evaluation_seed(peer.environment, seed))
     row = {"environment": peer.environment, "method": peer.method, "steps": peer.steps, "seed": seed}
-    return row | {"return": float(mean), "seconds": round(time.process_time() - start)}
+    return row | {"return": mean, "seconds": round(time.process_time() - start)}
+
+
+def evaluation_seed(environment: str, seed: int) -> int:
+    """Return the seed of the episodes on which the rows of this library were judged."""
+    asked = environment in evidence.QUESTIONS["control"].environments
+    return OTHER_SEED + (seed if asked else 100 * seed)  # as gio train does, or as deep_control.py
 
 
 def results(kept: Kept) -> list[Result]:

@@ -234,6 +234,14 @@ def test_peers_are_trained_and_compared_with_rows_of_as_many_steps(tmp_path):
     assert "DQN" not in done.stdout.split("| beside")[1], "fewer steps are not compared"
 
 
+def test_agents_of_other_libraries_play_the_episodes_that_ours_do():
+    agent = GIO("CartPole-v1", hidden=(4,), seed=0)
+    others = module("judged").mean_return(agent, "CartPole-v1", 3)
+    assert others == agent.evaluate(20, deterministic=True, seed=3).mean
+    assert others != module("judged").mean_return(agent, "CartPole-v1", 4)
+    assert {module("peers").evaluation_seed(name, 2) for name in ("Pendulum-v1", "Hopper-v5")} == {1_000_203, 1_000_005}
+
+
 def test_a_spoiled_guide_is_twice_as_sure_of_the_same():
     agent = GIO("Pendulum-v1", hidden=(4,), seed=0)
     state = torch.randn(5, 3)
