@@ -1,5 +1,6 @@
 """The mean return of any agent in the episodes that `GIO.evaluate` plays."""
 
+from contextlib import closing
 from typing import Any
 
 import gymnasium as gym
@@ -16,9 +17,7 @@ def mean_return(agent: Any, environment: str, seed: int, *, deterministic: bool 
 
     Each episode has a seed of its own, derived from `seed`; Stable-Baselines3's `evaluate_policy` seeds none of them.
     """
-    env = gym.make(environment)
-    try:
-        how: dict[str, Any] = {"deterministic": deterministic, "seed": seed, "max_steps": MAX_STEPS}
-        return play_episodes(agent.predict, env, EPISODES, **how).mean
-    finally:
-        env.close()
+    with closing(gym.make(environment)) as env:
+        return play_episodes(
+            agent.predict, env, EPISODES, deterministic=deterministic, seed=seed, max_steps=MAX_STEPS
+        ).mean
