@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 import gio_pyro as gio
 from gio_pyro.errors import GioWarning, InputError
@@ -261,6 +262,21 @@ def rounding(compiled: Any) -> Any:
         return list(found)
 
     return None if compiled is None else run
+
+
+def test_one_mode_describes_the_tensors_of_a_whole_capture(monkeypatch: pytest.MonkeyPatch):
+    """Where no mode is set, the tracer makes one for each operation, and capturing takes twice as long."""
+    made: list[FakeTensorMode] = []
+    real = FakeTensorMode.__init__
+
+    def init(self: FakeTensorMode, **given: Any) -> None:
+        made.append(self)
+        real(self, **given)
+
+    monkeypatch.setattr(FakeTensorMode, "__init__", init)
+    line = Line()
+    capture(line.step, (X, Y), line.sources)
+    assert len(made) == 1
 
 
 def test_a_helper_that_is_waited_for_ends_with_its_owner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -66,7 +66,9 @@ def capture(function: Function, inputs: Sequence[Tensor], sources: Sources) -> G
     Raises:
         NotCapturable: the function reads a value on the host, selects rows by a mask, or keeps a state in Python.
     """
-    from torch.fx.experimental.proxy_tensor import make_fx  # slow to import
+    from torch._guards import TracingContext, tracing  # these three are slow to import
+    from torch._subclasses.fake_tensor import FakeTensorMode
+    from torch.fx.experimental.proxy_tensor import make_fx
 
     names: list[str] = []
 
@@ -76,8 +78,9 @@ def capture(function: Function, inputs: Sequence[Tensor], sources: Sources) -> G
         return list(figures.values())
 
     copies, watch = sources.copies(), sources.watch()
+    described = TracingContext(FakeTensorMode())  # else every operation makes a mode of its own, in twice the time
     try:
-        with torch.random.fork_rng(), warnings.catch_warnings():
+        with torch.random.fork_rng(), warnings.catch_warnings(), tracing(described):
             warnings.simplefilter("ignore")  # of torch's own tracer; the function has run before
             module = make_fx(flat, decomposition_table=dict(EXACT))(*inputs)
     except Exception as error:
