@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from gio_pyro.nn.graphs.decompositions import trace
+
 Function = Callable[..., Tensor]
 Key = tuple[Any, ...]
 
@@ -84,11 +86,9 @@ def _run(graph: Function, tensors: tuple[Tensor, ...]) -> Tensor:
 
 def _recorded(function: Function, tensors: tuple[Tensor, ...]) -> Function:
     """Return the graph of a function; the random generators are left as they were."""
-    from torch.fx.experimental.proxy_tensor import make_fx
-
     with torch.random.fork_rng(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of torch about itself
-        graph = make_fx(function)(*tensors)
+        graph = trace(function, tensors)
         graph.graph.eliminate_dead_code()
         graph.recompile()
         try:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, fx
 
 from gio_pyro.errors import describe_error
-from gio_pyro.nn.graphs.decompositions import EXACT
+from gio_pyro.nn.graphs.decompositions import EXACT, trace
 from gio_pyro.nn.graphs.errors import NotCapturable
 from gio_pyro.nn.graphs.interpreter import Run, function_of
 from gio_pyro.nn.graphs.random_draws import draws_inside, separate_draws
@@ -66,10 +66,6 @@ def capture(function: Function, inputs: Sequence[Tensor], sources: Sources) -> G
     Raises:
         NotCapturable: the function reads a value on the host, selects rows by a mask, or keeps a state in Python.
     """
-    from torch._guards import TracingContext, tracing  # these three are slow to import
-    from torch._subclasses.fake_tensor import FakeTensorMode
-    from torch.fx.experimental.proxy_tensor import make_fx
-
     names: list[str] = []
 
     def flat(*tensors: Tensor) -> list[Tensor]:
@@ -78,11 +74,10 @@ def capture(function: Function, inputs: Sequence[Tensor], sources: Sources) -> G
         return list(figures.values())
 
     copies, watch = sources.copies(), sources.watch()
-    described = TracingContext(FakeTensorMode())  # else every operation makes a mode of its own, in twice the time
     try:
-        with torch.random.fork_rng(), warnings.catch_warnings(), tracing(described):
+        with torch.random.fork_rng(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of torch's own tracer; the function has run before
-            module = make_fx(flat, decomposition_table=dict(EXACT))(*inputs)
+            module = trace(flat, inputs, EXACT)
     except Exception as error:
         raise NotCapturable(f"capturing it raised {describe_error(error, 120)}") from error
     finally:

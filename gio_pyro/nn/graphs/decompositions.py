@@ -1,4 +1,4 @@
-"""Operations written out as simpler ones.
+"""Functions as the operations of a call, and operations written out as simpler ones.
 
 `EXACT` have the same results bit for bit, and serve the captured graph. `FUSED` are for the compiler, which fuses what
 is written out: the library's kernels are closed to it.
@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, fx
 
 aten = torch.ops.aten
 
@@ -127,3 +127,19 @@ FUSED: Mapping[Any, Callable[..., Any]] = MappingProxyType(
         aten._foreach_sub_.List: foreach_sub_,
     }
 )
+
+
+def trace(
+    function: Callable[..., Any], inputs: Sequence[Tensor], simpler: Mapping[Any, Any] = MappingProxyType({})
+) -> fx.GraphModule:
+    """Return the operations of one call of a function, those of a table written out as simpler ones.
+
+    One mode describes every tensor. Without it torch makes one for each operation, with the calls that led there, and
+    tracing takes two to four times as long.
+    """
+    from torch._guards import TracingContext, tracing  # slow to import, all three
+    from torch._subclasses.fake_tensor import FakeTensorMode
+    from torch.fx.experimental.proxy_tensor import make_fx
+
+    with tracing(TracingContext(FakeTensorMode())):
+        return make_fx(function, decomposition_table=dict(simpler))(*inputs)

@@ -17,10 +17,9 @@ from typing import Any
 import torch
 import torch._inductor.compile_fx  # with all that compilation needs, which `torch` alone does not import
 from torch import Tensor, fx
-from torch.fx.experimental.proxy_tensor import make_fx
 
 from gio_pyro.nn.graphs.cache import alone_with, in_turn, partial_of
-from gio_pyro.nn.graphs.decompositions import FUSED
+from gio_pyro.nn.graphs.decompositions import FUSED, trace
 
 NICENESS = 5
 """Of a helper that is not waited for: it yields to the run, yet has its turn where all processors are busy. At 19 a
@@ -53,7 +52,7 @@ def compile_to(module: fx.GraphModule, meta: tuple[Any, ...], place: Path) -> No
     inputs = tuple(_example(*one) for one in meta)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        written_out = make_fx(module, decomposition_table=dict(FUSED))(*inputs)
+        written_out = trace(module, inputs, FUSED)
         written_out.graph.eliminate_dead_code()
         program = torch.export.export(written_out, inputs, strict=False)
         torch._inductor.aoti_compile_and_package(program, package_path=str(place))

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, fx
 
 from gio_pyro.nn.graphs.capture import Graph, meta_of
-from gio_pyro.nn.graphs.decompositions import FUSED
+from gio_pyro.nn.graphs.decompositions import FUSED, trace
 from gio_pyro.nn.graphs.errors import NotCapturable
 from gio_pyro.nn.graphs.interpreter import function_of
 from gio_pyro.nn.graphs.sources import Sources
@@ -75,11 +75,9 @@ def joined(parts: Sequence[Sequence[Tensor]]) -> list[Tensor]:
 @torch.no_grad()
 def _stacked(module: fx.GraphModule, examples: Sequence[Tensor]) -> fx.GraphModule:
     """Return a graph with every tensor stacked; `examples` are its inputs, which change."""
-    from torch.fx.experimental.proxy_tensor import make_fx  # slow to import
-
     one = [tensor[0].clone() for tensor in examples]
-    written_out = make_fx(module, decomposition_table=dict(FUSED))(*one)  # there is no batched step of Adam
-    found = make_fx(torch.vmap(lambda *tensors: tuple(written_out(*tensors)), randomness="error"))(*examples)
+    written_out = trace(module, one, FUSED)  # there is no batched step of Adam
+    found = trace(torch.vmap(lambda *tensors: tuple(written_out(*tensors)), randomness="error"), examples)
     found.graph.eliminate_dead_code()
     found.recompile()
     return found
