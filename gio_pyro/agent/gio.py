@@ -265,6 +265,7 @@ class GIO(Picklable):
         """Restore the state of each optimiser, by name; raises `CheckpointError` where it does not fit."""
         for name, optimiser in self.optimisers().items():
             restore_optimiser(optimiser, saved[name])
+        self._anneal()
 
     def learn(
         self,
@@ -360,7 +361,6 @@ class GIO(Picklable):
         """Collect `steps` environment steps, then update."""
         s = self.settings
         if self._collect(steps):
-            self._anneal()
             for _ in range(s.updates):
                 self._update(improvements=0 if self.steps < s.learning_starts else s.improvements)
 
@@ -373,6 +373,7 @@ class GIO(Picklable):
         if self.reward_mix.learns:
             self.reward_mix.observe(self.replay.latest(len(rows)))
         self.steps += len(rows)
+        self._anneal()
         self.unobserved += len(rows)
         learns = len(self.replay) >= (s.batch_size or 1)
         at_once = 1 if s.batch_size is None else OBSERVED_AT_ONCE  # a whole replay is fitted: all of it is observed

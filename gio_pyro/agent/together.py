@@ -103,8 +103,6 @@ def learn_together(agents: Sequence[GIO], steps: int, callback: Report | None = 
                 count = min(first.settings.train_freq, end - before)
                 learns = [_privately(agent, agent._collect, count) for agent in agents]
                 if all(learns):
-                    for agent in agents:
-                        agent._anneal()
                     if first.steps < first.settings.learning_starts:
                         _fit(agents, fits)
                     else:

@@ -294,9 +294,9 @@ def fill(agent: TrainedAgent, state: dict[str, Any]) -> None:
     mine = agent.optimisers()
     if mine.keys() != state["optimisers"].keys():
         raise CheckpointError(f"Expected optimisers of {_listed(mine)}, but got {_listed(state['optimisers'])}.")
-    agent.load_optimisers(state["optimisers"])
     for name in COUNTS:
         setattr(agent, name, check_count(state[name], name))
+    agent.load_optimisers(state["optimisers"])
     check_replay(state["replay"], agent)
     agent.replay.load_state_dict(state["replay"], agent.device)
     agent.sound.fill_(check_kind(state["sound"], bool, "sound"))

@@ -40,10 +40,9 @@ def test_all_step_sizes_fall_together_and_at_0_nothing_moves():
     assert all(map(torch.equal, before, parameters(agent)))
 
 
-@pytest.mark.parametrize("how", [False, "auto"])
-def test_an_annealed_agent_resumes_bit_for_bit(how: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(function, "CAPTURED_AFTER", 3)
-    agent = small(compile=how, **FALLING).learn(40)
+def test_an_annealed_agent_resumes_bit_for_bit(tmp_path: Path):
+    """Captured ones are in tests/beliefs/test_checkpoints.py."""
+    agent = small(**FALLING).learn(40)
     agent.save(tmp_path)
     other = gio.GIO.load(tmp_path, environment=Short(), world_model=Tiny, device="cpu")
     assert differences(agent.learn(20), other.learn(20)) == []

@@ -87,11 +87,11 @@ class Line(gym.Env[Any, Any]):
 @pytest.mark.parametrize("actions", [gym.spaces.Box(-1, 1, (1,), np.float32), gym.spaces.Discrete(3)])
 def test_networks_learn_what_an_expert_did_from_where_it_went(actions: Any, tmp_path: Path):
     """The expert moves to 0: by −x/2, or by the whole step that leads there."""
-    agent = explored(Line(actions), 600, hidden=(32, 32), batch_size=64, learning_rate=3e-3, train_freq=1)
+    agent = explored(Line(actions), 400, hidden=(32, 32), batch_size=64, learning_rate=3e-3, train_freq=1)
     x = np.random.default_rng(0).uniform(-2, 2, (500, 1)).astype(np.float32)
     finite = isinstance(actions, gym.spaces.Discrete)
     moved = np.where(np.abs(x) > 0.5, -np.sign(x), 0) if finite else -x / 2
-    gio.imitate(agent, x, x + moved, iterations=1_500, seed=1)
+    gio.imitate(agent, x, x + moved, iterations=800, seed=1)
     taken, _ = agent.predict(x, deterministic=True)
     error = np.abs((taken - 1 if finite else taken.ravel()) - moved.ravel())
     assert error.mean() < 0.12

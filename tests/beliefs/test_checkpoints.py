@@ -38,9 +38,9 @@ def reloaded(agent: GIO, path: Path, environment: Any, **others: Any) -> GIO:
     [(False, 3), (False, 31), pytest.param(False, 46, marks=pytest.mark.slow), ("auto", 31)],
 )
 def test_a_loaded_agent_continues_bit_for_bit(tmp_path: Path, how: Any, steps: int, monkeypatch: pytest.MonkeyPatch):
-    """Before the first update, after some, and within an episode; as it is, and captured."""
+    """Before the first update, after some, and within an episode; as it is, and captured, with falling step sizes."""
     monkeypatch.setattr(function, "CAPTURED_AFTER", 3)
-    agent = small(compile=how).learn(steps)
+    agent = small(compile=how, annealing="linear:1:0:80").learn(steps)
     other = reloaded(agent, tmp_path, Short())
     assert differences(agent, other) == []
     assert differences(agent.learn(20), other.learn(20)) == []

@@ -75,7 +75,7 @@ class TestRuns:
     @pytest.mark.slow
     def test_those_of_a_killed_sweep_save_and_end_and_resume_finishes_them(self, tmp_path: Path):
         """A run is killed, the server that runs are forked from, then the sweep; the folders end as if nothing had."""
-        words = ["sweep", "FrozenLake-v1", "--seeds", "0-1", "--steps", "60000", "--jobs", "2", "--out", "sweep"]
+        words = ["sweep", "FrozenLake-v1", "--seeds", "0-1", "--steps", "20000", "--jobs", "2", "--out", "sweep"]
         command = [sys.executable, "-m", "gio_pyro", *words, "--checkpoint-every", "2000", "--quiet"]
         with subprocess.Popen(command, cwd=tmp_path, env=ENVIRONMENT) as process:
             folders = [tmp_path / "sweep" / f"FrozenLake-v1-seed-{seed}" for seed in (0, 1)]
@@ -94,7 +94,7 @@ class TestRuns:
         assert gio("sweep", "--resume", tmp_path / "sweep", "--jobs", 2, "--quiet") == 0
         for seed, folder in enumerate(folders):
             own = tmp_path / f"own{seed}"
-            assert train("FrozenLake-v1", "--seed", seed, "--checkpoint-every", 2000, "--out", own, steps=60_000) == 0
+            assert train("FrozenLake-v1", "--seed", seed, "--checkpoint-every", 2000, "--out", own, steps=20_000) == 0
             same_runs(folder, own)
 
     @pytest.mark.slow

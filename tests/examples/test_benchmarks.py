@@ -318,7 +318,8 @@ def test_control_of_beliefs_is_compared_with_the_optimum_by_hand(tmp_path):
 
 
 @pytest.mark.slow
-def test_hidden_control_keeps_a_row_for_each_method_and_goes_on_from_its_checkpoint(tmp_path):
+def test_hidden_control_keeps_a_row_for_each_method_and_goes_on_from_its_checkpoint(tmp_path, monkeypatch):
+    monkeypatch.setattr(module("hidden_control"), "EPISODES", 2)
     arguments = ("--only", "PendulumAngle", "--seeds", "1", "--results", tmp_path / "rows.csv", "--folder", tmp_path)
     wanted = [("world", "30"), ("world", "40"), ("memoryless", "40")]
     for method, steps in wanted:
@@ -331,7 +332,8 @@ def test_hidden_control_keeps_a_row_for_each_method_and_goes_on_from_its_checkpo
 
 
 @pytest.mark.slow
-def test_skills_play_in_the_worlds_of_the_questions(tmp_path):
+def test_skills_play_in_the_worlds_of_the_questions(tmp_path, monkeypatch):
+    monkeypatch.setattr(module("skills"), "EPISODES", 1)
     done = run("skills.py", "--seeds", "1", "--steps", "20", "--results", tmp_path / "rows.csv", "--folder", tmp_path)
     assert done.returncode == 0, done.stderr
     assert "| CartPole-v1, 20 steps | mean | 1 | " in done.stdout

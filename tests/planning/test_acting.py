@@ -137,7 +137,7 @@ RESUMED = [
 @pytest.mark.parametrize(("name", "how"), RESUMED, ids=lambda x: x if isinstance(x, str) else x["planner"][:12])
 def test_an_agent_with_a_planner_resumes_bit_for_bit(name: str, how: dict[str, Any], tmp_path: Path):
     settings = {k: v for k, v in SMALL.items() if name != "FrozenLake-v1" or k == "seed"} | how
-    agent = GIO(name, **settings).learn(90)
+    agent = GIO(name, **settings).learn(40)
     agent.save(tmp_path)
     again = GIO.load(tmp_path)
     assert not differences(agent, again)
@@ -145,7 +145,7 @@ def test_an_agent_with_a_planner_resumes_bit_for_bit(name: str, how: dict[str, A
     assert type(first) is type(second)
     again = GIO.load(tmp_path)
     agent = GIO.load(tmp_path)
-    assert not differences(agent.learn(60), again.learn(60))
+    assert not differences(agent.learn(25), again.learn(25))
 
 
 def test_a_checkpoint_from_before_planners_is_loaded(tmp_path: Path):
@@ -160,7 +160,7 @@ def test_a_checkpoint_from_before_planners_is_loaded(tmp_path: Path):
 
 def test_a_habit_learns_the_plans_and_acts_by_them_alone(tmp_path: Path):
     settings = {"guide": "HabitGuide", "planner": "BackwardInduction()", "seed": 0, "train_freq": 50}
-    agent = GIO("FrozenLake-v1", **settings).learn(2_000)
+    agent = GIO("FrozenLake-v1", **settings).learn(1_000)
     visited = agent.replay.all().state.unique()
     habit = agent.guide.posterior(agent.policy, visited, visited).probs.detach()
     kept = agent.planning.memory.plans[visited]
@@ -268,13 +268,13 @@ def test_another_planner_than_in_training_is_refused(tmp_path: Path):
 
 @pytest.mark.parametrize("how", [{"planner": SHORT}, {"planner": SHORT, "guide": "HabitGuide"}])
 def test_a_copy_plans_with_its_own_programs(how: dict[str, Any]):
-    agent = GIO("CartPole-v1", **how, **SMALL).learn(60)
+    agent = GIO("CartPole-v1", **how, **SMALL).learn(30)
     for twin in (copy.deepcopy(agent), pickle.loads(pickle.dumps(agent))):
         problem = twin.planning.problem
         assert problem.imagination.fitted.model is twin.model is not agent.model
         assert problem.imagination.outcomes is twin.dreaming
         assert problem.value.__self__ is twin
-        assert not differences(copy.deepcopy(agent).learn(20), twin.learn(20))
+        assert not differences(copy.deepcopy(agent).learn(5), twin.learn(5))
 
 
 def test_plans_of_the_latest_half_are_kept_and_a_transition_that_was_not_planned_has_none():
