@@ -124,7 +124,7 @@ def plugged(options: argparse.Namespace, kept: Kept) -> dict[str, str]:
             name = f"SAC with our reward plugged in, {environment}"
             keep(kept, name, hidden, share, aim=OTHERS[name][1])
             if share < PLUGGED:
-                profiles[f"{name}, 2 x {hidden}"] = runners.functions_table(both["plugged"], 300)
+                profiles[f"{name}, 2 x {hidden}"] = runners.functions_table(both["plugged"], options.steps)
     return profiles
 
 
