@@ -104,7 +104,7 @@ FIRST = {tuple(words): page for page in reversed(with_blocks("sh")) for words in
 def test_the_commands_of_a_page_are_accepted(
     page: str, here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ):
-    """The first run of a page has its report of pictures and tables, whose second the others do without."""
+    """The first run of a page draws its report; the others do without, which spares a second each."""
     for block in blocks(page, "sh"):
         subprocess.run(["bash", "-n"], input=block, text=True, check=True)
     for words in filter(None, commands(page)):
